@@ -1,0 +1,86 @@
+"""The only composition root: `real` for this machine, `pretend` for the sandbox inside this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from core import cloud as clouds
+from core import profile as profiles
+from core.entra.http import Session
+from core.errors import SetupError
+from core.events import Event, Question
+from core.flow.wait import Cancel, SystemClock
+from core.machine import paths
+from core.machine.az import AzureCli
+from core.machine.keystore import SystemKeystore
+from core.machine.statefile import StateFile
+from core.settings import Settings
+from core.stages.world import World
+
+if TYPE_CHECKING:
+    from core.sandbox.lab import Lab
+
+
+def real(
+    settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]
+) -> World:
+    """The world of this machine.
+
+    :raises SetupError: the cloud or the profile cannot be used.
+    """
+    cloud = clouds.load(settings.cloud)
+    profile = profiles.load(settings.profile)
+    clock = SystemClock(cancel)
+    untrusted = (Path.cwd(), settings.folder)
+    lock = paths.state_folder(profile) / "locks" / "statefile.lock"
+    return World(
+        settings=settings,
+        profile=profile,
+        cloud=cloud,
+        clock=clock,
+        cancel=cancel,
+        session=Session(cloud, clock),
+        sign_in=AzureCli(cloud, untrusted, cancel),
+        keystore=SystemKeystore(),
+        statefile=StateFile(settings.folder / profile.state_file, lock),
+        emitter=emit,
+        asker=ask,
+        untrusted=untrusted,
+        run_id=uuid4().hex[:12],
+    )
+
+
+def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0) -> Lab:
+    """A running sandbox.
+
+    :param scenario: name of a scenario.
+    :param latency: seconds before every answer.
+    :raises SetupError: `sandbox.missing`: the extra is not installed; `sandbox.scenario`.
+    """
+    try:
+        from core.sandbox.lab import Lab
+    except ModuleNotFoundError as error:
+        if error.name not in ("aiohttp", "jwt"):
+            raise
+        raise SetupError("sandbox.missing", detail=error.name) from None
+    return Lab.start(scenario, seed=seed, port=port, latency=latency)
+
+
+def pretend(
+    lab: Lab,
+    settings: Settings,
+    cancel: Cancel,
+    emit: Callable[[Event], None],
+    ask: Callable[[Question], bool],
+) -> World:
+    """The world of a demo: the sandbox's cloud and sign-in, and a keystore in memory (U8)."""
+    from core.sandbox.az import SandboxSignIn
+    from core.sandbox.keystore import MemoryKeystore
+
+    world = real(settings, cancel, emit, ask)
+    world.sign_in = SandboxSignIn(lab.tenant, world.cloud)
+    world.keystore = MemoryKeystore()
+    return world

@@ -1,0 +1,131 @@
+"""The endpoints of one cloud (ARCHITECTURE, "Cloud"; C1-C4).
+
+Public, US Government and China are built in. A TOML file with `name, authority, graph, arm, ca_bundle` describes any
+other, which is how the sandbox is reached.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from core.errors import SetupError
+
+GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Three https origins and what may be trusted there.
+
+    :param name: what the state file's member `CLOUD` must say (absent means public).
+    :param authority: origin of the token endpoint.
+    :param graph: origin of Microsoft Graph, also the audience of its tokens.
+    :param arm: origin of Azure Resource Manager.
+    :param ca_bundle: PEM file of the only trusted roots; None means the system's choice.
+    :param built_in: False for a cloud from a file.
+    """
+
+    name: str
+    authority: str
+    graph: str
+    arm: str
+    ca_bundle: Path | None = None
+    built_in: bool = False
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Where bearer tokens, assertions and secrets may go, and nowhere else (C4)."""
+        return frozenset((self.authority, self.graph, self.arm))
+
+    @property
+    def graph_scope(self) -> str:
+        """The scope of an application token for Microsoft Graph."""
+        return f"{self.graph}/.default"
+
+    def is_graph_audience(self, audience: str) -> bool:
+        """Whether a token's `aud` names this cloud's Graph (C2): its origin, or, in Microsoft's own clouds, its app id."""
+        return audience.rstrip("/") == self.graph or (self.built_in and audience == GRAPH_APP_ID)
+
+    def keystore_service(self, service: str) -> str:
+        """The keystore service for keys of this cloud: custom clouds never share an entry with a real one (C2)."""
+        return service if self.built_in else f"{service}@{urlsplit(self.authority).netloc}"
+
+
+BUILT_IN: Final = {
+    cloud.name: cloud
+    for cloud in (
+        Cloud(
+            "public",
+            "https://login.microsoftonline.com",
+            "https://graph.microsoft.com",
+            "https://management.azure.com",
+            built_in=True,
+        ),
+        Cloud(
+            "usgov",
+            "https://login.microsoftonline.us",
+            "https://graph.microsoft.us",
+            "https://management.usgovcloudapi.net",
+            built_in=True,
+        ),
+        Cloud(
+            "china",
+            "https://login.chinacloudapi.cn",
+            "https://microsoftgraph.chinacloudapi.cn",
+            "https://management.chinacloudapi.cn",
+            built_in=True,
+        ),
+    )
+}
+
+
+def load(name: str) -> Cloud:
+    """The cloud of that name, or of that TOML file.
+
+    :param name: `public`, `usgov`, `china`, or the path of a file.
+    :raises SetupError: `usage.cloud-unknown`, `usage.cloud-file`.
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    path = Path(name)
+    if not path.is_file():
+        raise SetupError("usage.cloud-unknown", name=name)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError("usage.cloud-file", path=path, detail=error) from None
+    if unknown := set(data) - {"name", "authority", "graph", "arm", "ca_bundle"}:
+        raise SetupError("usage.cloud-file", path=path, detail=f"unknown member {sorted(unknown)[0]}")
+    cloud_name = data.get("name")
+    if not isinstance(cloud_name, str) or not cloud_name or cloud_name in BUILT_IN:
+        raise SetupError("usage.cloud-file", path=path, detail="name is missing, or is a built-in cloud's")
+    bundle = data.get("ca_bundle")
+    if bundle is not None and not (isinstance(bundle, str) and (path.parent / bundle).is_file()):
+        raise SetupError("usage.cloud-file", path=path, detail=f"ca_bundle {bundle!r} is not a file")
+    authority, graph, arm = (_origin(path, key, data.get(key)) for key in ("authority", "graph", "arm"))
+    return Cloud(cloud_name, authority, graph, arm, (path.parent / bundle).resolve() if bundle else None)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, lower case, without a default port."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    port = f":{parts.port}" if parts.port not in (None, 443) else ""
+    return f"{parts.scheme.lower()}://{host}{port}"
+
+
+def _origin(path: Path, key: str, value: object) -> str:
+    if isinstance(value, str):
+        try:
+            origin = origin_of(value)
+        except ValueError:
+            origin = ""
+        if origin.startswith("https://") and value.rstrip("/").lower() == origin and urlsplit(origin).hostname:
+            return origin
+    raise SetupError("usage.cloud-file", path=path, detail=f"{key} is not an https origin: {value!r}")

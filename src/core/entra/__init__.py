@@ -1,0 +1,1 @@
+"""Everything seen of the cloud: HTTP, Microsoft Graph, tokens, certificates and credentials."""

@@ -1,0 +1,141 @@
+"""Certificates and the key bundle: make, parse, thumbprints (P3, T5).
+
+A private key *is* a `cryptography` `RSAPrivateKey`, whatever holds it. A bundle is the PEM text that the keystore keeps:
+the certificate, then its PKCS#8 key, which is what `azure.identity.CertificateCredential` takes as `certificate_data`.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from core.errors import SetupError
+from core.secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+BACK_DATED: Final = timedelta(minutes=10)
+LIFETIME: Final = timedelta(days=365)
+#: One constant for warning, renewal and reminder (P9).
+DUE: Final = timedelta(days=30)
+SHA1_SHAPE: Final = re.compile(r"[A-F0-9]{40}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A certificate and its private key as the keystore holds them.
+
+    :param pem: certificate and key, PEM.
+    :param der: the public certificate.
+    :param thumbprint: SHA-1, 40 upper-case hexadecimal digits.
+    """
+
+    pem: Secret
+    der: bytes
+    thumbprint: str
+    not_before: datetime
+    not_after: datetime
+
+    def due(self, now: datetime) -> bool:
+        """Whether it should be replaced: from 30 days before its end (P9)."""
+        return now >= self.not_after - DUE
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it is past its end."""
+        return now >= self.not_after
+
+
+def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME) -> Bundle:
+    """A new RSA-2048 key and its self-signed certificate (P3).
+
+    :param common_name: CN of subject and issuer.
+    :param now: current time; notBefore lies 10 minutes earlier, so that a slow clock at the service does not matter.
+    :param lifetime: notAfter - notBefore.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    start = now.replace(microsecond=0) - BACK_DATED
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + lifetime)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(True, *[False] * 8), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return _bundle(Secret(pem.decode()), certificate)
+
+
+def parse(text: str, account: str) -> Bundle:
+    """The bundle that a keystore entry holds.
+
+    :param text: the entry's value.
+    :param account: the entry's name, for the error.
+    :raises SetupError: `keystore.bundle`: not PEM, not RSA, too short, or key and certificate do not belong together.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    secret = Secret(text)
+    try:
+        certificate = x509.load_pem_x509_certificate(text.encode())
+        key = serialization.load_pem_private_key(text.encode(), password=None)
+    except (ValueError, TypeError):
+        raise SetupError("keystore.bundle", account=account, detail="it is not PEM") from None
+    public = certificate.public_key()
+    if not isinstance(key, rsa.RSAPrivateKey) or not isinstance(public, rsa.RSAPublicKey) or key.key_size < 2048:
+        raise SetupError("keystore.bundle", account=account, detail="it is not an RSA key of 2048 bits or more")
+    if key.public_key().public_numbers() != public.public_numbers():
+        raise SetupError("keystore.bundle", account=account, detail="key and certificate do not belong together")
+    return _bundle(secret, certificate)
+
+
+def thumbprint(der: bytes) -> str:
+    """SHA-1 thumbprint of a certificate, 40 upper-case hexadecimal digits, the way the portal shows it."""
+    import hashlib
+
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
+
+
+def thumbprint_of_identifier(identifier: str | None) -> str:
+    """The thumbprint that a keyCredential's `customKeyIdentifier` names, or an empty text.
+
+    Three encodings are documented: 40 hexadecimal digits, base64 of the 20 bytes, Edm.Binary (base64url).
+    """
+    if not identifier:
+        return ""
+    if SHA1_SHAPE.fullmatch(identifier.upper()):
+        return identifier.upper()
+    try:
+        raw = base64.b64decode(identifier.replace("-", "+").replace("_", "/") + "=" * (-len(identifier) % 4))
+    except ValueError:
+        return ""
+    if SHA1_SHAPE.fullmatch(raw.decode("ascii", "replace").upper()):
+        return raw.decode("ascii").upper()
+    return raw.hex().upper() if len(raw) == 20 else ""
+
+
+def _bundle(pem: Secret, certificate: Certificate) -> Bundle:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    der = certificate.public_bytes(Encoding.DER)
+    return Bundle(pem, der, thumbprint(der), certificate.not_valid_before_utc, certificate.not_valid_after_utc)

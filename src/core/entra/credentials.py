@@ -1,0 +1,344 @@
+"""Keys and passwords of an app registration and its service principal (P8, M4; entra-protocol B).
+
+Adding a key is read, merge, write, read back, re-check: a PATCH of `keyCredentials` replaces the whole list, and no
+ETag protects it, so a concurrent writer may drop our entry after we saw it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from core.entra.certificates import Bundle, thumbprint, thumbprint_of_identifier
+from core.entra.graph import Graph
+from core.errors import GraphError, SetupError
+from core.events import Event
+from core.flow.wait import Clock, wait_until
+
+Holder = Literal["application", "servicePrincipal"]
+COLLECTION: Final[dict[Holder, str]] = {"application": "applications", "servicePrincipal": "servicePrincipals"}
+HOLDER_NAME: Final[dict[Holder, str]] = {"application": "app registration", "servicePrincipal": "service principal"}
+#: Seconds between re-checks after the key was seen; three spaced ones lost no key in a model of 1,000 machines.
+RECHECKS: Final = (1.0, 2.0, 4.0)
+MERGES: Final = 4
+#: Everything an existing entry must be sent back with; changing a property of one is refused.
+_KEPT: Final = ("keyId", "type", "usage", "displayName", "customKeyIdentifier", "startDateTime", "endDateTime", "key")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A keyCredential.
+
+    :param entry: as Graph gave it.
+    :param thumbprint: from the certificate itself where Graph gave it, else from `customKeyIdentifier`.
+    """
+
+    entry: dict[str, Any]
+    id: str
+    name: str
+    thumbprint: str
+    der: bytes | None
+    end: datetime
+
+    @property
+    def signs(self) -> bool:
+        """Whether it is a signing key (SAML) and not one for sign-in."""
+        return self.entry.get("usage") == "Sign"
+
+
+@dataclass(frozen=True)
+class Password:
+    """A passwordCredential, without its value, which Graph never gives again."""
+
+    id: str
+    name: str
+    hint: str
+    end: str
+    holder: Holder
+    identifier: str | None
+
+    def __str__(self) -> str:
+        name = f" '{self.name}'" if self.name else ""
+        return f"{self.hint or '???'}…{name} (keyId {self.id}, ends {self.end[:10]}, on the {HOLDER_NAME[self.holder]})"
+
+
+@dataclass(frozen=True)
+class App:
+    """An app registration and its service principal at one moment."""
+
+    object_id: str
+    app_id: str
+    name: str
+    created: str
+    keys: tuple[Key, ...]
+    passwords: tuple[Password, ...]
+    principal_id: str
+    principal_keys: tuple[Key, ...]
+    principal_passwords: tuple[Password, ...]
+    owners: tuple[dict[str, Any], ...] = ()
+    federated: tuple[dict[str, Any], ...] = ()
+    permissions: tuple[str, ...] = field(default=())
+
+    @property
+    def all_passwords(self) -> tuple[Password, ...]:
+        """Password credentials on both objects."""
+        return self.passwords + self.principal_passwords
+
+    @property
+    def saml_passwords(self) -> tuple[Password, ...]:
+        """Passwords of the service principal that protect a SAML signing key; they are not sign-in secrets (M4)."""
+        signing = [key for key in self.principal_keys if key.signs]
+        ids = {key.id for key in signing}
+        identifiers = {key.entry.get("customKeyIdentifier") for key in signing} - {None, ""}
+        return tuple(p for p in self.principal_passwords if p.id in ids or p.identifier in identifiers)
+
+    def holds(self, bundle: Bundle) -> Key | None:
+        """The entry of exactly this certificate, or None."""
+        return next((key for key in self.keys if key.der == bundle.der), None)
+
+
+def read(graph: Graph, app_id: str) -> App | None:
+    """Application, service principal, owners and federated credentials in one round trip.
+
+    :returns: None only when Graph says definitely that there is no such application.
+    :raises SetupError: `app.blueprint` for an agent identity Blueprint (M18).
+    """
+    selected = "id,appId,displayName,createdDateTime,keyCredentials,passwordCredentials,requiredResourceAccess"
+    application, principal, owners, federated = graph.batch(
+        (
+            (f"/applications(appId='{app_id}')?$select={selected}", "read the app registration"),
+            (
+                f"/servicePrincipals(appId='{app_id}')?$select=id,appId,keyCredentials,passwordCredentials",
+                "read the service principal",
+            ),
+            (f"/applications(appId='{app_id}')/owners?$select=id,displayName,userPrincipalName", "read the owners"),
+            (f"/applications(appId='{app_id}')/federatedIdentityCredentials", "read the federated credentials"),
+        )
+    )
+    if isinstance(application, GraphError):
+        if application.status == 404:
+            return None
+        raise application
+    if "agentIdentityBlueprint" in str(application.get("@odata.type", "")):
+        raise SetupError("app.blueprint", app_id=app_id)
+    if isinstance(principal, GraphError):
+        if principal.status != 404:
+            raise principal
+        principal = {}
+    for answer in (owners, federated):
+        if isinstance(answer, GraphError):
+            raise answer
+    assert isinstance(owners, dict)
+    assert isinstance(federated, dict)
+    return App(
+        object_id=application["id"],
+        app_id=application["appId"],
+        name=str(application.get("displayName") or ""),
+        created=str(application.get("createdDateTime") or "unknown"),
+        keys=_keys(application),
+        passwords=_passwords(application, "application"),
+        principal_id=str(principal.get("id") or ""),
+        principal_keys=_keys(principal),
+        principal_passwords=_passwords(principal, "servicePrincipal"),
+        owners=tuple(owners.get("value", ())),
+        federated=tuple(federated.get("value", ())),
+        permissions=tuple(
+            sorted(
+                f"{resource.get('resourceAppId')}/{access.get('id')}"
+                for resource in application.get("requiredResourceAccess") or ()
+                for access in resource.get("resourceAccess") or ()
+            )
+        ),
+    )
+
+
+def read_keys(graph: Graph, object_id: str) -> tuple[Key, ...]:
+    """The key credentials with their certificates, which Graph gives for a single object only."""
+    return _keys(graph.get(f"/applications/{object_id}?$select=keyCredentials", "read the certificates"))
+
+
+def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
+    """The password credentials of both objects as they are now, in one round trip."""
+    reads = [(f"/applications/{app.object_id}?$select=id,passwordCredentials", "read the password credentials")]
+    holders: list[Holder] = ["application"]
+    if app.principal_id:
+        reads.append(
+            (
+                f"/servicePrincipals/{app.principal_id}?$select=id,passwordCredentials",
+                "read the service principal's password credentials",
+            )
+        )
+        holders.append("servicePrincipal")
+    found: list[Password] = []
+    for holder, answer in zip(holders, graph.batch(reads), strict=True):
+        if isinstance(answer, GraphError):
+            raise answer
+        found += _passwords(answer, holder)
+    return tuple(found)
+
+
+def entry_of(bundle: Bundle, key_id: str, name: str) -> dict[str, Any]:
+    """The keyCredential of a certificate; dates in UTC, the end not after the certificate's (A.4)."""
+    return {
+        "keyId": key_id,
+        "type": "AsymmetricX509Cert",
+        "usage": "Verify",
+        "displayName": name[:90],
+        "startDateTime": bundle.not_before.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "endDateTime": bundle.not_after.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "key": base64.b64encode(bundle.der).decode(),
+    }
+
+
+def add_key(
+    graph: Graph,
+    object_id: str,
+    bundle: Bundle,
+    entry: dict[str, Any],
+    clock: Clock,
+    emit: Callable[[Event], None],
+    drop: Callable[[tuple[Key, ...]], Collection[str]],
+) -> tuple[Key, ...]:
+    """Add a certificate by merge: read, write, read back, re-check, and again if a concurrent writer dropped it (P8).
+
+    :param entry: what `entry_of` made.
+    :param drop: asked for the ids of expired entries to leave out when they block the write; may refuse by raising.
+    :returns: the entries that were there before and are gone now, although they were sent back.
+    :raises GraphError: the service refused the write.
+    :raises SetupError: `migrate.not-registered`: it did not stay.
+    """
+    before = read_keys(graph, object_id)
+    dropped: set[str] = set()
+
+    def ours(keys: tuple[Key, ...]) -> bool:
+        return any(key.der == bundle.der for key in keys)
+
+    def look() -> tuple[Key, ...] | None:
+        keys = read_keys(graph, object_id)
+        return keys if ours(keys) else None
+
+    keys = before
+    for _ in range(MERGES):
+        if not ours(keys):
+            body = {"keyCredentials": [*(_sent(key) for key in keys if key.id not in dropped), entry]}
+            try:
+                graph.write(
+                    "PATCH", f"/applications/{object_id}", body, "add the certificate", lambda: look() is not None
+                )
+            except GraphError as error:
+                expired = tuple(key for key in keys if key.end <= clock.now() and key.id not in dropped)
+                if error.code != "KeyCredentialsInvalidEndDate" or not expired:
+                    raise
+                dropped |= set(drop(expired))
+                continue
+        seen = wait_until(
+            look, clock=clock, emit=emit, reason="the certificate to appear on the app", expected=10, deadline=120
+        )
+        if seen is None:
+            raise SetupError("migrate.not-registered", detail="it did not appear on the app within 2 minutes")
+        for pause in RECHECKS:
+            clock.wait(pause)
+            keys = read_keys(graph, object_id)
+            if not ours(keys):
+                break
+        else:
+            here = {key.id for key in keys}
+            return tuple(key for key in before if key.id not in here and key.id not in dropped)
+    raise SetupError("migrate.not-registered", detail=f"it was removed again {MERGES} times by another writer")
+
+
+def remove_key(graph: Graph, object_id: str, key_id: str, clock: Clock, emit: Callable[[Event], None]) -> None:
+    """Remove one certificate by merge with read-back; nothing when it is not there.
+
+    :raises SetupError: `migrate.not-registered`: it is still there.
+    """
+
+    def gone() -> bool | None:
+        return None if any(key.id == key_id for key in read_keys(graph, object_id)) else True
+
+    keys = read_keys(graph, object_id)
+    rest = [_sent(key) for key in keys if key.id != key_id]
+    if len(rest) < len(keys):
+        graph.write(
+            "PATCH",
+            f"/applications/{object_id}",
+            {"keyCredentials": rest},
+            "remove the certificate",
+            lambda: gone() is True,
+        )
+    if not wait_until(
+        gone, clock=clock, emit=emit, reason="the certificate to disappear", expected=10, deadline=120
+    ):
+        raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
+
+
+def remove_password(graph: Graph, app: App, password: Password) -> bool:
+    """Remove one password credential.
+
+    :returns: False when it was gone already.
+    :raises GraphError: the service refused.
+    """
+    object_id = app.object_id if password.holder == "application" else app.principal_id
+
+    def gone() -> bool:
+        return all(found.id != password.id for found in read_passwords(graph, app))
+
+    try:
+        graph.write(
+            "POST",
+            f"/{COLLECTION[password.holder]}/{object_id}/removePassword",
+            {"keyId": password.id},
+            f"delete a password credential of the {HOLDER_NAME[password.holder]}",
+            gone,
+        )
+    except GraphError as error:
+        if error.status in (400, 404) and gone():
+            return False
+        raise
+    return True
+
+
+def _sent(key: Key) -> dict[str, Any]:
+    return {name: key.entry.get(name) for name in _KEPT if name in key.entry}
+
+
+def _keys(holder: dict[str, Any]) -> tuple[Key, ...]:
+    found = []
+    for entry in holder.get("keyCredentials") or ():
+        der = base64.b64decode(entry["key"]) if entry.get("key") else None
+        found.append(
+            Key(
+                entry,
+                str(entry["keyId"]),
+                str(entry.get("displayName") or ""),
+                thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
+                der,
+                _moment(str(entry.get("endDateTime"))),
+            )
+        )
+    return tuple(found)
+
+
+def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
+    return tuple(
+        Password(
+            str(entry["keyId"]),
+            str(entry.get("displayName") or ""),
+            str(entry.get("hint") or ""),
+            str(entry.get("endDateTime") or "unknown"),
+            kind,
+            entry.get("customKeyIdentifier"),
+        )
+        for entry in holder.get("passwordCredentials") or ()
+    )
+
+
+def _moment(text: str) -> datetime:
+    """A Graph date; fractions of up to seven digits are cut."""
+    whole, _, rest = text.partition(".")
+    return datetime.fromisoformat(whole.removesuffix("Z") + "+00:00") if rest or text.endswith("Z") else (
+        datetime.fromisoformat(text)
+    )

@@ -1,0 +1,205 @@
+"""Microsoft Graph: retries, paging, `$batch`, typed errors (P11; GD "Throttling guidance", "JSON batching").
+
+Reads are repeated after any transient failure. A write is repeated only when the answer proves that nothing happened
+(429), or after `settled` has looked for its effect and not found it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from core.cloud import Cloud, origin_of
+from core.entra.http import Response, Session
+from core.errors import GraphError, NetworkError, SetupError
+from core.events import Event, Waiting
+from core.flow.wait import BACKOFF, Clock
+
+TRIES: Final = 5
+LONGEST_WAIT: Final = 300.0
+
+
+class Graph:
+    """A client for one identity.
+
+    :param token: gives the bearer token; called with True when the last one was refused with 401.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        cloud: Cloud,
+        token: Callable[[bool], str],
+        clock: Clock,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._session = session
+        self._cloud = cloud
+        self._token = token
+        self._clock = clock
+        self._emit = emit
+
+    def get(self, path: str, action: str) -> dict[str, Any]:
+        """GET an object.
+
+        :param path: below `/v1.0`, with its query.
+        :param action: what is being attempted, for the error.
+        :raises GraphError: the service refused.
+        """
+        return self._call("GET", self._url(path), None, action, None)
+
+    def pages(self, path: str, action: str) -> Iterator[dict[str, Any]]:
+        """The items of a list, over all its pages.
+
+        :raises NetworkError: `network.origin` when a next link leaves the cloud (C4).
+        """
+        url = self._url(path)
+        while url:
+            page = self._call("GET", url, None, action, None)
+            yield from page.get("value", [])
+            url = str(page.get("@odata.nextLink") or "")
+            if url and origin_of(url) != self._cloud.graph:
+                raise NetworkError("network.origin", maybe_done=False, url=f"{origin_of(url)}/…")
+
+    def write(
+        self, method: str, path: str, body: Any, action: str, settled: Callable[[], bool] | None = None
+    ) -> dict[str, Any]:
+        """POST, PATCH or DELETE.
+
+        :param settled: looks whether the effect is there; asked after an ambiguous answer before repeating. When it
+            is, the result is empty. Without it an ambiguous answer is an error.
+        :raises GraphError: the service refused.
+        :raises NetworkError: nobody knows whether it happened.
+        """
+        return self._call(method, self._url(path), body, action, settled or _unknown)
+
+    def batch(self, reads: Sequence[tuple[str, str]]) -> list[dict[str, Any] | GraphError]:
+        """Several GETs in one round trip.
+
+        :param reads: pairs of path and action, 20 at most.
+        :returns: a body or the error per read, in the order given; transient ones were repeated.
+        """
+        answers: dict[int, dict[str, Any] | GraphError] = {}
+        for attempt in range(TRIES):
+            open_reads = [n for n in range(len(reads)) if n not in answers or _again(answers[n])]
+            if not open_reads:
+                break
+            if attempt:
+                self._pause(attempt - 1, next((a for n in open_reads if (a := answers.get(n))), None))
+            request = {"requests": [{"id": str(n), "method": "GET", "url": reads[n][0]} for n in open_reads]}
+            replies = self._call("POST", self._url("/$batch"), request, "read several objects at once", None)
+            for reply in replies.get("responses", []):
+                number = int(reply["id"])
+                answers[number] = self._item(reply, reads[number][1])
+            for number in open_reads:
+                if number not in answers:
+                    raise SetupError("graph.batch", request=reads[number][0])
+        return [answers[n] for n in range(len(reads))]
+
+    def _url(self, path: str) -> str:
+        return f"{self._cloud.graph}/v1.0{path}"
+
+    def _call(
+        self, method: str, url: str, body: Any, action: str, settled: Callable[[], bool] | None
+    ) -> dict[str, Any]:
+        """The retry loop. `settled` is None for reads, which may always be repeated."""
+        refreshed = False
+        attempt = 0
+        while True:
+            failure: GraphError | NetworkError
+            try:
+                response = self._session.call(
+                    method, url, token=self._token(False), body=body, headers={"client-request-id": str(uuid4())}
+                )
+                return _read(response, action)
+            except GraphError as error:
+                if error.status == 401 and not refreshed:
+                    refreshed = True
+                    self._token(True)
+                    continue
+                if not error.transient:
+                    raise
+                failure = error
+                ambiguous = error.status >= 500
+            except NetworkError as error:
+                if error.id in ("network.origin", "network.untrusted"):
+                    raise
+                failure, ambiguous = error, error.maybe_done
+            attempt += 1
+            if attempt >= TRIES:
+                raise failure
+            self._pause(attempt - 1, failure)
+            if ambiguous and settled is not None:
+                if settled is _unknown:
+                    raise failure
+                if settled():
+                    return {}
+
+    def _pause(self, attempt: int, failure: object) -> None:
+        asked = getattr(failure, "retry_after", None)
+        if asked is not None and asked > LONGEST_WAIT and isinstance(failure, SetupError):
+            raise failure
+        seconds = asked if asked is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
+        reason = "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
+        self._emit(Waiting(reason, seconds, 0.0, attempt + 1, seconds))
+        self._clock.wait(seconds)
+
+    def _item(self, reply: dict[str, Any], action: str) -> dict[str, Any] | GraphError:
+        status, body = int(reply["status"]), reply.get("body")
+        body = body if isinstance(body, dict) else {}
+        if status < 300 and "error" not in body:
+            return body
+        return _error(status, body, reply.get("headers") or {}, action)
+
+
+def _unknown() -> bool:
+    return False
+
+
+def _again(answer: dict[str, Any] | GraphError) -> bool:
+    return isinstance(answer, GraphError) and answer.transient
+
+
+def _read(response: Response, action: str) -> dict[str, Any]:
+    if response.status >= 500 or response.status == 429:  # a gateway may answer these with a page instead of JSON
+        try:
+            body = response.json()
+        except NetworkError:
+            body = {}
+    else:
+        body = response.json()
+    if response.status < 300 and "error" not in body:
+        return body
+    raise _error(response.status, body, response.headers, action)
+
+
+def _error(status: int, body: Any, headers: Any, action: str) -> GraphError:
+    """A typed error; a 200 that carries an `error` member is one too (P11)."""
+    error = body.get("error") if isinstance(body.get("error"), dict) else {}
+    lower = {str(key).lower(): str(value) for key, value in headers.items()}
+    inner = {str(k).lower(): v for k, v in (error.get("innerError") or error.get("innererror") or {}).items()}
+    return GraphError(
+        status,
+        str(error.get("code") or "unknown"),
+        str(error.get("message") or "no message"),
+        action=action,
+        request_id=str(inner.get("request-id") or lower.get("request-id") or "unknown"),
+        date=str(inner.get("date") or lower.get("date") or "unknown"),
+        retry_after=_retry_after(lower),
+    )
+
+
+def _retry_after(headers: dict[str, str]) -> float | None:
+    """Seconds to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3)."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(headers["date"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return max(0.0, (when.astimezone(UTC) - now.astimezone(UTC)).total_seconds())

@@ -1,0 +1,142 @@
+"""The one HTTP session: TLS, proxy, origin pinning, timeouts. Also azure-identity's transport (C4).
+
+Nothing leaves the cloud's own origins: the check sits where `requests` sends, so that redirects, next links and the
+libraries that share the session pass it too. Every failure becomes a `NetworkError` that says whether the request may
+have been carried out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from core.cloud import Cloud, origin_of
+from core.errors import NetworkError
+from core.flow.wait import Clock
+
+#: Seconds to connect, and seconds between two bytes of an answer.
+TIMEOUT: Final = (10.0, 60.0)
+USER_AGENT: Final = "entraclaw-setup"
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer: status, headers (any case), and the body as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    host: str
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        :raises NetworkError: `network.garbage`: it is something else, for example a proxy's page.
+        """
+        try:
+            data = json.loads(self.body) if self.body else {}
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise NetworkError("network.garbage", maybe_done=True, host=self.host, status=self.status)
+        return data
+
+
+class _Bearer(AuthBase):
+    """Sets the header itself, so that a .netrc entry cannot replace it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Session(requests.Session):
+    """A `requests` session that talks to one cloud's origins only.
+
+    :param cloud: whose origins, and whose trusted roots.
+    :param clock: to measure the service's clock against.
+    """
+
+    def __init__(self, cloud: Cloud, clock: Clock) -> None:
+        super().__init__()
+        self.skew = 0.0
+        self._cloud = cloud
+        self._clock = clock
+        self._verify: bool | str = (
+            str(cloud.ca_bundle)
+            if cloud.ca_bundle
+            else os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        )
+        self.auth = _Bearer("")
+        self.headers["User-Agent"] = USER_AGENT
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send one request.
+
+        :raises NetworkError: outside the origins, a redirect, no connection, no trust, no whole answer.
+        """
+        url = request.url or ""
+        host = urlsplit(url).netloc
+        if origin_of(url) not in self._cloud.origins:
+            raise NetworkError("network.origin", maybe_done=False, url=f"{origin_of(url)}/…")
+        kwargs.update(verify=self._verify, allow_redirects=False, timeout=kwargs.get("timeout") or TIMEOUT)
+        try:
+            response = super().send(request, **kwargs)
+        except requests.exceptions.SSLError as error:
+            raise NetworkError("network.untrusted", maybe_done=False, host=host, detail=_reason(error)) from None
+        except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
+            raise NetworkError("network.unreachable", maybe_done=False, host=host, detail=_reason(error)) from None
+        except requests.exceptions.RequestException as error:
+            never_connected = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
+            raise NetworkError(
+                "network.unreachable", maybe_done=not never_connected, host=host, detail=_reason(error)
+            ) from None
+        if response.is_redirect or response.is_permanent_redirect:
+            raise NetworkError(
+                "network.origin", maybe_done=False, url=f"{origin_of(response.headers.get('Location', ''))}/…"
+            )
+        if stamp := response.headers.get("Date"):
+            self.skew = (parsedate_to_datetime(stamp).astimezone(UTC) - self._clock.now()).total_seconds()
+        return response
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        token: str = "",
+        body: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """One request with everything that is always the same.
+
+        :param token: bearer token, sent to this URL only.
+        :param body: JSON body.
+        :param form: form fields instead of a body.
+        """
+        response = self.request(method, url, auth=_Bearer(token), json=body, data=form, headers=headers)
+        return Response(response.status_code, response.headers, response.content, urlsplit(url).netloc)
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in a few words; urllib3 wraps it in several layers that repeat the URL with its query."""
+    inner: Any = error
+    while getattr(inner, "args", None) and isinstance(inner.args[0], Exception):
+        inner = inner.args[0]
+    inner = getattr(inner, "reason", inner)
+    text = str(inner).rsplit(">: ", maxsplit=1)[-1]
+    return text.split(" (Caused by", maxsplit=1)[0][:200] or type(error).__name__

@@ -1,0 +1,215 @@
+"""Application tokens: minted with the certificate, checked, and the state of an old secret (P5, P11, M3).
+
+Tokens come from `azure.identity.CertificateCredential`. Each try builds a new credential, because MSAL remembers an
+HTTP 400 for a minute and would replay it (entra-protocol D.2).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from core.cloud import Cloud
+from core.entra.certificates import Bundle
+from core.entra.http import Session
+from core.errors import TRANSIENT, NetworkError, SetupError, TokenError
+from core.events import Event
+from core.flow.wait import Clock, wait_until
+from core.secret import Secret
+
+#: Answers that replication explains: the certificate, the app or its principal has not arrived everywhere yet.
+#: 7000229: no service principal; 700016: no app; 700027: no such key; 50012, 1000502: not valid (yet).
+LAGGING: Final = frozenset({700027, 700016, 7000229, 50012, 1000502, 90033, 90055, 50196})
+#: How long a new certificate may take; over five minutes have been seen.
+PROOF_DEADLINE: Final = 600.0
+PROOF_EXPECTED: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Token:
+    """An access token and what it says of itself. Its claims are for checks and diagnostics only."""
+
+    value: Secret
+    claims: Mapping[str, Any]
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Granted application permissions."""
+        return frozenset(self.claims.get("roles") or ())
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Delegated permissions."""
+        return frozenset(str(self.claims.get("scp") or "").split())
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """The payload of a JWT, unverified: only the service that issued it can be asked whether it is genuine.
+
+    :raises ValueError: not a JWT.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise ValueError("not three parts")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(claims, dict):
+        raise ValueError("the payload is not an object")
+    return claims
+
+
+def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundle) -> Token:
+    """A Microsoft Graph application token, from a new credential, checked for audience, app and tenant.
+
+    :raises TokenError: the service refused.
+    :raises NetworkError: no answer.
+    :raises SetupError: `token.wrong`: the token is for something else.
+    """
+    from azure.core.exceptions import AzureError
+    from azure.core.pipeline.transport import RequestsTransport
+    from azure.identity import CertificateCredential
+
+    try:
+        credential = CertificateCredential(
+            tenant,
+            app_id,
+            certificate_data=bundle.pem.reveal().encode(),
+            authority=cloud.authority,
+            disable_instance_discovery=True,
+            transport=RequestsTransport(session=session, session_owner=False),
+            retry_total=0,
+            additionally_allowed_tenants=[],
+        )
+        value = credential.get_token(cloud.graph_scope).token
+    except AzureError as error:
+        for cause in _causes(error):
+            if isinstance(cause, NetworkError):
+                raise cause from None
+        raise _refused(str(error), app_id, session) from None
+    return checked(value, cloud, tenant, app_id)
+
+
+def checked(value: str, cloud: Cloud, tenant: str, app_id: str) -> Token:
+    """The token, if it is what was asked for.
+
+    :raises SetupError: `token.wrong`.
+    """
+    try:
+        claims = claims_of(value)
+    except ValueError as error:
+        raise SetupError("token.wrong", detail=f"it is not a JWT ({error})") from None
+    for claim, found, fits in (
+        ("aud", claims.get("aud"), cloud.is_graph_audience(str(claims.get("aud")))),
+        ("appid", claims.get("appid") or claims.get("azp"), (claims.get("appid") or claims.get("azp")) == app_id),
+        ("tid", claims.get("tid"), claims.get("tid") == tenant),
+    ):
+        if not fits:
+            raise SetupError("token.wrong", detail=f"its {claim} is {found}")
+    return Token(Secret(value), claims)
+
+
+def prove(
+    session: Session,
+    cloud: Cloud,
+    tenant: str,
+    app_id: str,
+    bundle: Bundle,
+    clock: Clock,
+    emit: Callable[[Event], None],
+) -> Token:
+    """Mint a token, and wait while replication explains a refusal (P7).
+
+    :raises SetupError: `migrate.unproven` after the deadline; anything that waiting cannot mend at once.
+    """
+    last: SetupError | None = None
+
+    def attempt() -> Token | None:
+        nonlocal last
+        try:
+            return mint(session, cloud, tenant, app_id, bundle)
+        except TokenError as error:
+            if not (LAGGING & set(error.codes) or error.status in TRANSIENT or error.error == "unknown"):
+                raise
+            last = error
+        except NetworkError as error:
+            if error.id in ("network.origin", "network.untrusted"):
+                raise
+            last = error
+        return None
+
+    token = wait_until(
+        attempt,
+        clock=clock,
+        emit=emit,
+        reason="the certificate to be accepted everywhere",
+        expected=PROOF_EXPECTED,
+        deadline=PROOF_DEADLINE,
+    )
+    if token is None:
+        raise SetupError("migrate.unproven", minutes=round(PROOF_DEADLINE / 60), detail=last.summary if last else "")
+    return token
+
+
+@dataclass(frozen=True)
+class SecretState:
+    """What the service says of an old client secret.
+
+    :param state: `live`; `dead` (any `invalid_client`); `unknown` for every other answer.
+    """
+
+    state: Literal["live", "dead", "unknown"]
+    detail: str
+
+
+def try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret: Secret) -> SecretState:
+    """Ask the service whether it still accepts a secret; a token that it yields is dropped at once (M3)."""
+    try:
+        response = session.call(
+            "POST",
+            f"{cloud.authority}/{tenant}/oauth2/v2.0/token",
+            form={
+                "grant_type": "client_credentials",
+                "client_id": app_id,
+                "client_secret": secret.reveal(),
+                "scope": cloud.graph_scope,
+            },
+        )
+        answer = response.json()
+    except NetworkError as error:
+        return SecretState("unknown", error.summary)
+    if "error" not in answer and response.status == 200 and answer.get("access_token"):
+        Secret(str(answer["access_token"]))  # known to the redactor from here on
+        return SecretState("live", "accepted")
+    codes = _codes(str(answer.get("error_description")))
+    detail = f"{answer.get('error')}, AADSTS{codes[0]}" if codes else str(answer.get("error") or response.status)
+    return SecretState("dead" if answer.get("error") == "invalid_client" else "unknown", detail)
+
+
+def _refused(text: str, app_id: str, session: Session) -> TokenError:
+    """MSAL and azure-identity keep only the text of the answer, so the codes are read from there."""
+    codes = _codes(text)
+    error = "invalid_client" if set(codes) & {7000215, 7000222, 700027, 700024, 7000229} else "unknown"
+    if codes and error == "unknown":
+        error = "refused"
+    message = re.sub(r"\s+", " ", text.removeprefix("Authentication failed: ")).strip()[:600]
+    return TokenError(error, codes, message, app_id=app_id, skew=session.skew)
+
+
+def _codes(text: str) -> tuple[int, ...]:
+    return tuple(int(code) for code in re.findall(r"AADSTS(\d{4,8})", text))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = getattr(current, "inner_exception", None) or current.__cause__ or current.__context__

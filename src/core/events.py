@@ -1,0 +1,163 @@
+"""What happened, as a closed union of frozen dataclasses.
+
+Every front end (plain text, NDJSON, the wizard, the log) consumes the same stream and matches on these types. An event
+holds identifiers, names and dates, never a secret; renderers still pass every text through the redactor (D4). Each has
+one spelling as a JSON line, with a schema version, so that a stream can be recorded and replayed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, Literal, get_args
+
+SCHEMA: Final = 1
+
+State = Literal["unchanged", "done", "undone", "failed", "skipped"]
+Severity = Literal["ok", "info", "warning", "failure"]
+Action = Literal["add", "delete", "change", "keep"]
+
+
+@dataclass(frozen=True)
+class FlowStarted:
+    """A flow begins. `run` is a random id that the journal and the log repeat."""
+
+    flow: str
+    run: str
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins: the part of a flow that one screen shows."""
+
+    stage: str
+    title: str
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A step begins to work (one that has nothing to do only finishes)."""
+
+    stage: str
+    step: str
+    title: str
+
+
+@dataclass(frozen=True)
+class StepFinished:
+    """A step ends. `detail` is its evidence in words."""
+
+    stage: str
+    step: str
+    title: str
+    state: State
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The run waits for a condition. `expected`, `elapsed` and `next_in` are seconds."""
+
+    reason: str
+    expected: float
+    elapsed: float
+    attempt: int
+    next_in: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a person should know; `remedy` may be empty when there is nothing to do."""
+
+    id: str
+    severity: Severity
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class ChangePlanned:
+    """One row of the plan: see `core.flow.plan.Change` for the members."""
+
+    action: Action
+    what: str
+    where: str
+    before: str
+    after: str
+    reversible: bool
+    call: str
+
+
+@dataclass(frozen=True)
+class ChangeMade:
+    """An effect that was carried out and closed in the journal."""
+
+    action: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """The run needs a yes. `default` is what Enter means; `flag` is how a headless run answers it."""
+
+    id: str
+    text: str
+    default: bool
+    flag: str
+
+
+@dataclass(frozen=True)
+class FlowFinished:
+    """The end. `outcome` is computed from post-conditions; `summary` holds only sentences that are true (M7)."""
+
+    flow: str
+    outcome: str
+    exit_code: int
+    summary: tuple[str, ...]
+    seconds: float
+
+
+Event = (
+    FlowStarted
+    | StageStarted
+    | StepStarted
+    | StepFinished
+    | Waiting
+    | Finding
+    | ChangePlanned
+    | ChangeMade
+    | Question
+    | FlowFinished
+)
+_TYPES: Final[dict[str, Any]] = {cls.__name__: cls for cls in get_args(Event)}
+
+
+def to_json(event: Event, time: str) -> str:
+    """One line of JSON for an event.
+
+    :param event: what happened.
+    :param time: when, ISO 8601 in UTC.
+    """
+    return json.dumps({"schema": SCHEMA, "time": time, "event": type(event).__name__, **asdict(event)})
+
+
+def from_json(line: str) -> Event:
+    """The event of a recorded line.
+
+    :param line: what `to_json` made.
+    :raises ValueError: the line is not an event of this schema.
+    """
+    data = json.loads(line)
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("event") not in _TYPES:
+        raise ValueError(f"not an event of schema {SCHEMA}")
+    cls = _TYPES[data["event"]]
+    names = {field.name for field in fields(cls)}
+    try:
+        event: Event = cls(**{key: _tuple(value) for key, value in data.items() if key in names})
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return event
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,219 @@
+"""Runs a flow: look, plan, ask, change; on failure undo in reverse, after the marker only forward (M5).
+
+The engine knows no step by name. The outcome and the exit code are computed here from what really happened.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from core.errors import Interrupted, SetupError
+from core.events import FlowFinished, FlowStarted, StageStarted, State, StepFinished, StepStarted
+from core.flow.plan import Plan
+from core.flow.step import Blocked, Check, Done, Flow, Left, Stage, Step, W
+from core.secret import redactor
+
+Outcome = Literal["changed", "unchanged", "planned", "failed", "partial"]
+
+
+@dataclass
+class Result:
+    """What a run came to; the wizard and the command line show it, `--json` prints it."""
+
+    outcome: Outcome = "failed"
+    exit_code: int = 70
+    plan: Plan | None = None
+    summary: tuple[str, ...] = ()
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Result:
+    """Run a flow to its end.
+
+    :param world: what the steps see; its `ask` answers questions.
+    :param run_id: random id that journal and events carry.
+    :param dry_run: stop after the plan with outcome `planned`.
+    :returns: the result; expected failures do not raise.
+    """
+    start = world.clock.monotonic()
+    world.emit(FlowStarted(flow.name, run_id))
+    result = Result()
+    changed = changing = False
+    try:
+        for stage, step in _steps(flow.look, world):
+            _perform(stage, step, world)
+        result.plan = _plan(flow, world)
+        if dry_run:
+            result.outcome, result.exit_code = "unchanged" if result.plan.empty else "planned", 0
+        else:
+            if not result.plan.empty:
+                _confirm(flow, world, result.plan)
+            changing = True
+            for stage, step in _steps(flow.change, world):
+                changed |= _perform(stage, step, world)
+            if world.journal is not None:
+                world.journal.close("changed")
+            result.outcome = "changed" if changed else "unchanged"
+            result.exit_code = 0
+    except SetupError as error:
+        _fail(flow, world, result, error, changing)
+    except Exception as bug:  # noqa: BLE001  whatever it is, what was done must be undone or named
+        _fail(flow, world, result, internal(bug), changing)
+    result.summary = tuple(flow.summary(world, result.outcome))
+    world.emit(
+        FlowFinished(flow.name, result.outcome, result.exit_code, result.summary, world.clock.monotonic() - start)
+    )
+    return result
+
+
+class Bug(SetupError):
+    """An unexpected exception; its redacted traceback is kept as a fact, without local variables."""
+
+    def __init__(self, kind: str, trace: str) -> None:
+        super().__init__("bug.internal", kind=kind, trace=trace)
+
+
+def internal(bug: Exception) -> Bug:
+    """The error for an unexpected exception: where it happened, without the values it happened with."""
+    frames = "".join(traceback.format_tb(bug.__traceback__))
+    return Bug(type(bug).__name__, redactor.redact(f"{frames}{type(bug).__name__}: {bug}"))
+
+
+def _steps(stages: tuple[Stage[W], ...], world: W) -> Iterator[tuple[Stage[W], Step[W]]]:
+    for stage in stages:
+        world.emit(StageStarted(stage.name, stage.title))
+        for step in stage.steps:
+            world.cancel.check()
+            yield stage, step
+
+
+def _perform(stage: Stage[W], step: Step[W], world: W) -> bool:
+    """Run one step; True if it acted on an effect that the journal recorded."""
+
+    def finished(state: State, detail: str) -> None:
+        world.emit(StepFinished(stage.name, step.name, step.title, state, detail))
+
+    effects = _effects(world)
+    try:
+        check: Check = step.check(world)
+        if isinstance(check, Done):
+            finished("unchanged", check.evidence)
+            return False
+        if isinstance(check, Blocked):
+            raise check.error
+        world.emit(StepStarted(stage.name, step.name, step.title))
+        finished("done", step.apply(world))
+    except SetupError as error:
+        finished("failed", error.summary)
+        raise
+    return _effects(world) > effects
+
+
+def _effects(world: W) -> int:
+    journal = world.journal
+    return sum(effect.standing for effect in journal.effects) if journal is not None else 0
+
+
+def _plan(flow: Flow[W], world: W) -> Plan:
+    changes = []
+    for stage in flow.change:
+        for step in stage.steps:
+            match step.check(world):
+                case Blocked(error):
+                    raise error
+                case Done():
+                    continue
+                case _:
+                    changes.extend(step.plan(world))
+    plan = Plan(tuple(changes), flow.basis(world))
+    for change in plan.changes:
+        world.emit(change.as_event())
+    return plan
+
+
+def _confirm(flow: Flow[W], world: W, plan: Plan) -> None:
+    question = flow.question(world, plan)
+    before = world.clock.monotonic()
+    if not world.ask(question):
+        raise SetupError("flow.no")
+    if world.clock.monotonic() - before < 1:
+        return  # nobody can have read anything in between: the answer was given in advance
+    flow.refresh(world)
+    if Plan((), flow.basis(world)).fingerprint != plan.fingerprint:
+        raise SetupError("flow.outdated")
+
+
+def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> None:
+    """Decide what a failure means, undo if that is still right, and compute outcome and exit code.
+
+    A run that fails while it only looks leaves the work of an earlier, interrupted run alone.
+    """
+    result.outcome = "failed"
+    result.exit_code = error.exit_code
+    result.errors.append(error.as_dict())
+    journal = world.journal
+    if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
+        return
+    if not changing and not journal.marked:
+        result.errors.append(SetupError("flow.open").as_dict())
+        return
+    with world.cancel.shielded():
+        if not journal.marked and (instead := _asked_before_undo(flow, world, error)) is not None:
+            result.outcome, result.exit_code = "partial", instead.exit_code
+            result.errors.append(instead.as_dict())
+            return
+        if journal.marked:
+            result.outcome = "partial"
+            if isinstance(error, Interrupted):
+                error.facts.update(where=" after the point of no return", left="Run the same command again: it finishes.")
+                result.errors[-1] = error.as_dict()
+            elif error.exit_code != 6:
+                half = SetupError("flow.half-way", cause=error.summary, left="")
+                result.exit_code = half.exit_code
+                result.errors.append(half.as_dict())
+            return
+        left = _undo(flow, world)
+    if left:
+        failed = SetupError(
+            "flow.undo-failed",
+            cause=error.summary,
+            left="; ".join(item.what for item in left),
+            how="\n".join(item.how for item in left),
+        )
+        result.outcome, result.exit_code = "partial", failed.exit_code
+        result.errors.append(failed.as_dict())
+    else:
+        journal.close("undone")
+        if isinstance(error, Interrupted):
+            error.facts.update(left="Everything that this run had done was undone.")
+            result.errors[-1] = error.as_dict()
+
+
+def _asked_before_undo(flow: Flow[W], world: W, error: SetupError) -> SetupError | None:
+    try:
+        return flow.before_undo(world, error)
+    except SetupError:
+        # Nobody can tell whether undoing is safe. The undo itself looks again, and fails loudly if it cannot.
+        return None
+
+
+def _undo(flow: Flow[W], world: W) -> list[Left]:
+    left: list[Left] = []
+    for stage in reversed(flow.change):
+        for step in reversed(stage.steps):
+            before = _effects(world)
+            try:
+                remains = step.undo(world)
+            except SetupError as error:
+                remains = Left(f"{step.title} ({error.summary})", "Run the same command again: it looks and converges.")
+            except Exception as bug:  # noqa: BLE001  the other steps must still be undone
+                remains = Left(f"{step.title} ({type(bug).__name__})", "Run the same command again.")
+            if remains is not None:
+                left.append(remains)
+                world.emit(StepFinished(stage.name, step.name, step.title, "failed", f"left behind: {remains.what}"))
+            elif _effects(world) < before:
+                world.emit(StepFinished(stage.name, step.name, step.title, "undone"))
+    return left

@@ -1,0 +1,184 @@
+"""The journal of one tenant and app: what was intended, what was done, and the marker (M4, M5, M8).
+
+One JSON line per entry, flushed to the disk before the effect happens. It is a hint, not a truth: steps look at reality
+first and use the journal to recognise their own work after a crash. It never holds a secret.
+
+Entries of one undertaking lie between two `closed` lines; a run that finds an open part continues that undertaking.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.errors import SetupError
+from core.events import ChangeMade
+from core.flow.wait import Clock
+from core.secret import looks_secret
+
+
+@dataclass
+class Effect:
+    """One effect of the open undertaking.
+
+    :param number: its number in the file.
+    :param action: action-shaped name, for example `graph.application.addKey`.
+    :param data: identifiers that the undo needs.
+    :param state: `intend` (nobody knows whether it happened), `done`, `failed` or `undone`.
+    """
+
+    number: int
+    action: str
+    target: str
+    data: dict[str, Any] = field(default_factory=dict)
+    state: str = "intend"
+
+    @property
+    def standing(self) -> bool:
+        """Whether it happened, or may have happened, and was not undone."""
+        return self.state in ("intend", "done")
+
+
+class Journal:
+    """An append-only file.
+
+    :param path: where it lies; made with mode 0600 when the first entry is written.
+    :param run: id of this run.
+    :raises SetupError: `journal.broken` for an unreadable entry that is not the torn last line of a crash.
+    """
+
+    def __init__(self, path: Path, run: str, clock: Clock) -> None:
+        self.path = path
+        self._run = run
+        self._clock = clock
+        self._size = 0
+        self._number = 0
+        self.effects: list[Effect] = []
+        self.marked = False
+        self.resumed = False
+        self._load()
+
+    def standing(self, action: str) -> list[Effect]:
+        """Effects of this kind in the open undertaking that happened or may have happened, oldest first."""
+        return [effect for effect in self.effects if effect.action == action and effect.standing]
+
+    @contextmanager
+    def effect(self, action: str, target: str, emit: Any = None, **data: Any) -> Iterator[Effect]:
+        """Surround an effect: written before it, closed after it, also when it fails.
+
+        An effect that raises is closed as `failed` only if the error proves that nothing happened
+        (its `maybe_done` is False); otherwise it stays open, and the next look at reality decides.
+
+        :param action: action-shaped name.
+        :param target: the object, by id.
+        :param emit: receives `ChangeMade` when it is done.
+        :param data: identifiers for the undo; no secrets.
+        :raises SetupError: `journal.io`: then the effect did not happen.
+        """
+        self._number += 1
+        entry = Effect(self._number, action, target, dict(data))
+        self._write(state="intend", n=entry.number, action=action, target=target, data=entry.data)
+        self.effects.append(entry)
+        try:
+            yield entry
+        except SetupError as error:
+            if not getattr(error, "maybe_done", True) or 400 <= getattr(error, "status", 0) < 500:
+                self._close(entry, "failed")
+            raise
+        self._close(entry, "done")
+        if emit is not None:
+            emit(ChangeMade(action, target))
+
+    def undone(self, effect: Effect) -> None:
+        """Close an effect that was reversed."""
+        self._close(effect, "undone")
+
+    def mark(self) -> None:
+        """Write the point of no return; it is on the disk when this returns."""
+        self._write(state="marker")
+        self.marked = True
+
+    def unmark(self) -> None:
+        """Take the marker back: the first deletion was refused and nothing was deleted (M5)."""
+        self._write(state="unmarked")
+        self.marked = False
+
+    def close(self, outcome: str) -> None:
+        """End the undertaking; nothing is written when it never began."""
+        if self.effects or self.marked:
+            self._write(state="closed", outcome=outcome)
+        self.effects.clear()
+        self.marked = False
+
+    def _close(self, effect: Effect, state: str) -> None:
+        effect.state = state
+        self._write(state=state, n=effect.number, data=effect.data)
+
+    def _write(self, **entry: Any) -> None:
+        line = json.dumps({"time": self._clock.now().isoformat(), "run": self._run, **entry})
+        if looks_secret(line):
+            raise AssertionError("a secret was about to enter the journal")
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new = not self.path.exists()
+            flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            descriptor = os.open(self.path, flags, 0o600)
+            with os.fdopen(descriptor, "wb") as file:  # on a descriptor "wb" does not truncate
+                file.truncate(self._size)  # drops the torn last line of a crash
+                file.seek(self._size)
+                file.write(line.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+                self._size = file.tell()
+            if new:
+                _sync_folder(self.path.parent)
+        except OSError as error:
+            raise SetupError("journal.io", path=self.path, detail=error.strerror or error) from None
+
+    def _load(self) -> None:
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SetupError("journal.io", path=self.path, detail=error.strerror or error) from None
+        self._size = content.rfind(b"\n") + 1
+        for number, line in enumerate(content[: self._size].splitlines(), 1):
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise SetupError("journal.broken", path=self.path, line=number) from None
+        self.resumed = bool(self.effects) or self.marked
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        match entry["state"]:
+            case "intend":
+                self._number = int(entry["n"])
+                self.effects.append(Effect(self._number, entry["action"], entry["target"], entry["data"]))
+            case "done" | "failed" | "undone" as state:
+                for effect in self.effects:
+                    if effect.number == entry["n"]:
+                        effect.state, effect.data = state, entry["data"]
+            case "marker":
+                self.marked = True
+            case "unmarked":
+                self.marked = False
+            case "closed":
+                self.effects.clear()
+                self.marked = False
+            case _:
+                raise ValueError(entry["state"])
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # Windows cannot open folders; there the file's own flush has to do
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,147 @@
+"""The pieces a flow is made of (ARCHITECTURE, "The pieces").
+
+A step has one effect and looks at reality before it acts, so a re-run converges and a crash needs no special path.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from core.errors import SetupError
+from core.events import Event, Question
+from core.flow.journal import Journal
+from core.flow.plan import Change, Plan
+from core.flow.wait import Cancel, Clock
+
+
+class Runtime(Protocol):
+    """What the engine itself needs of the world."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+
+    @property
+    def cancel(self) -> Cancel:
+        """Whether somebody asked to stop."""
+
+    @property
+    def journal(self) -> Journal | None:
+        """The open journal, once a look step knows tenant and app."""
+
+    def emit(self, event: Event) -> None:
+        """Report what happened."""
+
+    def ask(self, question: Question) -> bool:
+        """Ask a person.
+
+        :raises SetupError: `flow.unasked` when this run may not ask.
+        """
+
+
+W = TypeVar("W", bound=Runtime)
+
+
+@dataclass(frozen=True)
+class Done:
+    """Nothing to do; `evidence` says how that is known."""
+
+    evidence: str = ""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """The step has to act."""
+
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The step cannot act; a reason with a remedy, never a bare False."""
+
+    error: SetupError
+
+
+Check = Done | Needed | Blocked
+
+
+@dataclass(frozen=True)
+class Left:
+    """Something that could not be undone.
+
+    :param what: what is left, exactly.
+    :param how: the command that removes it.
+    """
+
+    what: str
+    how: str
+
+
+class Step(ABC, Generic[W]):
+    """One effect.
+
+    :cvar name: stable name, for events.
+    :cvar title: what the user reads.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def check(self, world: W) -> Check:
+        """Look at reality."""
+
+    def plan(self, world: W) -> Sequence[Change]:
+        """The changes that `apply` would make; asked only when `check` says Needed."""
+        return ()
+
+    @abstractmethod
+    def apply(self, world: W) -> str:
+        """Act, and verify the post-condition.
+
+        :returns: the evidence that it holds.
+        :raises SetupError: it could not be done, or the post-condition does not hold.
+        """
+
+    def undo(self, world: W) -> Left | None:
+        """Reverse what the open journal says this step did; nothing when it did nothing.
+
+        :returns: what is left behind, or None when nothing is.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Stage(Generic[W]):
+    """Steps under the name of their screen."""
+
+    name: str
+    title: str
+    steps: tuple[Step[W], ...]
+
+
+@dataclass(frozen=True)
+class Flow(Generic[W]):
+    """Stages that look, then a plan, then stages that change.
+
+    :param look: read-only stages; they run before the plan and also in a dry run.
+    :param change: stages with effects, in order; one of their steps sets the marker.
+    :param basis: what the plan's fingerprint is taken over, once the look stages are through.
+    :param refresh: reads again what the basis is taken over, after a person has thought about the plan.
+    :param question: the question before the first change.
+    :param before_undo: asked when a run fails before the marker; an answer forbids the undo and becomes the result.
+    :param summary: the sentences that are true at the end (M7).
+    """
+
+    name: str
+    look: tuple[Stage[W], ...]
+    change: tuple[Stage[W], ...]
+    basis: Callable[[W], dict[str, object]]
+    refresh: Callable[[W], None]
+    question: Callable[[W, Plan], Question]
+    before_undo: Callable[[W, SetupError], SetupError | None]
+    summary: Callable[[W, str], Sequence[str]]

@@ -1,0 +1,129 @@
+"""Time, cancellation, and the only way to wait (P7; ARCHITECTURE, "Waiting").
+
+There is no sleep anywhere else: whoever waits says for what, for how long at most, and can be cancelled.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final, Protocol, TypeVar
+
+from core.errors import Interrupted
+from core.events import Event, Waiting
+
+T = TypeVar("T")
+
+#: Seconds between tries; the last one repeats. Tight polling can be cached as a failure by the service.
+BACKOFF: Final = (2.0, 4.0, 8.0, 15.0)
+
+
+class Cancel:
+    """A request to stop, made by a signal or a key and honoured at the next safe place."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._shields = 0
+        self.signal = 0
+
+    def ask(self, signal: int) -> None:
+        """Ask the run to stop.
+
+        :param signal: the signal's number, for the exit code.
+        """
+        self.signal = self.signal or signal
+        self._asked.set()
+
+    def check(self) -> None:
+        """Stop here if that was asked and nothing shields this stretch.
+
+        :raises Interrupted: somebody asked.
+        """
+        if self._asked.is_set() and not self._shields:
+            raise Interrupted(self.signal)
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass, or stop early when asked to.
+
+        :raises Interrupted: somebody asked.
+        """
+        if self._shields:
+            threading.Event().wait(seconds)
+        else:
+            self._asked.wait(seconds)
+        self.check()
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """A stretch that is finished although somebody asked to stop, such as undoing."""
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+
+
+class Clock(Protocol):
+    """Time as the run sees it; tests and the sandbox inject their own."""
+
+    def now(self) -> datetime:
+        """The current time, with the time zone UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment, never going back."""
+
+    def wait(self, seconds: float) -> None:
+        """Let that many seconds pass.
+
+        :raises Interrupted: the run was asked to stop.
+        """
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def __init__(self, cancel: Cancel | None = None) -> None:
+        self._cancel = cancel or Cancel()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        self._cancel.pause(seconds)
+
+
+def wait_until(
+    condition: Callable[[], T | None],
+    *,
+    clock: Clock,
+    emit: Callable[[Event], None],
+    reason: str,
+    expected: float,
+    deadline: float,
+) -> T | None:
+    """Try until the condition holds or the deadline has passed; the first try is at once.
+
+    :param condition: returns what was waited for, or None while it does not hold yet.
+    :param reason: what is being waited for, as the user reads it.
+    :param expected: how long this usually takes, in seconds.
+    :param deadline: when to give up, in seconds from now.
+    :returns: what the condition returned, or None after the deadline.
+    """
+    start = clock.monotonic()
+    attempt = 0
+    while True:
+        if (result := condition()) is not None:
+            return result
+        elapsed = clock.monotonic() - start
+        if elapsed >= deadline:
+            return None
+        pause = min(BACKOFF[min(attempt, len(BACKOFF) - 1)], deadline - elapsed)
+        attempt += 1
+        emit(Waiting(reason, expected, round(elapsed, 3), attempt, pause))
+        clock.wait(pause)

@@ -1,0 +1,1 @@
+"""Everything seen of this computer: programs, Azure CLI, keystore, files and folders."""

@@ -1,0 +1,148 @@
+"""The Azure CLI: who is signed in, and one Microsoft Graph token (entra-protocol E).
+
+One spawn each, JSON only, streams apart, with a time limit. Everything else goes to Graph directly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from core.cloud import Cloud
+from core.entra.tokens import Token, claims_of
+from core.errors import SetupError
+from core.flow.wait import Cancel
+from core.machine import process
+from core.secret import Secret, redactor
+
+#: Seconds for one az command; a cold start with a token refresh over a slow proxy takes 20.
+PATIENCE: Final = 60.0
+_NOT_SIGNED_IN: Final = ("Please run 'az login'", 'Please run "az login"', "No subscription found", "does not exist in MSAL")
+_EXPIRED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who is signed in, as `az account show` says."""
+
+    tenant: str
+    user: str
+    kind: str
+    cloud: str
+
+
+class SignIn(Protocol):
+    """What the product needs of a sign-in; the sandbox has a stand-in without a program."""
+
+    def account(self) -> Account:
+        """Who is signed in.
+
+        :raises SetupError: `az.*`.
+        """
+
+    def graph_token(self, tenant: str) -> Token:
+        """A Microsoft Graph token of the signed-in principal for this tenant.
+
+        :raises SetupError: `az.*`.
+        """
+
+
+class AzureCli:
+    """The real one.
+
+    :param untrusted: folders that az must not come from (C4).
+    """
+
+    def __init__(self, cloud: Cloud, untrusted: Sequence[Path], cancel: Cancel, seconds: float = PATIENCE) -> None:
+        self._cloud = cloud
+        self._untrusted = untrusted
+        self._cancel = cancel
+        self._seconds = seconds
+
+    def account(self) -> Account:
+        """`az account show`.
+
+        :raises SetupError: `az.missing`, `az.signed-out`, `az.failed`, `az.garbage`, `az.hangs`.
+        """
+        data = self._run(["account", "show"], "")
+        user = data.get("user")
+        if not isinstance(user, dict) or not isinstance(data.get("tenantId"), str):
+            raise self._garbage("account show", "no tenantId or user")
+        return Account(
+            data["tenantId"].lower(),
+            str(user.get("name", "")),
+            str(user.get("type", "")),
+            str(data.get("environmentName", "")),
+        )
+
+    def graph_token(self, tenant: str) -> Token:
+        """`az account get-access-token` for this cloud's Graph, with its audience and tenant checked (C2, U3).
+
+        :raises SetupError: also `az.expired`, `az.wrong-tenant`, `az.wrong-audience`.
+        """
+        # az asks for exactly the resource that its cloud settings name; theirs ends in a slash for custom clouds
+        resource = self._cloud.graph if self._cloud.built_in else f"{self._cloud.graph}/"
+        arguments = ["account", "get-access-token", "--resource", resource, "--tenant", tenant]
+        data = self._run(arguments, tenant)
+        value = data.get("accessToken")
+        if not isinstance(value, str):
+            raise self._garbage("account get-access-token", "no accessToken")
+        secret = Secret(value)
+        try:
+            claims = claims_of(value)
+        except ValueError as error:
+            raise self._garbage("account get-access-token", f"the token is not a JWT ({error})") from None
+        return checked_user_token(Token(secret, claims), self._cloud, tenant)
+
+    def _run(self, arguments: list[str], tenant: str) -> dict[str, Any]:
+        path = process.find("az", self._untrusted)
+        if path is None:
+            raise SetupError("az.missing")
+        argv = [str(path), *arguments, "--output", "json", "--only-show-errors"]
+        # PYTHONSAFEPATH: az is Python, and a timeit.py in the working directory would break it
+        extra = {"PYTHONSAFEPATH": "1", "AZURE_CORE_NO_COLOR": "true"}
+        try:
+            finished = process.run(argv, seconds=self._seconds, cancel=self._cancel, extra=extra)
+        except OSError as error:
+            raise SetupError("az.failed", command="az", code="-", detail=error.strerror or error) from None
+        command = "az " + " ".join(arguments[:2])
+        if finished.code != 0:
+            raise _failure(command, finished, tenant)
+        try:
+            data = json.loads(finished.stdout)
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise self._garbage(command.removeprefix("az "), "not a JSON object", path)
+        return data
+
+    def _garbage(self, command: str, detail: str, path: Path | None = None) -> SetupError:
+        return SetupError("az.garbage", command=f"az {command}", detail=detail, path=path or "az")
+
+
+def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
+    """The token, if its audience is this cloud's Graph and its tenant the plan's (C2, U3).
+
+    :raises SetupError: `az.wrong-audience`, `az.wrong-tenant`.
+    """
+    audience = str(token.claims.get("aud", ""))
+    if not cloud.is_graph_audience(audience):
+        raise SetupError("az.wrong-audience", theirs=audience, ours=cloud.graph)
+    if token.claims.get("tid") != tenant:
+        raise SetupError("az.wrong-tenant", theirs=token.claims.get("tid"), ours=tenant)
+    return token
+
+
+def _failure(command: str, finished: process.Finished, tenant: str) -> SetupError:
+    """The named error for a refusal; az's words are matched by parts, because they change."""
+    option = f" --tenant {tenant}" if tenant else ""
+    if any(text in finished.stderr for text in _NOT_SIGNED_IN):
+        return SetupError("az.signed-out", tenant_option=option)
+    words = re.sub(r"\s+", " ", redactor.redact(finished.stderr)).strip().removeprefix("ERROR: ")[:400]
+    if any(text in finished.stderr for text in _EXPIRED):
+        return SetupError("az.expired", detail=words, tenant_option=option)
+    return SetupError("az.failed", command=command, code=finished.code, detail=words or "no message")

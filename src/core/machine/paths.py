@@ -1,0 +1,27 @@
+"""Where this program keeps its own files (A8)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from core.profile import Profile
+
+
+def state_folder(profile: Profile) -> Path:
+    """The folder for journals and locks: `%LOCALAPPDATA%\\NAME` on Windows, `~/.NAME` elsewhere."""
+    if sys.platform == "win32":
+        import platformdirs
+
+        return Path(platformdirs.user_data_dir(profile.name, appauthor=False)) / "setup"
+    return Path.home() / profile.state_folder / "setup"
+
+
+def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
+    """The journal of one tenant and app."""
+    return state_folder(profile) / "journal" / f"{cloud}_{tenant}_{app_id}.jsonl"
+
+
+def lock(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
+    """The lock of one tenant and app."""
+    return state_folder(profile) / "locks" / f"{cloud}_{tenant}_{app_id}.lock"

@@ -1,0 +1,155 @@
+"""The state file of a project: read, merge, replace atomically; never a new secret in it (M1, M7, P4).
+
+It is foreign property: unknown members are kept in their order, a broken file is reported with line and column and
+left alone, symbolic links are refused, and a change by somebody else between reading and writing is not overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from core.errors import SetupError
+from core.secret import looks_secret
+
+#: A state file has a few hundred bytes; anything larger is something else.
+LARGEST: Final = 1024 * 1024
+
+
+class StateFile:
+    """One state file.
+
+    :param path: where it lies.
+    :param lock: lock file, outside the project, held while reading and replacing.
+    """
+
+    def __init__(self, path: Path, lock: Path) -> None:
+        self.path = path
+        self._lock = lock
+
+    def read(self) -> dict[str, Any]:
+        """All members.
+
+        :raises SetupError: `statefile.missing`, `statefile.unsafe`, `statefile.broken`.
+        """
+        return self._parse(self._bytes())
+
+    def update(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+        """Set and remove members in one atomic write; mode 0600, file and folder flushed to the disk.
+
+        :param values: members to set. None may look like a secret.
+        :param remove: members to remove.
+        :raises SetupError: `statefile.secret`, `statefile.changed`, `statefile.io`.
+        """
+        for name, value in values.items():
+            if looks_secret(value):
+                raise SetupError("statefile.secret", name=name, path=self.path)
+
+        def change(members: dict[str, Any]) -> dict[str, Any]:
+            kept = {key: value for key, value in members.items() if key not in remove}
+            return kept | dict(values)
+
+        self._replace(change)
+
+    def _replace(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        with self._locked():
+            before = self._bytes()
+            members = self._parse(before)
+            after = change(members)
+            if after == members:
+                return
+            text = json.dumps(after, indent=2, ensure_ascii=False) + "\n"
+            temporary: str | None = None
+            try:
+                # mkstemp creates it exclusively and with mode 0600
+                descriptor, temporary = tempfile.mkstemp(prefix=f"{self.path.name}.", dir=self.path.parent)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(text.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                if self._bytes() != before:
+                    raise SetupError("statefile.changed", path=self.path)
+                Path(temporary).replace(self.path)
+                temporary = None
+                _flush_folder(self.path.parent)
+            except OSError as error:
+                raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
+            finally:
+                if temporary is not None:
+                    with suppress(OSError):
+                        Path(temporary).unlink()
+
+    def _bytes(self) -> bytes:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        except FileNotFoundError:
+            raise SetupError("statefile.missing", path=self.path) from None
+        except OSError as error:
+            what = "a symbolic link" if self.path.is_symlink() else str(error.strerror)
+            raise SetupError("statefile.unsafe", path=self.path, detail=what) from None
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or self.path.is_symlink():
+                raise SetupError("statefile.unsafe", path=self.path, detail="not a regular file")
+            if os.name == "posix" and status.st_uid != os.geteuid():
+                raise SetupError("statefile.unsafe", path=self.path, detail="another user's file")
+            if status.st_size > LARGEST:
+                raise SetupError("statefile.unsafe", path=self.path, detail="larger than 1 MiB")
+            return file.read()
+
+    def _parse(self, content: bytes) -> dict[str, Any]:
+        try:
+            members = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique)
+        except json.JSONDecodeError as error:
+            raise self._broken(error.msg, error.lineno, error.colno) from None
+        except UnicodeDecodeError as error:
+            before = content[: error.start]
+            line = before.count(b"\n") + 1
+            raise self._broken("not UTF-8", line, error.start - before.rfind(b"\n")) from None
+        except ValueError as error:
+            raise self._broken(str(error), 1, 1) from None
+        except RecursionError:
+            raise self._broken("nested too deeply", 1, 1) from None
+        if not isinstance(members, dict):
+            raise self._broken("not a JSON object", 1, 1)
+        return members
+
+    def _broken(self, detail: str, line: int, column: int) -> SetupError:
+        where = f"{detail}, line {line} column {column}"
+        return SetupError("statefile.broken", path=self.path, detail=where, line=line, column=column)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        from filelock import FileLock
+
+        try:
+            self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with FileLock(self._lock, timeout=30, mode=0o600):
+                yield
+        except TimeoutError:
+            raise SetupError("lock.held", path=self._lock) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Members that appear twice would be lost by a rewrite, and one of them may be the secret."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        twice = next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1)
+        raise ValueError(f"the member {twice} appears twice")
+    return members
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return  # Windows cannot open folders; there the file's own flush has to do
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The pretend world: Entra ID, Microsoft Graph and Azure Resource Manager on loopback."""

@@ -1,0 +1,393 @@
+"""The token endpoint of the pretend world (entra-protocol D): discovery, device code, client credentials."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from core.entra.certificates import thumbprint
+from core.sandbox.tenant import ARM_RESOURCE, DeviceCode, Issued, State, Tenant, not_found
+from core.sandbox.wire import Request, Response, answer
+
+GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
+AZURE_CLI: Final = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+LIFETIME: Final = 3599
+#: What the Azure CLI's Graph token was seen to carry (entra-protocol A.7).
+CLI_SCOPES: Final = (
+    "Application.ReadWrite.All AppRoleAssignment.ReadWrite.All AuditLog.Read.All DelegatedPermissionGrant.ReadWrite.All "
+    "Directory.AccessAsUser.All Group.ReadWrite.All User.Read.All User.ReadWrite.All email openid profile"
+)
+
+
+class Refused(Exception):
+    """The endpoint's refusal, as RFC 6749 section 5.2 and AADSTS spell it."""
+
+    def __init__(self, status: int, error: str, code: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.error, self.code, self.text = status, error, code, text
+
+
+def handle(tenant: Tenant, request: Request) -> Response:
+    """Answer a request to the authority."""
+    parts = request.path.strip("/").split("/")
+    directory, rest = parts[0], "/".join(parts[1:])
+    try:
+        match request.method, rest:
+            case "GET", "discovery/instance":
+                return _instance(tenant, request)
+            case "GET", "v2.0/.well-known/openid-configuration" | ".well-known/openid-configuration":
+                return _metadata(tenant, _known(tenant, directory))
+            case "GET", "discovery/v2.0/keys":
+                return answer(200, {"keys": [_jwk(tenant)]})
+            case "POST", "oauth2/v2.0/devicecode":
+                return _device_code(tenant, request.form())
+            case "POST", "oauth2/v2.0/token":
+                _known(tenant, directory)
+                return _token(tenant, request.form())
+    except Refused as refusal:
+        return _error(tenant, refusal)
+    return not_found()
+
+
+def user_token(tenant: Tenant, user: State, resource: str, client_id: str) -> str:
+    """An access token of a signed-in person.
+
+    :param resource: its audience.
+    """
+    claims = _claims(tenant, resource, client_id, user["id"]) | {
+        "idtyp": "user",
+        "upn": user["userPrincipalName"],
+        "unique_name": user["userPrincipalName"],
+        "name": user["displayName"],
+        "scp": CLI_SCOPES if resource.rstrip("/") == tenant.graph else "user_impersonation",
+        "wids": list(user.get("_roles", ())),
+        "appidacr": "0",
+    }
+    return _issue(tenant, claims)
+
+
+def _instance(tenant: Tenant, request: Request) -> Response:
+    asked = request.query.get("authorization_endpoint", "")
+    if not asked.startswith(f"{tenant.authority}/"):
+        return answer(400, {"error": "invalid_instance", "error_description": "AADSTS50049: Unknown instance."})
+    host = f"127.0.0.1:{tenant.port}"
+    return answer(
+        200,
+        {
+            "tenant_discovery_endpoint": f"{tenant.authority}/{tenant.id}/v2.0/.well-known/openid-configuration",
+            "api-version": "1.1",
+            "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
+        },
+    )
+
+
+def _known(tenant: Tenant, directory: str) -> str:
+    if directory.lower() in (tenant.id, tenant.domain, "organizations", "common"):
+        return tenant.id if directory.lower() in (tenant.id, tenant.domain) else directory.lower()
+    text = f"Tenant '{directory}' not found. Check to make sure you have the correct tenant ID."
+    raise Refused(400, "invalid_request", 90002, text)
+
+
+def _metadata(tenant: Tenant, directory: str) -> Response:
+    base = f"{tenant.authority}/{directory}"
+    return answer(
+        200,
+        {
+            "issuer": f"{base}/v2.0",
+            "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+            "token_endpoint": f"{base}/oauth2/v2.0/token",
+            "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
+            "jwks_uri": f"{base}/discovery/v2.0/keys",
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+            "response_types_supported": ["code", "id_token"],
+            "subject_types_supported": ["pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "tenant_region_scope": "NA",
+        },
+    )
+
+
+def _device_code(tenant: Tenant, form: dict[str, str]) -> Response:
+    _required(form, "client_id", "scope")
+    code = _opaque(tenant)
+    tenant.device_codes[code] = DeviceCode(form["client_id"], form["scope"], tenant.now() + timedelta(seconds=900))
+    user_code = hashlib.sha256(code.encode()).hexdigest()[:9].upper()
+    where = f"{tenant.authority}/devicelogin"
+    return answer(
+        200,
+        {
+            "device_code": code,
+            "user_code": user_code,
+            "verification_uri": where,
+            "expires_in": 900,
+            "interval": 0,
+            "message": f"To sign in, use a web browser to open the page {where} and enter the code {user_code} "
+            "to authenticate.",
+        },
+    )
+
+
+def _token(tenant: Tenant, form: dict[str, str]) -> Response:
+    _required(form, "grant_type", "client_id")
+    match form["grant_type"]:
+        case "client_credentials":
+            return _client_credentials(tenant, form)
+        case grant if grant == DEVICE_GRANT:
+            return _poll(tenant, form)
+        case "refresh_token":
+            _required(form, "refresh_token")
+            issued = tenant.issued.get(form["refresh_token"])
+            if issued is None or issued.kind != "refresh":
+                raise Refused(400, "invalid_grant", 70000, "The provided value for 'refresh_token' is not valid.")
+            return _delegated(tenant, issued.claims["oid"], form["client_id"], form.get("scope", ""))
+        case grant:
+            raise Refused(400, "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant}'.")
+
+
+def _poll(tenant: Tenant, form: dict[str, str]) -> Response:
+    _required(form, "device_code")
+    code = tenant.device_codes.get(form["device_code"])
+    if code is None:
+        raise Refused(400, "bad_verification_code", 70018, "Invalid verification code.")
+    if tenant.now() > code.expires:
+        raise Refused(400, "expired_token", 70019, "Verification code expired.")
+    code.polls += 1
+    if code.polls <= tenant.switches.pending_polls:
+        raise Refused(400, "authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending.")
+    del tenant.device_codes[form["device_code"]]
+    return _delegated(tenant, tenant.signed_in_user, code.client_id, code.scope)
+
+
+def _delegated(tenant: Tenant, user_id: str, client_id: str, scope: str) -> Response:
+    user = tenant.latest("user", user_id)
+    if user is None:
+        raise Refused(400, "invalid_grant", 50034, "The user account does not exist in the directory.")
+    resource = _resource(tenant, scope)
+    refresh = _opaque(tenant)
+    tenant.issued[refresh] = Issued({"oid": user_id}, "refresh")
+    now = int(tenant.now().timestamp())
+    identity = {
+        "aud": client_id,
+        "iss": f"{tenant.authority}/{tenant.id}/v2.0",
+        "iat": now,
+        "nbf": now,
+        "exp": now + LIFETIME,
+        "name": user["displayName"],
+        "oid": user_id,
+        "sub": user_id,
+        "preferred_username": user["userPrincipalName"],
+        "tid": tenant.id,
+        "ver": "2.0",
+    }
+    client_info = base64.urlsafe_b64encode(json.dumps({"uid": user_id, "utid": tenant.id}).encode()).decode().rstrip("=")
+    return answer(
+        200,
+        {
+            "token_type": "Bearer",
+            "scope": scope,
+            "expires_in": LIFETIME,
+            "ext_expires_in": LIFETIME,
+            "access_token": user_token(tenant, user, resource, client_id),
+            "refresh_token": refresh,
+            "id_token": _sign(tenant, identity),
+            "client_info": client_info,
+        },
+    )
+
+
+def _client_credentials(tenant: Tenant, form: dict[str, str]) -> Response:
+    client_id = form["client_id"]
+    resource = _resource(tenant, form.get("scope", ""))
+    replica = tenant.replica()
+    app = tenant.find("application", "appId", client_id, replica)
+    if app is None:
+        text = f"Application with identifier '{client_id}' was not found in the directory '{tenant.name}'."
+        raise Refused(400, "unauthorized_client", 700016, text)
+    principal = tenant.find("servicePrincipal", "appId", client_id, replica)
+    if principal is None:
+        text = f"The client application {client_id} is missing service principal in the tenant {tenant.id}."
+        raise Refused(401, "invalid_client", 7000229, text)
+    if not principal.get("accountEnabled", True):
+        raise Refused(400, "unauthorized_client", 7000112, f"Application '{client_id}'({app['displayName']}) is disabled.")
+    if "client_assertion" in form:
+        _check_assertion(tenant, client_id, form, (app, principal))
+        strength = "2"
+    elif "client_secret" in form:
+        _check_secret(tenant, client_id, form["client_secret"], (app, principal))
+        strength = "1"
+    else:
+        text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
+        raise Refused(401, "invalid_client", 7000218, text)
+    claims = _claims(tenant, resource, client_id, principal["id"]) | {"idtyp": "app", "appidacr": strength}
+    if resource.rstrip("/") == tenant.graph:
+        roles = sorted(
+            grant["_role"] for grant in tenant.all_seen("appRoleAssignment", replica) if grant["principalId"] == principal["id"]
+        )
+        claims["roles"] = roles
+    token = _issue(tenant, claims)
+    return answer(
+        200, {"token_type": "Bearer", "expires_in": LIFETIME, "ext_expires_in": LIFETIME, "access_token": token}
+    )
+
+
+def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[State]) -> None:
+    digest = hashlib.sha256(given.encode()).hexdigest()
+    for holder in holders:
+        for entry in holder["passwordCredentials"]:
+            if hmac.compare_digest(entry["_digest"], digest):
+                if _moment(entry["endDateTime"]) <= tenant.now():
+                    text = f"The provided client secret keys for app '{client_id}' are expired."
+                    raise Refused(401, "invalid_client", 7000222, text)
+                return
+    text = (
+        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
+        f"not the client secret ID, for a secret added to app '{client_id}'."
+    )
+    raise Refused(401, "invalid_client", 7000215, text)
+
+
+def _check_assertion(tenant: Tenant, client_id: str, form: dict[str, str], holders: Iterable[State]) -> None:
+    """Verify a client assertion: key by thumbprint, signature, audience, subject, times, `jti` (RFC 7523)."""
+    import jwt
+    from cryptography import x509
+
+    if form.get("client_assertion_type") != ASSERTION_TYPE:
+        raise Refused(400, "invalid_request", 900144, "The request body must contain 'client_assertion_type'.")
+    assertion = form["client_assertion"]
+    try:
+        header = jwt.get_unverified_header(assertion)
+    except jwt.PyJWTError:
+        raise Refused(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from None
+    named = {str(header.get(name)).rstrip("=") for name in ("x5t", "x5t#S256") if header.get(name)}
+    key = next((entry for h in holders for entry in h["keyCredentials"] if _thumbprints(entry) & named), None)
+    shown = ", ".join(sorted(named)) or "none"
+    if key is None:
+        text = (
+            "Client assertion contains an invalid signature. [Reason - The key was not found., Thumbprint of key used "
+            f"by client: '{shown}', Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see "
+            f"configured keys for app Id '{client_id}'.]"
+        )
+        raise Refused(401, "invalid_client", 700027, text)
+    if _moment(key["endDateTime"]) <= tenant.now():
+        text = f"Client assertion contains an invalid signature. [Reason - The key used is expired., Thumbprint '{shown}']"
+        raise Refused(401, "invalid_client", 700027, text)
+    public = x509.load_der_x509_certificate(base64.b64decode(key["key"])).public_key()
+    options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
+    try:
+        claims = jwt.decode(assertion, public, algorithms=["RS256", "PS256"], options=options)  # type: ignore[arg-type]
+    except jwt.PyJWTError:
+        text = f"Client assertion contains an invalid signature. [Reason - The signature is invalid., Thumbprint '{shown}']"
+        raise Refused(401, "invalid_client", 700027, text) from None
+    audience = claims.get("aud")
+    here = {f"{tenant.authority}/{name}/{end}" for name in (tenant.id, tenant.domain) for end in ("oauth2/v2.0/token", "v2.0")}
+    if audience not in here:
+        raise Refused(401, "invalid_client", 50027, f"JWT token is invalid: audience '{audience}' is not this endpoint.")
+    if claims.get("iss") != client_id or claims.get("sub") != client_id:
+        raise Refused(401, "invalid_client", 50048, "Subject must match issuer claim in the client assertion.")
+    now, skew = tenant.now().timestamp(), tenant.switches.skew
+    begins = float(claims.get("nbf", claims.get("iat", now)))
+    if not isinstance(claims.get("exp"), (int, float)) or claims["exp"] < now - skew or begins > now + skew:
+        text = f"Client assertion is not within its valid time range. Current time: {tenant.stamp()}."
+        raise Refused(401, "invalid_client", 700024, text)
+    if not claims.get("jti"):
+        raise Refused(401, "invalid_client", 50027, "JWT token is invalid: it has no jti.")
+
+
+def _thumbprints(entry: State) -> set[str]:
+    der = base64.b64decode(entry["key"])
+    sha1 = base64.urlsafe_b64encode(bytes.fromhex(thumbprint(der))).decode().rstrip("=")
+    sha256 = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+    return {sha1, sha256}
+
+
+def _resource(tenant: Tenant, scope: str) -> str:
+    """The audience that a v2 scope asks for; exactly one resource per request."""
+    names = [part for part in scope.split() if part not in ("openid", "profile", "offline_access", "email")]
+    if not names:
+        raise Refused(400, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid.")
+    resources = {name.rsplit("/", 1)[0] for name in names}
+    if len(resources) > 1:
+        raise Refused(400, "invalid_request", 28000, "More than one resource was asked for.")
+    resource = resources.pop()
+    if resource.rstrip("/") in (tenant.graph, tenant.authority, ARM_RESOURCE.rstrip("/")):
+        return resource
+    text = f"The resource principal named {resource} was not found in the tenant named {tenant.name}."
+    raise Refused(400, "invalid_resource", 500011, text)
+
+
+def _claims(tenant: Tenant, resource: str, client_id: str, oid: str) -> dict[str, Any]:
+    now = int(tenant.now().timestamp())
+    return {
+        "aud": resource,
+        "iss": f"{tenant.authority}/{tenant.id}/",
+        "iat": now,
+        "nbf": now,
+        "exp": now + LIFETIME,
+        "appid": client_id,
+        "oid": oid,
+        "sub": oid,
+        "tid": tenant.id,
+        "uti": tenant.new_id(),
+        "ver": "1.0",
+    }
+
+
+def _issue(tenant: Tenant, claims: dict[str, Any]) -> str:
+    token = _sign(tenant, claims)
+    tenant.issued[token] = Issued(claims, "access")
+    return token
+
+
+def _sign(tenant: Tenant, claims: dict[str, Any]) -> str:
+    import jwt
+
+    return jwt.encode(claims, tenant.signing_key(), algorithm="RS256", headers={"kid": "sandbox"})
+
+
+def _jwk(tenant: Tenant) -> dict[str, Any]:
+    from jwt.algorithms import RSAAlgorithm
+
+    jwk: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(tenant.signing_key().public_key()))
+    return jwk | {"kid": "sandbox", "use": "sig"}
+
+
+def _opaque(tenant: Tenant) -> str:
+    return f"0.{tenant.new_id()}{tenant.new_id()}".replace("-", "")
+
+
+def _required(form: dict[str, str], *names: str) -> None:
+    for name in names:
+        if not form.get(name):
+            text = f"The request body must contain the following parameter: '{name}'."
+            raise Refused(400, "invalid_request", 900144, text)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+
+
+def _error(tenant: Tenant, refusal: Refused) -> Response:
+    trace, correlation = tenant.new_id(), tenant.new_id()
+    stamp = tenant.now().strftime("%Y-%m-%d %H:%M:%SZ")
+    text = f"AADSTS{refusal.code}: {refusal.text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}"
+    return answer(
+        refusal.status,
+        {
+            "error": refusal.error,
+            "error_description": text,
+            "error_codes": [refusal.code],
+            "timestamp": stamp,
+            "trace_id": trace,
+            "correlation_id": correlation,
+            "error_uri": f"{tenant.authority}/error?code={refusal.code}",
+        },
+        {"x-ms-request-id": trace},
+    )

@@ -1,0 +1,122 @@
+"""What a sandbox starts with: a seeded tenant and the project folder of one machine (U8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from core.entra import certificates, credentials
+from core.errors import SetupError
+from core.profile import Profile
+from core.sandbox import graph
+from core.sandbox.tenant import State, Tenant
+
+#: The base list of the Provisioner's Graph permissions and their ids (entra-protocol C).
+ROLES: Final = {
+    "Application.ReadWrite.All": "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9",
+    "AppRoleAssignment.ReadWrite.All": "06b708a9-e830-4db3-a914-8e69da51d44f",
+    "DelegatedPermissionGrant.ReadWrite.All": "8e8e4742-1d95-4f68-9d56-6ee75648c72a",
+    "LicenseAssignment.ReadWrite.All": "5facf0c1-8979-4e95-abcf-ff3d079771c0",
+    "Organization.Read.All": "498476ce-e0fe-48b0-b801-37ba7e2685c6",
+    "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",
+}
+APPLICATION_ADMINISTRATOR: Final = "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3"
+Members = dict[str, str]
+
+
+def seed(name: str, tenant: Tenant) -> Members:
+    """Fill a tenant.
+
+    :param name: one of `SCENARIOS`.
+    :returns: the members of the machine's state file.
+    :raises SetupError: `sandbox.scenario`.
+    """
+    try:
+        scenario = SCENARIOS[name]
+    except KeyError:
+        raise SetupError("sandbox.scenario", name=name, known=", ".join(SCENARIOS)) from None
+    _sign_in(tenant)
+    return scenario(tenant)
+
+
+def _legacy(tenant: Tenant) -> Members:
+    """A live secret in the state file, three passwords on the app, one on the service principal, and another
+    machine's certificate."""
+    app, principal = _provisioner(tenant)
+    profile = Profile()
+    members = {profile.tenant_member: tenant.id, profile.client_id_member: app["appId"]}
+    for name in ("setup 2024", "laptop of Sam", "pipeline"):
+        entry, secret = graph.new_password(tenant, name)
+        app["passwordCredentials"].append(entry)
+        members.setdefault(profile.secret_member, secret.reveal())
+    entry, _ = graph.new_password(tenant, "added by a script")
+    principal["passwordCredentials"].append(entry)
+    other = certificates.make(profile.subject, tenant.now(), timedelta(days=200))
+    key = credentials.entry_of(other, tenant.new_id(), f"{profile.subject} build-agent-7")
+    app["keyCredentials"] = graph.keys_of(tenant, [key])
+    _commit(tenant, app, principal)
+    return members
+
+
+def _clean(tenant: Tenant) -> Members:
+    """An app without any credential, and a state file that names it."""
+    app, principal = _provisioner(tenant)
+    _commit(tenant, app, principal)
+    return {Profile.tenant_member: tenant.id, Profile.client_id_member: app["appId"]}
+
+
+def _provisioner(tenant: Tenant) -> tuple[State, State]:
+    """The Provisioner with its permissions declared and granted; not committed yet."""
+    app = graph.new_application(tenant, Profile.app_display_name, owner=tenant.signed_in_user)
+    access = [{"id": role_id, "type": "Role"} for role_id in ROLES.values()]
+    app["requiredResourceAccess"] = [{"resourceAppId": graph.GRAPH_APP_ID, "resourceAccess": access}]
+    return app, graph.new_principal(tenant, app, owner=tenant.signed_in_user)
+
+
+def _commit(tenant: Tenant, app: State, principal: State) -> None:
+    resource = tenant.find("servicePrincipal", "appId", graph.GRAPH_APP_ID)
+    assert resource is not None
+    for role, role_id in ROLES.items():
+        grant = {
+            "id": tenant.new_id(),
+            "appRoleId": role_id,
+            "createdDateTime": tenant.stamp(),
+            "deletedDateTime": None,
+            "principalId": principal["id"],
+            "principalType": "ServicePrincipal",
+            "principalDisplayName": principal["displayName"],
+            "resourceId": resource["id"],
+            "resourceDisplayName": resource["displayName"],
+            "_role": role,
+        }
+        tenant.commit("appRoleAssignment", grant["id"], grant)
+    tenant.commit("application", app["id"], app)
+    tenant.commit("servicePrincipal", principal["id"], principal)
+
+
+def _sign_in(tenant: Tenant) -> None:
+    """A developer who is Application Administrator, and Microsoft Graph's own principal."""
+    user = {
+        "id": tenant.new_id(),
+        "displayName": "Dana Developer",
+        "givenName": "Dana",
+        "surname": "Developer",
+        "userPrincipalName": f"dana@{tenant.domain}",
+        "mail": f"dana@{tenant.domain}",
+        "userType": "Member",
+        "accountEnabled": True,
+        "businessPhones": [],
+        "jobTitle": None,
+        "mobilePhone": None,
+        "officeLocation": None,
+        "preferredLanguage": None,
+        "_roles": [APPLICATION_ADMINISTRATOR],
+    }
+    tenant.commit("user", str(user["id"]), user)
+    tenant.signed_in_user = str(user["id"])
+    microsoft_graph = graph.new_principal(tenant, {"appId": graph.GRAPH_APP_ID, "displayName": "Microsoft Graph"})
+    tenant.commit("servicePrincipal", microsoft_graph["id"], microsoft_graph)
+
+
+SCENARIOS: Final[dict[str, Callable[[Tenant], Members]]] = {"legacy": _legacy, "clean": _clean}

@@ -1,0 +1,166 @@
+"""The sandbox's server: TLS with its own CA on loopback, faults, latency (S1)."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import os
+import secrets
+import socket
+import ssl
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from core.flow.wait import Clock
+from core.sandbox.faults import Fault
+from core.sandbox.tenant import Tenant
+from core.sandbox.wire import Request, Response
+
+if TYPE_CHECKING:
+    from cryptography.x509 import CertificateBuilder
+
+LIFETIME: Final = datetime.timedelta(days=1)
+
+
+class Server:
+    """HTTPS in front of a tenant, on a thread of its own.
+
+    :param port: 0 for any free one.
+    :param latency: seconds before every answer.
+    """
+
+    def __init__(self, tenant: Tenant, port: int = 0, latency: float = 0.0) -> None:
+        self._tenant = tenant
+        self._latency = latency
+        self._loop = asyncio.new_event_loop()
+        self._socket = socket.create_server(("127.0.0.1", port))
+        tenant.port = self._socket.getsockname()[1]
+        self.ca, context = _tls(tenant.clock)
+        self._stopping = asyncio.Event()
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(context, ready), name="sandbox", daemon=True)
+        self._thread.start()
+        ready.wait()
+
+    def close(self) -> None:
+        """Stop serving; answers under way are dropped."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    def _run(self, context: ssl.SSLContext, ready: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve(context, ready))
+        self._loop.close()
+
+    async def _serve(self, context: ssl.SSLContext, ready: threading.Event) -> None:
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None, handler_cancellation=False))
+        await runner.setup()
+        await web.SockSite(runner, self._socket, ssl_context=context, shutdown_timeout=0).start()
+        ready.set()
+        await self._stopping.wait()
+        await runner.cleanup()
+
+    async def _answer(self, raw: web.BaseRequest) -> web.Response:
+        request = Request.to(raw.method, raw.raw_path, dict(raw.headers), await raw.read())
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        fault = self._tenant.faults.next(request.method, request.path)
+        if fault is not None and fault.kind == "cut-before":
+            return _cut(raw)
+        if fault is not None and fault.kind == "status":
+            return _failed(fault)
+        response = self._tenant.handle(request) if _right_host(request, raw) else Response(421)
+        if fault is not None and fault.kind == "hold-after":
+            await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
+        if fault is not None and fault.kind == "cut-after":
+            return _cut(raw)
+        return web.Response(status=response.status, headers=dict(response.headers), body=response.body)
+
+
+def _right_host(request: Request, raw: web.BaseRequest) -> bool:
+    """Graph lives on `localhost`, the rest on 127.0.0.1: a token sent to the wrong one is a bug of the client."""
+    graph = request.path.startswith(("/v1.0", "/beta"))
+    return raw.host.partition(":")[0] == ("localhost" if graph else "127.0.0.1")
+
+
+def _cut(raw: web.BaseRequest) -> web.Response:
+    if raw.transport is not None:
+        raw.transport.abort()  # a reset, without a byte of an answer
+    return web.Response()
+
+
+def _failed(fault: Fault) -> web.Response:
+    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+    codes = {403: "Authorization_RequestDenied", 429: "TooManyRequests", 409: "Directory_ConcurrencyViolation"}
+    inner = {"request-id": "00000000-0000-0000-0000-000000000000", "date": "2026-01-01T00:00:00"}
+    body = {"error": {"code": codes.get(fault.status, "InternalServerError"), "message": "By script.", "innerError": inner}}
+    return web.json_response(body, status=fault.status, headers=headers)
+
+
+def _tls(clock: Clock) -> tuple[str, ssl.SSLContext]:
+    """A CA for this run and a server certificate: name-constrained, valid a day, the CA's key never on a disk (S1)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    loopback = ipaddress.IPv4Address("127.0.0.1")
+
+    def builder(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> CertificateBuilder:
+        # real time, not the tenant's: TLS clients check against their own clock
+        start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(start + LIFETIME)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = "entraclaw-setup sandbox CA"
+    names = [x509.DNSName("localhost"), x509.IPAddress(loopback)]
+    permitted = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Network("127.0.0.1/32"))]
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    signing = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    ca = (
+        builder(ca_name, ca_name, ca_key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(signing, critical=True)
+        .add_extension(x509.NameConstraints(permitted, None), critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    leaf = (
+        builder("localhost", ca_name, key)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(True, *[False] * 8), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(identifier, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    # Python's ssl loads keys from files only: this one is encrypted with a password that exists in memory alone
+    password = secrets.token_bytes(32).hex()
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(password.encode()),
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    descriptor, name = tempfile.mkstemp()
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(encrypted + leaf.public_bytes(serialization.Encoding.PEM))
+        context.load_cert_chain(name, password=password)
+    finally:
+        Path(name).unlink()
+    return ca.public_bytes(serialization.Encoding.PEM).decode(), context

@@ -1,0 +1,207 @@
+"""The pretend tenant: an object graph with a clock, a seed, and replicas that lag (S1-S3).
+
+Plain Python: `handle(request) -> response` needs no network. Every object keeps its versions; each read goes to one of
+three replicas, and a version becomes visible on each of them at its own time, so that a read after a write may fail,
+succeed, and fail again, as in the real directory.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from core.flow.wait import Clock
+from core.sandbox.faults import Faults
+from core.sandbox.wire import Request, Response, answer
+from core.secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+REPLICAS: Final = 3
+ARM_RESOURCE: Final = "https://management.core.windows.net/"
+State = dict[str, Any]
+
+
+@dataclass
+class _Version:
+    visible: tuple[datetime, ...]
+    state: State | None
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A token that was issued.
+
+    :param claims: its payload.
+    :param kind: `access` or `refresh`.
+    """
+
+    claims: dict[str, Any]
+    kind: str
+
+
+@dataclass
+class DeviceCode:
+    """A device-code sign-in under way."""
+
+    client_id: str
+    scope: str
+    expires: datetime
+    polls: int = 0
+
+
+@dataclass
+class Switches:
+    """Behaviours that sources disagree about (docs/reference/sandbox.md lists each).
+
+    :param expired_entry_blocks: an expired key credential left in the list makes a PATCH fail.
+    :param page_size: items of a list page.
+    :param pending_polls: polls of a device code that answer `authorization_pending`.
+    :param skew: seconds of clock difference that the token endpoint tolerates.
+    """
+
+    expired_entry_blocks: bool = False
+    page_size: int = 100
+    pending_polls: int = 1
+    skew: float = 300.0
+
+
+@dataclass
+class Tenant:
+    """One tenant.
+
+    :param clock: time of the pretend world.
+    :param seed: decides ids, secrets and replication.
+    :param lag: longest replication delay per kind of object, in seconds; `login` is the token endpoint's.
+    :param port: where the servers listen; part of every URL.
+    """
+
+    clock: Clock
+    seed: int = 1
+    lag: dict[str, float] = field(default_factory=dict)
+    port: int = 0
+    switches: Switches = field(default_factory=Switches)
+    faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(self.seed)  # noqa: S311  determinism is wanted
+        self._replica = random.Random(self.seed + 1)  # noqa: S311
+        self._objects: dict[str, dict[str, list[_Version]]] = {}
+        self._signing_key: RSAPrivateKey | None = None
+        self.id = self.new_id()
+        self.name = "Contoso"
+        self.domain = "contoso.onmicrosoft.com"
+        self.issued: dict[str, Issued] = {}
+        self.device_codes: dict[str, DeviceCode] = {}
+        self.signed_in_user = ""
+
+    @property
+    def authority(self) -> str:
+        """Origin of the token endpoint and of ARM."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def graph(self) -> str:
+        """Origin of Microsoft Graph: another host name, because az sends ARM's audience on a shared origin."""
+        return f"https://localhost:{self.port}"
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        from core.sandbox import arm, graph, login
+
+        first = request.path.split("/")[1] if "/" in request.path else ""
+        if first in ("v1.0", "beta"):
+            response = graph.handle(self, request)
+        elif first in ("subscriptions", "tenants"):
+            response = arm.handle(self, request)
+        else:
+            response = login.handle(self, request)
+        return self._dated(response)
+
+    def signing_key(self) -> RSAPrivateKey:
+        """The key that signs tokens, made at first use."""
+        if self._signing_key is None:
+            from cryptography.hazmat.primitives.asymmetric import rsa
+
+            self._signing_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return self._signing_key
+
+    def new_id(self) -> str:
+        """A GUID from the seed."""
+        return str(UUID(int=self._rng.getrandbits(128), version=4))
+
+    def new_secret(self) -> Secret:
+        """A client secret in Entra's shape: 40 characters, `Q~` after the fourth."""
+        letters = string.ascii_letters + string.digits + "~_.-"
+        head = "".join(self._rng.choice(string.ascii_letters) for _ in range(3))
+        tail = "".join(self._rng.choice(letters) for _ in range(33)) + self._rng.choice(string.ascii_letters)
+        return Secret(f"{head}8Q~{tail}")
+
+    def now(self) -> datetime:
+        """The tenant's time."""
+        return self.clock.now()
+
+    def stamp(self, moment: datetime | None = None) -> str:
+        """A date as Graph writes it."""
+        return (moment or self.now()).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def commit(self, kind: str, object_id: str, state: State | None) -> None:
+        """Write a version of an object; None deletes it."""
+        lag = self.lag.get(kind, 0.0)
+        now = self.now()
+        if not lag:
+            visible = (now,) * REPLICAS
+        else:
+            visible = tuple(now + timedelta(seconds=self._replica.uniform(0, lag)) for _ in range(REPLICAS))
+        versions = self._objects.setdefault(kind, {}).setdefault(object_id, [])
+        settled = [n for n, version in enumerate(versions) if all(moment <= now for moment in version.visible)]
+        del versions[: settled[-1] if settled else 0]  # what no replica shows any more
+        versions.append(_Version(visible, copy.deepcopy(state)))
+
+    def latest(self, kind: str, object_id: str) -> State | None:
+        """The newest version, as a write sees it; a copy."""
+        versions = self._objects.get(kind, {}).get(object_id)
+        return copy.deepcopy(versions[-1].state) if versions else None
+
+    def replica(self) -> int:
+        """The replica that the next read happens to reach."""
+        return self._replica.randrange(REPLICAS)
+
+    def seen(self, kind: str, object_id: str, replica: int) -> State | None:
+        """An object as one replica shows it now. Not a copy: do not change it."""
+        now = self.now()
+        for version in reversed(self._objects.get(kind, {}).get(object_id, [])):
+            if version.visible[replica] <= now:
+                return version.state
+        return None
+
+    def all_seen(self, kind: str, replica: int) -> Iterator[State]:
+        """All objects of a kind as one replica shows them."""
+        for object_id in list(self._objects.get(kind, {})):
+            state = self.seen(kind, object_id, replica)
+            if state is not None:
+                yield state
+
+    def find(self, kind: str, name: str, value: str, replica: int | None = None) -> State | None:
+        """The first object whose property has that value; the newest versions when no replica is named."""
+        if replica is None:
+            states = (self.latest(kind, object_id) for object_id in list(self._objects.get(kind, {})))
+        else:
+            states = (self.seen(kind, object_id, replica) for object_id in list(self._objects.get(kind, {})))
+        return next((state for state in states if state is not None and state.get(name) == value), None)
+
+    def _dated(self, response: Response) -> Response:
+        stamp = self.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
+        return Response(response.status, {"Date": stamp, "Cache-Control": "no-store", **response.headers}, response.body)
+
+
+def not_found() -> Response:
+    """What a path that nobody serves answers."""
+    return answer(404, {"error": {"code": "NotFound", "message": "No such path."}})

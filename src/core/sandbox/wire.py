@@ -1,0 +1,74 @@
+"""Requests and answers of the pretend world, without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request.
+
+    :param host: host and port that it was sent to.
+    :param path: percent-decoded path.
+    :param query: the query's parameters.
+    :param headers: with lower-case names.
+    """
+
+    method: str
+    host: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @classmethod
+    def to(cls, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
+        """A request for a URL.
+
+        :param url: absolute, or a path with its query.
+        """
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        lower = {key.lower(): value for key, value in (headers or {}).items()}
+        return cls(method.upper(), parts.netloc, unquote(parts.path), query, lower, body)
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        :raises ValueError: it is something else.
+        """
+        data = json.loads(self.body or b"{}")
+        if not isinstance(data, dict):
+            raise ValueError("not an object")
+        return data
+
+    def form(self) -> dict[str, str]:
+        """The body's form fields."""
+        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; empty when there is no body."""
+        data: dict[str, Any] = json.loads(self.body or b"{}")
+        return data
+
+
+def answer(status: int, data: Any = None, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer with a JSON body, or with none."""
+    if data is None:
+        return Response(status, dict(headers or {}))
+    merged = {"Content-Type": "application/json; charset=utf-8", **(headers or {})}
+    return Response(status, merged, json.dumps(data).encode())

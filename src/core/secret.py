@@ -1,0 +1,147 @@
+"""Values that must never be shown, and the one redactor that every sink uses (P4, D4).
+
+A `Secret` never prints itself. Creating one also teaches the redactor its value in every spelling in which it could
+reach a sink, so that a log line, a traceback or a recorded event that quotes it by accident is cleaned.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import hmac
+import json
+import re
+import sys
+from typing import Final, NoReturn, final
+from urllib.parse import quote, quote_plus
+
+#: Anything shorter would blank out ordinary words when it is used for exact-value redaction.
+SHORTEST: Final = 8
+
+# An Entra client secret: three characters, a digit, "Q~", then the rest (40 characters usual).
+ENTRA_SECRET: Final = re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~.-])")
+_PATTERNS: Final = (
+    ("client secret", ENTRA_SECRET),
+    ("token", re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
+    ("private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S)),
+    # what a JSON or URL-encoded spelling of a request would carry
+    (
+        "value",
+        re.compile(
+            r"(?i)(?<=client_secret=)[^&\s\"']+|(?<=client_assertion=)[^&\s\"']+|(?<=refresh_token=)[^&\s\"']+"
+            r"|(?<=device_code=)[^&\s\"']+|(?<=\"secretText\": \")[^\"]+|(?<=\"secretText\":\")[^\"]+"
+        ),
+    ),
+)
+
+
+@final
+class Secret:
+    """A string that only `reveal()` hands out.
+
+    It has no useful `repr`, `str` or `format`, cannot be pickled or copied into JSON, and compares in constant time.
+
+    :param value: the secret itself.
+    """
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+        redactor.learn(value)
+
+    def reveal(self) -> str:
+        """The value. Call it only at the place that sends it."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self.__value.encode(), other.__value.encode())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __bool__(self) -> bool:
+        return bool(self.__value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled")
+
+
+class Redactor:
+    """Removes secrets from text: known values exactly, unknown ones by shape.
+
+    Known values are also found percent-encoded, JSON-escaped and in base64.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._exact: re.Pattern[str] | None = None
+
+    def learn(self, value: str) -> None:
+        """Remember a value that must not appear anywhere from now on."""
+        spellings = {
+            value,
+            *(line for line in value.splitlines() if "-----" not in line),  # a key quoted by one of its lines
+            quote(value, safe=""),
+            quote_plus(value),
+            json.dumps(value)[1:-1],
+            base64.b64encode(value.encode()).decode().rstrip("="),
+            base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+        }
+        fresh = {spelling for spelling in spellings if len(spelling) >= SHORTEST} - self._known
+        if fresh:
+            self._known |= fresh
+            self._exact = None
+
+    def redact(self, text: str) -> str:
+        """The text without secrets; idempotent.
+
+        :param text: anything about to leave the process.
+        """
+        if self._known:
+            if self._exact is None:
+                longest_first = sorted(self._known, key=len, reverse=True)
+                self._exact = re.compile("|".join(re.escape(value) for value in longest_first))
+            text = self._exact.sub("[redacted]", text)
+        for what, pattern in _PATTERNS:
+            text = pattern.sub(f"[redacted {what}]" if what != "value" else "[redacted]", text)
+        return text
+
+    def finds(self, text: str) -> bool:
+        """Whether the text holds something that `redact` would remove."""
+        return self.redact(text) != text
+
+
+redactor: Final = Redactor()
+
+
+def looks_secret(value: str) -> bool:
+    """Whether a value has the shape of a client secret, token or private key, or is a known secret.
+
+    :param value: what is about to be written to a file.
+    """
+    return redactor.finds(value)
+
+
+def forbid_core_dumps() -> None:
+    """Keep the memory of this process out of core files and away from other processes of the same user (P4).
+
+    On Linux the process also becomes undumpable, which covers core handlers that are fed through a pipe and ignore
+    the size limit. Children are not affected. Windows has no switch that a program can set for itself.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        pr_set_dumpable = 4
+        ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)

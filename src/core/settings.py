@@ -1,0 +1,124 @@
+"""Settings of one run, each with its origin: flag > environment > answers file > default (U4)."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from core.errors import SetupError
+
+PREFIX: Final = "ENTRACLAW_SETUP_"
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked to do. The members are the long options with underscores.
+
+    :param origin: member name → `flag`, `environment`, `file` or `default`.
+    """
+
+    yes: bool = False
+    dry_run: bool = False
+    json: bool = False
+    plain: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    no_color: bool = False
+    strict: bool = False
+    drop_expired: bool = False
+    log_file: str = ""
+    project: str = "."
+    profile: str = "entraclaw"
+    cloud: str = "public"
+    tenant: str = ""
+    app_id: str = ""
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The project folder, absolute."""
+        return Path(self.project).absolute()
+
+
+#: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
+_FLAG_ONLY: Final = frozenset({"drop_expired"})
+
+
+def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Merge the four sources.
+
+    :param flags: long options that were given; absent ones are missing or None. `answers` names the answers file.
+    :param environ: the environment.
+    :raises SetupError: `usage.answers-file`, `usage.settings`, `usage.not-a-guid`.
+    """
+    answers_path = flags.get("answers") or environ.get(f"{PREFIX}ANSWERS")
+    answers = _answers(Path(answers_path)) if answers_path else {}
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for member in fields(Settings):
+        if member.name == "origin":
+            continue
+        name, kind = member.name, type(member.default)
+        variable = PREFIX + name.upper()
+        if flags.get(name) is not None:
+            values[name], origin[name] = flags[name], "flag"
+        elif name not in _FLAG_ONLY and variable in environ:
+            values[name], origin[name] = _parse(variable, environ[variable], kind), "environment"
+        elif name not in _FLAG_ONLY and name in answers:
+            if type(answers[name]) is not kind:
+                raise SetupError("usage.answers-file", path=answers_path, detail=f"{name} must be a {kind.__name__}")
+            values[name], origin[name] = answers[name], "file"
+        else:
+            origin[name] = "default"
+    if not values.get("no_color") and environ.get("NO_COLOR"):
+        values["no_color"], origin["no_color"] = True, "environment"
+    for name in ("tenant", "app_id"):
+        if values.get(name):
+            values[name] = guid(f"--{name.replace('_', '-')}", values[name])
+    return Settings(**values, origin=origin)
+
+
+def guid(name: str, value: object) -> str:
+    """The value as a lower-case GUID.
+
+    :param name: what to call it in the error.
+    :raises SetupError: `usage.not-a-guid`.
+    """
+    text = str(value)
+    try:
+        canonical = str(UUID(text))
+    except ValueError:
+        canonical = ""
+    if canonical != text.strip().lower():
+        raise SetupError("usage.not-a-guid", name=name, value=text)
+    return canonical
+
+
+def _answers(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError("usage.answers-file", path=path, detail=error) from None
+    answers = {key.replace("-", "_"): value for key, value in data.items()}
+    known = {member.name for member in fields(Settings)} - {"origin"}
+    for key in answers:
+        if key not in known or key in _FLAG_ONLY:
+            raise SetupError("usage.answers-file", path=path, detail=f"{key} is not an answer")
+    return answers
+
+
+def _parse(variable: str, text: str, kind: type) -> Any:
+    if kind is not bool:
+        return text
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise SetupError("usage.settings", detail=f"{variable} is neither true nor false: {text!r}", command="")

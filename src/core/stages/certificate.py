@@ -1,0 +1,233 @@
+"""A certificate for the app: make, store, register, prove, adopt (M4, P3, P4, P8).
+
+The key is stored and read back *before* it is registered (ADR-0003): what is proven is the key as the keystore gives it
+back, and no crash can leave a certificate on the app whose key is nowhere.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection, Sequence
+from uuid import uuid4
+
+from core.entra import certificates, credentials
+from core.entra.credentials import Key
+from core.entra.tokens import prove
+from core.errors import KeystoreError, SetupError
+from core.events import Finding, Question
+from core.flow.plan import Change
+from core.flow.step import Check, Done, Left, Needed, Step
+from core.machine.keystore import compare
+from core.secret import Secret
+from core.stages.world import World
+
+
+class StoreKey(Step[World]):
+    """Create a key and put it into the keystore under a pending account, then work with what comes back."""
+
+    name = "store-key"
+    title = "Create a key and store it"
+
+    def check(self, world: World) -> Check:
+        bundle = world.known.bundle
+        return Done(f"certificate {bundle.thumbprint} is in the keystore") if bundle else Needed()
+
+    def plan(self, world: World) -> Sequence[Change]:
+        where = f"keystore {world.known.backend}, service {world.service}"
+        return (Change("add", "private key (RSA 2048)", where, "", "new key", True, "keystore write"),)
+
+    def apply(self, world: World) -> str:
+        bundle = certificates.make(world.profile.subject, world.clock.now())
+        account = f"{world.known.tenant}#{bundle.thumbprint}"
+        with world.log.effect("keystore.write", account, world.emit, thumbprint=bundle.thumbprint):
+            world.known.bundle = store(world, account, bundle.pem)
+        return f"certificate {bundle.thumbprint}, until {bundle.not_after.date()}"
+
+    def undo(self, world: World) -> Left | None:
+        for effect in reversed(world.log.standing("keystore.write")):
+            world.keystore.delete(world.service, effect.target)
+            if world.keystore.read(world.service, effect.target) is not None:
+                return Left(f"keystore entry {effect.target}", f"Delete {effect.target} of {world.service} by hand.")
+            world.log.undone(effect)
+            world.known.bundle = None
+        return None
+
+
+class Register(Step[World]):
+    """Add the certificate to the app by merge; every other key credential stays."""
+
+    name = "register"
+    title = "Add the certificate to the app"
+
+    def check(self, world: World) -> Check:
+        bundle = world.known.bundle
+        if bundle and (key := world.app.holds(bundle)):
+            return Done(f"it is on the app (keyId {key.id})")
+        # a proof outweighs a read: a token was minted with it, so the read came from a stale replica
+        return Done("the service accepts it") if bundle and world.known.proof else Needed()
+
+    def plan(self, world: World) -> Sequence[Change]:
+        app, bundle = world.app, world.known.bundle
+        after = f"{bundle.thumbprint}" if bundle else "new certificate, valid 365 days"
+        call = f"PATCH /applications/{app.object_id} keyCredentials"
+        where = f"app registration '{app.name}'"
+        stay = tuple(
+            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', until {key.end.date()}")
+            for key in app.keys
+        )
+        return (Change("add", "certificate", where, "", after, True, call), *stay)
+
+    def apply(self, world: World) -> str:
+        app, bundle = world.app, world.known.bundle
+        assert bundle is not None
+        graph = world.user_graph()
+        # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
+        earlier = [e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint]
+        key_id = earlier[0].data["key_id"] if earlier else str(uuid4())
+        name = f"{world.profile.subject} {socket.gethostname()}"
+        entry = credentials.entry_of(bundle, key_id, name)
+        passwords = [password.id for password in world.known.initial]
+        facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
+        with world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts):
+            lost = credentials.add_key(
+                graph, app.object_id, bundle, entry, world.clock, world.emit, lambda keys: _drop(world, keys)
+            )
+        for key in lost:
+            world.emit(
+                Finding(
+                    "app.key-lost",
+                    "warning",
+                    f"The certificate {key.thumbprint or key.id} '{key.name}' was on the app before and is gone now, "
+                    "although it was sent back: another writer replaced the list at the same moment.",
+                    "Its owner has to register it again; it was not restored, because it may have been revoked.",
+                )
+            )
+        return f"keyId {key_id}; {len(app.keys) - len(lost)} other(s) kept"
+
+    def undo(self, world: World) -> Left | None:
+        graph = world.user_graph()
+        for effect in reversed(world.log.standing("graph.application.addKey")):
+            object_id, key_id = effect.data["object_id"], effect.data["key_id"]
+            thumbprint = effect.data["thumbprint"]
+            if effect.state == "intend":  # a lost write may still arrive, or a stale replica may hide it
+                for pause in credentials.RECHECKS:
+                    world.clock.wait(pause)
+            found = next((key for key in credentials.read_keys(graph, object_id) if key.id == key_id), None)
+            if found is not None:
+                app_id = world.known.app_id
+                by_hand = f"az ad app credential delete --id {app_id} --key-id {key_id} --cert"
+                held = world.known.bundle is not None and world.known.bundle.thumbprint == thumbprint
+                if found.thumbprint != thumbprint or not held:
+                    return Left(f"certificate {found.thumbprint} (keyId {key_id}), which is not provably ours", by_hand)
+                try:
+                    credentials.remove_key(graph, object_id, key_id, world.clock, world.emit)
+                except SetupError as error:
+                    return Left(f"certificate {thumbprint} (keyId {key_id}) on the app: {error.summary}", by_hand)
+            world.log.undone(effect)
+        return None
+
+
+class Prove(Step[World]):
+    """Mint a token with a fresh credential built from the read-back key."""
+
+    name = "prove"
+    title = "Prove the certificate with a token"
+
+    def check(self, world: World) -> Check:
+        return Done("a token was minted with it") if world.known.proof else Needed()
+
+    def apply(self, world: World) -> str:
+        return prove_again(world)
+
+
+class Adopt(Step[World]):
+    """Make the proven key this machine's own: write and read back account `<tenant>`; the former one is kept aside."""
+
+    name = "adopt"
+    title = "Make it this machine's key"
+
+    def check(self, world: World) -> Check:
+        bundle = world.known.bundle
+        if bundle and world.keystore.read(world.service, world.known.tenant) == bundle.pem.reveal():
+            return Done(f"account {world.known.tenant} holds it")
+        return Needed()
+
+    def plan(self, world: World) -> Sequence[Change]:
+        where = f"keystore {world.known.backend}, service {world.service}"
+        return (Change("change", f"account {world.known.tenant}", where, "", "the proven key", True, "keystore write"),)
+
+    def apply(self, world: World) -> str:
+        bundle, tenant = world.known.bundle, world.known.tenant
+        assert bundle is not None
+        former = world.keystore.read(world.service, tenant)
+        aside = f"{tenant}#former"
+        adopted = world.log.standing("keystore.adopt")
+        if former is not None and not (adopted and adopted[0].data["former"]):
+            store(world, aside, Secret(former), parse=False)
+        elif adopted:
+            former = former if adopted[0].data["former"] else None
+        with world.log.effect("keystore.adopt", tenant, world.emit, former=former is not None, aside=aside):
+            store(world, tenant, bundle.pem)
+        return f"account {tenant} holds it" + (", the former one is kept until the end" if former else "")
+
+    def undo(self, world: World) -> Left | None:
+        for effect in reversed(world.log.standing("keystore.adopt")):
+            tenant, aside = effect.target, effect.data["aside"]
+            if effect.data["former"]:
+                former = world.keystore.read(world.service, aside)
+                if former is None:
+                    return Left(f"keystore account {tenant}: the former key is gone", "Run 'entraclaw-setup migrate'.")
+                store(world, tenant, Secret(former), parse=False)
+                world.keystore.delete(world.service, aside)
+            else:
+                world.keystore.delete(world.service, tenant)
+            world.log.undone(effect)
+        return None
+
+
+def prove_again(world: World) -> str:
+    """Prove the key with a new credential, waiting for replication; remembers the token.
+
+    :raises SetupError: it was not accepted.
+    """
+    known = world.known
+    text = world.keystore.read(world.service, known.tenant)
+    bundle = known.bundle
+    assert bundle is not None
+    if text != bundle.pem.reveal():  # not adopted yet
+        text = world.keystore.read(world.service, world.pending)
+    if text is None:
+        raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
+    read_back = certificates.parse(text, known.tenant)
+    known.proof = prove(world.session, world.cloud, known.tenant, known.app_id, read_back, world.clock, world.emit)
+    return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
+
+
+def store(world: World, account: str, pem: Secret, *, parse: bool = True) -> certificates.Bundle | None:
+    """Write an entry and read it back byte for byte.
+
+    :param parse: False for a former entry, whose content is kept as it is, whatever it is.
+    :returns: the bundle as the keystore gave it back.
+    :raises KeystoreError: `keystore.read-back`.
+    """
+    world.keystore.write(world.service, account, pem)
+    found = world.keystore.read(world.service, account)
+    verdict = compare(pem.reveal(), found)
+    if verdict != "intact":
+        raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.known.backend)
+    return certificates.parse(found or "", account) if parse else None
+
+
+def _drop(world: World, expired: tuple[Key, ...]) -> Collection[str]:
+    """Ask before expired entries are left out; `--yes` alone is not enough (P8)."""
+    listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end.date()})" for key in expired)
+    question = Question(
+        "drop-expired",
+        f"The service refuses the write because of expired entries: {listing}. Remove them?",
+        False,
+        "--drop-expired",
+    )
+    agreed = world.settings.drop_expired or (not world.settings.yes and world.ask(question))
+    if not agreed:
+        raise SetupError("app.expired-entry", listing=listing)
+    return [key.id for key in expired]

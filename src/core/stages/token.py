@@ -1,0 +1,25 @@
+"""The token helper's work (P10): state file, keystore, one token. No sign-in is needed."""
+
+from __future__ import annotations
+
+from core.entra import certificates
+from core.entra.tokens import Token, mint
+from core.errors import SetupError
+from core.stages import prereqs
+from core.stages.world import World
+
+
+def token(world: World) -> Token:
+    """Mint a Microsoft Graph token with this machine's certificate.
+
+    :raises SetupError: whatever stands in the way.
+    """
+    prereqs.ReadStateFile().apply(world)
+    known = world.known
+    if not known.app_id:
+        raise SetupError("usage.settings", detail="no app id in the state file; pass --app-id", command="token")
+    text = world.keystore.read(world.service, known.tenant)
+    if text is None:
+        raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
+    bundle = certificates.parse(text, known.tenant)
+    return mint(world.session, world.cloud, known.tenant, known.app_id, bundle)

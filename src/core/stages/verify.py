@@ -1,0 +1,152 @@
+"""Verify: prove the end state independently of what any run claims (M9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from core.entra import certificates, credentials
+from core.entra.certificates import Bundle
+from core.entra.credentials import App
+from core.entra.tokens import Token, mint
+from core.errors import SetupError
+from core.events import Event, FlowFinished, FlowStarted, StageStarted, StepFinished
+from core.flow.engine import Result
+from core.machine.sources import git_view, readers
+from core.stages import prereqs, review
+from core.stages.world import World
+
+Check = tuple[bool, str]
+
+
+@dataclass
+class _Seen:
+    bundle: Bundle | None = None
+    token: Token | None = None
+    app: App | None = None
+
+
+def verify(world: World) -> Result:
+    """Run every check, also after one failed; exit 0 only when all hold, else 8.
+
+    :param world: with the state file not read yet.
+    :raises SetupError: the state file cannot be read at all, so that nothing can be checked.
+    """
+    start = world.clock.monotonic()
+    world.emit(FlowStarted("verify", world.run_id))
+    world.emit(StageStarted("verify", "Verification"))
+    prereqs.ReadStateFile().apply(world)
+    seen = _Seen()
+    failures: list[tuple[str, str]] = []
+    warnings = 0
+    for name, title, check in _checks(world, seen):
+        world.cancel.check()
+        try:
+            holds, evidence = check()
+        except SetupError as error:
+            holds, evidence = False, str(error)
+        advisory = name == "sources" and not world.settings.strict
+        if not holds and not advisory:
+            failures.append((name, f"{title}: {evidence}"))
+        warnings += not holds and advisory
+        world.emit(_event(name, title, holds, advisory, evidence))
+    result = Result("unchanged", 0)
+    if failures:
+        error = SetupError("verify.failed", count=len(failures), listing="; ".join(text for _, text in failures))
+        result = Result("failed", error.exit_code, errors=[error.as_dict() | {"checks": [name for name, _ in failures]}])
+    else:
+        warned = f" {warnings} warning(s)." if warnings else ""
+        result.summary = (f"Verified: the certificate is the only way in, and its key is in the keystore.{warned}",)
+    seconds = world.clock.monotonic() - start
+    world.emit(FlowFinished("verify", result.outcome, result.exit_code, result.summary, seconds))
+    return result
+
+
+def _event(name: str, title: str, holds: bool, advisory: bool, evidence: str) -> Event:
+    state: Any = "done" if holds else "skipped" if advisory else "failed"
+    return StepFinished("verify", name, title, state, evidence)
+
+
+def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], Check]]]:
+    yield "state-file", "No secret in the state file", lambda: _no_secret(world)
+    yield "git", "Git ignores the state file", lambda: _git(world)
+    yield "key", "The key is in the keystore", lambda: _key(world, seen)
+    yield "token", "A token can be minted with it", lambda: _token(world, seen)
+    yield "passwords", "No password credential is left", lambda: _passwords(world, seen)
+    yield "certificate", "The certificate on the app is ours and valid", lambda: _certificate(world, seen)
+    yield "thumbprint", "The state file names the certificate", lambda: _thumbprint(world, seen)
+    yield "sources", "No source file uses the secret", lambda: _sources(world)
+
+
+def _no_secret(world: World) -> Check:
+    member = world.profile.secret_member
+    present = member in world.statefile.read()
+    return not present, f"{member} is in {world.statefile.path}" if present else str(world.statefile.path)
+
+
+def _git(world: World) -> Check:
+    view = git_view(world.statefile.path, world.untrusted, world.cancel)
+    return view in ("ignored", "no repository"), view
+
+
+def _key(world: World, seen: _Seen) -> Check:
+    text = world.keystore.read(world.service, world.known.tenant)
+    if text is None:
+        error = SetupError("keystore.empty", tenant=world.known.tenant, service=world.service)
+        return False, error.summary
+    seen.bundle = certificates.parse(text, world.known.tenant)
+    return True, f"{world.keystore.backend()}, certificate {seen.bundle.thumbprint}"
+
+
+def _token(world: World, seen: _Seen) -> Check:
+    if seen.bundle is None:
+        return False, "there is no key"
+    if not world.known.app_id:
+        return False, f"{world.statefile.path.name} names no app id; pass --app-id"
+    seen.token = mint(world.session, world.cloud, world.known.tenant, world.known.app_id, seen.bundle)
+    claims = seen.token.claims
+    return True, f"aud {claims.get('aud')}, appid {world.known.app_id}, tid {claims.get('tid')}"
+
+
+def _passwords(world: World, seen: _Seen) -> Check:
+    """Read with the certificate's own token if it may, else with the sign-in's."""
+    if not world.known.app_id:
+        return False, "no app id is known"
+    world.known.bundle, world.known.proof = seen.bundle, seen.token
+    may_read = seen.token is not None and seen.token.roles & {review.WRITE, "Application.Read.All"}
+    seen.app = credentials.read(world.app_graph() if may_read else world.user_graph(), world.known.app_id)
+    if seen.app is None:
+        return False, SetupError(
+            "app.missing", app_id=world.known.app_id, tenant=world.known.tenant, path=world.statefile.path
+        ).summary
+    left = seen.app.all_passwords
+    if left:
+        return False, "; ".join(str(password) for password in left)
+    return True, "none on the app registration, none on its service principal"
+
+
+def _certificate(world: World, seen: _Seen) -> Check:
+    if seen.app is None or seen.bundle is None:
+        return False, "not known without the app and the key"
+    key = seen.app.holds(seen.bundle)
+    if key is None:
+        return False, f"{seen.bundle.thumbprint} is not on the app"
+    if key.end <= world.clock.now() or seen.bundle.expired(world.clock.now()):
+        return False, f"{seen.bundle.thumbprint} ended on {key.end.date()}"
+    return True, f"{seen.bundle.thumbprint} (keyId {key.id}), until {key.end.date()}"
+
+
+def _thumbprint(world: World, seen: _Seen) -> Check:
+    if seen.bundle is None:
+        return False, "there is no key"
+    named = str(world.known.members.get(world.profile.thumbprint_member, "")).upper()
+    return named == seen.bundle.thumbprint, named or "none"
+
+
+def _sources(world: World) -> Check:
+    found = readers(world.settings.folder, world.profile.secret_member)
+    places = ", ".join(f"{r.path.relative_to(world.settings.folder)}:{r.line}" for r in found.found)
+    if not found.complete:
+        return False, f"{places or 'none'}; the project is too large to read all of it"
+    return not found.found, places or "none"

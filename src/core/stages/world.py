@@ -1,0 +1,138 @@
+"""What a stage sees: the cloud through `entra`, this computer through `machine`, and what earlier steps learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.cloud import Cloud
+from core.entra.certificates import Bundle
+from core.entra.credentials import App, Password
+from core.entra.graph import Graph
+from core.entra.http import Session
+from core.entra.tokens import Token
+from core.events import Event, Question
+from core.flow.journal import Journal
+from core.flow.wait import Cancel, Clock
+from core.machine.az import Account, SignIn
+from core.machine.keystore import Keystore
+from core.machine.statefile import StateFile
+from core.profile import Profile
+from core.secret import Secret
+from core.settings import Settings
+
+
+@dataclass
+class Known:
+    """What the look steps found out; the change steps keep it up to date.
+
+    :param members: the state file's members, without the secret.
+    :param secret: the old client secret, in memory only (M3).
+    :param initial: password credentials at the start of the undertaking.
+    :param bundle: the key this run works with, None until there is one.
+    :param pending: keystore account that holds it before it is adopted.
+    :param proof: a token that was minted with `bundle`.
+    :param deleters: identities that may delete password credentials, best first.
+    :param removed: ids of password credentials that this undertaking deleted, by holder.
+    :param purged: whether this undertaking removed the secret from the state file.
+    """
+
+    members: dict[str, Any] = field(default_factory=dict)
+    secret: Secret | None = None
+    tenant: str = ""
+    app_id: str = ""
+    account: Account | None = None
+    user: Token | None = None
+    app: App | None = None
+    initial: tuple[Password, ...] = ()
+    bundle: Bundle | None = None
+    proof: Token | None = None
+    deleters: tuple[Graph, ...] = ()
+    removed: dict[str, set[str]] = field(default_factory=dict)
+    purged: bool = False
+    backend: str = ""
+
+
+@dataclass
+class World:
+    """Everything a step may touch; handed in by the composition root (`core.assemble`)."""
+
+    settings: Settings
+    profile: Profile
+    cloud: Cloud
+    clock: Clock
+    cancel: Cancel
+    session: Session
+    sign_in: SignIn
+    keystore: Keystore
+    statefile: StateFile
+    emitter: Callable[[Event], None]
+    asker: Callable[[Question], bool]
+    untrusted: tuple[Path, ...]
+    run_id: str
+    known: Known = field(default_factory=Known)
+    journal: Journal | None = None
+    resources: ExitStack = field(default_factory=ExitStack)
+
+    def emit(self, event: Event) -> None:
+        """Report what happened."""
+        self.emitter(event)
+
+    def ask(self, question: Question) -> bool:
+        """Ask a person."""
+        self.emit(question)
+        return self.asker(question)
+
+    @property
+    def app(self) -> App:
+        """The app registration; the review stage has read it."""
+        assert self.known.app is not None
+        return self.known.app
+
+    @property
+    def log(self) -> Journal:
+        """The open journal; the review stage has opened it."""
+        assert self.journal is not None
+        return self.journal
+
+    @property
+    def service(self) -> str:
+        """Keystore service of the key bundle in this cloud (P4, C2)."""
+        return self.cloud.keystore_service(self.profile.keystore_service)
+
+    @property
+    def pending(self) -> str:
+        """Keystore account of a key that is not proven yet (M4)."""
+        assert self.known.bundle is not None
+        return f"{self.known.tenant}#{self.known.bundle.thumbprint}"
+
+    def user_graph(self) -> Graph:
+        """Microsoft Graph as the signed-in principal."""
+
+        def token(again: bool) -> str:
+            if again or self.known.user is None:
+                self.known.user = self.sign_in.graph_token(self.known.tenant)
+            return self.known.user.value.reveal()
+
+        return Graph(self.session, self.cloud, token, self.clock, self.emit)
+
+    def app_graph(self) -> Graph:
+        """Microsoft Graph as the Provisioner itself, with its proven certificate."""
+        from core.entra.tokens import mint
+
+        def token(again: bool) -> str:
+            known = self.known
+            if again or known.proof is None:
+                assert known.bundle is not None
+                known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, known.bundle)
+            return known.proof.value.reveal()
+
+        return Graph(self.session, self.cloud, token, self.clock, self.emit)
+
+    def close(self) -> None:
+        """Release lock and connections."""
+        self.resources.close()
+        self.session.close()

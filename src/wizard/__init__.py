@@ -1,0 +1,1 @@
+"""The user interfaces. `core` does the work; these modules show it and ask."""

@@ -1,0 +1,184 @@
+"""The command line: parse, assemble, run, and leave with a truthful exit code (U4, U5).
+
+Heavy modules are imported by the command that needs them; a headless run never imports Textual.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from core import __version__
+from core.errors import SetupError
+
+_DESCRIPTION: Final = """\
+Gives a machine its Entra identity, and replaces client secrets by certificates
+whose key lives in the system's keystore.
+
+examples:
+  entraclaw-setup demo                          see a migration on a pretend tenant
+  entraclaw-setup migrate --dry-run             show what a migration would change
+  entraclaw-setup migrate                       migrate this project, asking first
+  entraclaw-setup migrate --yes --json          the same in automation
+  entraclaw-setup verify                        prove that no secret is left
+  entraclaw-setup token                         print an access token, nothing else
+
+The full-screen wizard is not part of this version; every flow is a command.
+Documentation: docs/ in the source tree.
+"""
+_COMMANDS: Final = {
+    "migrate": "replace the client secret by a certificate whose key is in the keystore",
+    "verify": "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
+    "token": "print a Microsoft Graph access token for this machine's app",
+    "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
+    "demo": "run a flow on a pretend tenant; touches nothing real",
+}
+#: What a demo must not be pointed at (U8).
+_NOT_IN_DEMO: Final = ("project", "profile", "cloud", "answers", "log_file", "tenant", "app_id")
+
+
+class _Usage(Exception):
+    """The arguments do not parse."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _Usage(message)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command.
+
+    :param argv: arguments without the program's name.
+    :returns: the exit code.
+    """
+    try:
+        given = vars(_parser().parse_args(argv))
+    except _Usage as error:
+        return _usage(argv, str(error))
+    command = given.pop("command", None)
+    if command is None:
+        _parser().print_help(sys.stderr)
+        return 2
+    if given.get("version"):
+        return 0
+    from wizard import commands
+
+    return commands.run(command, given)
+
+
+def _usage(argv: Sequence[str], message: str) -> int:
+    command = next((word for word in argv if word in _COMMANDS), "")
+    error = SetupError("usage.settings", detail=message, command=command)
+    if "--json" in argv and command != "token":
+        from wizard.console.ndjson import Ndjson
+
+        Ndjson(None, sys.stdout).result(command, "failed", 2, {}, [error.as_dict()])
+    else:
+        print(f"entraclaw-setup: {message}\n{error.remedy.replace('  ', ' ')}", file=sys.stderr)
+    return 1 if command == "token" else 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _common()
+    parser = _Parser(
+        prog="entraclaw-setup",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"entraclaw-setup {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
+    subs: dict[str, argparse.ArgumentParser] = {}
+    for name, text in _COMMANDS.items():
+        subs[name] = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common], allow_abbrev=False
+        )
+    quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
+    subs["migrate"].add_argument(
+        "--drop-expired", action="store_true", help="remove expired entries of others if they block the write", **quiet
+    )
+    subs["verify"].add_argument(
+        "--strict", action="store_true", help="source files that use a secret are failures, not warnings", **quiet
+    )
+    for name in ("sandbox", "demo"):
+        subs[name].add_argument("--scenario", metavar="NAME", default="legacy", help="legacy (default) or clean")
+        subs[name].add_argument("--seed", type=int, metavar="N", default=1, help="decides ids and secrets (default 1)")
+    subs["sandbox"].add_argument("--port", type=_port, metavar="N", default=0, help="port on 127.0.0.1 (default: any)")
+    subs["sandbox"].add_argument("--latency-ms", type=_natural, metavar="N", default=0, help="delay of every answer")
+    subs["sandbox"].add_argument("--env", action="store_true", help="print shell exports instead of JSON")
+    subs["demo"].add_argument("--flow", choices=("migrate",), default="migrate", help="which flow (default: migrate)")
+    return parser
+
+
+def _common() -> argparse.ArgumentParser:
+    """The global options; they may stand before or after the command."""
+    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = parser.add_argument_group("global options")
+    for flag, text in (
+        ("--yes", "answer every question of the plan with yes"),
+        ("--dry-run", "stop after the plan; change nothing"),
+        ("--json", "events as JSON lines on standard error, one result object on standard output"),
+        ("--plain", "linear text (always so in this version)"),
+        ("--quiet", "only warnings, failures and the summary"),
+        ("--verbose", "also what each change calls"),
+        ("--no-color", "no colour (also NO_COLOR)"),
+    ):
+        group.add_argument(flag, action="store_true", help=text)
+    for flag, metavar, text in (
+        ("--log-file", "F", "append every event to this file"),
+        ("--project", "DIR", "the project's folder (default: the current one)"),
+        ("--profile", "NAME|FILE", "names of the product to set up (default: entraclaw)"),
+        ("--cloud", "NAME|FILE", "public (default), usgov, china, or a TOML file"),
+        ("--answers", "FILE", "TOML file with long option names as keys"),
+        ("--tenant", "ID", "tenant id"),
+        ("--app-id", "ID", "app id; also the yes to an app that was found by its name"),
+    ):
+        group.add_argument(flag, metavar=metavar, help=text)
+    return parser
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise ValueError
+    return value
+
+
+def refuse_in_demo(given: dict[str, Any]) -> None:
+    """Refuse what would point a demo at something real (U8).
+
+    :raises SetupError: `usage.settings`.
+    """
+    for name in _NOT_IN_DEMO:
+        if given.get(name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise SetupError("usage.settings", detail=f"{flag} has no place in a demo", command="demo")
+
+
+def isolate(folder: str) -> None:
+    """Move home, configuration and working directory into a folder, and drop variables that reach real things (U8).
+
+    :param folder: fresh and private.
+    """
+    prefixes = ("ENTRACLAW_", "AZURE_", "KEYRING_", "PYTHON_KEYRING_", "ARM_", "REQUESTS_CA_", "CURL_CA_")
+    for name in list(os.environ):
+        if name.upper().startswith(prefixes) or name.lower().endswith("_proxy") or name == "DBUS_SESSION_BUS_ADDRESS":
+            del os.environ[name]
+    places = {"HOME": "", "USERPROFILE": "", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
+    places |= {"XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache", "XDG_RUNTIME_DIR": "run", "LOCALAPPDATA": "local"}
+    for name, below in places.items():
+        os.environ[name] = os.path.join(folder, below) if below else folder
+    os.environ["NETRC"] = os.devnull
+    os.chdir(folder)

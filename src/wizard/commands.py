@@ -1,0 +1,265 @@
+"""What each command does: settings in, world up, flow through, result out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from core.errors import Interrupted, SetupError
+from core.events import Event, Question, StepFinished
+from core.flow.wait import Cancel, SystemClock
+from core.secret import forbid_core_dumps, redactor
+from core.settings import Settings, resolve
+from wizard.console.ndjson import Ndjson
+from wizard.console.plain import Plain
+
+if TYPE_CHECKING:
+    from core.flow.engine import Result
+    from core.stages.world import World
+
+
+class Renderer(Protocol):
+    """A front end."""
+
+    def event(self, event: Event) -> None:
+        """Show one event."""
+
+    def ask(self, question: Question) -> bool:
+        """Ask a person."""
+
+    def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
+        """Show the end."""
+
+
+def run(command: str, given: dict[str, Any]) -> int:
+    """Run one command.
+
+    :param command: its name.
+    :param given: long options that were given, with underscores.
+    :returns: the exit code; `token` knows 0 and 1 only.
+    """
+    forbid_core_dumps()
+    cancel, stack = Cancel(), ExitStack()
+    with stack:
+        session = _Session(command, given, cancel, stack)
+        try:
+            with _signals(cancel, session):
+                code = session.run()
+        except SetupError as error:
+            code = session.fail(error)
+        except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
+            from core.flow.engine import internal
+
+            code = session.fail(internal(bug))
+    return (0 if code == 0 else 1) if command == "token" else code
+
+
+class _Session:
+    """One command from settings to exit code."""
+
+    def __init__(self, command: str, given: dict[str, Any], cancel: Cancel, stack: ExitStack) -> None:
+        self.command, self.given, self.cancel, self.stack = command, given, cancel, stack
+        self.asking = False
+        self.settings = Settings(json=bool(given.get("json")))
+        self.renderer: Renderer = self._renderer(self.settings)
+        self.sinks: list[Callable[[Event], None]] = []
+        self.checks: list[dict[str, str]] = []
+
+    def run(self) -> int:
+        """Run it.
+
+        :raises SetupError: before a flow has begun.
+        """
+        if self.command == "demo":
+            return self._demo()
+        if self.command == "token" and self.given.get("json"):
+            raise SetupError("usage.settings", detail="--json has no place here: the output is the token", command="token")
+        self._settle(self.given)
+        match self.command:
+            case "migrate":
+                return self._finish(self._migrate(self._real()))
+            case "verify":
+                return self._finish(self._verify(self._real()))
+            case "token":
+                return self._token(self._real())
+            case "sandbox":
+                return self._sandbox()
+        raise AssertionError(self.command)
+
+    def fail(self, error: SetupError) -> int:
+        """Show an error that no flow has shown; its exit code."""
+        if self.command == "token":
+            print(redactor.redact(f"entraclaw-setup token: {error}\n{error.remedy}"), file=sys.stderr)
+        else:
+            self.renderer.result(self.command, "failed", error.exit_code, {}, [error.as_dict()])
+        return error.exit_code
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to every sink."""
+        if self.command == "token":
+            return
+        self.renderer.event(event)
+        for sink in self.sinks:
+            sink(event)
+
+    def ask(self, question: Question) -> bool:
+        """Answer from `--yes`, or ask a person if there is one."""
+        if self.settings.yes:
+            return True
+        if self.settings.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise SetupError("flow.unasked")
+        self.asking = True
+        try:
+            return self.renderer.ask(question)
+        finally:
+            self.asking = False
+
+    def _settle(self, flags: dict[str, Any]) -> None:
+        self.settings = resolve(flags)
+        self.renderer = self._renderer(self.settings)
+        if self.settings.log_file:
+            self.sinks.append(Ndjson(self._log(Path(self.settings.log_file)), None).event)
+
+    def _log(self, path: Path) -> TextIO:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        except OSError as error:
+            detail = f"--log-file {path} cannot be opened: {error.strerror}"
+            raise SetupError("usage.settings", detail=detail, command=self.command) from None
+        return self.stack.enter_context(os.fdopen(descriptor, "a", encoding="utf-8"))
+
+    def _renderer(self, settings: Settings) -> Renderer:
+        if settings.json:
+            return Ndjson(None if settings.quiet else sys.stderr, sys.stdout)
+        colour = sys.stdout.isatty() and not settings.no_color and os.environ.get("TERM") != "dumb"
+        return Plain(sys.stdout, sys.stderr, colour=colour, quiet=settings.quiet, verbose=settings.verbose)
+
+    def _real(self) -> World:
+        from core import assemble
+
+        world = assemble.real(self.settings, self.cancel, self.emit, self.ask)
+        self.stack.callback(world.close)
+        return world
+
+    def _migrate(self, world: World) -> tuple[World, Result]:
+        from core.flow.engine import run as run_flow
+        from core.stages.migrate import FLOW
+
+        return world, run_flow(FLOW, world, world.run_id, dry_run=self.settings.dry_run)
+
+    def _verify(self, world: World) -> tuple[World, Result]:
+        from core.stages.verify import verify
+
+        def note(event: Event) -> None:
+            if isinstance(event, StepFinished):
+                state = {"done": "ok", "skipped": "warning"}.get(event.state, "failure")
+                row = {"check": event.step, "title": event.title, "state": state, "evidence": event.detail}
+                self.checks.append(row)
+
+        self.sinks.append(note)
+        try:
+            return world, verify(world)
+        finally:
+            self.sinks.remove(note)
+
+    def _token(self, world: World) -> int:
+        from core.stages.token import token
+
+        sys.stdout.write(token(world).value.reveal() + "\n")
+        sys.stdout.flush()
+        return 0
+
+    def _sandbox(self) -> int:
+        from core import assemble
+
+        given = self.given
+        lab = assemble.sandbox(given["scenario"], given["seed"], given["port"], given["latency_ms"] / 1000)
+        self.stack.callback(lab.close)
+        if given.get("env"):
+            import shlex
+
+            for name, value in lab.environment().items():
+                print(f"export {name}={shlex.quote(value)}")
+        else:
+            import json
+
+            print(json.dumps(lab.info()))
+        sys.stdout.flush()
+        try:
+            while True:
+                SystemClock(self.cancel).wait(3600)
+        except Interrupted:
+            return 0  # stopping it is how it ends
+
+    def _demo(self) -> int:
+        """Sandbox, seeded project, keystore in memory, flow, verification: one process, cleaned up (U8)."""
+        from core import assemble
+        from wizard.cli import isolate, refuse_in_demo
+
+        refuse_in_demo(self.given)
+        back = Path.cwd()
+        isolate(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
+        self.stack.callback(os.chdir, back)
+        lab = assemble.sandbox(self.given["scenario"], self.given["seed"])
+        self.stack.callback(lab.close)
+        self._settle(self.given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
+        if not (self.settings.json or self.settings.quiet):
+            print("Demo: a pretend tenant on 127.0.0.1 and a keystore in memory. Nothing real is touched.")
+        world = assemble.pretend(lab, self.settings, self.cancel, self.emit, self.ask)
+        self.stack.callback(world.close)
+        world, result = self._migrate(world)
+        if result.exit_code == 0 and not self.settings.dry_run:
+            again = assemble.pretend(lab, self.settings, self.cancel, self.emit, self.ask)
+            self.stack.callback(again.close)
+            again.keystore = world.keystore
+            _, proof = self._verify(again)
+            if proof.exit_code:
+                result.outcome, result.exit_code = "failed", proof.exit_code
+                result.errors += proof.errors
+        return self._finish((world, result))
+
+    def _finish(self, ran: tuple[World, Result]) -> int:
+        world, result = ran
+        known = world.known
+        data: dict[str, Any] = {"tenant": known.tenant, "app_id": known.app_id, "cloud": world.cloud.name}
+        data["summary"] = list(result.summary)
+        if result.plan is not None:
+            changes = [asdict(change) for change in result.plan.changes]
+            data["plan"] = {"fingerprint": result.plan.fingerprint, "changes": changes}
+            data["dry_run"] = self.settings.dry_run
+        if known.bundle is not None:
+            end = known.bundle.not_after.isoformat()
+            data["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end}
+        if self.command != "verify":
+            data["removed"] = {holder: len(ids) for holder, ids in known.removed.items()}
+            data["purged"] = known.purged
+        if self.checks:
+            data["checks"] = self.checks
+        self.renderer.result(self.command, result.outcome, result.exit_code, data, result.errors)
+        return result.exit_code
+
+
+@contextmanager
+def _signals(cancel: Cancel, session: _Session) -> Iterator[None]:
+    """Turn signals into a request to stop at the next safe place; at a question they stop at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        cancel.ask(number)
+        if session.asking:
+            raise Interrupted(number)
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.signal(getattr(signal, name), handle) for name in names}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,45 @@
+"""Events as JSON lines, one result object at the end (U4). Standard output is the result and nothing else."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from core.events import SCHEMA, Event, Question, to_json
+from core.secret import redactor
+
+
+class Ndjson:
+    """Events to one stream, the result to another.
+
+    :param events: receives a line per event; None drops them.
+    :param out: receives the result object.
+    """
+
+    def __init__(self, events: TextIO | None, out: TextIO | None) -> None:
+        self._events = events
+        self._out = out
+
+    def event(self, event: Event) -> None:
+        """Write one event."""
+        if self._events is not None:
+            line = redactor.redact(to_json(event, datetime.now(UTC).isoformat(timespec="milliseconds")))
+            print(line, file=self._events, flush=True)
+
+    def ask(self, question: Question) -> bool:
+        """Machines are not asked: the caller decides what an unasked question means."""
+        raise NotImplementedError(question.id)
+
+    def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
+        """Write the result object."""
+        if self._out is not None:
+            body = {
+                "schema": SCHEMA,
+                "command": command,
+                "outcome": outcome,
+                "exit_code": code,
+                "data": data,
+                "errors": errors,
+            }
+            print(redactor.redact(json.dumps(body)), file=self._out, flush=True)

@@ -1,0 +1,128 @@
+"""The flow as a linear text: no redraw, no spinner; every state in a word (U4, U6).
+
+Names come from a tenant that others can write to, so control characters never reach the terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, TextIO, assert_never
+
+from core.events import (
+    ChangeMade,
+    ChangePlanned,
+    Event,
+    Finding,
+    FlowFinished,
+    FlowStarted,
+    Question,
+    StageStarted,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+from core.secret import redactor
+
+_COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}
+_WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
+_SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FAIL"}
+#: C0 and C1 controls but for the line break, and the characters that reorder text.
+_CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SIGNS: Final = {"add": "+", "delete": "-", "change": "~", "keep": " "}
+
+
+class Plain:
+    """A renderer for people, and for screen readers.
+
+    :param out: receives everything but errors.
+    :param err: receives errors.
+    :param colour: whether to colour the state words, which say the same without.
+    :param quiet: only warnings, failures and the summary.
+    :param verbose: also what each change calls.
+    """
+
+    def __init__(self, out: TextIO, err: TextIO, *, colour: bool, quiet: bool, verbose: bool) -> None:
+        self._out, self._err = out, err
+        self._colour, self._quiet, self._verbose = colour, quiet, verbose
+        self._in_plan = False
+
+    def event(self, event: Event) -> None:
+        """Show one event."""
+        if self._in_plan and not isinstance(event, ChangePlanned):
+            self._in_plan = False
+            self._print("")
+        match event:
+            case FlowStarted() | StepStarted() | Question():
+                pass
+            case StageStarted():
+                self._print(f"\n{event.title}")
+            case StepFinished():
+                detail = f": {event.detail}" if event.detail else ""
+                self._row(_WORDS[event.state], f"{event.title}{detail}", loud=event.state == "failed")
+            case Waiting():
+                usual = f"usually {event.expected:.0f} s, " if event.expected else ""
+                text = f"waiting for {event.reason} ({usual}{event.elapsed:.0f} s so far, next try in {event.next_in:.0f} s)"
+                self._row("wait", text)
+            case Finding():
+                self._row(_SEVERITY[event.severity], event.message, loud=event.severity in ("warning", "failure"))
+                if event.remedy:
+                    self._row("", event.remedy, loud=event.severity in ("warning", "failure"))
+            case ChangePlanned():
+                self._planned(event)
+            case ChangeMade():
+                if self._verbose:
+                    self._row("", f"{event.action} {event.target}")
+            case FlowFinished():
+                for sentence in event.summary:
+                    self._print(f"\n{sentence}" if sentence == event.summary[0] else sentence, always=True)
+            case _:
+                assert_never(event)
+
+    def ask(self, question: Question) -> bool:
+        """Ask on the terminal; Enter means the default, the end of the input means no."""
+        hint = "[Y/n]" if question.default else "[y/N]"
+        while True:
+            self._out.write(f"{self._clean(question.text)} {hint} ")
+            self._out.flush()
+            try:
+                given = input().strip().lower()
+            except EOFError:
+                return False
+            if given in ("", "y", "yes", "n", "no"):
+                return question.default if not given else given.startswith("y")
+            self._print("Please answer y or n.", always=True)
+
+    def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
+        """Show what went wrong; the summary was shown with the last event."""
+        for error in errors:
+            text = f"\n{error['message']} [{error['id']}]\n{error['remedy']}"
+            print(self._clean(text), file=self._err, flush=True)
+        if outcome in ("planned", "unchanged") and not errors and "plan" in data and data.get("dry_run"):
+            self._print(f"\nNothing was changed: this was a dry run (plan {data['plan']['fingerprint']}).", always=True)
+
+    def _planned(self, change: ChangePlanned) -> None:
+        if not self._in_plan:
+            self._in_plan = True
+            self._print("\nPlan")
+        word = self._paint(change.action, f"{_SIGNS[change.action]} {change.action:<7}")
+        what = f"{change.what} {change.before or change.after}".strip()
+        note = "   (cannot be undone)" if change.action == "delete" and not change.reversible else ""
+        self._print(f"  {word} {self._clean(what)}\n              on {self._clean(change.where)}{note}")
+        if self._verbose and change.call:
+            self._print(f"              {self._clean(change.call)}")
+
+    def _row(self, word: str, text: str, *, loud: bool = False) -> None:
+        indented = self._clean(text).replace("\n", "\n          ")
+        self._print(f"  {self._paint(word, f'{word:<7}')} {indented}", always=loud)
+
+    def _paint(self, word: str, text: str) -> str:
+        code = _COLOURS.get(word)
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
+
+    def _print(self, text: str, *, always: bool = False) -> None:
+        if always or not self._quiet:
+            print(redactor.redact(text), file=self._out, flush=True)
+
+    @staticmethod
+    def _clean(text: str) -> str:
+        return _CONTROL.sub("?", redactor.redact(text))
