@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from core.sandbox.lab import Lab
 
 
-def real(
-    settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]
-) -> World:
+def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
     """The world of this machine.
 
     :raises SetupError: the cloud or the profile cannot be used.

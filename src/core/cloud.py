@@ -47,7 +47,7 @@ class Cloud:
         return f"{self.graph}/.default"
 
     def is_graph_audience(self, audience: str) -> bool:
-        """Whether a token's `aud` names this cloud's Graph (C2): its origin, or, in Microsoft's own clouds, its app id."""
+        """Whether a token's `aud` names this cloud's Graph (C2): its origin, or in built-in clouds its app id."""
         return audience.rstrip("/") == self.graph or (self.built_in and audience == GRAPH_APP_ID)
 
     def keystore_service(self, service: str) -> str:

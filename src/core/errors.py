@@ -183,7 +183,7 @@ class TokenError(SetupError):
 AADSTS_HINTS: Final[Mapping[int, str]] = {
     7000215: "The client secret is wrong or was deleted.",
     7000222: "The client secret has expired. Migrate to a certificate.",
-    700027: "The certificate is not on the app (yet). If it was removed, run 'entraclaw-setup migrate' to register one.",
+    700027: "The certificate is not on the app (yet). If it was removed, 'entraclaw-setup migrate' registers one.",
     700016: "The app does not exist in this tenant, or was created a moment ago. Check --tenant and --app-id.",
     7000229: "The app has no service principal in this tenant: az ad sp create --id APP",
     7000112: "The app is disabled. An administrator must enable it.",

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from core import __version__
@@ -63,8 +64,6 @@ def run(argv: Sequence[str]) -> int:
     if command is None:
         _parser().print_help(sys.stderr)
         return 2
-    if given.get("version"):
-        return 0
     from wizard import commands
 
     return commands.run(command, given)
@@ -82,7 +81,7 @@ def _usage(argv: Sequence[str], message: str) -> int:
     return 1 if command == "token" else 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     common = _common()
     parser = _Parser(
         prog="entraclaw-setup",
@@ -93,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"entraclaw-setup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
-    subs: dict[str, argparse.ArgumentParser] = {}
+    subs: dict[str, _Parser] = {}
     for name, text in _COMMANDS.items():
         subs[name] = commands.add_parser(
             name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common], allow_abbrev=False
@@ -115,9 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common() -> argparse.ArgumentParser:
+def _common() -> _Parser:
     """The global options; they may stand before or after the command."""
-    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = parser.add_argument_group("global options")
     for flag, text in (
         ("--yes", "answer every question of the plan with yes"),
@@ -179,6 +178,6 @@ def isolate(folder: str) -> None:
     places = {"HOME": "", "USERPROFILE": "", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
     places |= {"XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache", "XDG_RUNTIME_DIR": "run", "LOCALAPPDATA": "local"}
     for name, below in places.items():
-        os.environ[name] = os.path.join(folder, below) if below else folder
+        os.environ[name] = str(Path(folder, below))
     os.environ["NETRC"] = os.devnull
     os.chdir(folder)

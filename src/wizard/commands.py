@@ -81,7 +81,9 @@ class _Session:
         if self.command == "demo":
             return self._demo()
         if self.command == "token" and self.given.get("json"):
-            raise SetupError("usage.settings", detail="--json has no place here: the output is the token", command="token")
+            raise SetupError(
+                "usage.settings", detail="--json has no place here: the output is the token", command="token"
+            )
         self._settle(self.given)
         match self.command:
             case "migrate":

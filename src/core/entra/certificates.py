@@ -1,7 +1,7 @@
 """Certificates and the key bundle: make, parse, thumbprints (P3, T5).
 
-A private key *is* a `cryptography` `RSAPrivateKey`, whatever holds it. A bundle is the PEM text that the keystore keeps:
-the certificate, then its PKCS#8 key, which is what `azure.identity.CertificateCredential` takes as `certificate_data`.
+A private key *is* a `cryptography` `RSAPrivateKey`, whatever holds it. A bundle is the PEM text that the keystore
+keeps: the certificate, then its PKCS#8 key, as `azure.identity.CertificateCredential` takes it in `certificate_data`.
 """
 
 from __future__ import annotations

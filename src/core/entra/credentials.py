@@ -269,9 +269,7 @@ def remove_key(graph: Graph, object_id: str, key_id: str, clock: Clock, emit: Ca
             "remove the certificate",
             lambda: gone() is True,
         )
-    if not wait_until(
-        gone, clock=clock, emit=emit, reason="the certificate to disappear", expected=10, deadline=120
-    ):
+    if not wait_until(gone, clock=clock, emit=emit, reason="the certificate to disappear", expected=10, deadline=120):
         raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
 
 
@@ -339,6 +337,8 @@ def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
 def _moment(text: str) -> datetime:
     """A Graph date; fractions of up to seven digits are cut."""
     whole, _, rest = text.partition(".")
-    return datetime.fromisoformat(whole.removesuffix("Z") + "+00:00") if rest or text.endswith("Z") else (
-        datetime.fromisoformat(text)
+    return (
+        datetime.fromisoformat(whole.removesuffix("Z") + "+00:00")
+        if rest or text.endswith("Z")
+        else (datetime.fromisoformat(text))
     )

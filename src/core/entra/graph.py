@@ -143,7 +143,9 @@ class Graph:
         if asked is not None and asked > LONGEST_WAIT and isinstance(failure, SetupError):
             raise failure
         seconds = asked if asked is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
-        reason = "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
+        reason = (
+            "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
+        )
         self._emit(Waiting(reason, seconds, 0.0, attempt + 1, seconds))
         self._clock.wait(seconds)
 

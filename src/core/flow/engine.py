@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from core.errors import Interrupted, SetupError
 from core.events import FlowFinished, FlowStarted, StageStarted, State, StepFinished, StepStarted
-from core.flow.plan import Plan
+from core.flow.plan import Change, Plan
 from core.flow.step import Blocked, Check, Done, Flow, Left, Stage, Step, W
 from core.secret import redactor
 
@@ -118,7 +118,7 @@ def _effects(world: W) -> int:
 
 
 def _plan(flow: Flow[W], world: W) -> Plan:
-    changes = []
+    changes: list[Change] = []
     for stage in flow.change:
         for step in stage.steps:
             match step.check(world):
@@ -168,7 +168,9 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
         if journal.marked:
             result.outcome = "partial"
             if isinstance(error, Interrupted):
-                error.facts.update(where=" after the point of no return", left="Run the same command again: it finishes.")
+                error.facts.update(
+                    where=" after the point of no return", left="Run the same command again: it finishes."
+                )
                 result.errors[-1] = error.as_dict()
             elif error.exit_code != 6:
                 half = SetupError("flow.half-way", cause=error.summary, left="")

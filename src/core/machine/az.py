@@ -21,7 +21,12 @@ from core.secret import Secret, redactor
 
 #: Seconds for one az command; a cold start with a token refresh over a slow proxy takes 20.
 PATIENCE: Final = 60.0
-_NOT_SIGNED_IN: Final = ("Please run 'az login'", 'Please run "az login"', "No subscription found", "does not exist in MSAL")
+_NOT_SIGNED_IN: Final = (
+    "Please run 'az login'",
+    'Please run "az login"',
+    "No subscription found",
+    "does not exist in MSAL",
+)
 _EXPIRED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
 
 

@@ -184,7 +184,7 @@ def gate() -> KeyringBackend:
             raise refusal("keyring", f"the variable {variable} changes how the keystore behaves.", f"unset {variable}")
     allowed = _allowed_classes()  # imported before the configuration can put a folder on the module path
     import keyring
-    import keyring.backends.chainer as chainer
+    from keyring.backends import chainer
 
     try:
         active = keyring.get_keyring()
@@ -299,7 +299,11 @@ def _named(error: BaseException, action: str, patience: float) -> BaseException:
     text = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
         return KeystoreError("keystore.unanswered", seconds=round(patience))
-    if "-25308" in text or "-128" in text or any(kind.endswith((".KeyringLocked", ".LockedException")) for kind in kinds):
+    if (
+        "-25308" in text
+        or "-128" in text
+        or any(kind.endswith((".KeyringLocked", ".LockedException")) for kind in kinds)
+    ):
         return KeystoreError("keystore.locked", detail=text)
     if any(kind.endswith(".PromptDismissedException") for kind in kinds):
         return KeystoreError("keystore.locked", detail="the prompt was dismissed")
@@ -307,4 +311,3 @@ def _named(error: BaseException, action: str, patience: float) -> BaseException:
     if isinstance(error, OSError) or any(kind.endswith(gone) for kind in kinds):
         return KeystoreError("keystore.gone", detail=text)
     return KeystoreError("keystore.failed", action=action, detail=f"{type(error).__name__}: {text}")
-

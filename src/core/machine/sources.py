@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ from core.flow.wait import Cancel
 from core.machine import process
 
 _SKIPPED: Final = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".tox", "dist", "build", "target"})
-_ENDINGS: Final = frozenset(
-    ".py .sh .bash .zsh .ps1 .psm1 .js .mjs .ts .tsx .cs .go .java .rb .rs .tf .bicep .yml .yaml .toml .cfg .ini".split()
+_SOURCE: Final = re.compile(
+    r"\.(py|sh|bash|zsh|ps1|psm1|js|mjs|ts|tsx|cs|go|java|rb|rs|tf|bicep|ya?ml|toml|cfg|ini)$|^(Dockerfile|Makefile)$"
 )
 _LARGEST: Final = 1024 * 1024
 _MOST: Final = 20_000
@@ -104,5 +105,5 @@ def _files(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _SKIPPED)
         for name in sorted(names):
-            if Path(name).suffix in _ENDINGS or name in ("Dockerfile", "Makefile"):
+            if _SOURCE.search(name):
                 yield Path(root, name)

@@ -10,8 +10,6 @@ from core.sandbox.tenant import Tenant
 from core.secret import Secret
 
 
-
-
 class SandboxSignIn:
     """The scenario's user, signed in."""
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
-
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
-from core.entra.certificates import thumbprint
-from core.sandbox import query
+from core.sandbox import directory, query
+from core.sandbox.directory import Refused
 from core.sandbox.login import GRAPH_APP_ID
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
-from core.secret import Secret
 
 WRITE: Final = "Application.ReadWrite.All"
 _ADMINS: Final = {
@@ -27,15 +22,6 @@ _ADMINS: Final = {
 }
 _KINDS: Final = {"applications": "application", "servicePrincipals": "servicePrincipal", "users": "user"}
 _OBJECT: Final = re.compile(r"^/(applications|servicePrincipals|users)(?:/([^/()]+)|\(appId='([^']+)'\))(?:/(.+))?$")
-_KEY_FIXED: Final = ("type", "usage", "startDateTime", "endDateTime", "displayName", "customKeyIdentifier")
-
-
-class Refused(Exception):
-    """A refusal in Graph's envelope."""
-
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.headers = status, code, message, headers or {}
 
 
 @dataclass(frozen=True)
@@ -59,7 +45,11 @@ def handle(tenant: Tenant, request: Request) -> Response:
     """Answer a request to Graph."""
     try:
         issued = tenant.issued.get(request.headers.get("authorization", "").removeprefix("Bearer "))
-        if issued is None or issued.kind != "access" or issued.claims["aud"].rstrip("/") not in (tenant.graph, GRAPH_APP_ID):
+        if (
+            issued is None
+            or issued.kind != "access"
+            or issued.claims["aud"].rstrip("/") not in (tenant.graph, GRAPH_APP_ID)
+        ):
             raise _unauthenticated("Access token validation failure. Invalid audience.")
         if issued.claims["exp"] <= tenant.now().timestamp():
             raise _unauthenticated("Lifetime validation failed, the token is expired.")
@@ -81,7 +71,9 @@ def handle(tenant: Tenant, request: Request) -> Response:
 
 
 def _unauthenticated(message: str) -> Refused:
-    challenge = {"WWW-Authenticate": 'Bearer realm="", authorization_uri="", client_id="00000003-0000-0000-c000-000000000000"'}
+    challenge = {
+        "WWW-Authenticate": 'Bearer realm="", authorization_uri="", client_id="00000003-0000-0000-c000-000000000000"'
+    }
     return Refused(401, "InvalidAuthenticationToken", message, challenge)
 
 
@@ -101,7 +93,9 @@ def _batch(tenant: Tenant, request: Request) -> Response:
         headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
         content = json.dumps(item["body"]).encode() if "body" in item else b""
         url = base + "/" + quote(str(item.get("url", "")).lstrip("/"), safe="/?$&=(),:'%@+")
-        inner = handle(tenant, replace(Request.to(str(item.get("method", "GET")), url, headers, content), host=request.host))
+        inner = handle(
+            tenant, replace(Request.to(str(item.get("method", "GET")), url, headers, content), host=request.host)
+        )
         reply: dict[str, Any] = {"id": name, "status": inner.status, "headers": dict(inner.headers)}
         if inner.body:
             reply["body"] = inner.json()
@@ -147,8 +141,10 @@ def _object(
             return _one(tenant, caller, request, kind, object_id, collection)
         case "GET", "owners":
             _readable(tenant, caller, kind, object_id)
-            owners = (tenant.latest("user", oid) or tenant.latest("servicePrincipal", oid) for oid in
-                      _seen(tenant, caller, kind, object_id).get("_owners", ()))
+            owners = (
+                tenant.latest("user", oid) or tenant.latest("servicePrincipal", oid)
+                for oid in _seen(tenant, caller, kind, object_id).get("_owners", ())
+            )
             return _page(tenant, request, [state for state in owners if state], "directoryObjects", request.path)
         case "GET", "federatedIdentityCredentials":
             _readable(tenant, caller, kind, object_id)
@@ -245,7 +241,9 @@ def _writable(tenant: Tenant, caller: _Caller, state: State | None) -> None:
     """Application.ReadWrite.All for an app; for a person the scope *and* a directory role or ownership."""
     owner = state is not None and caller.oid in state.get("_owners", ())
     if "scp" in caller.claims:
-        if WRITE not in str(caller.claims["scp"]).split() or not (owner or _ADMINS & set(caller.claims.get("wids", ()))):
+        if WRITE not in str(caller.claims["scp"]).split() or not (
+            owner or _ADMINS & set(caller.claims.get("wids", ()))
+        ):
             raise _denied()
     elif not (caller.may(WRITE) or (owner and caller.may("Application.ReadWrite.OwnedBy"))):
         raise _denied()
@@ -265,29 +263,32 @@ def _missing(name: str) -> Refused:
 
 def _create(tenant: Tenant, caller: _Caller, request: Request, kind: str) -> Response:
     body = _body(request)
+    owner = caller.oid if "scp" in caller.claims else ""
     if kind == "application":
         if "scp" not in caller.claims:
             _writable(tenant, caller, None)
         if not isinstance(body.get("displayName"), str):
             raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
-        state = new_application(tenant, body["displayName"], owner=caller.oid if "scp" in caller.claims else "")
+        state = directory.new_application(
+            tenant, body["displayName"], owner=caller.oid if "scp" in caller.claims else ""
+        )
         for name in ("signInAudience", "requiredResourceAccess", "identifierUris", "tags"):
             if name in body:
                 state[name] = body[name]
         if body.get("keyCredentials"):
-            state["keyCredentials"] = _merged(tenant, state, body["keyCredentials"])
+            state["keyCredentials"] = directory.merged(tenant, state, body["keyCredentials"])
     else:
         app = tenant.find("application", "appId", str(body.get("appId")), caller.replica)
         if app is None:
-            raise Refused(
-                400, "Request_BadRequest", f"The appId '{body.get('appId')}' of the service principal does not reference "
-                "a valid application object.",
-            )  # fmt: skip
+            message = (
+                f"The appId '{body.get('appId')}' of the service principal does not reference a valid application."
+            )
+            raise Refused(400, "Request_BadRequest", message)
         _writable(tenant, caller, app)
         if tenant.find(kind, "appId", app["appId"]) is not None:
-            message = f"The service principal cannot be created, because the service principal name {app['appId']} is already in use."
+            message = f"The service principal name {app['appId']} is already in use."
             raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", message)
-        state = new_principal(tenant, app, owner=caller.oid if "scp" in caller.claims else "")
+        state = directory.new_principal(tenant, app, owner)
     tenant.commit(kind, state["id"], state)
     collection = "applications" if kind == "application" else "servicePrincipals"
     context = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}/$entity"}
@@ -304,7 +305,7 @@ def _patch(tenant: Tenant, caller: _Caller, request: Request, kind: str, object_
             continue
         if name not in state:
             raise Refused(400, "Request_BadRequest", f"Invalid property '{name}'.")
-        state[name] = _merged(tenant, state, value) if name == "keyCredentials" else value
+        state[name] = directory.merged(tenant, state, value) if name == "keyCredentials" else value
     tenant.commit(kind, object_id, state)
     return answer(204)
 
@@ -324,7 +325,7 @@ def _delete(tenant: Tenant, caller: _Caller, kind: str, object_id: str) -> Respo
 def _add_password(tenant: Tenant, caller: _Caller, request: Request, kind: str, object_id: str) -> Response:
     state = _written(tenant, caller, kind, object_id)
     wanted = _body(request).get("passwordCredential") or {}
-    entry, secret = new_password(
+    entry, secret = directory.new_password(
         tenant, str(wanted.get("displayName") or ""), wanted.get("startDateTime"), wanted.get("endDateTime")
     )
     state["passwordCredentials"].append(entry)
@@ -354,145 +355,11 @@ def _written(tenant: Tenant, caller: _Caller, kind: str, object_id: str) -> Stat
     return state
 
 
-def _merged(tenant: Tenant, state: State, entries: list[State]) -> list[State]:
-    """A new `keyCredentials` list: it replaces the old one; entries sent back with their keyId are kept as they were."""
-    known = {entry["keyId"]: entry for entry in state["keyCredentials"]}
-    merged = []
-    for sent in entries:
-        old = known.get(str(sent.get("keyId")))
-        if old is None:
-            merged.append(_new_key(tenant, sent))
-            continue
-        for name in _KEY_FIXED:
-            if sent.get(name) is not None and not _same(name, sent[name], old[name]):
-                message = f"Update to existing credential with KeyId '{old['keyId']}' is not allowed."
-                raise Refused(400, "Request_BadRequest", message)
-        if sent.get("key") and base64.b64decode(sent["key"]) != base64.b64decode(old["key"]):
-            message = f"Update to existing credential with KeyId '{old['keyId']}' is not allowed."
-            raise Refused(400, "Request_BadRequest", message)
-        if tenant.switches.expired_entry_blocks and _moment(old["endDateTime"]) <= tenant.now():
-            raise Refused(400, "KeyCredentialsInvalidEndDate", "Key credential end date is invalid.")
-        merged.append(old)
-    return merged
-
-
-def _same(name: str, sent: Any, old: Any) -> bool:
-    return bool(_moment(sent) == _moment(old)) if name.endswith("DateTime") else bool(sent == old)
-
-
-def _new_key(tenant: Tenant, sent: State) -> State:
-    """Check and complete a new key credential: a DER or PEM-body certificate, RSA of 2048 bits or more."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    try:
-        certificate = x509.load_der_x509_certificate(base64.b64decode(str(sent.get("key") or "")))
-    except ValueError:
-        raise Refused(400, "Request_BadRequest", "The value of property 'key' is not a certificate.") from None
-    public = certificate.public_key()
-    if not isinstance(public, RSAPublicKey) or public.key_size < 2048:
-        raise Refused(400, "Request_BadRequest", "The certificate's key must be RSA with 2048 bits or more.")
-    if sent.get("type") != "AsymmetricX509Cert" or sent.get("usage") not in ("Verify", "Sign"):
-        raise Refused(400, "Request_BadRequest", "Invalid value for 'type' or 'usage' of a key credential.")
-    start = _moment(sent.get("startDateTime") or tenant.stamp())
-    end = _moment(sent["endDateTime"]) if sent.get("endDateTime") else start + timedelta(days=365)
-    if end > certificate.not_valid_after_utc or end <= start:
-        raise Refused(400, "KeyCredentialsInvalidEndDate", "Key credential end date is invalid.")
-    der = certificate.public_bytes(Encoding.DER)
-    return {
-        "customKeyIdentifier": str(sent.get("customKeyIdentifier") or thumbprint(der)),
-        "displayName": str(sent.get("displayName") or certificate.subject.rfc4514_string())[:90],
-        "endDateTime": tenant.stamp(end),
-        "key": base64.b64encode(der).decode(),
-        "keyId": str(sent.get("keyId") or tenant.new_id()),
-        "startDateTime": tenant.stamp(start),
-        "type": sent["type"],
-        "usage": sent["usage"],
-    }
-
-
-# objects, also used by the scenarios
-
-
-def keys_of(tenant: Tenant, entries: list[State]) -> list[State]:
-    """Key credentials as the directory keeps them; not committed yet."""
-    return [_new_key(tenant, entry) for entry in entries]
-
-
-def new_application(tenant: Tenant, name: str, owner: str = "") -> State:
-    """An application object; not committed yet."""
-    return {
-        "id": tenant.new_id(),
-        "appId": tenant.new_id(),
-        "displayName": name,
-        "createdDateTime": tenant.stamp(),
-        "signInAudience": "AzureADMyOrg",
-        "publisherDomain": tenant.domain,
-        "identifierUris": [],
-        "tags": [],
-        "isFallbackPublicClient": None,
-        "web": {"redirectUris": []},
-        "keyCredentials": [],
-        "passwordCredentials": [],
-        "requiredResourceAccess": [],
-        "_owners": [owner] if owner else [],
-        "_federated": [],
-    }
-
-
-def new_principal(tenant: Tenant, app: State, owner: str = "") -> State:
-    """A service principal of an application; not committed yet."""
-    return {
-        "id": tenant.new_id(),
-        "appId": app["appId"],
-        "displayName": app["displayName"],
-        "accountEnabled": True,
-        "appOwnerOrganizationId": tenant.id,
-        "servicePrincipalType": "Application",
-        "servicePrincipalNames": [app["appId"]],
-        "keyCredentials": [],
-        "passwordCredentials": [],
-        "tags": [],
-        "_owners": [owner] if owner else [],
-    }
-
-
-def new_password(
-    tenant: Tenant, name: str, start: str | None = None, end: str | None = None
-) -> tuple[State, Secret]:
-    """A password credential entry, which keeps only a digest, and its secret."""
-    secret = tenant.new_secret()
-    begins = _moment(start) if start else tenant.now()
-    ends = _moment(end) if end else begins + timedelta(days=730)
-    entry = {
-        "customKeyIdentifier": None,
-        "displayName": name or None,
-        "endDateTime": tenant.stamp(ends),
-        "hint": secret.reveal()[:3],
-        "keyId": tenant.new_id(),
-        "secretText": None,
-        "startDateTime": tenant.stamp(begins),
-        "_digest": hashlib.sha256(secret.reveal().encode()).hexdigest(),
-    }
-    return entry, secret
-
-
 def _body(request: Request) -> dict[str, Any]:
     try:
         return request.json()
     except ValueError:
         raise Refused(400, "BadRequest", "Unable to read JSON request payload.") from None
-
-
-def _moment(text: Any) -> datetime:
-    """A date in any spelling that Graph takes, with up to seven decimals."""
-    try:
-        whole = re.sub(r"(\.\d{6})\d+", r"\1", str(text)).replace("Z", "+00:00")
-        moment = datetime.fromisoformat(whole)
-    except ValueError:
-        raise Refused(400, "Request_BadRequest", f"Cannot convert '{text}' to a date.") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _envelope(tenant: Tenant, request: Request, refusal: Refused) -> Response:
@@ -504,5 +371,3 @@ def _envelope(tenant: Tenant, request: Request, refusal: Refused) -> Response:
     }
     body = {"error": {"code": refusal.code, "message": refusal.message, "innerError": inner}}
     return answer(refusal.status, body, refusal.headers)
-
-

@@ -1,4 +1,4 @@
-"""A sandbox with everything around it: server, cloud file, project folder, and a signed-in Azure CLI folder (S1, S4)."""
+"""A sandbox with all around it: server, cloud file, project folder, and a signed-in Azure CLI folder (S1, S4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from core.sandbox.tenant import ARM_RESOURCE, Tenant
 from core.sandbox.wire import Request, Response
 
 CLOUD_NAME: Final = "sandbox"
-
 
 
 @dataclass
@@ -150,7 +149,7 @@ class _Answer:
 
 def _sign_in_az(lab: Lab) -> None:
     """Write what `az login` would leave: profile, settings and MSAL's own token cache, filled by MSAL itself."""
-    import msal
+    import msal  # type: ignore[import-untyped]
 
     tenant, folder = lab.tenant, lab.az_config_dir
     cache = msal.SerializableTokenCache()

@@ -7,31 +7,25 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
-from core.entra.certificates import thumbprint
+from core.sandbox import assertion
+from core.sandbox.assertion import Refused
+from core.sandbox.directory import moment
 from core.sandbox.tenant import ARM_RESOURCE, DeviceCode, Issued, State, Tenant, not_found
 from core.sandbox.wire import Request, Response, answer
 
 GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 AZURE_CLI: Final = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
-ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 LIFETIME: Final = 3599
 #: What the Azure CLI's Graph token was seen to carry (entra-protocol A.7).
 CLI_SCOPES: Final = (
-    "Application.ReadWrite.All AppRoleAssignment.ReadWrite.All AuditLog.Read.All DelegatedPermissionGrant.ReadWrite.All "
-    "Directory.AccessAsUser.All Group.ReadWrite.All User.Read.All User.ReadWrite.All email openid profile"
+    "Application.ReadWrite.All AppRoleAssignment.ReadWrite.All AuditLog.Read.All "
+    "DelegatedPermissionGrant.ReadWrite.All Directory.AccessAsUser.All Group.ReadWrite.All User.Read.All "
+    "User.ReadWrite.All email openid profile"
 )
-
-
-class Refused(Exception):
-    """The endpoint's refusal, as RFC 6749 section 5.2 and AADSTS spell it."""
-
-    def __init__(self, status: int, error: str, code: int, text: str) -> None:
-        super().__init__(text)
-        self.status, self.error, self.code, self.text = status, error, code, text
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
@@ -149,7 +143,9 @@ def _token(tenant: Tenant, form: dict[str, str]) -> Response:
                 raise Refused(400, "invalid_grant", 70000, "The provided value for 'refresh_token' is not valid.")
             return _delegated(tenant, issued.claims["oid"], form["client_id"], form.get("scope", ""))
         case grant:
-            raise Refused(400, "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant}'.")
+            raise Refused(
+                400, "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant}'."
+            )
 
 
 def _poll(tenant: Tenant, form: dict[str, str]) -> Response:
@@ -187,7 +183,9 @@ def _delegated(tenant: Tenant, user_id: str, client_id: str, scope: str) -> Resp
         "tid": tenant.id,
         "ver": "2.0",
     }
-    client_info = base64.urlsafe_b64encode(json.dumps({"uid": user_id, "utid": tenant.id}).encode()).decode().rstrip("=")
+    client_info = (
+        base64.urlsafe_b64encode(json.dumps({"uid": user_id, "utid": tenant.id}).encode()).decode().rstrip("=")
+    )
     return answer(
         200,
         {
@@ -216,9 +214,11 @@ def _client_credentials(tenant: Tenant, form: dict[str, str]) -> Response:
         text = f"The client application {client_id} is missing service principal in the tenant {tenant.id}."
         raise Refused(401, "invalid_client", 7000229, text)
     if not principal.get("accountEnabled", True):
-        raise Refused(400, "unauthorized_client", 7000112, f"Application '{client_id}'({app['displayName']}) is disabled.")
+        raise Refused(
+            400, "unauthorized_client", 7000112, f"Application '{client_id}'({app['displayName']}) is disabled."
+        )
     if "client_assertion" in form:
-        _check_assertion(tenant, client_id, form, (app, principal))
+        assertion.check(tenant, client_id, form, (app, principal))
         strength = "2"
     elif "client_secret" in form:
         _check_secret(tenant, client_id, form["client_secret"], (app, principal))
@@ -229,7 +229,9 @@ def _client_credentials(tenant: Tenant, form: dict[str, str]) -> Response:
     claims = _claims(tenant, resource, client_id, principal["id"]) | {"idtyp": "app", "appidacr": strength}
     if resource.rstrip("/") == tenant.graph:
         roles = sorted(
-            grant["_role"] for grant in tenant.all_seen("appRoleAssignment", replica) if grant["principalId"] == principal["id"]
+            grant["_role"]
+            for grant in tenant.all_seen("appRoleAssignment", replica)
+            if grant["principalId"] == principal["id"]
         )
         claims["roles"] = roles
     token = _issue(tenant, claims)
@@ -243,7 +245,7 @@ def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[
     for holder in holders:
         for entry in holder["passwordCredentials"]:
             if hmac.compare_digest(entry["_digest"], digest):
-                if _moment(entry["endDateTime"]) <= tenant.now():
+                if moment(entry["endDateTime"]) <= tenant.now():
                     text = f"The provided client secret keys for app '{client_id}' are expired."
                     raise Refused(401, "invalid_client", 7000222, text)
                 return
@@ -252,60 +254,6 @@ def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[
         f"not the client secret ID, for a secret added to app '{client_id}'."
     )
     raise Refused(401, "invalid_client", 7000215, text)
-
-
-def _check_assertion(tenant: Tenant, client_id: str, form: dict[str, str], holders: Iterable[State]) -> None:
-    """Verify a client assertion: key by thumbprint, signature, audience, subject, times, `jti` (RFC 7523)."""
-    import jwt
-    from cryptography import x509
-
-    if form.get("client_assertion_type") != ASSERTION_TYPE:
-        raise Refused(400, "invalid_request", 900144, "The request body must contain 'client_assertion_type'.")
-    assertion = form["client_assertion"]
-    try:
-        header = jwt.get_unverified_header(assertion)
-    except jwt.PyJWTError:
-        raise Refused(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from None
-    named = {str(header.get(name)).rstrip("=") for name in ("x5t", "x5t#S256") if header.get(name)}
-    key = next((entry for h in holders for entry in h["keyCredentials"] if _thumbprints(entry) & named), None)
-    shown = ", ".join(sorted(named)) or "none"
-    if key is None:
-        text = (
-            "Client assertion contains an invalid signature. [Reason - The key was not found., Thumbprint of key used "
-            f"by client: '{shown}', Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see "
-            f"configured keys for app Id '{client_id}'.]"
-        )
-        raise Refused(401, "invalid_client", 700027, text)
-    if _moment(key["endDateTime"]) <= tenant.now():
-        text = f"Client assertion contains an invalid signature. [Reason - The key used is expired., Thumbprint '{shown}']"
-        raise Refused(401, "invalid_client", 700027, text)
-    public = x509.load_der_x509_certificate(base64.b64decode(key["key"])).public_key()
-    options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
-    try:
-        claims = jwt.decode(assertion, public, algorithms=["RS256", "PS256"], options=options)  # type: ignore[arg-type]
-    except jwt.PyJWTError:
-        text = f"Client assertion contains an invalid signature. [Reason - The signature is invalid., Thumbprint '{shown}']"
-        raise Refused(401, "invalid_client", 700027, text) from None
-    audience = claims.get("aud")
-    here = {f"{tenant.authority}/{name}/{end}" for name in (tenant.id, tenant.domain) for end in ("oauth2/v2.0/token", "v2.0")}
-    if audience not in here:
-        raise Refused(401, "invalid_client", 50027, f"JWT token is invalid: audience '{audience}' is not this endpoint.")
-    if claims.get("iss") != client_id or claims.get("sub") != client_id:
-        raise Refused(401, "invalid_client", 50048, "Subject must match issuer claim in the client assertion.")
-    now, skew = tenant.now().timestamp(), tenant.switches.skew
-    begins = float(claims.get("nbf", claims.get("iat", now)))
-    if not isinstance(claims.get("exp"), (int, float)) or claims["exp"] < now - skew or begins > now + skew:
-        text = f"Client assertion is not within its valid time range. Current time: {tenant.stamp()}."
-        raise Refused(401, "invalid_client", 700024, text)
-    if not claims.get("jti"):
-        raise Refused(401, "invalid_client", 50027, "JWT token is invalid: it has no jti.")
-
-
-def _thumbprints(entry: State) -> set[str]:
-    der = base64.b64decode(entry["key"])
-    sha1 = base64.urlsafe_b64encode(bytes.fromhex(thumbprint(der))).decode().rstrip("=")
-    sha256 = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
-    return {sha1, sha256}
 
 
 def _resource(tenant: Tenant, scope: str) -> str:
@@ -368,10 +316,6 @@ def _required(form: dict[str, str], *names: str) -> None:
         if not form.get(name):
             text = f"The request body must contain the following parameter: '{name}'."
             raise Refused(400, "invalid_request", 900144, text)
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
 
 
 def _error(tenant: Tenant, refusal: Refused) -> Response:

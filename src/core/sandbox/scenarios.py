@@ -9,7 +9,8 @@ from typing import Final
 from core.entra import certificates, credentials
 from core.errors import SetupError
 from core.profile import Profile
-from core.sandbox import graph
+from core.sandbox import directory
+from core.sandbox.login import GRAPH_APP_ID
 from core.sandbox.tenant import State, Tenant
 
 #: The base list of the Provisioner's Graph permissions and their ids (entra-protocol C).
@@ -47,14 +48,14 @@ def _legacy(tenant: Tenant) -> Members:
     profile = Profile()
     members = {profile.tenant_member: tenant.id, profile.client_id_member: app["appId"]}
     for name in ("setup 2024", "laptop of Sam", "pipeline"):
-        entry, secret = graph.new_password(tenant, name)
+        entry, secret = directory.new_password(tenant, name)
         app["passwordCredentials"].append(entry)
         members.setdefault(profile.secret_member, secret.reveal())
-    entry, _ = graph.new_password(tenant, "added by a script")
+    entry, _ = directory.new_password(tenant, "added by a script")
     principal["passwordCredentials"].append(entry)
     other = certificates.make(profile.subject, tenant.now(), timedelta(days=200))
     key = credentials.entry_of(other, tenant.new_id(), f"{profile.subject} build-agent-7")
-    app["keyCredentials"] = graph.keys_of(tenant, [key])
+    app["keyCredentials"] = directory.keys_of(tenant, [key])
     _commit(tenant, app, principal)
     return members
 
@@ -68,14 +69,14 @@ def _clean(tenant: Tenant) -> Members:
 
 def _provisioner(tenant: Tenant) -> tuple[State, State]:
     """The Provisioner with its permissions declared and granted; not committed yet."""
-    app = graph.new_application(tenant, Profile.app_display_name, owner=tenant.signed_in_user)
+    app = directory.new_application(tenant, Profile.app_display_name, owner=tenant.signed_in_user)
     access = [{"id": role_id, "type": "Role"} for role_id in ROLES.values()]
-    app["requiredResourceAccess"] = [{"resourceAppId": graph.GRAPH_APP_ID, "resourceAccess": access}]
-    return app, graph.new_principal(tenant, app, owner=tenant.signed_in_user)
+    app["requiredResourceAccess"] = [{"resourceAppId": GRAPH_APP_ID, "resourceAccess": access}]
+    return app, directory.new_principal(tenant, app, owner=tenant.signed_in_user)
 
 
 def _commit(tenant: Tenant, app: State, principal: State) -> None:
-    resource = tenant.find("servicePrincipal", "appId", graph.GRAPH_APP_ID)
+    resource = tenant.find("servicePrincipal", "appId", GRAPH_APP_ID)
     assert resource is not None
     for role, role_id in ROLES.items():
         grant = {
@@ -115,7 +116,7 @@ def _sign_in(tenant: Tenant) -> None:
     }
     tenant.commit("user", str(user["id"]), user)
     tenant.signed_in_user = str(user["id"])
-    microsoft_graph = graph.new_principal(tenant, {"appId": graph.GRAPH_APP_ID, "displayName": "Microsoft Graph"})
+    microsoft_graph = directory.new_principal(tenant, {"appId": GRAPH_APP_ID, "displayName": "Microsoft Graph"})
     tenant.commit("servicePrincipal", microsoft_graph["id"], microsoft_graph)
 
 

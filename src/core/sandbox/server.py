@@ -99,7 +99,9 @@ def _failed(fault: Fault) -> web.Response:
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
     codes = {403: "Authorization_RequestDenied", 429: "TooManyRequests", 409: "Directory_ConcurrencyViolation"}
     inner = {"request-id": "00000000-0000-0000-0000-000000000000", "date": "2026-01-01T00:00:00"}
-    body = {"error": {"code": codes.get(fault.status, "InternalServerError"), "message": "By script.", "innerError": inner}}
+    body = {
+        "error": {"code": codes.get(fault.status, "InternalServerError"), "message": "By script.", "innerError": inner}
+    }
     return web.json_response(body, status=fault.status, headers=headers)
 
 

@@ -157,7 +157,7 @@ class Tenant:
         lag = self.lag.get(kind, 0.0)
         now = self.now()
         if not lag:
-            visible = (now,) * REPLICAS
+            visible: tuple[datetime, ...] = (now,) * REPLICAS
         else:
             visible = tuple(now + timedelta(seconds=self._replica.uniform(0, lag)) for _ in range(REPLICAS))
         versions = self._objects.setdefault(kind, {}).setdefault(object_id, [])
@@ -199,7 +199,9 @@ class Tenant:
 
     def _dated(self, response: Response) -> Response:
         stamp = self.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
-        return Response(response.status, {"Date": stamp, "Cache-Control": "no-store", **response.headers}, response.body)
+        return Response(
+            response.status, {"Date": stamp, "Cache-Control": "no-store", **response.headers}, response.body
+        )
 
 
 def not_found() -> Response:

@@ -78,11 +78,12 @@ class Register(Step[World]):
         return (Change("add", "certificate", where, "", after, True, call), *stay)
 
     def apply(self, world: World) -> str:
-        app, bundle = world.app, world.known.bundle
-        assert bundle is not None
+        app, bundle = world.app, world.bundle
         graph = world.user_graph()
         # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
-        earlier = [e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint]
+        earlier = [
+            e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint
+        ]
         key_id = earlier[0].data["key_id"] if earlier else str(uuid4())
         name = f"{world.profile.subject} {socket.gethostname()}"
         entry = credentials.entry_of(bundle, key_id, name)
@@ -157,8 +158,7 @@ class Adopt(Step[World]):
         return (Change("change", f"account {world.known.tenant}", where, "", "the proven key", True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        bundle, tenant = world.known.bundle, world.known.tenant
-        assert bundle is not None
+        bundle, tenant = world.bundle, world.known.tenant
         former = world.keystore.read(world.service, tenant)
         aside = f"{tenant}#former"
         adopted = world.log.standing("keystore.adopt")
@@ -192,9 +192,7 @@ def prove_again(world: World) -> str:
     """
     known = world.known
     text = world.keystore.read(world.service, known.tenant)
-    bundle = known.bundle
-    assert bundle is not None
-    if text != bundle.pem.reveal():  # not adopted yet
+    if text != world.bundle.pem.reveal():  # not adopted yet
         text = world.keystore.read(world.service, world.pending)
     if text is None:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)

@@ -53,8 +53,10 @@ def verify(world: World) -> Result:
         world.emit(_event(name, title, holds, advisory, evidence))
     result = Result("unchanged", 0)
     if failures:
-        error = SetupError("verify.failed", count=len(failures), listing="; ".join(text for _, text in failures))
-        result = Result("failed", error.exit_code, errors=[error.as_dict() | {"checks": [name for name, _ in failures]}])
+        failed = SetupError("verify.failed", count=len(failures), listing="; ".join(text for _, text in failures))
+        result = Result(
+            "failed", failed.exit_code, errors=[failed.as_dict() | {"checks": [name for name, _ in failures]}]
+        )
     else:
         warned = f" {warnings} warning(s)." if warnings else ""
         result.summary = (f"Verified: the certificate is the only way in, and its key is in the keystore.{warned}",)

@@ -93,6 +93,12 @@ class World:
         return self.known.app
 
     @property
+    def bundle(self) -> Bundle:
+        """The key this run works with; a step has stored or found it."""
+        assert self.known.bundle is not None
+        return self.known.bundle
+
+    @property
     def log(self) -> Journal:
         """The open journal; the review stage has opened it."""
         assert self.journal is not None
@@ -106,8 +112,7 @@ class World:
     @property
     def pending(self) -> str:
         """Keystore account of a key that is not proven yet (M4)."""
-        assert self.known.bundle is not None
-        return f"{self.known.tenant}#{self.known.bundle.thumbprint}"
+        return f"{self.known.tenant}#{self.bundle.thumbprint}"
 
     def user_graph(self) -> Graph:
         """Microsoft Graph as the signed-in principal."""
@@ -126,8 +131,7 @@ class World:
         def token(again: bool) -> str:
             known = self.known
             if again or known.proof is None:
-                assert known.bundle is not None
-                known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, known.bundle)
+                known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.bundle)
             return known.proof.value.reveal()
 
         return Graph(self.session, self.cloud, token, self.clock, self.emit)

@@ -61,8 +61,8 @@ class Plain:
                 self._row(_WORDS[event.state], f"{event.title}{detail}", loud=event.state == "failed")
             case Waiting():
                 usual = f"usually {event.expected:.0f} s, " if event.expected else ""
-                text = f"waiting for {event.reason} ({usual}{event.elapsed:.0f} s so far, next try in {event.next_in:.0f} s)"
-                self._row("wait", text)
+                times = f"{usual}{event.elapsed:.0f} s so far, next try in {event.next_in:.0f} s"
+                self._row("wait", f"waiting for {event.reason} ({times})")
             case Finding():
                 self._row(_SEVERITY[event.severity], event.message, loud=event.severity in ("warning", "failure"))
                 if event.remedy:

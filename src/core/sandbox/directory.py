@@ -1,0 +1,152 @@
+"""Objects of the pretend directory and what it takes and refuses as their credentials (entra-protocol A.3, B)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from core.entra.certificates import thumbprint
+from core.sandbox.tenant import State, Tenant
+from core.secret import Secret
+
+_KEY_FIXED: Final = ("type", "usage", "startDateTime", "endDateTime", "displayName", "customKeyIdentifier")
+
+
+class Refused(Exception):
+    """A refusal in Graph's envelope."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers or {}
+
+
+def keys_of(tenant: Tenant, entries: list[State]) -> list[State]:
+    """Key credentials as the directory keeps them; not committed yet."""
+    return [_new_key(tenant, entry) for entry in entries]
+
+
+def new_application(tenant: Tenant, name: str, owner: str = "") -> State:
+    """An application object; not committed yet."""
+    return {
+        "id": tenant.new_id(),
+        "appId": tenant.new_id(),
+        "displayName": name,
+        "createdDateTime": tenant.stamp(),
+        "signInAudience": "AzureADMyOrg",
+        "publisherDomain": tenant.domain,
+        "identifierUris": [],
+        "tags": [],
+        "isFallbackPublicClient": None,
+        "web": {"redirectUris": []},
+        "keyCredentials": [],
+        "passwordCredentials": [],
+        "requiredResourceAccess": [],
+        "_owners": [owner] if owner else [],
+        "_federated": [],
+    }
+
+
+def new_principal(tenant: Tenant, app: State, owner: str = "") -> State:
+    """A service principal of an application; not committed yet."""
+    return {
+        "id": tenant.new_id(),
+        "appId": app["appId"],
+        "displayName": app["displayName"],
+        "accountEnabled": True,
+        "appOwnerOrganizationId": tenant.id,
+        "servicePrincipalType": "Application",
+        "servicePrincipalNames": [app["appId"]],
+        "keyCredentials": [],
+        "passwordCredentials": [],
+        "tags": [],
+        "_owners": [owner] if owner else [],
+    }
+
+
+def new_password(tenant: Tenant, name: str, start: str | None = None, end: str | None = None) -> tuple[State, Secret]:
+    """A password credential entry, which keeps only a digest, and its secret."""
+    secret = tenant.new_secret()
+    begins = moment(start) if start else tenant.now()
+    ends = moment(end) if end else begins + timedelta(days=730)
+    entry = {
+        "customKeyIdentifier": None,
+        "displayName": name or None,
+        "endDateTime": tenant.stamp(ends),
+        "hint": secret.reveal()[:3],
+        "keyId": tenant.new_id(),
+        "secretText": None,
+        "startDateTime": tenant.stamp(begins),
+        "_digest": hashlib.sha256(secret.reveal().encode()).hexdigest(),
+    }
+    return entry, secret
+
+
+def merged(tenant: Tenant, state: State, entries: list[State]) -> list[State]:
+    """A new `keyCredentials` list: it replaces the old one; entries sent back with their keyId stay."""
+    known = {entry["keyId"]: entry for entry in state["keyCredentials"]}
+    merged = []
+    for sent in entries:
+        old = known.get(str(sent.get("keyId")))
+        if old is None:
+            merged.append(_new_key(tenant, sent))
+            continue
+        for name in _KEY_FIXED:
+            if sent.get(name) is not None and not _same(name, sent[name], old[name]):
+                message = f"Update to existing credential with KeyId '{old['keyId']}' is not allowed."
+                raise Refused(400, "Request_BadRequest", message)
+        if sent.get("key") and base64.b64decode(sent["key"]) != base64.b64decode(old["key"]):
+            message = f"Update to existing credential with KeyId '{old['keyId']}' is not allowed."
+            raise Refused(400, "Request_BadRequest", message)
+        if tenant.switches.expired_entry_blocks and moment(old["endDateTime"]) <= tenant.now():
+            raise Refused(400, "KeyCredentialsInvalidEndDate", "Key credential end date is invalid.")
+        merged.append(old)
+    return merged
+
+
+def _same(name: str, sent: Any, old: Any) -> bool:
+    return bool(moment(sent) == moment(old)) if name.endswith("DateTime") else bool(sent == old)
+
+
+def _new_key(tenant: Tenant, sent: State) -> State:
+    """Check and complete a new key credential: a DER or PEM-body certificate, RSA of 2048 bits or more."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        certificate = x509.load_der_x509_certificate(base64.b64decode(str(sent.get("key") or "")))
+    except ValueError:
+        raise Refused(400, "Request_BadRequest", "The value of property 'key' is not a certificate.") from None
+    public = certificate.public_key()
+    if not isinstance(public, RSAPublicKey) or public.key_size < 2048:
+        raise Refused(400, "Request_BadRequest", "The certificate's key must be RSA with 2048 bits or more.")
+    if sent.get("type") != "AsymmetricX509Cert" or sent.get("usage") not in ("Verify", "Sign"):
+        raise Refused(400, "Request_BadRequest", "Invalid value for 'type' or 'usage' of a key credential.")
+    start = moment(sent.get("startDateTime") or tenant.stamp())
+    end = moment(sent["endDateTime"]) if sent.get("endDateTime") else start + timedelta(days=365)
+    if end > certificate.not_valid_after_utc or end <= start:
+        raise Refused(400, "KeyCredentialsInvalidEndDate", "Key credential end date is invalid.")
+    der = certificate.public_bytes(Encoding.DER)
+    return {
+        "customKeyIdentifier": str(sent.get("customKeyIdentifier") or thumbprint(der)),
+        "displayName": str(sent.get("displayName") or certificate.subject.rfc4514_string())[:90],
+        "endDateTime": tenant.stamp(end),
+        "key": base64.b64encode(der).decode(),
+        "keyId": str(sent.get("keyId") or tenant.new_id()),
+        "startDateTime": tenant.stamp(start),
+        "type": sent["type"],
+        "usage": sent["usage"],
+    }
+
+
+def moment(text: Any) -> datetime:
+    """A date in any spelling that Graph takes, with up to seven decimals."""
+    try:
+        whole = re.sub(r"(\.\d{6})\d+", r"\1", str(text)).replace("Z", "+00:00")
+        moment = datetime.fromisoformat(whole)
+    except ValueError:
+        raise Refused(400, "Request_BadRequest", f"Cannot convert '{text}' to a date.") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
