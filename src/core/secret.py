@@ -42,13 +42,15 @@ class Secret:
     It has no useful `repr`, `str` or `format`, cannot be pickled or copied into JSON, and compares in constant time.
 
     :param value: the secret itself.
+    :param learn: False for random test data, which need not be recognised later.
     """
 
     __slots__ = ("__value",)
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, *, learn: bool = True) -> None:
         self.__value = value
-        redactor.learn(value)
+        if learn:
+            redactor.learn(value)
 
     def reveal(self) -> str:
         """The value. Call it only at the place that sends it."""
@@ -82,8 +84,7 @@ class Redactor:
     """
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._exact: re.Pattern[str] | None = None
+        self._known: list[str] = []  # longest first, so that no part of one is left behind another
 
     def learn(self, value: str) -> None:
         """Remember a value that must not appear anywhere from now on."""
@@ -96,21 +97,18 @@ class Redactor:
             base64.b64encode(value.encode()).decode().rstrip("="),
             base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
         }
-        fresh = {spelling for spelling in spellings if len(spelling) >= SHORTEST} - self._known
-        if fresh:
-            self._known |= fresh
-            self._exact = None
+        fresh = {spelling for spelling in spellings if len(spelling) >= SHORTEST}
+        if not fresh <= set(self._known):
+            self._known = sorted(fresh | set(self._known), key=len, reverse=True)
 
     def redact(self, text: str) -> str:
         """The text without secrets; idempotent.
 
         :param text: anything about to leave the process.
         """
-        if self._known:
-            if self._exact is None:
-                longest_first = sorted(self._known, key=len, reverse=True)
-                self._exact = re.compile("|".join(re.escape(value) for value in longest_first))
-            text = self._exact.sub("[redacted]", text)
+        for value in self._known:
+            if value in text:
+                text = text.replace(value, "[redacted]")
         for what, pattern in _PATTERNS:
             text = pattern.sub(f"[redacted {what}]" if what != "value" else "[redacted]", text)
         return text

@@ -273,11 +273,11 @@ def remove_key(graph: Graph, object_id: str, key_id: str, clock: Clock, emit: Ca
         raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
 
 
-def remove_password(graph: Graph, app: App, password: Password) -> bool:
+def remove_password(graph: Graph, app: App, password: Password, clock: Clock, emit: Callable[[Event], None]) -> bool:
     """Remove one password credential.
 
     :returns: False when it was gone already.
-    :raises GraphError: the service refused.
+    :raises GraphError: the service refused, and the credential is still there.
     """
     object_id = app.object_id if password.holder == "application" else app.principal_id
 
@@ -293,7 +293,15 @@ def remove_password(graph: Graph, app: App, password: Password) -> bool:
             gone,
         )
     except GraphError as error:
-        if error.status in (400, 404) and gone():
+        # the directory knows no such credential: either the read that named it was stale, or it means something else
+        if error.status in (400, 404) and wait_until(
+            lambda: gone() or None,
+            clock=clock,
+            emit=emit,
+            reason="a deletion to be seen everywhere",
+            expected=10,
+            deadline=60,
+        ):
             return False
         raise
     return True

@@ -97,7 +97,7 @@ def probe(keystore: Keystore) -> Probe:
     alphabet = string.ascii_letters + string.digits + "+/=- \n"
     value = "".join(secrets.choice(alphabet) for _ in range(BUNDLE_SIZE))
     try:
-        keystore.write(PROBE_SERVICE, account, Secret(value))
+        keystore.write(PROBE_SERVICE, account, Secret(value, learn=False))
         verdict = compare(value, keystore.read(PROBE_SERVICE, account))
     finally:
         keystore.delete(PROBE_SERVICE, account)

@@ -269,9 +269,7 @@ def _create(tenant: Tenant, caller: _Caller, request: Request, kind: str) -> Res
             _writable(tenant, caller, None)
         if not isinstance(body.get("displayName"), str):
             raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
-        state = directory.new_application(
-            tenant, body["displayName"], owner=caller.oid if "scp" in caller.claims else ""
-        )
+        state = directory.new_application(tenant, body["displayName"], owner)
         for name in ("signInAudience", "requiredResourceAccess", "identifierUris", "tags"):
             if name in body:
                 state[name] = body[name]

@@ -42,10 +42,13 @@ class Server:
         tenant.port = self._socket.getsockname()[1]
         self.ca, context = _tls(tenant.clock)
         self._stopping = asyncio.Event()
+        self._failure: BaseException | None = None
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(context, ready), name="sandbox", daemon=True)
         self._thread.start()
         ready.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
         """Stop serving; answers under way are dropped."""
@@ -55,16 +58,28 @@ class Server:
 
     def _run(self, context: ssl.SSLContext, ready: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve(context, ready))
-        self._loop.close()
+        try:
+            self._loop.run_until_complete(self._serve(context, ready))
+        except BaseException as error:
+            self._failure = error
+            raise
+        finally:
+            self._loop.close()
+            ready.set()
 
     async def _serve(self, context: ssl.SSLContext, ready: threading.Event) -> None:
-        runner = web.ServerRunner(web.Server(self._answer, access_log=None, handler_cancellation=False))
+        server = web.Server(self._answer, access_log=None, handler_cancellation=False)
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
-        await web.SockSite(runner, self._socket, ssl_context=context, shutdown_timeout=0).start()
+        await web.SockSite(runner, self._socket, ssl_context=context).start()
         ready.set()
         await self._stopping.wait()
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()  # a polite end of TLS waits for the other side
         await runner.cleanup()
+        while server.connections:
+            await asyncio.sleep(0)  # the loop tells each of them that it is gone
 
     async def _answer(self, raw: web.BaseRequest) -> web.Response:
         request = Request.to(raw.method, raw.raw_path, dict(raw.headers), await raw.read())

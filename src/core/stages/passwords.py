@@ -104,9 +104,9 @@ class DeletePasswords(Step[World]):
 
     def apply(self, world: World) -> str:
         passwords = credentials.read_passwords(world.known.deleters[0], world.app)
-        for password in passwords:
-            delete(world, password)
-        return f"{len(passwords)} deleted"
+        ours = sum([delete(world, password) for password in passwords])
+        others = f", {len(passwords) - ours} gone already" if ours < len(passwords) else ""
+        return f"{ours} deleted{others}"
 
 
 class TwoCleanReads(Step[World]):
@@ -182,11 +182,13 @@ class ProveAfterDeletion(Step[World]):
         return prove_again(world)
 
 
-def delete(world: World, password: Password) -> None:
+def delete(world: World, password: Password) -> bool:
     """Delete one password credential with the best identity that may.
 
     When the very first deletion is refused and every credential is still there, the marker is taken back, so that
     the run can be undone (M5).
+
+    :returns: False when it was gone already.
     """
     action = REMOVE[password.holder]
     refused: GraphError | None = None
@@ -195,8 +197,9 @@ def delete(world: World, password: Password) -> None:
     for graph in world.known.deleters or (world.app_graph(), world.user_graph()):
         try:
             with world.log.effect(action, password.id, world.emit, key_id=password.id) as effect:
-                effect.data["by_others"] = not credentials.remove_password(graph, world.app, password)
-            return
+                removed = credentials.remove_password(graph, world.app, password, world.clock, world.emit)
+                effect.data["by_others"] = not removed
+            return removed
         except GraphError as error:
             if error.status != 403:
                 raise

@@ -1,0 +1,39 @@
+# Two commands: `make demo` and `make test`. README.md names the equivalents without make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check fix lock clean
+.DELETE_ON_ERROR:
+
+demo: .venv/ready
+	@$(BIN)/entraclaw-setup demo
+
+test: .venv/ready check
+	@sh tests/real/services.sh
+	$(BIN)/pytest -n 2
+
+check: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fix: .venv/ready
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Needs uv. Hashes, and no index address, so that any mirror serves.
+lock:
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	  --extra sandbox --group dev pyproject.toml -o requirements/dev.txt
+
+.venv/ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "Preparing .venv (once, about half a minute) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,61 @@
+"""Fixtures of all tests. Flows run against the sandbox over TLS; nothing patches HTTP or keyring."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from core.sandbox.lab import Lab
+from tests.machine import Machine, VirtualClock
+
+# The failure report of some plugins prints the whole environment, and a developer's own settings must not count.
+for _name in list(os.environ):
+    if _name.startswith(("ENTRACLAW_", "AZURE_", "KEYRING_", "PYTHON_KEYRING_")) or _name.lower().endswith("_proxy"):
+        del os.environ[_name]
+os.environ.pop("REQUESTS_CA_BUNDLE", None)
+
+settings.register_profile("repo", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repo")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of its own for every test."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    return folder
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """Time that passes only when somebody waits, on top of the real one."""
+    return VirtualClock()
+
+
+@pytest.fixture
+def start_lab(clock: VirtualClock) -> Iterator[Callable[[str], Lab]]:
+    """Start a sandbox by its scenario's name."""
+    labs: list[Lab] = []
+
+    def start(scenario: str) -> Lab:
+        labs.append(Lab.start(scenario, clock=clock, sign_in=False))
+        return labs[-1]
+
+    yield start
+    for lab in labs:
+        lab.close()
+
+
+@pytest.fixture
+def machine(start_lab: Callable[[str], Lab], clock: VirtualClock) -> Machine:
+    """A legacy machine in front of a sandbox."""
+    return Machine(start_lab("legacy"), clock)

@@ -1,0 +1,207 @@
+"""A machine in front of a sandbox, as tests see it: run a flow, look at the result, look at the tenant."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from core import assemble
+from core.cloud import Cloud
+from core.cloud import load as load_cloud
+from core.entra import certificates
+from core.entra.http import Session
+from core.entra.tokens import SecretState, mint, try_secret
+from core.errors import SetupError
+from core.events import Event, Finding, Question, StepFinished
+from core.flow.engine import Result
+from core.flow.engine import run as run_flow
+from core.flow.wait import Cancel
+from core.profile import Profile
+from core.sandbox.keystore import MemoryKeystore
+from core.sandbox.lab import Lab
+from core.secret import Secret
+from core.settings import Settings
+from core.stages.migrate import FLOW
+from core.stages.verify import verify
+from core.stages.world import World
+
+PROFILE = Profile()
+
+
+class VirtualClock:
+    """Real time plus whatever was waited for; nobody sleeps."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+        self.cancel: Cancel | None = None
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.waited)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.waited
+
+    def wait(self, seconds: float) -> None:
+        if self.cancel is not None:
+            self.cancel.check()
+        self.waited += seconds
+
+
+class Crash(BaseException):
+    """Stands for SIGKILL: nothing that the engine catches."""
+
+
+@dataclass
+class Machine:
+    """One machine: a project, a keystore, a home; and the sandbox that it talks to."""
+
+    lab: Lab
+    clock: VirtualClock
+    keystore: MemoryKeystore = field(default_factory=MemoryKeystore)
+    events: list[Event] = field(default_factory=list)
+    watch: Callable[[Event], None] | None = None
+    world: World | None = None
+
+    def __post_init__(self) -> None:
+        self.secret = Secret(self.state.get(PROFILE.secret_member, "none"))
+        self.tenant = self.lab.tenant
+        self.app_id = self.state[PROFILE.client_id_member]
+        self.session = Session(self.cloud, self.clock)
+
+    @property
+    def cloud(self) -> Cloud:
+        return load_cloud(str(self.lab.cloud_file))
+
+    @property
+    def state_file(self) -> Any:
+        return self.lab.project / PROFILE.state_file
+
+    @property
+    def state(self) -> dict[str, str]:
+        members: dict[str, str] = json.loads(self.state_file.read_text())
+        return members
+
+    @property
+    def service(self) -> str:
+        return self.cloud.keystore_service(PROFILE.keystore_service)
+
+    def build(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> World:
+        """A world like that of a new process."""
+        given: dict[str, Any] = {"project": str(self.lab.project), "cloud": str(self.lab.cloud_file), "yes": True}
+        cancel = Cancel()
+        world = assemble.pretend(
+            self.lab, Settings(**(given | options)), cancel, self._seen, answer or (lambda question: True)
+        )
+        world.keystore = self.keystore
+        world.clock = self.clock
+        world.session = Session(world.cloud, self.clock)
+        world.run_id = uuid4().hex[:12]
+        self.clock.cancel = cancel
+        self.world = world
+        return world
+
+    def migrate(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> Result:
+        """Run the migration like a new process."""
+        self.events.clear()
+        world = self.build(answer, **options)
+        try:
+            return run_flow(FLOW, world, world.run_id, dry_run=world.settings.dry_run)
+        finally:
+            world.close()
+
+    def verify(self, **options: Any) -> Result:
+        """Run the verification."""
+        self.events.clear()
+        world = self.build(**options)
+        try:
+            return verify(world)
+        finally:
+            world.close()
+
+    def findings(self) -> list[str]:
+        """Ids of the findings of the last run."""
+        return [event.id for event in self.events if isinstance(event, Finding)]
+
+    def steps(self) -> dict[str, str]:
+        """State of each step of the last run."""
+        return {event.step: event.state for event in self.events if isinstance(event, StepFinished)}
+
+    # the tenant, behind the product's back
+
+    @property
+    def app(self) -> dict[str, Any]:
+        found = self.tenant.find("application", "appId", self.app_id)
+        assert found is not None
+        return found
+
+    @property
+    def principal(self) -> dict[str, Any]:
+        found = self.tenant.find("servicePrincipal", "appId", self.app_id)
+        assert found is not None
+        return found
+
+    @property
+    def passwords(self) -> list[dict[str, Any]]:
+        return [*self.app["passwordCredentials"], *self.principal["passwordCredentials"]]
+
+    @property
+    def keys(self) -> dict[str, bytes]:
+        """Certificates on the app by keyId."""
+        return {entry["keyId"]: base64.b64decode(entry["key"]) for entry in self.app["keyCredentials"]}
+
+    def change(self, kind: str, **values: Any) -> None:
+        """Change the app or its principal as another administrator would."""
+        state = (self.app if kind == "application" else self.principal) | values
+        self.tenant.commit(kind, state["id"], state)
+
+    def try_secret(self) -> SecretState:
+        """Whether the old secret is accepted."""
+        return try_secret(self.session, self.cloud, self.tenant.id, self.app_id, self.secret)
+
+    def usable(self) -> list[str]:
+        """The credentials that this machine could sign in with now."""
+        found = []
+        if PROFILE.secret_member in self.state and self.try_secret().state == "live":
+            found.append("secret")
+        for account in self.keystore.accounts(self.service):
+            bundle = certificates.parse(self.keystore.read(self.service, account) or "", account)
+            try:
+                mint(self.session, self.cloud, self.tenant.id, self.app_id, bundle)
+            except SetupError:
+                continue
+            found.append(account)
+        return found
+
+    def untouched(self, before: Snapshot) -> bool:
+        """Whether app, principal, keystore and state file are as they were."""
+        return Snapshot.of(self) == before
+
+    def _seen(self, event: Event) -> None:
+        self.events.append(event)
+        if self.watch is not None:
+            self.watch(event)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a run may change."""
+
+    app: str
+    principal: str
+    accounts: tuple[str, ...]
+    state: bytes
+
+    @classmethod
+    def of(cls, machine: Machine) -> Snapshot:
+        return cls(
+            json.dumps(machine.app, sort_keys=True),
+            json.dumps(machine.principal, sort_keys=True),
+            tuple(machine.keystore.accounts(machine.service)),
+            machine.state_file.read_bytes(),
+        )
