@@ -36,10 +36,12 @@ class SetupError(Exception):
 
     :param id: the row of errors.toml that describes it.
     :param facts: what the row's sentences need; no secrets.
+    :ivar refused: whether the error proves that the effect under way did not happen at all.
     """
 
     def __init__(self, id: str, **facts: Any) -> None:
         self.id = id
+        self.refused = False
         self.facts = facts
         super().__init__(id)
 

@@ -212,6 +212,7 @@ def add_key(
     """
     before = read_keys(graph, object_id)
     dropped: set[str] = set()
+    written = False
 
     def ours(keys: tuple[Key, ...]) -> bool:
         return any(key.der == bundle.der for key in keys)
@@ -231,9 +232,11 @@ def add_key(
             except GraphError as error:
                 expired = tuple(key for key in keys if key.end <= clock.now() and key.id not in dropped)
                 if error.code != "KeyCredentialsInvalidEndDate" or not expired:
+                    error.refused &= not written
                     raise
                 dropped |= set(drop(expired))
                 continue
+            written = True
         seen = wait_until(
             look, clock=clock, emit=emit, reason="the certificate to appear on the app", expected=10, deadline=120
         )

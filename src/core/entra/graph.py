@@ -106,7 +106,7 @@ class Graph:
         self, method: str, url: str, body: Any, action: str, settled: Callable[[], bool] | None
     ) -> dict[str, Any]:
         """The retry loop. `settled` is None for reads, which may always be repeated."""
-        refreshed = False
+        refreshed = doubtful = False
         attempt = 0
         while True:
             failure: GraphError | NetworkError
@@ -121,6 +121,7 @@ class Graph:
                     self._token(True)
                     continue
                 if not error.transient:
+                    error.refused = settled is not None and not doubtful
                     raise
                 failure = error
                 ambiguous = error.status >= 500
@@ -129,6 +130,7 @@ class Graph:
                     raise
                 failure, ambiguous = error, error.maybe_done
             attempt += 1
+            doubtful |= ambiguous
             if attempt >= TRIES:
                 raise failure
             self._pause(attempt - 1, failure)

@@ -178,13 +178,8 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
                 result.errors.append(half.as_dict())
             return
         left = _undo(flow, world)
-    if left:
-        failed = SetupError(
-            "flow.undo-failed",
-            cause=error.summary,
-            left="; ".join(item.what for item in left),
-            how="\n".join(item.how for item in left),
-        )
+    if left is not None:
+        failed = SetupError("flow.undo-failed", cause=error.summary, left=left.what, how=left.how)
         result.outcome, result.exit_code = "partial", failed.exit_code
         result.errors.append(failed.as_dict())
     else:
@@ -202,20 +197,21 @@ def _asked_before_undo(flow: Flow[W], world: W, error: SetupError) -> SetupError
         return None
 
 
-def _undo(flow: Flow[W], world: W) -> list[Left]:
-    left: list[Left] = []
+def _undo(flow: Flow[W], world: W) -> Left | None:
+    """Undo in reverse, up to the first step that leaves something behind: what came before it is what it stands on."""
     for stage in reversed(flow.change):
         for step in reversed(stage.steps):
             before = _effects(world)
+            again = "nothing has to be removed by hand; the next run looks at the real state."
             try:
-                remains = step.undo(world)
+                left = step.undo(world)
             except SetupError as error:
-                remains = Left(f"{step.title} ({error.summary})", "Run the same command again: it looks and converges.")
-            except Exception as bug:  # noqa: BLE001  the other steps must still be undone
-                remains = Left(f"{step.title} ({type(bug).__name__})", "Run the same command again.")
-            if remains is not None:
-                left.append(remains)
-                world.emit(StepFinished(stage.name, step.name, step.title, "failed", f"left behind: {remains.what}"))
-            elif _effects(world) < before:
+                left = Left(f"{step.title} ({error.summary})", again)
+            except Exception as bug:  # noqa: BLE001  it must be named, and what it stands on must stay
+                left = Left(f"{step.title} ({type(bug).__name__})", again)
+            if left is not None:
+                world.emit(StepFinished(stage.name, step.name, step.title, "failed", f"left behind: {left.what}"))
+                return left
+            if _effects(world) < before:
                 world.emit(StepFinished(stage.name, step.name, step.title, "undone"))
-    return left
+    return None

@@ -71,8 +71,8 @@ class Journal:
     def effect(self, action: str, target: str, emit: Any = None, **data: Any) -> Iterator[Effect]:
         """Surround an effect: written before it, closed after it, also when it fails.
 
-        An effect that raises is closed as `failed` only if the error proves that nothing happened
-        (its `maybe_done` is False); otherwise it stays open, and the next look at reality decides.
+        An effect that raises is closed as `failed` only if the error proves that nothing happened (`refused`);
+        otherwise it stays open, and the next look at reality decides.
 
         :param action: action-shaped name.
         :param target: the object, by id.
@@ -87,7 +87,7 @@ class Journal:
         try:
             yield entry
         except SetupError as error:
-            if not getattr(error, "maybe_done", True) or 400 <= getattr(error, "status", 0) < 500:
+            if error.refused:
                 self._close(entry, "failed")
             raise
         self._close(entry, "done")

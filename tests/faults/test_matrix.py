@@ -1,0 +1,144 @@
+"""Fail the n-th request, n = 1, 2, 3 … until a run has no n-th; kill the process at every event (M5, M8).
+
+After each failed run this machine has at least one usable credential and the exit code tells the truth; the next, clean
+run converges to the same end state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from core.events import ChangeMade, StepFinished
+from core.flow.engine import Result
+from core.sandbox.faults import Fault, Kind
+from core.sandbox.lab import Lab
+from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
+
+#: More requests than a migration makes; the test says so when it is too small.
+MOST = 60
+FAULTS: list[tuple[Kind, int]] = [
+    ("cut-before", 0),
+    ("cut-after", 0),
+    ("status", 500),
+    ("status", 403),
+    ("status", 429),
+    ("status", 404),
+]
+
+
+def invariants(machine: Machine, result: Result, before: Snapshot) -> None:
+    """What must hold after any run, however it ended."""
+    assert machine.usable(), "zero usable credentials"
+    match result.exit_code:
+        case 0:
+            assert result.outcome == "changed"
+            assert machine.passwords == []
+            assert PROFILE.secret_member not in machine.state
+        case 6:
+            assert result.outcome == "partial"
+            assert result.errors[-1]["remedy"]
+        case _:
+            assert result.outcome == "failed"
+            assert machine.untouched(before), f"exit {result.exit_code} claims that everything was undone"
+    assert result.exit_code in (0, 6) or result.exit_code in (3, 4, 5, 7)
+    assert bool(result.summary) == (result.exit_code == 0), "a sentence of success after a failure (M7)"
+
+
+def converges(machine: Machine, others: dict[str, bytes]) -> None:
+    """A clean run reaches the end state."""
+    machine.tenant.faults.script.clear()
+    machine.watch = None
+    result = machine.migrate()
+    assert result.exit_code == 0, result.errors
+    assert machine.passwords == []
+    assert others.items() <= machine.keys.items()
+    assert len(machine.keys) == len(others) + 1, "exactly one certificate of ours"
+    assert machine.keystore.accounts(machine.service) == [machine.tenant.id]
+    assert machine.verify().exit_code == 0
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("kind", "status"), FAULTS, ids=str)
+def test_M5_M8_one_fault_at_every_request(start_lab: Callable[[str], Lab], kind: Kind, status: int) -> None:
+    for nth in range(1, MOST):
+        machine = Machine(start_lab("legacy"), VirtualClock())
+        others, before = machine.keys, Snapshot.of(machine)
+        fault = machine.tenant.faults.add(Fault(kind, "", nth, status or 500))
+        result = machine.migrate()
+        reached = fault.reached.is_set()
+        machine.tenant.faults.script.clear()
+        invariants(machine, result, before)
+        if not reached:
+            assert nth > 10, "the migration makes more requests than that"
+            return
+        if result.exit_code:
+            converges(machine, others)
+        machine.session.close()
+        machine.lab.close()
+    pytest.fail(f"a migration made more than {MOST} requests")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("status", [503, 403])
+def test_M5_the_service_fails_for_good_from_every_request_on(start_lab: Callable[[str], Lab], status: int) -> None:
+    for nth in range(1, MOST):
+        machine = Machine(start_lab("legacy"), VirtualClock())
+        others, before = machine.keys, Snapshot.of(machine)
+        fault = Fault("status", "", 0, status)
+
+        def strikes(line: str, fault: Fault = fault, nth: int = nth) -> bool:
+            fault.seen += 1
+            return fault.seen >= nth
+
+        fault.strikes = strikes  # type: ignore[method-assign]
+        machine.tenant.faults.add(fault)
+        result = machine.migrate()
+        machine.tenant.faults.script.clear()
+        assert machine.usable(), "zero usable credentials"
+        if result.exit_code not in (0, 6):
+            assert machine.untouched(before)
+        if result.exit_code == 0:
+            assert fault.seen < nth or machine.passwords == []
+            if fault.seen < nth:
+                return
+        converges(machine, others)
+        machine.session.close()
+        machine.lab.close()
+    pytest.fail(f"a migration made more than {MOST} requests")
+
+
+def _moments(machine: Machine) -> int:
+    """How many moments there are at which a run can be killed: each change and each end of a step."""
+    return sum(isinstance(event, (ChangeMade, StepFinished)) for event in machine.events)
+
+
+@pytest.mark.timeout(600)
+def test_M8_a_crash_at_any_event_converges_on_the_next_run(start_lab: Callable[[str], Lab]) -> None:
+    for nth in range(1, MOST):
+        machine = Machine(start_lab("legacy"), VirtualClock())
+        others = machine.keys
+        count = 0
+
+        def crash(event: object, nth: int = nth) -> None:
+            nonlocal count
+            if isinstance(event, (ChangeMade, StepFinished)):
+                count += 1
+                if count == nth:
+                    raise Crash
+
+        machine.watch = crash
+        try:
+            machine.migrate()
+        except Crash:
+            machine.watch = None
+            assert machine.usable(), "zero usable credentials"
+            converges(machine, others)
+        else:
+            assert nth == _moments(machine) + 1
+            assert nth > 20
+            return
+        machine.session.close()
+        machine.lab.close()
+    pytest.fail(f"a migration has more than {MOST} moments")

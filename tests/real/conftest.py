@@ -1,0 +1,121 @@
+"""Real components: the Azure CLI and gnome-keyring. Missing ones are a loud skip, and a failure when CI=true."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: Read before the tests' own fixtures give every test an empty home.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "entraclaw-setup"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/real" in item.path.as_posix():
+            item.add_marker(pytest.mark.real)
+
+
+def missing(what: str) -> None:
+    """Skip loudly, or fail where real components are mandatory."""
+    message = f"{what} is missing: this test needs the real thing (make test installs it where apt and pip can)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture
+def az() -> Path:
+    """The folder that holds the real `az`."""
+    requirements = (ROOT / "requirements" / "az.txt").read_text()
+    version = re.search(r"^azure-cli==([\d.]+)", requirements, re.MULTILINE)
+    assert version
+    folder = CACHE / f"az-{version[1]}"
+    if not (folder / "ready").exists():
+        missing(f"the Azure CLI {version[1]}")
+    return folder / "bin"
+
+
+@dataclass
+class Desktop:
+    """A D-Bus session with a gnome-keyring of its own, in an empty home.
+
+    :param environment: what a process inside it sees.
+    """
+
+    environment: dict[str, str]
+    home: Path
+
+    def keyring_files(self) -> list[Path]:
+        """The collections on disk."""
+        return list((self.home / ".local/share/keyrings").glob("*.keyring"))
+
+
+def desktop(home: Path, password: str) -> Iterator[Desktop]:
+    """Start one.
+
+    :param password: master password; empty means an unencrypted collection.
+    """
+    for program in ("dbus-daemon", "gnome-keyring-daemon"):
+        if shutil.which(program) is None:
+            missing(program)
+    folders = {"XDG_RUNTIME_DIR": "run", "XDG_DATA_HOME": ".local/share", "XDG_CONFIG_HOME": ".config"}
+    folders["XDG_CACHE_HOME"] = ".cache"
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    for name, below in folders.items():
+        (home / below).mkdir(mode=0o700, parents=True, exist_ok=True)
+        environment[name] = str(home / below)
+    bus = subprocess.Popen(
+        ["dbus-daemon", "--session", "--nofork", "--print-address=1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        text=True,
+    )
+    assert bus.stdout is not None
+    environment["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().strip()
+    command = ["gnome-keyring-daemon", "--foreground", "--components=secrets"]
+    keyring = subprocess.Popen(
+        [*command, "--unlock"] if password else command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        text=True,
+    )
+    assert keyring.stdin is not None
+    keyring.stdin.write(password)
+    keyring.stdin.close()
+    _wait_for_service(environment)
+    try:
+        yield Desktop(environment, home)
+    finally:
+        for process in (keyring, bus):
+            process.terminate()
+            process.wait()
+        bus.stdout.close()
+
+
+def _wait_for_service(environment: dict[str, str]) -> None:
+    """Wait until the Secret Service has a default collection."""
+    script = "import secretstorage as s; s.Collection(s.dbus_init()).is_locked()"
+    end = time.monotonic() + 20
+    while subprocess.run(
+        [sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL, check=False
+    ).returncode:
+        assert time.monotonic() < end, "gnome-keyring did not come up"
+
+
+@pytest.fixture
+def session(home: Path) -> Iterator[Desktop]:
+    """A desktop session whose keyring is unlocked."""
+    yield from desktop(home, "correct horse")
