@@ -25,7 +25,7 @@ if [ ! -e "$az/ready" ]; then
 	rm -rf "$az"
 	# the requirements are the whole closure of the commands in use, so pip has nothing to resolve
 	"$here/.venv/bin/python" -m venv "$az" &&
-		"$az/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$here/requirements/az.txt" &&
+		"$az/bin/pip" install -qq --disable-pip-version-check --no-deps --require-hashes -r "$here/requirements/az.txt" &&
 		touch "$az/ready" || echo "could not install the Azure CLI" >&2
 fi
 exit 0

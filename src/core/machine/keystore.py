@@ -25,6 +25,7 @@ from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.secret import Secret
 
 if TYPE_CHECKING:
+    from jeepney.io.blocking import DBusConnection  # type: ignore[import-untyped]
     from keyring.backend import KeyringBackend
 
 T = TypeVar("T")
@@ -148,13 +149,13 @@ class SystemKeystore:
 
         The unlock comes first and by itself, so that a late answer to it cannot complete a write we gave up.
         """
-        backend = gate()
         values: list[T] = []
         errors: list[BaseException] = []
         give_up = threading.Event()
 
         def act() -> None:
             try:
+                backend = gate()
                 _unlock(backend, self._patience)
                 _refuse_plaintext_collection(backend)
                 if not give_up.is_set():
@@ -192,7 +193,10 @@ def gate() -> KeyringBackend:
         setting = os.environ.get("PYTHON_KEYRING_BACKEND")
         source = f"PYTHON_KEYRING_BACKEND={setting!r}" if setting is not None else "keyringrc.cfg"
         raise refusal(source, f"it cannot be loaded ({type(error).__name__}).", "Remove that setting.") from None
-    candidates = list(active.backends) if type(active) is chainer.ChainerBackend else [active]
+    try:
+        candidates = list(active.backends) if type(active) is chainer.ChainerBackend else [active]
+    except Exception as error:  # noqa: BLE001  it asks every backend, and each answers with errors of its own
+        raise KeystoreError("keystore.gone", detail=f"{type(error).__name__}: {error}") from None
     for candidate in candidates:
         if type(candidate) in allowed:
             return type(candidate)()
@@ -257,7 +261,7 @@ def _unlock(backend: KeyringBackend, patience: float) -> None:
 
     with closing(secretstorage.dbus_init()) as bus:
         collection = secretstorage.get_default_collection(bus)
-        if collection.collection_path.endswith("/session"):
+        if _default_path(bus).endswith("/session"):
             raise refusal(
                 _name(type(backend)),
                 "its default collection lives in memory and is gone with the session.",
@@ -274,7 +278,7 @@ def _refuse_plaintext_collection(backend: KeyringBackend) -> None:
     import secretstorage
 
     with closing(secretstorage.dbus_init()) as bus:
-        path = secretstorage.get_default_collection(bus).collection_path
+        path = _default_path(bus)
     stem = re.sub(r"_([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), path.rsplit("/", 1)[-1])
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
     file = data / "keyrings" / f"{stem}.keyring"
@@ -289,6 +293,15 @@ def _refuse_plaintext_collection(backend: KeyringBackend) -> None:
             f"the collection '{stem}' has an empty password, so {file} holds everything in plain text.",
             "Give the keyring a password (seahorse: right-click the keyring, Change Password).",
         )
+
+
+def _default_path(bus: DBusConnection) -> str:
+    """The collection that the alias `default` stands for; SecretStorage itself gives the alias's own path."""
+    from secretstorage.util import DBusAddressWrapper
+
+    service = DBusAddressWrapper("/org/freedesktop/secrets", "org.freedesktop.Secret.Service", bus)
+    (path,) = service.call("ReadAlias", "s", "default")
+    return str(path)
 
 
 def _named(error: BaseException, action: str, patience: float) -> BaseException:

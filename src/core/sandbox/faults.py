@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["status", "cut-before", "cut-after", "hold-after"]
+Kind = Literal["status", "cut-before", "cut-after", "hold-before", "hold-after"]
 
 
 @dataclass
@@ -15,7 +15,7 @@ class Fault:
     """One fault.
 
     :param kind: `status` answers with a status instead of acting; `cut-before` and `cut-after` drop the connection
-        before or after the effect; `hold-after` carries the request out and keeps the answer until `release`.
+        before or after the effect; `hold-before` and `hold-after` wait for `release` before or after it.
     :param match: regular expression over `METHOD /path`.
     :param nth: the n-th matching request, from 1; 0 means every one.
     """

@@ -90,6 +90,10 @@ class Server:
             return _cut(raw)
         if fault is not None and fault.kind == "status":
             return _failed(fault)
+        if fault is not None and fault.kind == "hold-before":
+            await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
+            if raw.transport is None or raw.transport.is_closing():
+                return web.Response()  # the client is gone, and its request with it
         response = self._tenant.handle(request) if _right_host(request, raw) else Response(421)
         if fault is not None and fault.kind == "hold-after":
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)

@@ -1,0 +1,323 @@
+"""The engine with small pretend steps: order, undo, marker, interruption, plan (M2, M5, U5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import Interrupted, SetupError
+from core.events import Event, FlowFinished, Question, StepFinished, StepStarted
+from core.flow.engine import Result, run
+from core.flow.journal import Journal
+from core.flow.plan import Change, Plan
+from core.flow.step import Blocked, Check, Done, Flow, Left, Needed, Stage, Step
+from core.flow.wait import Cancel
+from tests.machine import Crash, VirtualClock
+
+SECRET = "abc8Q~" + "x" * 34
+
+
+@dataclass
+class World:
+    """What the pretend steps see."""
+
+    path: Path
+    clock: VirtualClock
+    cancel: Cancel = field(default_factory=Cancel)
+    events: list[Event] = field(default_factory=list)
+    did: list[str] = field(default_factory=list)
+    there: set[str] = field(default_factory=set)
+    basis: dict[str, object] = field(default_factory=dict)
+    thinking: float = 0.0
+    answer: bool = True
+    vetoed: SetupError | None = None
+    journal: Journal | None = None
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    def ask(self, question: Question) -> bool:
+        self.did.append("ask")
+        self.clock.waited += self.thinking
+        return self.answer
+
+    @property
+    def log(self) -> Journal:
+        assert self.journal is not None
+        return self.journal
+
+    def states(self) -> dict[str, str]:
+        return {event.step: event.state for event in self.events if isinstance(event, StepFinished)}
+
+
+class Add(Step[World]):
+    """Puts its name there; looks, acts and undoes like a real step.
+
+    :param then: happens at the end of `apply`, outside the effect.
+    :param before: happens before anything.
+    """
+
+    def __init__(self, name: str, then: Callable[[World], object] | None = None, left: object = None) -> None:
+        self.name, self.title = name, f"Add {name}"  # type: ignore[misc]
+        self.then, self.left = then, left
+
+    def check(self, world: World) -> Check:
+        return Done("it is there") if self.name in world.there else Needed()
+
+    def plan(self, world: World) -> Sequence[Change]:
+        return (Change("add", self.name, "there"),)
+
+    def apply(self, world: World) -> str:
+        with world.log.effect("add", self.name, world.emit):
+            world.there.add(self.name)
+            world.did.append(self.name)
+        if self.then is not None:
+            self.then(world)
+        return "added"
+
+    def undo(self, world: World) -> Left | None:
+        for effect in world.log.standing("add"):
+            if effect.target == self.name:
+                if isinstance(self.left, Exception):
+                    raise self.left
+                if isinstance(self.left, Left):
+                    return self.left
+                world.there.discard(self.name)
+                world.did.append(f"-{self.name}")
+                world.log.undone(effect)
+        return None
+
+
+class Look(Step[World]):
+    """Opens the journal, then does something."""
+
+    name, title = "look", "Look"
+
+    def __init__(self, then: Callable[[World], object] = lambda world: None) -> None:
+        self.then = then
+
+    def check(self, world: World) -> Check:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        world.journal = Journal(world.path, "run", world.clock)
+        self.then(world)
+        return ""
+
+
+class Marker(Add):
+    def apply(self, world: World) -> str:
+        world.log.mark()
+        world.there.add(self.name)
+        if self.then is not None:
+            self.then(world)
+        return ""
+
+    def undo(self, world: World) -> Left | None:
+        return None
+
+
+class Stop(Add):
+    def check(self, world: World) -> Check:
+        return Blocked(SetupError("app.no-principal", app_id="a", tenant="t"))
+
+
+def flow(*steps: Step[World], look: Step[World] | None = None) -> Flow[World]:
+    return Flow(
+        name="pretend",
+        look=(Stage("look", "Look", (look or Look(),)),),
+        change=tuple(Stage(f"stage-{step.name}", "Stage", (step,)) for step in steps),
+        basis=lambda world: dict(world.basis),
+        refresh=lambda world: None,
+        question=lambda world, plan: Question("go", f"{len(plan.changes)} changes?", False, "--yes"),
+        before_undo=lambda world, error: world.vetoed,
+        summary=lambda world, outcome: (f"It is {outcome}.",) if outcome in ("changed", "unchanged") else (),
+    )
+
+
+def raises(error: BaseException) -> Callable[[World], None]:
+    def act(world: World) -> None:
+        raise error
+
+    return act
+
+
+def asks_to_stop(world: World) -> None:
+    world.cancel.ask(2)
+
+
+FAIL = raises(SetupError("az.missing"))
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: VirtualClock) -> World:
+    return World(tmp_path / "journal.jsonl", clock)
+
+
+def ids(result: Result) -> list[str]:
+    return [error["id"] for error in result.errors]
+
+
+def test_a_run_looks_plans_asks_and_acts_in_order(world: World) -> None:
+    result = run(flow(Add("a"), Add("b")), world, "r1")
+    assert (result.outcome, result.exit_code, result.errors) == ("changed", 0, [])
+    assert world.did == ["ask", "a", "b"]
+    assert result.summary == ("It is changed.",)
+    assert not Journal(world.path, "next", world.clock).resumed
+    end = world.events[-1]
+    assert isinstance(end, FlowFinished)
+    assert (end.outcome, end.exit_code, end.summary) == ("changed", 0, result.summary)
+
+
+def test_P9_a_run_with_nothing_to_do_asks_nothing_and_writes_nothing(world: World) -> None:
+    world.there = {"a", "b"}
+    result = run(flow(Add("a"), Add("b")), world, "r1")
+    assert (result.outcome, result.exit_code, world.did) == ("unchanged", 0, [])
+    assert not world.path.exists()
+    assert world.states() == {"look": "done", "a": "unchanged", "b": "unchanged"}
+    assert not [event for event in world.events if isinstance(event, StepStarted) and event.step != "look"]
+
+
+@pytest.mark.parametrize(("there", "outcome"), [(set(), "planned"), ({"a"}, "unchanged")])
+def test_M2_a_dry_run_stops_after_the_plan(world: World, there: set[str], outcome: str) -> None:
+    world.there = set(there)
+    result = run(flow(Add("a")), world, "r1", dry_run=True)
+    assert (result.outcome, result.exit_code, world.did, world.there) == (outcome, 0, [], there)
+    assert result.plan is not None
+    assert result.plan.empty is bool(there)
+
+
+def test_M2_a_no_changes_nothing(world: World) -> None:
+    world.answer = False
+    result = run(flow(Add("a")), world, "r1")
+    assert (result.outcome, result.exit_code, ids(result), world.there) == ("failed", 4, ["flow.no"], set())
+
+
+@pytest.mark.parametrize(("seconds", "changed", "carried_out"), [(0, True, True), (60, True, False), (60, False, True)])
+def test_M2_a_plan_that_became_stale_is_not_carried_out(
+    world: World, seconds: float, changed: bool, carried_out: bool
+) -> None:
+    world.thinking, world.basis = seconds, {"app": 1}
+    given = flow(Add("a"))
+
+    def refresh(world: World) -> None:
+        world.basis = {"app": 2 if changed else 1}
+
+    result = run(Flow(**{**given.__dict__, "refresh": refresh}), world, "r1")
+    assert ids(result) == ([] if carried_out else ["flow.outdated"])
+    assert world.there == ({"a"} if carried_out else set())
+
+
+def test_M2_a_blocked_step_stops_the_run_before_the_question(world: World) -> None:
+    result = run(flow(Add("a"), Stop("b")), world, "r1")
+    assert (result.exit_code, ids(result), world.did) == (3, ["app.no-principal"], [])
+
+
+def test_M5_a_failure_undoes_in_reverse_order(world: World) -> None:
+    result = run(flow(Add("a"), Add("b"), Add("c", FAIL), Add("d")), world, "r1")
+    assert (result.outcome, result.exit_code, ids(result)) == ("failed", 3, ["az.missing"])
+    assert world.did == ["ask", "a", "b", "c", "-c", "-b", "-a"]
+    assert world.there == set()
+    assert world.states() == {"look": "done", "a": "undone", "b": "undone", "c": "undone"}
+    assert result.summary == ()
+    assert not Journal(world.path, "next", world.clock).resumed
+
+
+def test_M5_what_another_run_had_made_is_not_undone(world: World) -> None:
+    world.there = {"a"}
+    run(flow(Add("a"), Add("b", FAIL)), world, "r1")
+    assert world.there == {"a"}
+
+
+@pytest.mark.parametrize(
+    "left", [Left("the key k", "az delete k"), SetupError("az.missing"), ZeroDivisionError(SECRET)], ids=repr
+)
+def test_M5_an_undo_that_fails_names_what_is_left_and_keeps_what_it_stands_on(world: World, left: object) -> None:
+    result = run(flow(Add("a"), Add("b", left=left), Add("c", FAIL)), world, "r1")
+    assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "flow.undo-failed"])
+    assert world.there == {"a", "b"}
+    assert SECRET not in str(result.errors)
+    if isinstance(left, Left):
+        assert left.what in result.errors[-1]["message"]
+        assert left.how in result.errors[-1]["remedy"]
+    assert Journal(world.path, "next", world.clock).resumed
+
+
+def test_M5_after_the_marker_it_only_goes_forward(world: World) -> None:
+    result = run(flow(Add("a"), Marker("m"), Add("b", FAIL)), world, "r1")
+    assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "flow.half-way"])
+    assert world.there == {"a", "m", "b"}
+    assert world.did == ["ask", "a", "b"]
+    again = run(flow(Add("a"), Marker("m"), Add("b"), Add("c")), world, "r2")
+    assert (again.outcome, again.exit_code) == ("changed", 0)
+    assert not Journal(world.path, "next", world.clock).resumed
+
+
+def test_M5_a_veto_keeps_everything_and_decides_the_exit_code(world: World) -> None:
+    world.vetoed = SetupError("migrate.vanished", cause="c")
+    result = run(flow(Add("a"), Add("b", FAIL)), world, "r1")
+    assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "migrate.vanished"])
+    assert world.there == {"a", "b"}
+
+
+@pytest.mark.parametrize(("marker", "exit_code", "outcome"), [(False, 130, "failed"), (True, 130, "partial")])
+def test_U2_an_interruption_undoes_before_the_marker_and_keeps_after_it(
+    world: World, marker: bool, exit_code: int, outcome: str
+) -> None:
+    middle: Step[World] = Marker("m", asks_to_stop) if marker else Add("m", asks_to_stop)
+    result = run(flow(Add("a"), middle, Add("b")), world, "r1")
+    assert (result.outcome, result.exit_code, ids(result)) == (outcome, exit_code, ["flow.interrupted"])
+    assert world.there == ({"a", "m"} if marker else set())
+    words = result.errors[0]["message"] + result.errors[0]["remedy"]
+    assert ("point of no return" in words, "undone" in words) == (marker, not marker)
+
+
+def test_U2_an_interruption_before_the_first_change_says_that_nothing_was_changed(world: World) -> None:
+    result = run(flow(Add("a"), look=Look(asks_to_stop)), world, "r1")
+    assert (result.exit_code, world.there) == (130, set())
+    assert "Nothing was changed" in result.errors[0]["remedy"]
+
+
+def test_M8_a_look_that_fails_leaves_the_work_of_an_interrupted_run_alone(world: World) -> None:
+    with pytest.raises(Crash):
+        run(flow(Add("a"), Add("b", raises(Crash()))), world, "r1")
+    before = world.path.read_bytes()
+    result = run(flow(Add("a"), Add("b"), look=Look(FAIL)), world, "r2")
+    assert ids(result) == ["az.missing", "flow.open"]
+    assert world.there == {"a", "b"}
+    assert world.path.read_bytes() == before
+    assert run(flow(Add("a"), Add("b")), world, "r3").exit_code == 0
+
+
+@pytest.mark.parametrize("where", ["look", "change"])
+def test_an_unexpected_exception_is_undone_and_reported_without_values(world: World, where: str) -> None:
+    def bug(world: World) -> None:
+        password = SECRET
+        raise KeyError(f"no such thing as {password}")
+
+    steps = flow(Add("a"), look=Look(bug)) if where == "look" else flow(Add("a"), Add("b", bug))
+    result = run(steps, world, "r1")
+    assert (result.outcome, result.exit_code, ids(result)) == ("failed", 70, ["bug.internal"])
+    assert "KeyError" in result.errors[0]["message"]
+    assert "in bug" in result.errors[0]["remedy"], "the traceback says where"
+    assert SECRET not in str(result.errors)
+    assert world.there == set()
+
+
+def test_M2_the_fingerprint_is_over_the_basis_alone() -> None:
+    def fingerprint(basis: dict[str, Any], *changes: Change) -> str:
+        return Plan(changes, basis).fingerprint
+
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}, Change("add", "x", "y"))
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+    assert len(fingerprint({})) == 16
+    assert Plan((Change("keep", "x", "y"),), {}).empty
+    assert not Plan((Change("keep", "x", "y"), Change("add", "x", "y")), {}).empty
+
+
+def test_U5_an_interruption_keeps_its_signal(world: World) -> None:
+    assert run(flow(Add("a", raises(Interrupted(15)))), world, "r1").exit_code == 143

@@ -1,0 +1,192 @@
+"""A Secret never shows itself, and the redactor finds it in every spelling (P4, D4)."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import pickle
+import traceback
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from core.secret import Redactor, Secret, looks_secret, redactor
+
+VALUE = "p/ä+ \"q\\u'&=%7E-not-in-entra-shape"
+#: 40 characters in Entra's shape, and its shortest relative.
+ENTRA = "abc8Q~" + "x" * 30 + ".~_Z"
+JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJodHRwczovL2dyYXBoIn0.c2lnbmF0dXJl_-"
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        repr,
+        str,
+        format,
+        lambda secret: f"{secret}{secret!r}{secret:>40}",
+        lambda secret: "%s %r" % (secret, secret),  # noqa: UP031
+        lambda secret: "{0} {0!r} {0!s} {0:x}".format(secret),  # noqa: UP030, UP032
+        lambda secret: repr([secret, {"a": secret}, (secret,)]),
+        lambda secret: repr(dir(secret)),
+    ],
+)
+def test_P4_a_secret_is_never_shown(show: Callable[[Secret], str]) -> None:
+    secret = Secret(VALUE, learn=False)
+    assert VALUE not in show(secret)
+    assert secret.reveal() == VALUE
+
+
+@pytest.mark.parametrize("leave", [pickle.dumps, json.dumps, copy.copy, copy.deepcopy])
+def test_P4_a_secret_is_not_serialised_or_copied(leave: Callable[[Secret], object]) -> None:
+    with pytest.raises(TypeError) as caught:
+        leave(Secret(VALUE, learn=False))
+    assert VALUE not in str(caught.value)
+
+
+def test_P4_a_traceback_does_not_show_a_secret() -> None:
+    def fail(secret: Secret) -> None:
+        raise ValueError(secret)
+
+    with pytest.raises(ValueError, match="Secret") as caught:
+        fail(Secret(VALUE, learn=False))
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert VALUE not in "".join(told.format())
+    assert not hasattr(Secret(VALUE, learn=False), "__dict__")
+
+
+def test_secrets_compare_by_value_and_hash_by_identity() -> None:
+    one, two = Secret(VALUE, learn=False), Secret(VALUE, learn=False)
+    assert one == two
+    assert one != Secret("other", learn=False)
+    assert one != VALUE
+    assert len({one, two}) == 2
+    assert not Secret("", learn=False)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda value: value,
+        lambda value: quote(value, safe=""),
+        quote_plus,
+        lambda value: json.dumps(value),
+        lambda value: base64.b64encode(value.encode()).decode(),
+        lambda value: base64.urlsafe_b64encode(value.encode()).decode(),
+        lambda value: json.dumps({"nested": value}),
+        lambda value: f"before{value}after",
+    ],
+)
+def test_D4_a_known_value_is_removed_in_every_spelling(spelling: Callable[[str], str]) -> None:
+    mine = Redactor()
+    mine.learn(VALUE)
+    shown = mine.redact(spelling(VALUE))
+    for part in (VALUE, quote(VALUE, safe=""), json.dumps(VALUE)[1:-1], spelling(VALUE).strip('"=')):
+        assert part not in shown
+    assert mine.finds(spelling(VALUE))
+
+
+def test_D4_one_line_of_a_key_bundle_is_enough_to_be_found() -> None:
+    mine = Redactor()
+    mine.learn(PEM)
+    assert "MIIEvQ" not in mine.redact("read MIIEvQIBADANBgkqhkiG9w0BAQEFAASC here")
+    assert "BEGIN PRIVATE" not in mine.redact("-----BEGIN PRIVATE KEY-----\ncut off")
+
+
+def test_D4_a_part_of_one_secret_is_not_left_behind_another() -> None:
+    mine = Redactor()
+    mine.learn("password")
+    mine.learn("password-and-more")
+    assert "more" not in mine.redact("it is password-and-more!")
+
+
+def test_making_a_secret_teaches_the_redactor() -> None:
+    Secret("value-of-a-test-that-learns")
+    assert redactor.redact("x value-of-a-test-that-learns y") == "x [redacted] y"
+    Secret("value-that-is-not-learnt", learn=False)
+    assert not looks_secret("value-that-is-not-learnt")
+
+
+@pytest.mark.parametrize(
+    ("text", "leaked"),
+    [
+        (f"secret {ENTRA} here", ENTRA),
+        (f'{{"password": "{ENTRA}"}}', ENTRA),
+        (f"the secret is {ENTRA}.", ENTRA),
+        (json.dumps(f"first line\n{ENTRA}"), ENTRA),
+        (f"client_secret%3D{ENTRA}", ENTRA),
+        (ENTRA[:37], ENTRA[:37]),
+        (f"Authorization: Bearer {JWT}", JWT.split(".")[1]),
+        (f"token={JWT}&x=1", JWT.split(".")[2]),
+        (f"unsigned {JWT.rpartition('.')[0]}.", JWT.split(".")[1]),
+        (f"log: {PEM} end", "MIIEvQ"),
+        (PEM.replace("PRIVATE", "RSA PRIVATE"), "MIIEvQ"),
+        (PEM.replace("PRIVATE", "ENCRYPTED PRIVATE"), "MIIEvQ"),
+        (PEM.partition("-----END")[0], "MIIEvQ"),
+        (json.dumps(PEM), "MIIEvQ"),
+        ("grant_type=x&client_secret=hunter2&scope=y", "hunter2"),
+        ("client_assertion=hunter2", "hunter2"),
+        ("refresh_token=hunter2&", "hunter2"),
+        ("device_code=hunter2", "hunter2"),
+        ('{"keyId": "1", "secretText": "hunter2"}', "hunter2"),
+        ('{"secretText":"hunter2"}', "hunter2"),
+    ],
+)
+def test_D4_unknown_secrets_are_found_by_their_shape(text: str, leaked: str) -> None:
+    mine = Redactor()
+    assert leaked not in mine.redact(text)
+    assert mine.finds(text)
+    assert mine.redact(mine.redact(text)) == mine.redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8c1f5b0e-3f3c-4d4c-9a47-0b8f3f6d2a11",
+        "0123456789ABCDEF0123456789ABCDEF01234567",
+        "yVxQ0Q-7m0m4n0m4n0m4n0m4n0m4n0m4n0m4n0m4n0m",
+        "Migrated Provisioner from secret-auth to cert-auth. PROVISIONER_CLIENT_SECRET purged from state file.",
+        "https://login.microsoftonline.com/contoso.onmicrosoft.com/oauth2/v2.0/token",
+        "POST /applications/8c1f5b0e-3f3c-4d4c-9a47-0b8f3f6d2a11/removePassword",
+        "hint abc, ends 2026-11-01T00:00:00Z",
+        "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----",
+        '"secretText": null',
+        "AADSTS7000215: Invalid client secret provided.",
+        "",
+    ],
+)
+def test_D4_ids_thumbprints_and_prose_are_left_alone(text: str) -> None:
+    assert Redactor().redact(text) == text
+    assert not Redactor().finds(text)
+
+
+pieces = st.one_of(
+    st.sampled_from(
+        [ENTRA, ENTRA[:39], JWT, PEM, VALUE, "client_secret=", '"secretText": "', "~", ".", "-", "&", '"', "\n"]
+    ),
+    st.text(max_size=12),
+)
+
+
+@given(st.lists(pieces, max_size=6).map("".join))
+@example(f"{ENTRA[:39]}~{JWT}")
+@example(f"client_secret={ENTRA} client_secret={JWT}")
+def test_D4_redaction_is_idempotent(text: str) -> None:
+    mine = Redactor()
+    mine.learn(VALUE)
+    once = mine.redact(text)
+    assert mine.redact(once) == once
+    assert VALUE not in once
+
+
+@given(st.text(min_size=8, max_size=80).filter(lambda value: value not in "[redacted client secret private key token]"))
+def test_D4_any_learnt_value_is_gone_afterwards(value: str) -> None:
+    mine = Redactor()
+    mine.learn(value)
+    assert value not in mine.redact(f"a {value} b").replace("[redacted]", "")
+    assert mine.finds(quote(value, safe=""))
