@@ -20,12 +20,12 @@ Gives a machine its Entra identity, and replaces client secrets by certificates
 whose key lives in the system's keystore.
 
 examples:
-  entraclaw-setup demo                          see a migration on a pretend tenant
-  entraclaw-setup migrate --dry-run             show what a migration would change
-  entraclaw-setup migrate                       migrate this project, asking first
-  entraclaw-setup migrate --yes --json          the same in automation
-  entraclaw-setup verify                        prove that no secret is left
-  entraclaw-setup token                         print an access token, nothing else
+  entraclaw-setup demo                  see a migration on a pretend tenant
+  entraclaw-setup migrate --dry-run     show what a migration would change
+  entraclaw-setup migrate               migrate this project, asking first
+  entraclaw-setup migrate --yes --json  the same in automation
+  entraclaw-setup verify                prove that no secret is left
+  entraclaw-setup token                 print an access token, nothing else
 
 The full-screen wizard is not part of this version; every flow is a command.
 Documentation: docs/ in the source tree.

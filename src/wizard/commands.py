@@ -162,7 +162,7 @@ class _Session:
 
         def note(event: Event) -> None:
             if isinstance(event, StepFinished):
-                state = {"done": "ok", "skipped": "warning"}.get(event.state, "failure")
+                state = {"unchanged": "ok", "skipped": "warning"}.get(event.state, "failure")
                 row = {"check": event.step, "title": event.title, "state": state, "evidence": event.detail}
                 self.checks.append(row)
 
@@ -214,7 +214,7 @@ class _Session:
         self.stack.callback(lab.close)
         self._settle(self.given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
         if not (self.settings.json or self.settings.quiet):
-            print("Demo: a pretend tenant on 127.0.0.1 and a keystore in memory. Nothing real is touched.")
+            print("Demo: pretend tenant on 127.0.0.1, keystore in memory. Nothing real is touched.")
         world = assemble.pretend(lab, self.settings, self.cancel, self.emit, self.ask)
         self.stack.callback(world.close)
         world, result = self._migrate(world)

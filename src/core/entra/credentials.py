@@ -16,7 +16,7 @@ from core.entra.certificates import Bundle, thumbprint, thumbprint_of_identifier
 from core.entra.graph import Graph
 from core.errors import GraphError, SetupError
 from core.events import Event
-from core.flow.wait import Clock, wait_until
+from core.flow.wait import Clock, pause, wait_until
 
 Holder = Literal["application", "servicePrincipal"]
 COLLECTION: Final[dict[Holder, str]] = {"application": "applications", "servicePrincipal": "servicePrincipals"}
@@ -62,7 +62,7 @@ class Password:
 
     def __str__(self) -> str:
         name = f" '{self.name}'" if self.name else ""
-        return f"{self.hint or '???'}…{name} (keyId {self.id}, ends {self.end[:10]}, on the {HOLDER_NAME[self.holder]})"
+        return f"{self.hint or '???'}…{name}, ends {self.end[:10]}, keyId {self.id}"
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,8 @@ def add_key(
         )
         if seen is None:
             raise SetupError("migrate.not-registered", detail="it did not appear on the app within 2 minutes")
-        for pause in RECHECKS:
-            clock.wait(pause)
+        for seconds in RECHECKS:
+            pause(seconds, clock=clock, emit=emit, reason="another writer to show itself, if there is one")
             keys = read_keys(graph, object_id)
             if not ours(keys):
                 break

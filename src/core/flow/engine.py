@@ -44,7 +44,7 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
     changed = changing = False
     try:
         for stage, step in _steps(flow.look, world):
-            _perform(stage, step, world)
+            _perform(stage, step, world, "unchanged")
         result.plan = _plan(flow, world)
         if dry_run:
             result.outcome, result.exit_code = "unchanged" if result.plan.empty else "planned", 0
@@ -90,8 +90,11 @@ def _steps(stages: tuple[Stage[W], ...], world: W) -> Iterator[tuple[Stage[W], S
             yield stage, step
 
 
-def _perform(stage: Stage[W], step: Step[W], world: W) -> bool:
-    """Run one step; True if it acted on an effect that the journal recorded."""
+def _perform(stage: Stage[W], step: Step[W], world: W, acted: State = "done") -> bool:
+    """Run one step; True if it acted on an effect that the journal recorded.
+
+    :param acted: what to call it when it worked: a step that only looks leaves everything unchanged.
+    """
 
     def finished(state: State, detail: str) -> None:
         world.emit(StepFinished(stage.name, step.name, step.title, state, detail))
@@ -105,7 +108,7 @@ def _perform(stage: Stage[W], step: Step[W], world: W) -> bool:
         if isinstance(check, Blocked):
             raise check.error
         world.emit(StepStarted(stage.name, step.name, step.title))
-        finished("done", step.apply(world))
+        finished(acted, step.apply(world))
     except SetupError as error:
         finished("failed", error.summary)
         raise

@@ -127,3 +127,13 @@ def wait_until(
         attempt += 1
         emit(Waiting(reason, expected, round(elapsed, 3), attempt, pause))
         clock.wait(pause)
+
+
+def pause(seconds: float, *, clock: Clock, emit: Callable[[Event], None], reason: str) -> None:
+    """Let a given time pass, and say why.
+
+    :param seconds: how long.
+    :param reason: what for, as the user reads it.
+    """
+    emit(Waiting(reason, seconds, 0.0, 1, seconds))
+    clock.wait(seconds)

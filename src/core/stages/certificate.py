@@ -17,6 +17,7 @@ from core.errors import KeystoreError, SetupError
 from core.events import Finding, Question
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.wait import pause
 from core.machine.keystore import compare
 from core.secret import Secret
 from core.stages.world import World
@@ -33,8 +34,8 @@ class StoreKey(Step[World]):
         return Done(f"certificate {bundle.thumbprint} is in the keystore") if bundle else Needed()
 
     def plan(self, world: World) -> Sequence[Change]:
-        where = f"keystore {world.known.backend}, service {world.service}"
-        return (Change("add", "private key (RSA 2048)", where, "", "new key", True, "keystore write"),)
+        where = f"{world.known.backend}, service {world.service}"
+        return (Change("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
 
     def apply(self, world: World) -> str:
         bundle = certificates.make(world.profile.subject, world.clock.now())
@@ -68,7 +69,7 @@ class Register(Step[World]):
 
     def plan(self, world: World) -> Sequence[Change]:
         app, bundle = world.app, world.known.bundle
-        after = f"{bundle.thumbprint}" if bundle else "new certificate, valid 365 days"
+        after = bundle.thumbprint if bundle else "new, valid 365 days"
         call = f"PATCH /applications/{app.object_id} keyCredentials"
         where = f"app registration '{app.name}'"
         stay = tuple(
@@ -111,8 +112,9 @@ class Register(Step[World]):
             object_id, key_id = effect.data["object_id"], effect.data["key_id"]
             thumbprint = effect.data["thumbprint"]
             if effect.state == "intend":  # a lost write may still arrive, or a stale replica may hide it
-                for pause in credentials.RECHECKS:
-                    world.clock.wait(pause)
+                reason = "a write whose fate is unknown to show itself"
+                for seconds in credentials.RECHECKS:
+                    pause(seconds, clock=world.clock, emit=world.emit, reason=reason)
             found = next((key for key in credentials.read_keys(graph, object_id) if key.id == key_id), None)
             if found is not None:
                 app_id = world.known.app_id
@@ -154,8 +156,12 @@ class Adopt(Step[World]):
         return Needed()
 
     def plan(self, world: World) -> Sequence[Change]:
-        where = f"keystore {world.known.backend}, service {world.service}"
-        return (Change("change", f"account {world.known.tenant}", where, "", "the proven key", True, "keystore write"),)
+        where = f"{world.known.backend}, service {world.service}"
+        return (
+            Change(
+                "change", f"account {world.known.tenant}", where, "", "will hold the proven key", True, "keystore write"
+            ),
+        )
 
     def apply(self, world: World) -> str:
         bundle, tenant = world.bundle, world.known.tenant

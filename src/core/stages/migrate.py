@@ -51,7 +51,17 @@ class Purge(Step[World]):
 
     def plan(self, world: World) -> Sequence[Change]:
         profile, path = world.profile, str(world.statefile.path)
-        changes = [Change("change", profile.thumbprint_member, path, "", "thumbprint", False, "atomic replace, 0600")]
+        changes = [
+            Change(
+                "change",
+                profile.thumbprint_member,
+                path,
+                "",
+                "the certificate's thumbprint",
+                False,
+                "atomic replace, 0600",
+            )
+        ]
         if profile.secret_member in world.statefile.read():
             changes.insert(
                 0, Change("delete", profile.secret_member, path, "the client secret", "", False, "atomic replace, 0600")

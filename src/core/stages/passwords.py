@@ -12,6 +12,7 @@ from core.errors import GraphError, SetupError
 from core.events import Finding
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Needed, Step
+from core.flow.wait import pause
 from core.stages import review
 from core.stages.certificate import prove_again
 from core.stages.world import World
@@ -128,7 +129,7 @@ class TwoCleanReads(Step[World]):
         while world.clock.monotonic() - start < DELETION_DEADLINE:
             left = credentials.read_passwords(graph, world.app)
             if not left:
-                world.clock.wait(APART)
+                self._pause(world, "the second clean read")
                 if not credentials.read_passwords(graph, world.app):
                     self._count(world)
                     return f"two reads {APART:.0f} s apart show none"
@@ -150,8 +151,12 @@ class TwoCleanReads(Step[World]):
                 delete(world, password)
                 tried.add(password.id)
             if not newcomers:
-                world.clock.wait(APART)
+                self._pause(world, "a deletion to be seen everywhere")
         raise SetupError("migrate.passwords-left", count=len(left), listing=_listing(left))
+
+    @staticmethod
+    def _pause(world: World, reason: str) -> None:
+        pause(APART, clock=world.clock, emit=world.emit, reason=reason)
 
     @staticmethod
     def _count(world: World) -> None:

@@ -6,6 +6,8 @@ Names come from a tenant that others can write to, so control characters never r
 from __future__ import annotations
 
 import re
+import shutil
+import textwrap
 from typing import Any, Final, TextIO, assert_never
 
 from core.events import (
@@ -45,6 +47,8 @@ class Plain:
         self._out, self._err = out, err
         self._colour, self._quiet, self._verbose = colour, quiet, verbose
         self._in_plan = False
+        # a terminal is wrapped for reading; a pipe gets whole lines
+        self._width = min(shutil.get_terminal_size().columns, 100) if out.isatty() else 0
 
     def event(self, event: Event) -> None:
         """Show one event."""
@@ -73,8 +77,10 @@ class Plain:
                 if self._verbose:
                     self._row("", f"{event.action} {event.target}")
             case FlowFinished():
+                if event.summary:
+                    self._print("", always=True)
                 for sentence in event.summary:
-                    self._print(f"\n{sentence}" if sentence == event.summary[0] else sentence, always=True)
+                    self._sentence(sentence)
             case _:
                 assert_never(event)
 
@@ -95,8 +101,8 @@ class Plain:
     def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         """Show what went wrong; the summary was shown with the last event."""
         for error in errors:
-            text = f"\n{error['message']} [{error['id']}]\n{error['remedy']}"
-            print(self._clean(text), file=self._err, flush=True)
+            text = self._clean(f"{error['message']} [{error['id']}]\n{error['remedy']}")
+            print(f"\n{self._paint('FAIL', 'FAIL')}  " + text.replace("\n", "\n      "), file=self._err, flush=True)
         if outcome in ("planned", "unchanged") and not errors and "plan" in data and data.get("dry_run"):
             self._print(f"\nNothing was changed: this was a dry run (plan {data['plan']['fingerprint']}).", always=True)
 
@@ -104,20 +110,32 @@ class Plain:
         if not self._in_plan:
             self._in_plan = True
             self._print("\nPlan")
-        word = self._paint(change.action, f"{_SIGNS[change.action]} {change.action:<7}")
-        what = f"{change.what} {change.before or change.after}".strip()
-        note = "   (cannot be undone)" if change.action == "delete" and not change.reversible else ""
-        self._print(f"  {word} {self._clean(what)}\n              on {self._clean(change.where)}{note}")
+        note = " (cannot be undone)" if change.action == "delete" and not change.reversible else ""
+        value = change.before or change.after
+        self._row(change.action, f"{change.what}{': ' if value else ''}{value}{note}", sign=_SIGNS[change.action])
+        self._row("", f"on {change.where}", sign=" ")
         if self._verbose and change.call:
-            self._print(f"              {self._clean(change.call)}")
+            self._row("", change.call, sign=" ")
 
-    def _row(self, word: str, text: str, *, loud: bool = False) -> None:
-        indented = self._clean(text).replace("\n", "\n          ")
-        self._print(f"  {self._paint(word, f'{word:<7}')} {indented}", always=loud)
+    def _row(self, word: str, text: str, *, loud: bool = False, sign: str = "") -> None:
+        """One row: a state word, then the text, wrapped under itself on a terminal."""
+        head = f"{sign} {word:<7}" if sign else f"{word:<7}"
+        margin = " " * (len(head) + 3)
+        lines = self._clean(text).split("\n")
+        if self._width:
+            room = self._width - len(margin)
+            lines = [part for line in lines for part in textwrap.wrap(line, room, break_on_hyphens=False) or [""]]
+        self._print(f"  {self._paint(word, head)} " + f"\n{margin}".join(lines), always=loud)
 
     def _paint(self, word: str, text: str) -> str:
         code = _COLOURS.get(word)
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
+
+    def _sentence(self, text: str) -> None:
+        lines = self._clean(text).split("\n")
+        if self._width:
+            lines = [part for line in lines for part in textwrap.wrap(line, self._width) or [""]]
+        self._print("\n".join(lines), always=True)
 
     def _print(self, text: str, *, always: bool = False) -> None:
         if always or not self._quiet:

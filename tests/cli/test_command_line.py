@@ -1,0 +1,173 @@
+"""The command line as a process: streams, exit codes, no terminal, and what is imported (U4, U5, P10)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.flow.wait import SystemClock
+from core.sandbox.lab import Lab
+
+Finished = subprocess.CompletedProcess[str]
+Run = Callable[..., Finished]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a command in an empty home, without a terminal."""
+
+    def start(*arguments: str, **variables: str) -> Finished:
+        environment = {"HOME": str(tmp_path), "PATH": os.defpath, "LANG": "C.UTF-8", **variables}
+        return subprocess.run(
+            [sys.executable, "-m", "wizard", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return start
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version").stdout.startswith("entraclaw-setup 0.")
+    shown = run("--help")
+    assert shown.returncode == 0
+    assert "examples:" in shown.stdout
+    assert all(len(line) <= 80 for line in shown.stdout.splitlines()), "help fits 80 columns"
+
+
+def test_without_a_command_help_is_shown_on_standard_error(run: Run) -> None:
+    finished = run()
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "usage:" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["migrate", "--no-such-flag"],
+        ["no-such-command"],
+        ["migrate", "--tenant", "not-a-guid"],
+        ["migrate", "--cloud", "atlantis"],
+        ["migrate", "--answers", "missing.toml"],
+        ["migrate", "--profile", "missing.toml"],
+        ["demo", "--project", "."],
+        ["demo", "--scenario", "no-such-scenario", "--yes"],
+        ["sandbox", "--port", "70000"],
+    ],
+    ids=" ".join,
+)
+def test_usage_errors_exit_2_with_a_reason(run: Run, arguments: list[str]) -> None:
+    finished = run(*arguments)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr
+    assert "Traceback" not in finished.stderr
+    result = json.loads(run(*arguments, "--json").stdout)
+    assert (result["schema"], result["outcome"], result["exit_code"]) == (1, "failed", 2)
+    assert result["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("arguments", [["token"], ["token", "--json"], ["token", "--no-such-flag"]], ids=" ".join)
+def test_P10_token_exits_1_for_every_failure_and_prints_nothing(run: Run, arguments: list[str]) -> None:
+    finished = run(*arguments)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr
+
+
+def test_a_missing_state_file_is_3_and_says_where_it_was_looked_for(run: Run, tmp_path: Path) -> None:
+    finished = run("migrate", "--yes")
+    assert finished.returncode == 3
+    assert str(tmp_path / ".entraclaw-state.json") in finished.stderr
+    assert "--project" in finished.stderr
+
+
+def test_U4_without_a_terminal_and_without_yes_nothing_is_asked(run: Run) -> None:
+    finished = run("demo")
+    assert finished.returncode == 4
+    assert "--yes" in finished.stderr
+    result = json.loads(run("demo", "--json").stdout)
+    assert (result["exit_code"], result["errors"][0]["id"]) == (4, "flow.unasked")
+
+
+def test_U4_json_is_one_object_on_standard_output_and_events_on_standard_error(run: Run) -> None:
+    finished = run("demo", "--yes", "--json")
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout)
+    assert set(result) == {"schema", "command", "outcome", "exit_code", "data", "errors"}
+    assert (result["command"], result["outcome"]) == ("demo", "changed")
+    events = [json.loads(line) for line in finished.stderr.splitlines()]
+    assert events[0]["event"] == "FlowStarted"
+    assert events[-1]["event"] == "FlowFinished"
+    assert {event["schema"] for event in events} == {1}
+
+
+def test_demo_dry_run_and_quiet(run: Run) -> None:
+    dry = run("demo", "--dry-run")
+    assert dry.returncode == 0
+    assert "dry run" in dry.stdout
+    assert "Migrated" not in dry.stdout
+    quiet = run("demo", "--yes", "--quiet", "--scenario", "clean")
+    assert quiet.returncode == 0
+    assert "Prerequisites" not in quiet.stdout
+    assert "\x1b" not in dry.stdout, "no colour without a terminal"
+
+
+def test_precedence_of_answers_file_environment_and_flag(run: Run, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.toml"
+    answers.write_text('project = "from-file"\n')
+    assert "from-file" in run("migrate", "--answers", str(answers)).stderr
+    variable = {"ENTRACLAW_SETUP_PROJECT": "from-environment"}
+    assert "from-environment" in run("migrate", "--answers", str(answers), **variable).stderr
+    assert "from-flag" in run("migrate", "--answers", str(answers), "--project", "from-flag", **variable).stderr
+
+
+def test_a_log_file_is_private_and_redacted(run: Run, tmp_path: Path) -> None:
+    lab = Lab.start("legacy", clock=SystemClock(), sign_in=False)
+    log = tmp_path / "run.log"
+    finished = run("migrate", "--yes", "--log-file", str(log), **lab.environment())
+    lab.close()
+    assert finished.returncode == 3, "there is no az on this PATH"
+    assert "FlowFinished" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("arguments", ["--version", "demo --yes --json", "token"])
+def test_a_headless_run_imports_no_user_interface(arguments: str, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom wizard.cli import run\n"
+        "try:\n    run(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "heavy = {name.partition('.')[0] for name in sys.modules}\n"
+        "print('LOADED', *sorted(heavy & {'textual', 'rich', 'azure', 'cryptography', 'aiohttp', 'requests'}))\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script, *arguments.split()],
+        env={"HOME": str(tmp_path), "PATH": os.defpath},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    loaded = finished.stdout.splitlines()[-1].split()[1:]
+    assert not {"textual", "rich"} & set(loaded)
+    if arguments == "--version":
+        assert loaded == [], "nothing heavy for what needs nothing"
+
+
+def test_core_alone_imports_no_user_interface() -> None:
+    script = (
+        "import pkgutil, importlib, sys, core\n"
+        "[importlib.import_module(m.name) for m in pkgutil.walk_packages(core.__path__, 'core.')]\n"
+        "assert not {'wizard', 'textual', 'rich'} & set(sys.modules), 'core imported a user interface'\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
