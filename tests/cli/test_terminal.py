@@ -33,7 +33,7 @@ def test_the_demo_asks_before_it_deletes_and_migrates_after_a_yes(demo: pexpect.
     demo.sendline("maybe")
     demo.expect("Please answer y or n")
     demo.sendline("y")
-    demo.expect("3 password credentials removed from the app registration")
+    demo.expect(r"3 password credentials\s+removed from the app registration")
     demo.expect("Verified: ")
     demo.expect(pexpect.EOF)
     demo.close()

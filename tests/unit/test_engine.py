@@ -2,155 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import Interrupted, SetupError
-from core.events import Event, FlowFinished, Question, StepFinished, StepStarted
+from core.events import FlowFinished, StepStarted
 from core.flow.engine import Result, run
 from core.flow.journal import Journal
 from core.flow.plan import Change, Plan
-from core.flow.step import Blocked, Check, Done, Flow, Left, Needed, Stage, Step
-from core.flow.wait import Cancel
+from core.flow.step import Flow, Left, Step
 from tests.machine import Crash, VirtualClock
-
-SECRET = "abc8Q~" + "x" * 34
-
-
-@dataclass
-class World:
-    """What the pretend steps see."""
-
-    path: Path
-    clock: VirtualClock
-    cancel: Cancel = field(default_factory=Cancel)
-    events: list[Event] = field(default_factory=list)
-    did: list[str] = field(default_factory=list)
-    there: set[str] = field(default_factory=set)
-    basis: dict[str, object] = field(default_factory=dict)
-    thinking: float = 0.0
-    answer: bool = True
-    vetoed: SetupError | None = None
-    journal: Journal | None = None
-
-    def emit(self, event: Event) -> None:
-        self.events.append(event)
-
-    def ask(self, question: Question) -> bool:
-        self.did.append("ask")
-        self.clock.waited += self.thinking
-        return self.answer
-
-    @property
-    def log(self) -> Journal:
-        assert self.journal is not None
-        return self.journal
-
-    def states(self) -> dict[str, str]:
-        return {event.step: event.state for event in self.events if isinstance(event, StepFinished)}
-
-
-class Add(Step[World]):
-    """Puts its name there; looks, acts and undoes like a real step.
-
-    :param then: happens at the end of `apply`, outside the effect.
-    :param before: happens before anything.
-    """
-
-    def __init__(self, name: str, then: Callable[[World], object] | None = None, left: object = None) -> None:
-        self.name, self.title = name, f"Add {name}"  # type: ignore[misc]
-        self.then, self.left = then, left
-
-    def check(self, world: World) -> Check:
-        return Done("it is there") if self.name in world.there else Needed()
-
-    def plan(self, world: World) -> Sequence[Change]:
-        return (Change("add", self.name, "there"),)
-
-    def apply(self, world: World) -> str:
-        with world.log.effect("add", self.name, world.emit):
-            world.there.add(self.name)
-            world.did.append(self.name)
-        if self.then is not None:
-            self.then(world)
-        return "added"
-
-    def undo(self, world: World) -> Left | None:
-        for effect in world.log.standing("add"):
-            if effect.target == self.name:
-                if isinstance(self.left, Exception):
-                    raise self.left
-                if isinstance(self.left, Left):
-                    return self.left
-                world.there.discard(self.name)
-                world.did.append(f"-{self.name}")
-                world.log.undone(effect)
-        return None
-
-
-class Look(Step[World]):
-    """Opens the journal, then does something."""
-
-    name, title = "look", "Look"
-
-    def __init__(self, then: Callable[[World], object] = lambda world: None) -> None:
-        self.then = then
-
-    def check(self, world: World) -> Check:
-        return Needed()
-
-    def apply(self, world: World) -> str:
-        world.journal = Journal(world.path, "run", world.clock)
-        self.then(world)
-        return ""
-
-
-class Marker(Add):
-    def apply(self, world: World) -> str:
-        world.log.mark()
-        world.there.add(self.name)
-        if self.then is not None:
-            self.then(world)
-        return ""
-
-    def undo(self, world: World) -> Left | None:
-        return None
-
-
-class Stop(Add):
-    def check(self, world: World) -> Check:
-        return Blocked(SetupError("app.no-principal", app_id="a", tenant="t"))
-
-
-def flow(*steps: Step[World], look: Step[World] | None = None) -> Flow[World]:
-    return Flow(
-        name="pretend",
-        look=(Stage("look", "Look", (look or Look(),)),),
-        change=tuple(Stage(f"stage-{step.name}", "Stage", (step,)) for step in steps),
-        basis=lambda world: dict(world.basis),
-        refresh=lambda world: None,
-        question=lambda world, plan: Question("go", f"{len(plan.changes)} changes?", False, "--yes"),
-        before_undo=lambda world, error: world.vetoed,
-        summary=lambda world, outcome: (f"It is {outcome}.",) if outcome in ("changed", "unchanged") else (),
-    )
-
-
-def raises(error: BaseException) -> Callable[[World], None]:
-    def act(world: World) -> None:
-        raise error
-
-    return act
-
-
-def asks_to_stop(world: World) -> None:
-    world.cancel.ask(2)
-
-
-FAIL = raises(SetupError("az.missing"))
+from tests.unit.pretend import FAIL, SECRET, Add, Look, Marker, Stop, World, asks_to_stop, flow, raises
 
 
 @pytest.fixture
@@ -178,7 +42,7 @@ def test_P9_a_run_with_nothing_to_do_asks_nothing_and_writes_nothing(world: Worl
     result = run(flow(Add("a"), Add("b")), world, "r1")
     assert (result.outcome, result.exit_code, world.did) == ("unchanged", 0, [])
     assert not world.path.exists()
-    assert world.states() == {"look": "done", "a": "unchanged", "b": "unchanged"}
+    assert world.states() == {"look": "unchanged", "a": "unchanged", "b": "unchanged"}
     assert not [event for event in world.events if isinstance(event, StepStarted) and event.step != "look"]
 
 
@@ -222,7 +86,7 @@ def test_M5_a_failure_undoes_in_reverse_order(world: World) -> None:
     assert (result.outcome, result.exit_code, ids(result)) == ("failed", 3, ["az.missing"])
     assert world.did == ["ask", "a", "b", "c", "-c", "-b", "-a"]
     assert world.there == set()
-    assert world.states() == {"look": "done", "a": "undone", "b": "undone", "c": "undone"}
+    assert world.states() == {"look": "unchanged", "a": "undone", "b": "undone", "c": "undone"}
     assert result.summary == ()
     assert not Journal(world.path, "next", world.clock).resumed
 

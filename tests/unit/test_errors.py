@@ -140,7 +140,15 @@ def test_P11_codes_request_id_and_date_reach_the_result() -> None:
 
 @pytest.mark.parametrize(
     ("status", "exit_code", "transient"),
-    [(400, 7, False), (403, 5, False), (404, 7, False), (429, 7, True), (500, 7, True), (503, 7, True), (501, 7, False)],
+    [
+        (400, 7, False),
+        (403, 5, False),
+        (404, 7, False),
+        (429, 7, True),
+        (500, 7, True),
+        (503, 7, True),
+        (501, 7, False),
+    ],
 )
 def test_U5_graph_answers_have_their_exit_codes(status: int, exit_code: int, transient: bool) -> None:
     error = GraphError(status, "x", "m", action="a", request_id="r", date="d")

@@ -55,7 +55,7 @@ def test_another_schema_or_type_is_rejected(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "1", "null", '{"schema": 1, "event": "Finding", "id": "x"}'])
 def test_a_line_that_is_no_event_is_rejected(line: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         from_json(line)
 
 

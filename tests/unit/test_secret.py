@@ -31,7 +31,7 @@ PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END P
         format,
         lambda secret: f"{secret}{secret!r}{secret:>40}",
         lambda secret: "%s %r" % (secret, secret),  # noqa: UP031
-        lambda secret: "{0} {0!r} {0!s} {0:x}".format(secret),  # noqa: UP030, UP032
+        "{0} {0!r} {0!s} {0:x}".format,
         lambda secret: repr([secret, {"a": secret}, (secret,)]),
         lambda secret: repr(dir(secret)),
     ],
@@ -75,7 +75,7 @@ def test_secrets_compare_by_value_and_hash_by_identity() -> None:
         lambda value: value,
         lambda value: quote(value, safe=""),
         quote_plus,
-        lambda value: json.dumps(value),
+        json.dumps,
         lambda value: base64.b64encode(value.encode()).decode(),
         lambda value: base64.urlsafe_b64encode(value.encode()).decode(),
         lambda value: json.dumps({"nested": value}),
@@ -110,6 +110,12 @@ def test_making_a_secret_teaches_the_redactor() -> None:
     assert redactor.redact("x value-of-a-test-that-learns y") == "x [redacted] y"
     Secret("value-that-is-not-learnt", learn=False)
     assert not looks_secret("value-that-is-not-learnt")
+
+
+def test_D4_a_value_that_is_no_unicode_text_is_learnt_too() -> None:
+    mine = Redactor()
+    mine.learn("half-an-emoji-\ud83d")
+    assert mine.redact("x half-an-emoji-\ud83d y") == "x [redacted] y"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import Interrupted
 from core.events import Event, Waiting
-from core.flow.wait import BACKOFF, Cancel, SystemClock, wait_until
+from core.flow.wait import BACKOFF, Cancel, SystemClock, pause, wait_until
 
 
 class Clock(SystemClock):
@@ -68,6 +68,12 @@ def test_P7_every_pause_is_announced_before_it() -> None:
         Waiting("rain", 7, 2, 2, 4),
         Waiting("rain", 7, 6, 3, 4),
     ]
+
+
+def test_P7_a_fixed_pause_says_what_it_is_for() -> None:
+    clock, events = Clock(), list[Event]()
+    pause(3, clock=clock, emit=events.append, reason="rain")
+    assert (clock.pauses, events) == ([3], [Waiting("rain", 3, 0, 1, 3)])
 
 
 def test_false_and_empty_answers_are_answers() -> None:

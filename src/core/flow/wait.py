@@ -123,10 +123,10 @@ def wait_until(
         elapsed = clock.monotonic() - start
         if elapsed >= deadline:
             return None
-        pause = min(BACKOFF[min(attempt, len(BACKOFF) - 1)], deadline - elapsed)
+        seconds = min(BACKOFF[min(attempt, len(BACKOFF) - 1)], deadline - elapsed)
         attempt += 1
-        emit(Waiting(reason, expected, round(elapsed, 3), attempt, pause))
-        clock.wait(pause)
+        emit(Waiting(reason, expected, round(elapsed, 3), attempt, seconds))
+        clock.wait(seconds)
 
 
 def pause(seconds: float, *, clock: Clock, emit: Callable[[Event], None], reason: str) -> None:

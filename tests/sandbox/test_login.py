@@ -1,0 +1,262 @@
+"""The pretend token endpoint: secrets, assertions, device codes, and its AADSTS codes (S1, S2, T5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from core.entra.tokens import claims_of
+from core.sandbox import directory
+from core.sandbox.assertion import ASSERTION_TYPE
+from core.sandbox.login import AZURE_CLI, DEVICE_GRANT
+from core.sandbox.tenant import Tenant
+from core.sandbox.wire import Request, Response
+from tests.sandbox.client import Client, bundle, expired, x5t
+
+GONE = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def trusted(client: Client) -> Client:
+    """A client whose certificate is on the app."""
+    client.add_key(bundle())
+    return client
+
+
+def code(response: Response, status: int, error: str) -> int:
+    """The AADSTS number of a refusal, whose whole shape is checked (P11)."""
+    body = response.json()
+    assert (response.status, body["error"]) == (status, error), body
+    assert {"error_description", "error_codes", "timestamp", "trace_id", "correlation_id", "error_uri"} <= set(body)
+    (number,) = body["error_codes"]
+    assert body["error_description"].startswith(f"AADSTS{number}: ")
+    assert f"Trace ID: {body['trace_id']}" in body["error_description"]
+    assert "access_token" not in body
+    return int(number)
+
+
+def test_S1_a_live_secret_is_accepted(client: Client) -> None:
+    response = client.sign_in(client_secret=client.secret)
+    assert response.status == 200
+    claims = claims_of(response.json()["access_token"])
+    assert (
+        claims.items()
+        >= {
+            "aud": client.tenant.graph,
+            "appid": client.app_id,
+            "tid": client.tenant.id,
+            "oid": client.principal["id"],
+            "sub": client.principal["id"],
+            "idtyp": "app",
+            "appidacr": "1",
+        }.items()
+    )
+    assert "Application.ReadWrite.All" in claims["roles"]
+    assert claims["exp"] - claims["iat"] == response.json()["expires_in"]
+
+
+def test_S1_a_secret_of_the_service_principal_is_accepted_too(client: Client) -> None:
+    entry, secret = directory.new_password(client.tenant, "on the principal")
+    client.change("servicePrincipal", passwordCredentials=[entry])
+    client.change("application", passwordCredentials=[])
+    assert client.sign_in(client_secret=secret.reveal()).status == 200
+    assert code(client.sign_in(client_secret=client.secret), 401, "invalid_client") == 7000215
+
+
+@pytest.mark.parametrize("spoil", [lambda s: s[:-1], lambda s: s + "x", str.swapcase, lambda s: "x"])
+def test_S2_a_wrong_secret_is_7000215(client: Client, spoil: Callable[[str], str]) -> None:
+    response = client.sign_in(client_secret=spoil(client.secret))
+    assert code(response, 401, "invalid_client") == 7000215
+    assert client.secret not in response.body.decode()
+
+
+def test_S2_a_deleted_secret_is_7000215_and_an_expired_one_7000222(client: Client) -> None:
+    client.clock.waited = timedelta(days=731).total_seconds()
+    assert code(client.sign_in(client_secret=client.secret), 401, "invalid_client") == 7000222
+    client.change("application", passwordCredentials=[])
+    assert code(client.sign_in(client_secret=client.secret), 401, "invalid_client") == 7000215
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "error", "number"),
+    [
+        ({"client_id": GONE, "client_secret": "x"}, 400, "unauthorized_client", 700016),
+        ({}, 401, "invalid_client", 7000218),
+        ({"client_secret": "x", "scope": "https://evil.example/.default"}, 400, "invalid_resource", 500011),
+        ({"client_secret": "x", "scope": "openid"}, 400, "invalid_scope", 70011),
+        ({"client_secret": "x", "scope": ""}, 400, "invalid_scope", 70011),
+        ({"grant_type": "password"}, 400, "unsupported_grant_type", 70003),
+        ({"grant_type": ""}, 400, "invalid_request", 900144),
+        ({"client_id": ""}, 400, "invalid_request", 900144),
+        ({"grant_type": "refresh_token", "refresh_token": "made up"}, 400, "invalid_grant", 70000),
+        ({"grant_type": "refresh_token"}, 400, "invalid_request", 900144),
+        ({"grant_type": DEVICE_GRANT, "device_code": "made up"}, 400, "bad_verification_code", 70018),
+        ({"client_assertion": "x"}, 400, "invalid_request", 900144),
+        ({"client_assertion": "x", "client_assertion_type": ASSERTION_TYPE}, 401, "invalid_client", 50027),
+    ],
+)
+def test_S2_refusals_have_their_codes(
+    client: Client, form: dict[str, str], status: int, error: str, number: int
+) -> None:
+    assert code(client.sign_in(**form), status, error) == number
+
+
+def test_S2_an_unknown_tenant_is_90002(client: Client) -> None:
+    assert code(client.sign_in(tenant=GONE, client_secret=client.secret), 400, "invalid_request") == 90002
+    url = f"{client.tenant.authority}/{GONE}/v2.0/.well-known/openid-configuration"
+    assert code(client.tenant.handle(Request.to("GET", url)), 400, "invalid_request") == 90002
+
+
+def test_S2_an_app_without_principal_is_7000229_and_a_disabled_one_7000112(client: Client) -> None:
+    client.change("servicePrincipal", accountEnabled=False)
+    assert code(client.sign_in(client_secret=client.secret), 400, "unauthorized_client") == 7000112
+    client.tenant.commit("servicePrincipal", client.principal["id"], None)
+    assert code(client.sign_in(client_secret=client.secret), 401, "invalid_client") == 7000229
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"alg": "PS256", "header": x5t(bundle(), sha256=True)},
+        {"alg": "RS256", "header": x5t(bundle(), sha256=True)},
+        {"alg": "PS256", "header": x5t(bundle(), sha256=True) | x5t(bundle())},
+        {"header": x5t(bundle(), padded=True)},
+        {"iat": None, "nbf": None},
+    ],
+    ids=lambda options: ",".join([options.get("alg", ""), *options.get("header", {})]),
+)
+def test_T5_good_assertions_are_accepted(trusted: Client, options: dict[str, Any]) -> None:
+    response = trusted.sign_in_with(bundle(), **options)
+    assert response.status == 200, response.body
+    assert claims_of(response.json()["access_token"])["appidacr"] == "2"
+
+
+def test_S1_a_certificate_of_the_service_principal_is_accepted_too(client: Client) -> None:
+    client.add_key(bundle(), "servicePrincipal")
+    assert client.sign_in_with(bundle()).status == 200
+
+
+@pytest.mark.parametrize("end", ["v2.0", "oauth2/v2.0/token"])
+@pytest.mark.parametrize("name", ["id", "domain"])
+def test_T5_the_audience_may_be_the_issuer_or_the_endpoint(trusted: Client, name: str, end: str) -> None:
+    audience = f"{trusted.tenant.authority}/{getattr(trusted.tenant, name)}/{end}"
+    assert trusted.sign_in_with(bundle(), aud=audience).status == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        ({"header": {}}, 700027),
+        ({"header": x5t(bundle(1))}, 700027),
+        ({"header": {"x5t": ""}}, 700027),
+        ({"signed_by": bundle(1)}, 700027),
+        ({"aud": "https://login.microsoftonline.com/x/v2.0"}, 50027),
+        ({"aud": None}, 50027),
+        ({"iss": GONE}, 50048),
+        ({"sub": GONE}, 50048),
+        ({"iss": None}, 50048),
+        ({"jti": None}, 50027),
+        ({"exp": None}, 700024),
+        ({"exp": 1}, 700024),
+        ({"exp": "soon"}, 700024),
+        ({"nbf": 32503680000}, 700024),
+    ],
+)
+def test_S2_bad_assertions_have_their_codes(trusted: Client, options: dict[str, Any], number: int) -> None:
+    assert code(trusted.sign_in_with(bundle(), **options), 401, "invalid_client") == number
+
+
+def test_S2_an_assertion_is_accepted_within_the_skew_and_not_after_it(trusted: Client) -> None:
+    now = int(trusted.tenant.now().timestamp())
+    skew = int(trusted.tenant.switches.skew)
+    assert trusted.sign_in_with(bundle(), exp=now - skew + 60).status == 200
+    assert trusted.sign_in_with(bundle(), nbf=now + skew - 60).status == 200
+    assert code(trusted.sign_in_with(bundle(), exp=now - skew - 60), 401, "invalid_client") == 700024
+    assert code(trusted.sign_in_with(bundle(), nbf=now + skew + 60), 401, "invalid_client") == 700024
+
+
+def test_S2_an_unknown_an_expired_and_a_removed_certificate_are_700027(client: Client) -> None:
+    unknown = client.sign_in_with(bundle())
+    assert code(unknown, 401, "invalid_client") == 700027
+    assert "The key was not found" in unknown.json()["error_description"]
+    client.add_key(bundle(), endDateTime=expired(bundle()))
+    old = client.sign_in_with(bundle())
+    assert code(old, 401, "invalid_client") == 700027
+    assert "expired" in old.json()["error_description"]
+
+
+def test_S2_an_unsigned_assertion_is_refused(trusted: Client) -> None:
+    import base64
+    import json
+
+    good = trusted.assertion(bundle())
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "none", **x5t(bundle())}).encode()).decode().rstrip("=")
+    for forged in (f"{head}.{good.split('.')[1]}.", good[:-8] + "AAAAAAAA", good.rpartition(".")[0] + "."):
+        response = trusted.sign_in(client_assertion_type=ASSERTION_TYPE, client_assertion=forged)
+        assert code(response, 401, "invalid_client") in (700027, 50027)
+
+
+def device(client: Client, **form: str) -> Response:
+    given = {"client_id": AZURE_CLI, "scope": f"{client.tenant.graph}/.default offline_access", **form}
+    url = f"{client.tenant.authority}/organizations/oauth2/v2.0/devicecode"
+    return client.tenant.handle(Request.to("POST", url, {}, urlencode(given).encode()))
+
+
+def poll(client: Client, device_code: str) -> Response:
+    return client.sign_in(grant_type=DEVICE_GRANT, client_id=AZURE_CLI, device_code=device_code)
+
+
+def test_S1_a_device_code_is_pending_then_a_token_then_used_up(client: Client) -> None:
+    flow = device(client).json()
+    assert flow["user_code"] in flow["message"]
+    assert flow["verification_uri"] in flow["message"]
+    assert code(poll(client, flow["device_code"]), 400, "authorization_pending") == 70016
+    tokens = poll(client, flow["device_code"]).json()
+    claims = claims_of(tokens["access_token"])
+    assert (claims["oid"], claims["idtyp"], claims["tid"]) == (client.tenant.signed_in_user, "user", client.tenant.id)
+    assert "Directory.AccessAsUser.All" in claims["scp"].split(), "as every Azure CLI token"
+    assert code(poll(client, flow["device_code"]), 400, "bad_verification_code") == 70018
+    assert client.get("/me", tokens["access_token"])["id"] == client.tenant.signed_in_user
+    again = client.sign_in(grant_type="refresh_token", client_id=AZURE_CLI, refresh_token=tokens["refresh_token"])
+    assert again.status == 200
+    assert claims_of(again.json()["access_token"])["oid"] == client.tenant.signed_in_user
+    assert client.refused("GET", "/me", token=tokens["refresh_token"])[0] == 401, "a refresh token opens nothing"
+
+
+def test_S1_a_device_code_expires(client: Client) -> None:
+    flow = device(client).json()
+    client.clock.waited += flow["expires_in"] + 1
+    assert code(poll(client, flow["device_code"]), 400, "expired_token") == 70019
+
+
+def test_S1_discovery_names_this_authority(client: Client) -> None:
+    tenant: Tenant = client.tenant
+    base = f"{tenant.authority}/{tenant.id}"
+    metadata = tenant.handle(Request.to("GET", f"{base}/v2.0/.well-known/openid-configuration")).json()
+    assert metadata["token_endpoint"] == f"{base}/oauth2/v2.0/token"
+    assert metadata["device_authorization_endpoint"] == f"{base}/oauth2/v2.0/devicecode"
+    asked = f"{tenant.authority}/common/discovery/instance?api-version=1.1&authorization_endpoint="
+    assert tenant.handle(Request.to("GET", f"{asked}{base}/oauth2/v2.0/authorize")).status == 200
+    assert tenant.handle(Request.to("GET", f"{asked}https://evil.example/x")).status == 400
+    assert tenant.handle(Request.to("GET", f"{base}/no/such/path")).status == 404
+
+
+def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:
+    import jwt
+
+    token = client.sign_in(client_secret=client.secret).json()["access_token"]
+    url = f"{client.tenant.authority}/{client.tenant.id}/discovery/v2.0/keys"
+    (jwk,) = client.tenant.handle(Request.to("GET", url)).json()["keys"]
+    assert jwt.get_unverified_header(token)["kid"] == jwk["kid"]
+    options: Any = {"verify_aud": False}
+    assert jwt.decode(token, jwt.PyJWK(jwk).key, algorithms=["RS256"], options=options)["tid"] == client.tenant.id

@@ -1,0 +1,185 @@
+"""The Azure CLI behind a stand-in: what it says, what it fails with, and what it is not believed (U3, C2)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.cloud import BUILT_IN, Cloud
+from core.errors import SetupError
+from core.flow.wait import Cancel
+from core.machine.az import Account, AzureCli
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell scripts")
+TENANT = "8c1f5b0e-3f3c-4d4c-9a47-0b8f3f6d2a11"
+PUBLIC = BUILT_IN["public"]
+CUSTOM = Cloud("lab", "https://login.lab", "https://graph.lab:8443", "https://arm.lab")
+SHOWN = {"tenantId": TENANT.upper(), "user": {"name": "dana@contoso", "type": "user"}, "environmentName": "AzureCloud"}
+Install = Callable[..., AzureCli]
+
+
+def token(**claims: object) -> str:
+    def part(data: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(data).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'none'})}.{part({'aud': PUBLIC.graph, 'tid': TENANT, **claims})}.c2lnbmF0dXJl"
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put a stand-in for az on the PATH; it notes its arguments and variables."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def make(stdout: object, stderr: str = "", code: int = 0, body: str = "", cloud: Cloud = PUBLIC) -> AzureCli:
+        text = stdout if isinstance(stdout, str) else json.dumps(stdout)
+        (folder / "out").write_text(text)
+        (folder / "err").write_text(stderr)
+        program = folder / "az"
+        program.write_text(
+            f'#!/bin/sh\necho "$@" > {folder}/argv; echo "$PYTHONSAFEPATH" > {folder}/env\n{body}\n'
+            f"cat {folder}/out; cat {folder}/err >&2; exit {code}\n"
+        )
+        program.chmod(0o755)
+        return AzureCli(cloud, [tmp_path / "project"], Cancel(), seconds=30 if not body else 0.5)
+
+    return make
+
+
+def failure(act: Callable[[], Any]) -> SetupError:
+    with pytest.raises(SetupError) as caught:
+        act()
+    assert caught.value.summary
+    assert caught.value.remedy
+    return caught.value
+
+
+def test_U3_who_is_signed_in(install: Install, tmp_path: Path) -> None:
+    az = install(SHOWN, stderr="WARNING: You have 3 update(s) available.\n{not json}")
+    assert az.account() == Account(TENANT, "dana@contoso", "user", "AzureCloud")
+    assert (tmp_path / "bin" / "argv").read_text() == "account show --output json --only-show-errors\n"
+    assert (tmp_path / "bin" / "env").read_text().strip() == "1"
+
+
+def test_az_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    error = failure(AzureCli(PUBLIC, [], Cancel()).account)
+    assert (error.id, error.exit_code) == ("az.missing", 3)
+
+
+def test_C4_az_inside_the_project_is_refused(install: Install, tmp_path: Path) -> None:
+    install(SHOWN)
+    assert failure(AzureCli(PUBLIC, [tmp_path / "bin"], Cancel()).account).id == "program.untrusted"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "id", "exit_code"),
+    [
+        ("ERROR: Please run 'az login' to setup account.", "az.signed-out", 4),
+        ("ERROR: No subscription found. Run 'az account set' to select a subscription.", "az.signed-out", 4),
+        ("ERROR: User 'x' does not exist in MSAL token cache. Run `az login`.", "az.signed-out", 4),
+        ("ERROR: AADSTS50173: The provided grant has expired.\nRun: az logout", "az.expired", 4),
+        ("ERROR: AADSTS700082: The refresh token has expired due to inactivity.", "az.expired", 4),
+        ("ERROR: Interactive authentication is needed. Please run: az login", "az.expired", 4),
+        ("ERROR: HTTPSConnectionPool: Max retries exceeded", "az.failed", 3),
+        ("", "az.failed", 3),
+    ],
+)
+def test_P11_a_refusal_is_named_by_what_az_says(install: Install, stderr: str, id: str, exit_code: int) -> None:
+    az = install("", stderr, code=1)
+    error = failure(lambda: az.graph_token(TENANT))
+    assert (error.id, error.exit_code) == (id, exit_code)
+    if exit_code == 4:
+        assert f"az login --tenant {TENANT}" in error.remedy
+    if "AADSTS" in stderr:
+        assert stderr[7:20] in error.summary
+
+
+def test_P4_what_az_says_is_redacted(install: Install) -> None:
+    secret = "abc8Q~" + "x" * 34
+    error = failure(install("", f"ERROR: refused {secret} and {token()}", code=1).account)
+    assert secret not in str(error)
+    assert token() not in str(error)
+
+
+@pytest.mark.parametrize(
+    "stdout",
+    [
+        "",
+        "not json",
+        "[]",
+        [SHOWN],
+        "null",
+        "{",
+        {},
+        {"tenantId": TENANT},
+        SHOWN | {"tenantId": 7},
+        SHOWN | {"user": "x"},
+    ],
+)
+def test_output_that_is_not_what_az_documents(install: Install, stdout: object) -> None:
+    error = failure(install(stdout).account)
+    assert (error.id, error.exit_code) == ("az.garbage", 3)
+    assert "az account show" in error.summary
+
+
+def test_az_that_hangs(install: Install) -> None:
+    assert failure(install(SHOWN, body="sleep 600").account).id == "az.hangs"
+
+
+def test_a_file_that_cannot_be_started(install: Install, tmp_path: Path) -> None:
+    az = install(SHOWN)
+    (tmp_path / "bin" / "az").write_text("#!/no/such/interpreter\n")
+    assert failure(az.account).id == "az.failed"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "resource"), [(PUBLIC, "https://graph.microsoft.com"), (CUSTOM, "https://graph.lab:8443/")]
+)
+def test_C2_the_token_is_asked_for_this_clouds_graph(
+    install: Install, tmp_path: Path, cloud: Cloud, resource: str
+) -> None:
+    value = token(aud=resource, scp="A B")
+    found = install({"accessToken": value}, cloud=cloud).graph_token(TENANT)
+    assert found.value.reveal() == value
+    assert found.scopes == {"A", "B"}
+    assert value not in repr(found)
+    argv = (tmp_path / "bin" / "argv").read_text()
+    assert f"get-access-token --resource {resource} --tenant {TENANT}" in argv
+
+
+@pytest.mark.parametrize(
+    ("answer", "id", "exit_code"),
+    [
+        ({}, "az.garbage", 3),
+        ({"accessToken": None}, "az.garbage", 3),
+        ({"accessToken": "opaque"}, "az.garbage", 3),
+        ({"accessToken": "a.b.c"}, "az.garbage", 3),
+        ({"accessToken": "aaaa.bnVsbA.cccc"}, "az.garbage", 3),
+        ({"accessToken": "aaaa.\u00e4.cccc"}, "az.garbage", 3),
+        ({"accessToken": token(aud="https://management.azure.com")}, "az.wrong-audience", 4),
+        ({"accessToken": token(aud=f"{PUBLIC.graph}.evil.example")}, "az.wrong-audience", 4),
+        ({"accessToken": token(aud=None)}, "az.wrong-audience", 4),
+        ({"accessToken": token(tid="11111111-1111-4111-8111-111111111111")}, "az.wrong-tenant", 4),
+        ({"accessToken": token(tid=None)}, "az.wrong-tenant", 4),
+    ],
+)
+def test_U3_a_token_for_something_else_is_refused(
+    install: Install, answer: dict[str, object], id: str, exit_code: int
+) -> None:
+    az = install(answer)
+    error = failure(lambda: az.graph_token(TENANT))
+    assert (error.id, error.exit_code) == (id, exit_code)
+    assert str(answer.get("accessToken", "?")) not in str(error.as_dict())
+
+
+def test_C2_the_graph_app_id_is_no_audience_of_a_custom_cloud(install: Install) -> None:
+    az = install({"accessToken": token(aud="00000003-0000-0000-c000-000000000000")}, cloud=CUSTOM)
+    assert failure(lambda: az.graph_token(TENANT)).id == "az.wrong-audience"

@@ -1,0 +1,166 @@
+"""Certificates and key bundles: what is made, and what is refused (P3, P9, T5)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtensionOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.entra.certificates import SHA1_SHAPE, Bundle, make, parse, thumbprint, thumbprint_of_identifier
+from core.errors import SetupError
+
+NOW = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return make("entraclaw-provisioner", NOW)
+
+
+@pytest.fixture(scope="module")
+def other() -> Bundle:
+    return make("entraclaw-provisioner", NOW)
+
+
+def halves(bundle: Bundle) -> tuple[str, str]:
+    certificate, _, key = bundle.pem.reveal().partition("-----BEGIN PRIVATE KEY")
+    return certificate, f"-----BEGIN PRIVATE KEY{key}"
+
+
+def test_P3_what_is_made(bundle: Bundle) -> None:
+    certificate = x509.load_der_x509_certificate(bundle.der)
+    public = certificate.public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    assert (public.key_size, public.public_numbers().e) == (2048, 65537)
+    assert isinstance(certificate.signature_hash_algorithm, hashes.SHA256)
+    assert certificate.version is x509.Version.v3
+    names = [name.value for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    assert names == ["entraclaw-provisioner"]
+    assert certificate.issuer == certificate.subject
+    certificate.verify_directly_issued_by(certificate)
+    assert certificate.not_valid_before_utc == NOW.replace(microsecond=0) - timedelta(minutes=10)
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(days=365)
+    basic: Any = certificate.extensions.get_extension_for_oid(ExtensionOID.BASIC_CONSTRAINTS).value
+    assert not basic.ca
+    usage: Any = certificate.extensions.get_extension_for_oid(ExtensionOID.KEY_USAGE).value
+    assert usage.digital_signature
+    assert not usage.key_cert_sign
+
+
+def test_P3_a_shorter_life_that_a_policy_asks_for() -> None:
+    short = make("x", NOW, timedelta(days=90))
+    assert short.not_after - short.not_before == timedelta(days=90)
+
+
+def test_every_key_and_serial_is_its_own(bundle: Bundle, other: Bundle) -> None:
+    assert bundle.thumbprint != other.thumbprint
+    assert halves(bundle)[1] != halves(other)[1]
+
+
+def test_P4_a_bundle_does_not_show_its_key(bundle: Bundle) -> None:
+    assert "PRIVATE" not in repr(bundle)
+
+
+def test_a_bundle_survives_the_keystore(bundle: Bundle) -> None:
+    assert parse(bundle.pem.reveal(), "account") == bundle
+    certificate, key = halves(bundle)
+    assert parse((key + certificate).replace("\n", "\r\n"), "account").thumbprint == bundle.thumbprint
+    assert bundle.thumbprint == thumbprint(bundle.der) == hashlib.sha1(bundle.der).hexdigest().upper()
+    assert SHA1_SHAPE.fullmatch(bundle.thumbprint)
+
+
+def pem(key: Any) -> str:
+    """A bundle of any kind of key."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
+    hashed = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    certificate = builder.sign(key, hashed)
+    text: bytes = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return text.decode()
+
+
+def unknown_algorithm(bundle: Bundle) -> str:
+    """The certificate's key under an algorithm that nobody knows."""
+    der = bundle.der.replace(bytes.fromhex("2a864886f70d010101"), bytes.fromhex("2a864886f70d010163"))
+    body = base64.encodebytes(der).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n{halves(bundle)[1]}"
+
+
+@pytest.mark.parametrize(
+    "kind", ["empty", "garbage", "certificate", "key", "mixed", "ec", "ed25519", "rsa-1024", "cut", "unknown", "locked"]
+)
+def test_P4_an_entry_that_is_no_key_bundle_is_refused(kind: str, bundle: Bundle, other: Bundle) -> None:
+    certificate, key = halves(bundle)
+    texts: dict[str, Callable[[], str]] = {
+        "empty": lambda: "",
+        "garbage": lambda: "-----BEGIN NONSENSE-----\n\x00",
+        "certificate": lambda: certificate,
+        "key": lambda: key,
+        "mixed": lambda: certificate + halves(other)[1],
+        "ec": lambda: pem(ec.generate_private_key(ec.SECP256R1())),
+        "ed25519": lambda: pem(ed25519.Ed25519PrivateKey.generate()),
+        "rsa-1024": lambda: pem(rsa.generate_private_key(public_exponent=65537, key_size=1024)),
+        "cut": lambda: bundle.pem.reveal()[:-200],
+        "unknown": lambda: unknown_algorithm(bundle),
+        "locked": lambda: certificate + key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
+    }
+    with pytest.raises(SetupError) as caught:
+        parse(texts[kind](), "tenant#thumb")
+    assert (caught.value.id, caught.value.exit_code) == ("keystore.bundle", 3)
+    assert "tenant#thumb" in caught.value.summary
+    assert "PRIVATE" not in str(caught.value)
+
+
+@given(st.binary(min_size=20, max_size=20))
+def test_T5_an_identifier_names_the_same_thumbprint_in_every_encoding(raw: bytes) -> None:
+    expected = raw.hex().upper()
+    for spelling in (
+        raw.hex(),
+        expected,
+        base64.b64encode(raw).decode(),
+        base64.b64encode(raw).decode().rstrip("="),
+        base64.urlsafe_b64encode(raw).decode(),
+        base64.urlsafe_b64encode(raw).decode().rstrip("="),
+        base64.b64encode(expected.encode()).decode(),
+    ):
+        assert thumbprint_of_identifier(spelling) == expected
+
+
+@given(st.none() | st.text(max_size=60))
+def test_T5_any_other_identifier_names_none(identifier: str | None) -> None:
+    assert SHA1_SHAPE.fullmatch(thumbprint_of_identifier(identifier) or "0" * 40)
+
+
+@pytest.mark.parametrize("identifier", [None, "", "x", "AAAA", "g" * 40, "0" * 39, "é" * 40])
+def test_T5_an_identifier_without_a_thumbprint(identifier: str | None) -> None:
+    assert thumbprint_of_identifier(identifier) == ""
+
+
+@pytest.mark.parametrize(
+    ("days", "seconds", "due", "expired"),
+    [
+        (0, 0, False, False),
+        (335, -1, False, False),
+        (335, 0, True, False),
+        (365, -1, True, False),
+        (365, 0, True, True),
+    ],
+)
+def test_P9_a_certificate_is_due_from_thirty_days_before_its_end(
+    bundle: Bundle, days: int, seconds: int, due: bool, expired: bool
+) -> None:
+    moment = bundle.not_before + timedelta(days=days, seconds=seconds)
+    assert (bundle.due(moment), bundle.expired(moment)) == (due, expired)

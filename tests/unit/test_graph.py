@@ -1,0 +1,284 @@
+"""Microsoft Graph over TLS: what is repeated, what is asked again, and what is an error (P11, M8, C4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from core.cloud import load as load_cloud
+from core.entra.graph import TRIES, Graph, _read
+from core.entra.http import Response, Session
+from core.errors import GraphError, NetworkError, SetupError
+from core.events import Event, Waiting
+from core.sandbox import directory, wire
+from core.sandbox.faults import Fault, Kind
+from core.sandbox.lab import Lab
+from core.sandbox.login import AZURE_CLI, user_token
+from tests.machine import VirtualClock
+
+
+@dataclass
+class Site:
+    """A client in front of a sandbox."""
+
+    lab: Lab
+    clock: VirtualClock
+    events: list[Event] = field(default_factory=list)
+    tokens: list[bool] = field(default_factory=list)
+    value: str = ""
+
+    def __post_init__(self) -> None:
+        cloud = load_cloud(str(self.lab.cloud_file))
+        self.graph = Graph(Session(cloud, self.clock), cloud, self.token, self.clock, self.events.append)
+        self.app = next(iter(self.lab.tenant.all_seen("application", 0)))
+        self.path = f"/applications/{self.app['id']}"
+
+    def token(self, again: bool) -> str:
+        self.tokens.append(again)
+        if again or not self.value:
+            user = self.lab.tenant.latest("user", self.lab.tenant.signed_in_user)
+            assert user is not None
+            self.value = user_token(self.lab.tenant, user, self.lab.tenant.graph, AZURE_CLI)
+        return self.value
+
+    def asked(self, method: str = "") -> int:
+        return sum(line.startswith(method) for line in self.lab.tenant.faults.log)
+
+    def fail(self, kind: Kind, nth: int = 1, match: str = "", **how: Any) -> None:
+        self.lab.tenant.faults.add(Fault(kind, match, nth, **how))
+
+    def rename(self, name: str, settled: Callable[[], bool] | None = None) -> dict[str, Any]:
+        return self.graph.write("PATCH", self.path, {"displayName": name}, "rename", settled)
+
+    def renamed(self, name: str) -> bool:
+        return bool(self.graph.get(self.path, "read")["displayName"] == name)
+
+    @property
+    def pauses(self) -> list[float]:
+        return [event.next_in for event in self.events if isinstance(event, Waiting)]
+
+    def pretend(self, change: Callable[[wire.Request, wire.Response], wire.Response]) -> None:
+        """Change the sandbox's answers on their way."""
+        handle = self.lab.tenant.handle
+        self.lab.tenant.handle = lambda request: change(request, handle(request))  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def site(start_lab: Callable[[str], Lab], clock: VirtualClock) -> Site:
+    return Site(start_lab("clean"), clock)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
+@pytest.mark.parametrize("retry_after", [None, 7])
+def test_P11_a_read_is_repeated_after_a_transient_failure(site: Site, status: int, retry_after: int | None) -> None:
+    site.fail("status", status=status, retry_after=retry_after)
+    site.fail("status", status=status, retry_after=retry_after)
+    assert site.renamed(site.app["displayName"])
+    assert site.asked() == 3
+    assert site.pauses == ([2, 4] if retry_after is None else [7, 7])
+    assert site.clock.waited == sum(site.pauses)
+
+
+def test_a_read_is_given_up_after_some_tries(site: Site) -> None:
+    site.fail("status", nth=0, status=503)
+    with pytest.raises(GraphError) as caught:
+        site.graph.get(site.path, "read the app")
+    assert (caught.value.status, caught.value.exit_code, caught.value.refused) == (503, 7, False)
+    assert site.asked() == TRIES
+    assert site.pauses == [2, 4, 8, 15]
+
+
+def test_a_wait_that_nobody_would_sit_through_is_not_begun(site: Site) -> None:
+    site.fail("status", nth=0, status=429, retry_after=3600)
+    with pytest.raises(GraphError) as caught:
+        site.graph.get(site.path, "read")
+    assert (caught.value.retry_after, site.asked(), site.clock.waited) == (3600, 1, 0)
+
+
+@pytest.mark.parametrize("kind", ["cut-before", "cut-after"])
+def test_M8_a_read_is_repeated_after_a_cut(site: Site, kind: Kind) -> None:
+    site.fail(kind)
+    assert site.renamed(site.app["displayName"])
+
+
+def test_M8_a_write_that_was_cut_after_its_effect_is_not_repeated(site: Site) -> None:
+    site.fail("cut-after", match="^PATCH")
+    assert site.rename("new", lambda: site.renamed("new")) == {}
+    assert (site.asked("PATCH"), site.asked("GET")) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", [("cut-before", 0), ("status", 500), ("status", 503)])
+def test_M8_a_write_without_effect_is_repeated_after_a_look(site: Site, fault: tuple[Kind, int]) -> None:
+    site.fail(fault[0], match="^PATCH", status=fault[1])
+    site.rename("new", lambda: site.renamed("new"))
+    assert (site.asked("PATCH"), site.asked("GET")) == (2, 1)
+    assert site.renamed("new")
+
+
+@pytest.mark.parametrize("fault", [("cut-after", 0), ("status", 500)])
+def test_M8_a_write_whose_effect_cannot_be_seen_is_not_repeated(site: Site, fault: tuple[Kind, int]) -> None:
+    site.fail(fault[0], match="^PATCH", status=fault[1])
+    with pytest.raises(SetupError) as caught:
+        site.rename("new")
+    assert not caught.value.refused, "it may have happened"
+    assert site.asked("PATCH") == 1
+
+
+def test_a_throttled_write_is_repeated_without_a_look(site: Site) -> None:
+    site.fail("status", match="^PATCH", status=429, retry_after=3)
+    site.rename("new")
+    assert (site.asked("PATCH"), site.asked("GET"), site.pauses) == (2, 0, [3])
+
+
+@pytest.mark.parametrize(("status", "refused"), [(400, True), (403, True), (404, True), (501, False), (507, False)])
+def test_M5_only_an_answer_that_proves_it_says_that_nothing_happened(site: Site, status: int, refused: bool) -> None:
+    site.fail("status", match="^PATCH", status=status)
+    with pytest.raises(GraphError) as caught:
+        site.rename("new", lambda: False)
+    assert (caught.value.status, caught.value.refused, site.asked("PATCH")) == (status, refused, 1)
+
+
+def test_M5_a_refusal_after_a_doubtful_try_proves_nothing(site: Site) -> None:
+    site.fail("cut-after", match="^PATCH")
+    site.fail("status", match="^PATCH", status=403)
+    with pytest.raises(GraphError) as caught:
+        site.rename("new", lambda: False)
+    assert caught.value.status == 403
+    assert not caught.value.refused
+
+
+def test_a_refused_token_is_replaced_once(site: Site) -> None:
+    site.value = "stale"
+    assert site.renamed(site.app["displayName"])
+    assert site.tokens == [False, True, False]
+    site.fail("status", nth=0, status=401)
+    with pytest.raises(GraphError) as caught:
+        site.graph.get(site.path, "read")
+    assert caught.value.status == 401
+    assert site.tokens.count(True) == 2
+    assert site.clock.waited == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_all_pages_are_read(site: Site, size: int) -> None:
+    tenant = site.lab.tenant
+    tenant.switches.page_size = size
+    for number in range(4):
+        app = directory.new_application(tenant, f"app & 'more' {number}")
+        tenant.commit("application", app["id"], app)
+    found = list(site.graph.pages("/applications?$select=id,displayName", "list"))
+    assert sorted(item["id"] for item in found) == sorted(app["id"] for app in tenant.all_seen("application", 0))
+    assert site.asked("GET") == -(-5 // size)
+
+
+@pytest.mark.parametrize("link", ["https://evil.example/v1.0/applications", "http://localhost/v1.0/x", "/v1.0/x"])
+def test_C4_a_next_link_to_another_origin_is_refused(site: Site, link: str) -> None:
+    def change(request: wire.Request, response: wire.Response) -> wire.Response:
+        return wire.answer(200, {**response.json(), "@odata.nextLink": link})
+
+    site.pretend(change)
+    with pytest.raises(NetworkError) as caught:
+        list(site.graph.pages("/applications", "list"))
+    assert (caught.value.id, caught.value.exit_code, site.asked()) == ("network.origin", 7, 1)
+
+
+def test_a_batch_gives_a_body_or_an_error_per_read(site: Site) -> None:
+    good, missing, wrong = site.graph.batch(
+        (
+            (f"{site.path}?$select=id", "read one"),
+            (f"/applications/{site.lab.tenant.new_id()}", "read another"),
+            ("/applications?$filter=tags/$count gt 1", "read a third"),
+        )
+    )
+    assert isinstance(good, dict)
+    assert good["id"] == site.app["id"]
+    assert isinstance(missing, GraphError)
+    assert (missing.status, missing.code, missing.facts["action"]) == (404, "Request_ResourceNotFound", "read another")
+    assert missing.facts["request_id"] != "unknown"
+    assert isinstance(wrong, GraphError)
+    assert wrong.code == "Request_UnsupportedQuery"
+    assert site.asked() == 1
+
+
+def test_only_the_transient_items_of_a_batch_are_repeated(site: Site) -> None:
+    asked: list[list[str]] = []
+
+    def change(request: wire.Request, response: wire.Response) -> wire.Response:
+        asked.append([item["url"] for item in request.json()["requests"]])
+        body = response.json()
+        if len(asked) == 1:
+            body["responses"][0] |= {"status": 429, "headers": {"Retry-After": "9"}, "body": {}}
+        return wire.answer(200, body)
+
+    site.pretend(change)
+    answers = site.graph.batch([(site.path, "a"), (f"{site.path}/owners", "b")])
+    assert not any(isinstance(answer, GraphError) for answer in answers)
+    assert asked == [[site.path, f"{site.path}/owners"], [f"{site.path}/owners"]]
+    assert site.pauses == [9]
+
+
+def test_a_batch_that_leaves_one_out_is_an_error(site: Site) -> None:
+    site.pretend(lambda request, response: wire.answer(200, {"responses": response.json()["responses"][1:]}))
+    with pytest.raises(SetupError) as caught:
+        site.graph.batch([(site.path, "a"), (f"{site.path}/owners", "b")])
+    assert caught.value.id == "graph.batch"
+
+
+def test_P11_a_200_with_an_error_member_is_an_error(site: Site) -> None:
+    site.pretend(lambda request, response: wire.answer(200, {"error": {"code": "Odd", "message": "No."}}))
+    with pytest.raises(GraphError) as caught:
+        site.graph.get(site.path, "read the app")
+    assert caught.value.code == "Odd"
+    assert caught.value.facts["message"] == "No."
+
+
+ENVELOPE = {"code": "Some_Code", "message": "Sentence."}
+
+
+@pytest.mark.parametrize("inner", ["innerError", "innererror"])
+def test_P11_code_request_id_and_date_are_kept(inner: str) -> None:
+    body = {"error": ENVELOPE | {inner: {"request-id": "r-1", "date": "d-1"}}}
+    with pytest.raises(GraphError) as caught:
+        _read(Response(400, {"request-id": "other"}, json.dumps(body).encode(), "h"), "do it")
+    assert (caught.value.code, caught.value.facts["request_id"], caught.value.facts["date"]) == (
+        "Some_Code",
+        "r-1",
+        "d-1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "12"}, 12),
+        ({"retry-after": " 3 "}, 3),
+        ({"Retry-After": "Wed, 01 Jan 2026 00:00:30 GMT", "Date": "Wed, 01 Jan 2026 00:00:00 GMT"}, 30),
+        ({"Retry-After": "Wed, 01 Jan 2026 00:00:00 GMT", "Date": "Wed, 01 Jan 2026 00:00:30 GMT"}, 0),
+        ({"Retry-After": "Wed, 01 Jan 2026 00:00:30 GMT"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "1.5"}, None),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "\u00b2"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_in_both_spellings(headers: dict[str, str], seconds: float | None) -> None:
+    with pytest.raises(GraphError) as caught:
+        _read(Response(429, headers, b"<html>slow down</html>", "h"), "x")
+    assert (caught.value.retry_after, caught.value.code) == (seconds, "unknown")
+
+
+@pytest.mark.parametrize("error", ["text", None, [], {"code": None}, {"innerError": None}, {"innerError": "x"}])
+def test_P11_a_strange_error_member_is_still_a_graph_error(error: object) -> None:
+    with pytest.raises(GraphError):
+        _read(Response(400, {}, json.dumps({"error": error}).encode(), "h"), "x")
+
+
+def test_a_page_instead_of_json_is_named_as_such() -> None:
+    with pytest.raises(NetworkError) as caught:
+        _read(Response(404, {}, b"<html>", "graph.example"), "x")
+    assert caught.value.id == "network.garbage"

@@ -1,0 +1,141 @@
+"""Programs: found where they may be found, given no secret, and stopped with their children (P4, C4)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core.errors import Interrupted, SetupError
+from core.flow.wait import Cancel
+from core.machine import process
+from core.secret import Secret
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell scripts")
+SECRET = "abc8Q~" + "x" * 34
+
+
+def script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ended; a zombie that init has not reaped yet counts."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_the_two_streams_are_kept_apart(tmp_path: Path) -> None:
+    program = script(tmp_path / "p", 'echo "out $1"; echo err >&2; printf "\\377" >&2; exit 3')
+    finished = process.run([str(program), "a b"], seconds=30, cancel=Cancel())
+    assert (finished.code, finished.stdout, finished.stderr) == (3, "out a b\n", "err\n\ufffd")
+
+
+def test_a_program_gets_no_input_and_the_variables_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INHERITED", "yes")
+    program = script(tmp_path / "p", 'read line; echo "$? $INHERITED $EXTRA"')
+    finished = process.run([str(program)], seconds=30, cancel=Cancel(), extra={"EXTRA": "more"})
+    assert finished.stdout == "1 yes more\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_M8_a_program_that_hangs_is_stopped_with_its_children(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    program = script(tmp_path / "p", f"sleep 600 &\necho $$ $! > {pids}\nwait")
+    with pytest.raises(SetupError) as caught:
+        process.run([str(program), "account", "show"], seconds=1.5, cancel=Cancel())
+    assert (caught.value.id, caught.value.exit_code) == ("az.hangs", 3)
+    assert "account show" in caught.value.summary
+    assert [pid for pid in map(int, pids.read_text().split()) if not gone(pid)] == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_child_that_keeps_the_pipe_open_after_its_parent_is_stopped_too(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    program = script(tmp_path / "p", f"sleep 600 &\necho $! > {pids}")
+    with pytest.raises(SetupError):
+        process.run([str(program)], seconds=1.5, cancel=Cancel())
+    assert gone(int(pids.read_text()))
+
+
+def test_U2_a_request_to_stop_ends_the_program(tmp_path: Path) -> None:
+    cancel = Cancel()
+    cancel.ask(2)
+    with pytest.raises(Interrupted):
+        process.run([str(script(tmp_path / "p", "exec sleep 600"))], seconds=60, cancel=cancel)
+
+
+def test_P4_a_secret_in_argv_is_refused(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    program = script(tmp_path / "p", f"touch {ran}")
+    Secret("a-value-that-the-redactor-knows")
+    for argument in (SECRET, f"--password={SECRET}", "x=a-value-that-the-redactor-knows"):
+        with pytest.raises(AssertionError, match="secret") as caught:
+            process.run([str(program), argument], seconds=30, cancel=Cancel())
+        assert argument not in str(caught.value)
+    assert not ran.exists()
+
+
+def test_P4_a_variable_that_holds_a_secret_is_not_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Secret("another-value-that-the-redactor-knows")
+    monkeypatch.setenv("SHAPED", SECRET)
+    monkeypatch.setenv("KNOWN", "prefix another-value-that-the-redactor-knows")
+    monkeypatch.setenv("PLAIN", "plain")
+    finished = process.run([str(script(tmp_path / "p", "env"))], seconds=30, cancel=Cancel())
+    assert "PLAIN=plain" in finished.stdout
+    assert SECRET not in finished.stdout
+    assert "another-value" not in finished.stdout
+
+
+def test_a_program_is_found_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = script(tmp_path / "bin" / "tool", "")
+    monkeypatch.setenv("PATH", str(tool.parent))
+    assert process.find("tool", [tmp_path / "project"]) == tool
+    assert process.find("tool", [Path("/")]) == tool, "everything lies below the root folder"
+    assert process.find("no-such-tool", []) is None
+
+
+@pytest.mark.parametrize(
+    "way", ["direct", "link to the program", "link to its folder", "dots", "relative", "linked project"]
+)
+def test_C4_a_program_inside_the_project_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    project = tmp_path / "project"
+    tool = script(project / "bin" / "tool", "")
+    untrusted, entry = project, str(tool.parent)
+    match way:
+        case "link to the program":
+            (tmp_path / "bin").mkdir()
+            (tmp_path / "bin" / "tool").symlink_to(tool)
+            entry = str(tmp_path / "bin")
+        case "link to its folder":
+            (tmp_path / "bin").symlink_to(tool.parent)
+            entry = str(tmp_path / "bin")
+        case "dots":
+            (tmp_path / "other").mkdir()
+            entry = str(tmp_path / "other" / ".." / "project" / "bin")
+        case "relative":
+            monkeypatch.chdir(project)
+            entry = "bin"
+        case "linked project":
+            untrusted = tmp_path / "alias"
+            untrusted.symlink_to(project)
+    monkeypatch.setenv("PATH", entry)
+    with pytest.raises(SetupError) as caught:
+        process.find("tool", [untrusted])
+    assert (caught.value.id, caught.value.exit_code) == ("program.untrusted", 3)
+
+
+def test_C4_the_first_one_found_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = script(tmp_path / "project" / "tool", "")
+    outside = script(tmp_path / "bin" / "tool", "")
+    monkeypatch.setenv("PATH", f"{inside.parent}{os.pathsep}{outside.parent}")
+    with pytest.raises(SetupError):
+        process.find("tool", [inside.parent])
+    monkeypatch.setenv("PATH", f"{outside.parent}{os.pathsep}{inside.parent}")
+    assert process.find("tool", [inside.parent]) == outside
