@@ -129,6 +129,8 @@ def test_D4_a_value_that_is_no_unicode_text_is_learnt_too() -> None:
         (ENTRA[:37], ENTRA[:37]),
         (f"Authorization: Bearer {JWT}", JWT.split(".")[1]),
         (f"token={JWT}&x=1", JWT.split(".")[2]),
+        (json.dumps(f"first line\n{JWT}"), JWT.split(".")[1]),
+        (f"Authorization=Bearer%20{JWT}", JWT.split(".")[1]),
         (f"unsigned {JWT.rpartition('.')[0]}.", JWT.split(".")[1]),
         (f"log: {PEM} end", "MIIEvQ"),
         (PEM.replace("PRIVATE", "RSA PRIVATE"), "MIIEvQ"),
