@@ -111,21 +111,21 @@ def load(name: str) -> Cloud:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of a URL, lower case, without a default port."""
-    parts = urlsplit(url)
+    """Scheme, host and port of a URL, lower case, without a default port; empty for what has no valid origin."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{host}]"
-    port = f":{parts.port}" if parts.port not in (None, 443) else ""
-    return f"{parts.scheme.lower()}://{host}{port}"
+    return f"{parts.scheme.lower()}://{host}" + (f":{port}" if port not in (None, 443) else "")
 
 
 def _origin(path: Path, key: str, value: object) -> str:
     if isinstance(value, str):
-        try:
-            origin = origin_of(value)
-        except ValueError:
-            origin = ""
+        origin = origin_of(value)
         if origin.startswith("https://") and value.rstrip("/").lower() == origin and urlsplit(origin).hostname:
             return origin
     raise SetupError("usage.cloud-file", path=path, detail=f"{key} is not an https origin: {value!r}")

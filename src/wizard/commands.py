@@ -108,9 +108,16 @@ class _Session:
         """Hand an event to every sink."""
         if self.command == "token":
             return
-        self.renderer.event(event)
-        for sink in self.sinks:
-            sink(event)
+        try:
+            self.renderer.event(event)
+        except BrokenPipeError:  # whoever read the output is gone; what was begun is finished all the same
+            self.renderer = Ndjson(None, None)
+        for sink in list(self.sinks):
+            try:
+                sink(event)
+            except OSError as error:
+                self.sinks.remove(sink)
+                print(f"--log-file {self.settings.log_file}: {error.strerror}; it ends here", file=sys.stderr)
 
     def ask(self, question: Question) -> bool:
         """Answer from `--yes`, or ask a person if there is one."""

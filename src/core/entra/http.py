@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -108,8 +109,9 @@ class Session(requests.Session):
             raise NetworkError(
                 "network.origin", maybe_done=False, url=f"{origin_of(response.headers.get('Location', ''))}/…"
             )
-        if stamp := response.headers.get("Date"):
-            self.skew = (parsedate_to_datetime(stamp).astimezone(UTC) - self._clock.now()).total_seconds()
+        with suppress(ValueError, TypeError):  # a proxy may send no date, or nonsense
+            stamp = parsedate_to_datetime(response.headers.get("Date", ""))
+            self.skew = (stamp.astimezone(UTC) - self._clock.now()).total_seconds()
         return response
 
     def call(

@@ -139,11 +139,8 @@ def _plan(flow: Flow[W], world: W) -> Plan:
 
 def _confirm(flow: Flow[W], world: W, plan: Plan) -> None:
     question = flow.question(world, plan)
-    before = world.clock.monotonic()
     if not world.ask(question):
         raise SetupError("flow.no")
-    if world.clock.monotonic() - before < 1:
-        return  # nobody can have read anything in between: the answer was given in advance
     flow.refresh(world)
     if Plan((), flow.basis(world)).fingerprint != plan.fingerprint:
         raise SetupError("flow.outdated")
@@ -176,7 +173,7 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
                 )
                 result.errors[-1] = error.as_dict()
             elif error.exit_code != 6:
-                half = SetupError("flow.half-way", cause=error.summary, left="")
+                half = SetupError("flow.half-way", cause=error.summary)
                 result.exit_code = half.exit_code
                 result.errors.append(half.as_dict())
             return

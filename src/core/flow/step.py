@@ -131,7 +131,7 @@ class Flow(Generic[W]):
     :param look: read-only stages; they run before the plan and also in a dry run.
     :param change: stages with effects, in order; one of their steps sets the marker.
     :param basis: what the plan's fingerprint is taken over, once the look stages are through.
-    :param refresh: reads again what the basis is taken over, after a person has thought about the plan.
+    :param refresh: reads again what the basis is taken over, if a person took time to think about the plan.
     :param question: the question before the first change.
     :param before_undo: asked when a run fails before the marker; an answer forbids the undo and becomes the result.
     :param summary: the sentences that are true at the end (M7).
