@@ -148,9 +148,9 @@ def from_json(line: str) -> Event:
     :raises ValueError: the line is not an event of this schema.
     """
     data = json.loads(line)
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("event") not in _TYPES:
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA or str(data.get("event")) not in _TYPES:
         raise ValueError(f"not an event of schema {SCHEMA}")
-    cls = _TYPES[data["event"]]
+    cls = _TYPES[str(data["event"])]
     names = {field.name for field in fields(cls)}
     try:
         event: Event = cls(**{key: _tuple(value) for key, value in data.items() if key in names})

@@ -18,11 +18,12 @@ from urllib.parse import quote, quote_plus
 #: Anything shorter would blank out ordinary words when it is used for exact-value redaction.
 SHORTEST: Final = 8
 
-# An Entra client secret: three characters, a digit, "Q~", then the rest (40 characters usual).
-ENTRA_SECRET: Final = re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~.-])")
+# An Entra client secret: three characters, a digit, "Q~", then the rest (40 characters usual). There is no look at what
+# stands around it: a full stop after it, or the n of an escaped line break before it, must not hide it.
+ENTRA_SECRET: Final = re.compile(r"[\w~.-]{3}\dQ~[\w~.-]{31,}")
 _PATTERNS: Final = (
     ("client secret", ENTRA_SECRET),
-    ("token", re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
+    ("token", re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
     ("private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S)),
     # what a JSON or URL-encoded spelling of a request would carry
     (
@@ -65,10 +66,13 @@ class Secret:
         return repr(self)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self.__value.encode(), other.__value.encode())
+        return isinstance(other, Secret) and hmac.compare_digest(self._bytes(), other._bytes())
 
     def __hash__(self) -> int:
         return id(self)
+
+    def _bytes(self) -> bytes:
+        return self.__value.encode("utf-8", "surrogatepass")
 
     def __bool__(self) -> bool:
         return bool(self.__value)
@@ -88,14 +92,15 @@ class Redactor:
 
     def learn(self, value: str) -> None:
         """Remember a value that must not appear anywhere from now on."""
+        raw = value.encode("utf-8", "surrogatepass")  # JSON can hold half a character
         spellings = {
             value,
             *(line for line in value.splitlines() if "-----" not in line),  # a key quoted by one of its lines
-            quote(value, safe=""),
-            quote_plus(value),
+            quote(raw, safe=""),
+            quote_plus(raw),
             json.dumps(value)[1:-1],
-            base64.b64encode(value.encode()).decode().rstrip("="),
-            base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+            base64.b64encode(raw).decode().rstrip("="),
+            base64.urlsafe_b64encode(raw).decode().rstrip("="),
         }
         fresh = {spelling for spelling in spellings if len(spelling) >= SHORTEST}
         if not fresh <= set(self._known):

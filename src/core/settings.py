@@ -96,7 +96,7 @@ def guid(name: str, value: object) -> str:
         canonical = str(UUID(text))
     except ValueError:
         canonical = ""
-    if canonical != text.strip().lower():
+    if not canonical or canonical != text.strip().lower():
         raise SetupError("usage.not-a-guid", name=name, value=text)
     return canonical
 

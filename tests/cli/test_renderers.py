@@ -81,7 +81,7 @@ def test_a_name_from_the_tenant_cannot_drive_the_terminal(hostile: str) -> None:
 
 def test_D4_a_planted_secret_reaches_no_renderer() -> None:
     Secret(SECRET)
-    planted = [
+    planted: list[events.Event] = [
         events.Finding("x", "info", f"it is {SECRET}", SECRET),
         events.StepFinished("s", "t", SECRET, "done", SECRET),
         events.ChangePlanned("add", SECRET, SECRET, SECRET, SECRET, True, SECRET),

@@ -73,9 +73,10 @@ def test_S3_without_lag_everything_is_seen_at_once() -> None:
 
 @pytest.mark.parametrize("scenario", ["clean", "legacy"])
 def test_S3_the_same_seed_gives_the_same_ids_secrets_and_lag(scenario: str) -> None:
+    frozen = VirtualClock().now()
+
     def story(seed: int) -> list[str]:
         clock = VirtualClock()
-        frozen = clock.now()
         clock.now = lambda: frozen  # type: ignore[method-assign]
         client = Client(scenario, seed, clock)
         client.tenant.lag = {"application": 40}

@@ -100,6 +100,9 @@ def test_an_unknown_cloud_is_refused(name: str) -> None:
         ("http://graph.microsoft.com:443/", "http://graph.microsoft.com"),
         ("https://[::1]:8443/x", "https://[::1]:8443"),
         ("/relative", "://"),
+        ("https://graph.microsoft.com:99999/", ""),
+        ("https://graph.microsoft.com:x/", ""),
+        ("https://[::1", ""),
     ],
 )
 def test_the_origin_of_a_url(url: str, origin: str) -> None:

@@ -61,10 +61,9 @@ def test_M2_a_no_changes_nothing(world: World) -> None:
     assert (result.outcome, result.exit_code, ids(result), world.there) == ("failed", 4, ["flow.no"], set())
 
 
-@pytest.mark.parametrize(("seconds", "changed", "carried_out"), [(0, True, True), (60, True, False), (60, False, True)])
-def test_M2_a_plan_that_became_stale_is_not_carried_out(
-    world: World, seconds: float, changed: bool, carried_out: bool
-) -> None:
+@pytest.mark.parametrize("seconds", [0, 60])
+@pytest.mark.parametrize("changed", [True, False])
+def test_M2_a_plan_that_became_stale_is_not_carried_out(world: World, seconds: float, changed: bool) -> None:
     world.thinking, world.basis = seconds, {"app": 1}
     given = flow(Add("a"))
 
@@ -72,8 +71,8 @@ def test_M2_a_plan_that_became_stale_is_not_carried_out(
         world.basis = {"app": 2 if changed else 1}
 
     result = run(Flow(**{**given.__dict__, "refresh": refresh}), world, "r1")
-    assert ids(result) == ([] if carried_out else ["flow.outdated"])
-    assert world.there == ({"a"} if carried_out else set())
+    assert ids(result) == (["flow.outdated"] if changed else [])
+    assert world.there == (set() if changed else {"a"})
 
 
 def test_M2_a_blocked_step_stops_the_run_before_the_question(world: World) -> None:

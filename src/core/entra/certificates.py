@@ -92,6 +92,7 @@ def parse(text: str, account: str) -> Bundle:
     :raises SetupError: `keystore.bundle`: not PEM, not RSA, too short, or key and certificate do not belong together.
     """
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -100,9 +101,9 @@ def parse(text: str, account: str) -> Bundle:
         certificate = x509.load_pem_x509_certificate(text.encode())
         # validating an RSA key takes 45 ms; the comparison below and the proof by a token say what matters
         key = serialization.load_pem_private_key(text.encode(), password=None, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError):
-        raise SetupError("keystore.bundle", account=account, detail="it is not PEM") from None
-    public = certificate.public_key()
+        public = certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise SetupError("keystore.bundle", account=account, detail="it is not PEM of a kind that is known") from None
     if not isinstance(key, rsa.RSAPrivateKey) or not isinstance(public, rsa.RSAPublicKey) or key.key_size < 2048:
         raise SetupError("keystore.bundle", account=account, detail="it is not an RSA key of 2048 bits or more")
     if key.public_key().public_numbers() != public.public_numbers():

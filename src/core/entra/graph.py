@@ -121,7 +121,7 @@ class Graph:
                     self._token(True)
                     continue
                 if not error.transient:
-                    error.refused = settled is not None and not doubtful
+                    error.refused = settled is not None and not doubtful and 400 <= error.status < 500
                     raise
                 failure = error
                 ambiguous = error.status >= 500
@@ -184,7 +184,8 @@ def _error(status: int, body: Any, headers: Any, action: str) -> GraphError:
     """A typed error; a 200 that carries an `error` member is one too (P11)."""
     error = body.get("error") if isinstance(body.get("error"), dict) else {}
     lower = {str(key).lower(): str(value) for key, value in headers.items()}
-    inner = {str(k).lower(): v for k, v in (error.get("innerError") or error.get("innererror") or {}).items()}
+    nested = error.get("innerError") or error.get("innererror")
+    inner = {str(key).lower(): value for key, value in nested.items()} if isinstance(nested, dict) else {}
     return GraphError(
         status,
         str(error.get("code") or "unknown"),
@@ -199,7 +200,7 @@ def _error(status: int, body: Any, headers: Any, action: str) -> GraphError:
 def _retry_after(headers: dict[str, str]) -> float | None:
     """Seconds to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3)."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if value.isascii() and value.isdecimal():
         return float(value)
     try:
         when = parsedate_to_datetime(value)

@@ -97,6 +97,8 @@ class Session(requests.Session):
         try:
             response = super().send(request, **kwargs)
         except requests.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):  # the handshake was through, so the request may be too
+                raise NetworkError("network.unreachable", maybe_done=True, host=host, detail=_reason(error)) from None
             raise NetworkError("network.untrusted", maybe_done=False, host=host, detail=_reason(error)) from None
         except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise NetworkError("network.unreachable", maybe_done=False, host=host, detail=_reason(error)) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ LAGGING: Final = frozenset({700027, 700016, 7000229, 50012, 1000502, 90033, 9005
 #: How long a new certificate may take; over five minutes have been seen.
 PROOF_DEADLINE: Final = 600.0
 PROOF_EXPECTED: Final = 60.0
+_SILENT: Final = logging.NullHandler()
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundl
     :raises NetworkError: no answer.
     :raises SetupError: `token.wrong`: the token is for something else.
     """
+    # without a handler of ours Python prints their warnings to standard error, between our own lines
+    for name in ("azure", "msal"):
+        logging.getLogger(name).addHandler(_SILENT)
     from azure.core.exceptions import AzureError
     from azure.core.pipeline.transport import RequestsTransport
     from azure.identity import CertificateCredential

@@ -48,18 +48,22 @@ def find(name: str, untrusted: Sequence[Path]) -> Path | None:
     return path
 
 
-def run(argv: Sequence[str], *, seconds: float, cancel: Cancel, extra: Mapping[str, str] | None = None) -> Finished:
+def run(
+    argv: Sequence[str], *, seconds: float, cancel: Cancel, extra: Mapping[str, str] | None = None, drop: str = ""
+) -> Finished:
     """Run a program to its end.
 
     :param argv: program and arguments.
     :param seconds: after that long it is stopped, with all its children.
     :param extra: variables to set for it.
+    :param drop: prefix of variables that it must not inherit.
     :raises SetupError: `az.hangs`.
     :raises OSError: it could not be started.
     """
     if any(looks_secret(argument) for argument in argv):
         raise AssertionError("a secret was about to become an argument")
-    environment = {key: value for key, value in os.environ.items() if not looks_secret(value)} | dict(extra or {})
+    inherited = {key: value for key, value in os.environ.items() if not (drop and key.startswith(drop))}
+    environment = {key: value for key, value in inherited.items() if not looks_secret(value)} | dict(extra or {})
     process = subprocess.Popen(  # noqa: S603  no shell; the program's path was resolved
         list(argv),
         stdin=subprocess.DEVNULL,

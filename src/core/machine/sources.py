@@ -85,7 +85,8 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
         # a repository's own configuration can name a program to run for these
         quiet = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
         argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
-        return process.run(argv, seconds=20, cancel=cancel, extra={"GIT_OPTIONAL_LOCKS": "0"}).code
+        # GIT_DIR and its kin, which hooks set, would make it answer for another repository
+        return process.run(argv, seconds=20, cancel=cancel, extra={"GIT_OPTIONAL_LOCKS": "0"}, drop="GIT_").code
 
     tracked = ask("ls-files", "--error-unmatch")
     if tracked == 0:

@@ -65,12 +65,16 @@ class StateFile:
             if after == members:
                 return
             text = json.dumps(after, indent=2, ensure_ascii=False) + "\n"
+            try:
+                content = text.encode()
+            except UnicodeEncodeError:  # half a character in a foreign member: only an escape can spell it
+                content = (json.dumps(after, indent=2) + "\n").encode()
             temporary: str | None = None
             try:
                 # mkstemp creates it exclusively and with mode 0600
                 descriptor, temporary = tempfile.mkstemp(prefix=f"{self.path.name}.", dir=self.path.parent)
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(text.encode())
+                    file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
                 if self._bytes() != before:
@@ -93,8 +97,11 @@ class StateFile:
         except OSError as error:
             what = "a symbolic link" if self.path.is_symlink() else str(error.strerror)
             raise SetupError("statefile.unsafe", path=self.path, detail=what) from None
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            os.close(descriptor)
+            raise SetupError("statefile.unsafe", path=self.path, detail="a folder")
         with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or self.path.is_symlink():
                 raise SetupError("statefile.unsafe", path=self.path, detail="not a regular file")
             if os.name == "posix" and status.st_uid != os.geteuid():
@@ -134,6 +141,8 @@ class StateFile:
                 yield
         except TimeoutError:
             raise SetupError("lock.held", path=self._lock) from None
+        except OSError as error:
+            raise SetupError("statefile.io", path=self._lock, detail=error.strerror or error) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

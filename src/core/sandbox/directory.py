@@ -84,8 +84,10 @@ def new_password(tenant: Tenant, name: str, start: str | None = None, end: str |
     return entry, secret
 
 
-def merged(tenant: Tenant, state: State, entries: list[State]) -> list[State]:
+def merged(tenant: Tenant, state: State, entries: Any) -> list[State]:
     """A new `keyCredentials` list: it replaces the old one; entries sent back with their keyId stay."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Refused(400, "Request_BadRequest", "A list of key credentials was expected.")
     known = {entry["keyId"]: entry for entry in state["keyCredentials"]}
     merged = []
     for sent in entries:
@@ -97,13 +99,20 @@ def merged(tenant: Tenant, state: State, entries: list[State]) -> list[State]:
             if sent.get(name) is not None and not _same(name, sent[name], old[name]):
                 message = f"Update to existing credential with KeyId '{old['keyId']}' is not allowed."
                 raise Refused(400, "Request_BadRequest", message)
-        if sent.get("key") and base64.b64decode(sent["key"]) != base64.b64decode(old["key"]):
+        if sent.get("key") and _binary(sent["key"]) != base64.b64decode(old["key"]):
             message = f"Update to existing credential with KeyId '{old['keyId']}' is not allowed."
             raise Refused(400, "Request_BadRequest", message)
         if tenant.switches.expired_entry_blocks and moment(old["endDateTime"]) <= tenant.now():
             raise Refused(400, "KeyCredentialsInvalidEndDate", "Key credential end date is invalid.")
         merged.append(old)
     return merged
+
+
+def _binary(value: Any) -> bytes:
+    try:
+        return base64.b64decode(str(value or ""))
+    except ValueError:
+        raise Refused(400, "Request_BadRequest", "Cannot convert the value of 'key' to Edm.Binary.") from None
 
 
 def _same(name: str, sent: Any, old: Any) -> bool:
@@ -117,7 +126,7 @@ def _new_key(tenant: Tenant, sent: State) -> State:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     try:
-        certificate = x509.load_der_x509_certificate(base64.b64decode(str(sent.get("key") or "")))
+        certificate = x509.load_der_x509_certificate(_binary(sent.get("key")))
     except ValueError:
         raise Refused(400, "Request_BadRequest", "The value of property 'key' is not a certificate.") from None
     public = certificate.public_key()

@@ -43,6 +43,7 @@ class _Caller:
 
 def handle(tenant: Tenant, request: Request) -> Response:
     """Answer a request to Graph."""
+    request_id = tenant.new_id()
     try:
         issued = tenant.issued.get(request.headers.get("authorization", "").removeprefix("Bearer "))
         if (
@@ -63,8 +64,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
             except query.Unsupported as error:
                 raise Refused(400, error.code, str(error)) from None
     except Refused as refusal:
-        response = _envelope(tenant, request, refusal)
-    request_id = tenant.new_id()
+        response = _envelope(tenant, request, refusal, request_id)
     echo = request.headers.get("client-request-id", request_id)
     headers = {"request-id": request_id, "client-request-id": echo, "OData-Version": "4.0", **response.headers}
     return Response(response.status, headers, response.body)
@@ -80,7 +80,7 @@ def _unauthenticated(message: str) -> Refused:
 def _batch(tenant: Tenant, request: Request) -> Response:
     """JSON batching: each item by itself, `dependsOn` honoured, 20 at most."""
     items = _body(request).get("requests")
-    if not isinstance(items, list) or not 0 < len(items) <= 20:
+    if not isinstance(items, list) or not 0 < len(items) <= 20 or not all(isinstance(item, dict) for item in items):
         raise Refused(400, "BadRequest", "The batch must hold between 1 and 20 requests.")
     replies: dict[str, dict[str, Any]] = {}
     base = request.path.removesuffix("/$batch")
@@ -187,13 +187,15 @@ def _list(tenant: Tenant, caller: _Caller, request: Request, kind: str, collecti
 
 def _page(tenant: Tenant, request: Request, found: list[State], collection: str, path: str) -> Response:
     """One page; a list never returns `key`."""
-    start = int(request.query.get("$skiptoken", "0"))
-    size = min(int(request.query.get("$top", tenant.switches.page_size)), tenant.switches.page_size)
+    start, top = request.query.get("$skiptoken", "0"), request.query.get("$top", str(tenant.switches.page_size))
+    if not start.isdecimal() or not top.isdecimal() or int(top) < 1:
+        raise Refused(400, "Request_BadRequest", "Invalid value for '$top' or '$skiptoken'.")
+    first, size = int(start), min(int(top), tenant.switches.page_size)
     selected = query.names(request.query.get("$select"))
-    items = [query.select(_shown(state, with_key=False), selected) for state in found[start : start + size]]
+    items = [query.select(_shown(state, with_key=False), selected) for state in found[first : first + size]]
     body: dict[str, Any] = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}", "value": items}
-    if start + size < len(found):
-        rest = {**request.query, "$skiptoken": str(start + size)}
+    if first + size < len(found):
+        rest = {**request.query, "$skiptoken": str(first + size)}
         text = "&".join(f"{key}={quote(value)}" for key, value in rest.items())
         version = "" if path.startswith(("/v1.0", "/beta")) else "/v1.0"
         body["@odata.nextLink"] = f"{tenant.graph}{version}{path}?{text}"
@@ -360,8 +362,7 @@ def _body(request: Request) -> dict[str, Any]:
         raise Refused(400, "BadRequest", "Unable to read JSON request payload.") from None
 
 
-def _envelope(tenant: Tenant, request: Request, refusal: Refused) -> Response:
-    request_id = tenant.new_id()
+def _envelope(tenant: Tenant, request: Request, refusal: Refused, request_id: str) -> Response:
     inner = {
         "date": tenant.now().strftime("%Y-%m-%dT%H:%M:%S"),
         "request-id": request_id,

@@ -12,12 +12,13 @@ from uuid import uuid4
 
 from core.entra import certificates, credentials
 from core.entra.credentials import Key
+from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
 from core.events import Finding, Question
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
-from core.flow.wait import pause
+from core.flow.wait import wait_until
 from core.machine.keystore import compare
 from core.secret import Secret
 from core.stages.world import World
@@ -111,19 +112,15 @@ class Register(Step[World]):
         for effect in reversed(world.log.standing("graph.application.addKey")):
             object_id, key_id = effect.data["object_id"], effect.data["key_id"]
             thumbprint = effect.data["thumbprint"]
-            if effect.state == "intend":  # a lost write may still arrive, or a stale replica may hide it
-                reason = "a write whose fate is unknown to show itself"
-                for seconds in credentials.RECHECKS:
-                    pause(seconds, clock=world.clock, emit=world.emit, reason=reason)
-            found = next((key for key in credentials.read_keys(graph, object_id) if key.id == key_id), None)
-            if found is not None:
-                app_id = world.known.app_id
-                by_hand = f"az ad app credential delete --id {app_id} --key-id {key_id} --cert"
+            by_hand = f"az ad app credential delete --id {world.known.app_id} --key-id {key_id} --cert"
+            keys = _where_seen(world, graph, object_id, key_id)
+            if keys is not None:
+                (found,) = (key for key in keys if key.id == key_id)
                 held = world.known.bundle is not None and world.known.bundle.thumbprint == thumbprint
                 if found.thumbprint != thumbprint or not held:
                     return Left(f"certificate {found.thumbprint} (keyId {key_id}), which is not provably ours", by_hand)
                 try:
-                    credentials.remove_key(graph, object_id, key_id, world.clock, world.emit)
+                    credentials.remove_key(graph, object_id, keys, key_id, world.clock, world.emit)
                 except SetupError as error:
                     return Left(f"certificate {thumbprint} (keyId {key_id}) on the app: {error.summary}", by_hand)
             world.log.undone(effect)
@@ -220,6 +217,26 @@ def store(world: World, account: str, pem: Secret, *, parse: bool = True) -> cer
     if verdict != "intact":
         raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.known.backend)
     return certificates.parse(found or "", account) if parse else None
+
+
+def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tuple[Key, ...] | None:
+    """The key credentials as soon as a read shows this one; None when none does.
+
+    A write whose fate is unknown may still show itself, and a replica may lag behind one that was done.
+    """
+
+    def look() -> tuple[Key, ...] | None:
+        keys = credentials.read_keys(graph, object_id)
+        return keys if any(key.id == key_id for key in keys) else None
+
+    return wait_until(
+        look,
+        clock=world.clock,
+        emit=world.emit,
+        reason="the certificate to be seen, so that it can be removed",
+        expected=10,
+        deadline=credentials.REPLICATION * 2,
+    )
 
 
 def _drop(world: World, expired: tuple[Key, ...]) -> Collection[str]:

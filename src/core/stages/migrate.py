@@ -180,8 +180,19 @@ def _before_undo(world: World, error: SetupError) -> SetupError | None:
     expected = {password.id for password in world.known.initial}
     for effect in world.log.standing("graph.application.addKey"):
         expected |= set(effect.data["passwords"])
-    here = {password.id for password in credentials.read_passwords(world.user_graph(), world.app)}
-    if expected <= here:
+    graph = world.user_graph()
+
+    def all_there() -> bool | None:
+        return expected <= {found.id for found in credentials.read_passwords(graph, world.app)} or None
+
+    if wait_until(
+        all_there,
+        clock=world.clock,
+        emit=world.emit,
+        reason="the password credentials to be seen, so that undoing is safe",
+        expected=5,
+        deadline=credentials.REPLICATION / 2,
+    ):
         return None
     world.log.mark()
     return SetupError("migrate.vanished", cause=error.summary)

@@ -12,7 +12,7 @@ from core.errors import GraphError, SetupError
 from core.events import Finding
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Needed, Step
-from core.flow.wait import pause
+from core.flow.wait import pause, wait_until
 from core.stages import review
 from core.stages.certificate import prove_again
 from core.stages.world import World
@@ -71,8 +71,15 @@ class Mark(Step[World]):
         return Done("passed by an earlier run") if journal is not None and journal.marked else Needed()
 
     def apply(self, world: World) -> str:
-        keys = credentials.read_keys(world.user_graph(), world.app.object_id)
-        if not any(key.der == world.bundle.der for key in keys):
+        graph = world.user_graph()
+
+        def there() -> bool | None:
+            keys = credentials.read_keys(graph, world.app.object_id)
+            return any(key.der == world.bundle.der for key in keys) or None
+
+        reason = "the certificate to be seen on the app once more"
+        deadline = credentials.REPLICATION
+        if not wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline):
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         world.log.mark()
         return "recorded; an interrupted run continues from here"
@@ -123,6 +130,7 @@ class TwoCleanReads(Step[World]):
     def apply(self, world: World) -> str:
         graph = (world.known.deleters or (world.user_graph(),))[0]
         tried = {e.data["key_id"] for action in REMOVE.values() for e in world.log.standing(action)}
+        tried |= {password.id for password in world.known.initial}  # a stale read may have hidden one until now
         rounds = 0
         left: tuple[Password, ...] = ()
         start = world.clock.monotonic()
