@@ -6,10 +6,8 @@ Heavy modules are imported by the command that needs them; a headless run never 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from core import __version__
@@ -37,8 +35,6 @@ _COMMANDS: Final = {
     "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
     "demo": "run a flow on a pretend tenant; touches nothing real",
 }
-#: What a demo must not be pointed at (U8).
-_NOT_IN_DEMO: Final = ("project", "profile", "cloud", "answers", "log_file", "tenant", "app_id")
 
 
 class _Usage(Exception):
@@ -153,31 +149,3 @@ def _port(text: str) -> int:
     if not 0 <= value <= 65535:
         raise ValueError
     return value
-
-
-def refuse_in_demo(given: dict[str, Any]) -> None:
-    """Refuse what would point a demo at something real (U8).
-
-    :raises SetupError: `usage.settings`.
-    """
-    for name in _NOT_IN_DEMO:
-        if given.get(name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            raise SetupError("usage.settings", detail=f"{flag} has no place in a demo", command="demo")
-
-
-def isolate(folder: str) -> None:
-    """Move home, configuration and working directory into a folder, and drop variables that reach real things (U8).
-
-    :param folder: fresh and private.
-    """
-    prefixes = ("ENTRACLAW_", "AZURE_", "KEYRING_", "PYTHON_KEYRING_", "ARM_", "REQUESTS_CA_", "CURL_CA_")
-    for name in list(os.environ):
-        if name.upper().startswith(prefixes) or name.lower().endswith("_proxy") or name == "DBUS_SESSION_BUS_ADDRESS":
-            del os.environ[name]
-    places = {"HOME": "", "USERPROFILE": "", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
-    places |= {"XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache", "XDG_RUNTIME_DIR": "run", "LOCALAPPDATA": "local"}
-    for name, below in places.items():
-        os.environ[name] = str(Path(folder, below))
-    os.environ["NETRC"] = os.devnull
-    os.chdir(folder)

@@ -211,9 +211,9 @@ class _Session:
     def _demo(self) -> int:
         """Sandbox, seeded project, keystore in memory, flow, verification: one process, cleaned up (U8)."""
         from core import assemble
-        from wizard.cli import isolate, refuse_in_demo
+        from wizard.demo import isolate, refuse
 
-        refuse_in_demo(self.given)
+        refuse(self.given)
         back = Path.cwd()
         isolate(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
         self.stack.callback(os.chdir, back)

@@ -17,6 +17,7 @@ from core.profile import Profile
 from core.sandbox import directory, scenarios
 from core.sandbox.assertion import ASSERTION_TYPE
 from core.sandbox.login import AZURE_CLI, user_token
+from core.sandbox.service import handle
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response
 from tests.machine import VirtualClock
@@ -92,7 +93,7 @@ class Client:
         url = f"{self.tenant.graph}/v1.0" + quote(path, safe="/?$&=(),:'%@+*")
         given = {"Authorization": f"Bearer {self.token if token is None else token}", **headers}
         content = b"" if body is None else json.dumps(body).encode()
-        return self.tenant.handle(Request.to(method, url, given, content))
+        return handle(self.tenant, Request.to(method, url, given, content))
 
     def get(self, path: str, token: str | None = None) -> dict[str, Any]:
         """The body of a successful GET."""
@@ -121,7 +122,7 @@ class Client:
         }
         content = urlencode({name: value for name, value in given.items() if value}).encode()
         url = f"{self.tenant.authority}/{tenant or self.tenant.id}/oauth2/v2.0/token"
-        return self.tenant.handle(Request.to("POST", url, {}, content))
+        return handle(self.tenant, Request.to("POST", url, {}, content))
 
     def sign_in_with(self, pair: Bundle, **options: Any) -> Response:
         """Sign in with a client assertion."""

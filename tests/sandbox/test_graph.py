@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from core.sandbox import directory
+from core.sandbox.service import handle
 from core.sandbox.tenant import ARM_RESOURCE, Issued
 from core.sandbox.wire import Request
 from tests.sandbox.client import Client
@@ -275,5 +276,5 @@ def test_S1_an_app_and_its_principal_are_created_once(client: Client) -> None:
 
 def test_S1_arm_answers_its_own_tokens_only(client: Client) -> None:
     url = f"{client.tenant.authority}/subscriptions?api-version=2022-12-01"
-    refused = client.tenant.handle(Request.to("GET", url, {"Authorization": f"Bearer {client.token}"}))
+    refused = handle(client.tenant, Request.to("GET", url, {"Authorization": f"Bearer {client.token}"}))
     assert (refused.status, refused.json()["error"]["code"]) == (401, "InvalidAuthenticationToken")

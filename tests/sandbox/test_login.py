@@ -13,6 +13,7 @@ from core.entra.tokens import claims_of
 from core.sandbox import directory
 from core.sandbox.assertion import ASSERTION_TYPE
 from core.sandbox.login import AZURE_CLI, DEVICE_GRANT
+from core.sandbox.service import handle
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
 from tests.sandbox.client import Client, bundle, expired, x5t
@@ -113,7 +114,7 @@ def test_S2_refusals_have_their_codes(
 def test_S2_an_unknown_tenant_is_90002(client: Client) -> None:
     assert code(client.sign_in(tenant=GONE, client_secret=client.secret), 400, "invalid_request") == 90002
     url = f"{client.tenant.authority}/{GONE}/v2.0/.well-known/openid-configuration"
-    assert code(client.tenant.handle(Request.to("GET", url)), 400, "invalid_request") == 90002
+    assert code(handle(client.tenant, Request.to("GET", url)), 400, "invalid_request") == 90002
 
 
 def test_S2_an_app_without_principal_is_7000229_and_a_disabled_one_7000112(client: Client) -> None:
@@ -209,7 +210,7 @@ def test_S2_an_unsigned_assertion_is_refused(trusted: Client) -> None:
 def device(client: Client, **form: str) -> Response:
     given = {"client_id": AZURE_CLI, "scope": f"{client.tenant.graph}/.default offline_access", **form}
     url = f"{client.tenant.authority}/organizations/oauth2/v2.0/devicecode"
-    return client.tenant.handle(Request.to("POST", url, {}, urlencode(given).encode()))
+    return handle(client.tenant, Request.to("POST", url, {}, urlencode(given).encode()))
 
 
 def poll(client: Client, device_code: str) -> Response:
@@ -242,13 +243,13 @@ def test_S1_a_device_code_expires(client: Client) -> None:
 def test_S1_discovery_names_this_authority(client: Client) -> None:
     tenant: Tenant = client.tenant
     base = f"{tenant.authority}/{tenant.id}"
-    metadata = tenant.handle(Request.to("GET", f"{base}/v2.0/.well-known/openid-configuration")).json()
+    metadata = handle(tenant, Request.to("GET", f"{base}/v2.0/.well-known/openid-configuration")).json()
     assert metadata["token_endpoint"] == f"{base}/oauth2/v2.0/token"
     assert metadata["device_authorization_endpoint"] == f"{base}/oauth2/v2.0/devicecode"
     asked = f"{tenant.authority}/common/discovery/instance?api-version=1.1&authorization_endpoint="
-    assert tenant.handle(Request.to("GET", f"{asked}{base}/oauth2/v2.0/authorize")).status == 200
-    assert tenant.handle(Request.to("GET", f"{asked}https://evil.example/x")).status == 400
-    assert tenant.handle(Request.to("GET", f"{base}/no/such/path")).status == 404
+    assert handle(tenant, Request.to("GET", f"{asked}{base}/oauth2/v2.0/authorize")).status == 200
+    assert handle(tenant, Request.to("GET", f"{asked}https://evil.example/x")).status == 400
+    assert handle(tenant, Request.to("GET", f"{base}/no/such/path")).status == 404
 
 
 def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:
@@ -256,7 +257,7 @@ def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:
 
     token = client.sign_in(client_secret=client.secret).json()["access_token"]
     url = f"{client.tenant.authority}/{client.tenant.id}/discovery/v2.0/keys"
-    (jwk,) = client.tenant.handle(Request.to("GET", url)).json()["keys"]
+    (jwk,) = handle(client.tenant, Request.to("GET", url)).json()["keys"]
     assert jwt.get_unverified_header(token)["kid"] == jwk["kid"]
     options: Any = {"verify_aud": False}
     assert jwt.decode(token, jwt.PyJWK(jwk).key, algorithms=["RS256"], options=options)["tid"] == client.tenant.id

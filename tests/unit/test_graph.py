@@ -63,8 +63,8 @@ class Site:
 
     def pretend(self, change: Callable[[wire.Request, wire.Response], wire.Response]) -> None:
         """Change the sandbox's answers on their way."""
-        handle = self.lab.tenant.handle
-        self.lab.tenant.handle = lambda request: change(request, handle(request))  # type: ignore[method-assign]
+        handle = self.lab.server.handle
+        self.lab.server.handle = lambda tenant, request: change(request, handle(tenant, request))
 
 
 @pytest.fixture

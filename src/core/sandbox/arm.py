@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.sandbox.tenant import ARM_RESOURCE, Tenant, not_found
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.tenant import ARM_RESOURCE, Tenant
+from core.sandbox.wire import Request, Response, answer, not_found
 
 
 def handle(tenant: Tenant, request: Request) -> Response:

@@ -13,6 +13,7 @@ from core.profile import Profile
 from core.sandbox import scenarios
 from core.sandbox.login import AZURE_CLI
 from core.sandbox.server import Server
+from core.sandbox.service import handle
 from core.sandbox.tenant import ARM_RESOURCE, Tenant
 from core.sandbox.wire import Request, Response
 
@@ -125,12 +126,12 @@ class _InProcess:
         self._tenant = tenant
 
     def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> _Answer:
-        return _Answer(self._tenant.handle(Request.to("GET", url, headers)))
+        return _Answer(handle(self._tenant, Request.to("GET", url, headers)))
 
     def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> _Answer:
         from urllib.parse import urlencode
 
-        return _Answer(self._tenant.handle(Request.to("POST", url, headers, urlencode(data or {}).encode())))
+        return _Answer(handle(self._tenant, Request.to("POST", url, headers, urlencode(data or {}).encode())))
 
     def close(self) -> None:
         """Nothing is open."""

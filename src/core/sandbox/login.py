@@ -13,8 +13,8 @@ from typing import Any, Final
 from core.sandbox import assertion
 from core.sandbox.assertion import Refused
 from core.sandbox.directory import moment
-from core.sandbox.tenant import ARM_RESOURCE, DeviceCode, Issued, State, Tenant, not_found
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.tenant import ARM_RESOURCE, DeviceCode, Issued, State, Tenant
+from core.sandbox.wire import Request, Response, answer, not_found
 
 GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 AZURE_CLI: Final = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"

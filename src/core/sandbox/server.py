@@ -11,12 +11,14 @@ import socket
 import ssl
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from core.flow.wait import Clock
+from core.sandbox import service
 from core.sandbox.faults import Fault
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
@@ -32,9 +34,11 @@ class Server:
 
     :param port: 0 for any free one.
     :param latency: seconds before every answer.
+    :ivar handle: what answers; wrap it to change answers on their way.
     """
 
     def __init__(self, tenant: Tenant, port: int = 0, latency: float = 0.0) -> None:
+        self.handle: Callable[[Tenant, Request], Response] = service.handle
         self._tenant = tenant
         self._latency = latency
         self._loop = asyncio.new_event_loop()
@@ -94,7 +98,7 @@ class Server:
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
             if raw.transport is None or raw.transport.is_closing():
                 return web.Response()  # the client is gone, and its request with it
-        response = self._tenant.handle(request) if _right_host(request, raw) else Response(421)
+        response = self.handle(self._tenant, request) if _right_host(request, raw) else Response(421)
         if fault is not None and fault.kind == "hold-after":
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
         if fault is not None and fault.kind == "cut-after":

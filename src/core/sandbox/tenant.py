@@ -1,6 +1,6 @@
 """The pretend tenant: an object graph with a clock, a seed, and replicas that lag (S1-S3).
 
-Plain Python: `handle(request) -> response` needs no network. Every object keeps its versions; each read goes to one of
+Plain Python: it needs no network. Every object keeps its versions; each read goes to one of
 three replicas, and a version becomes visible on each of them at its own time, so that a read after a write may fail,
 succeed, and fail again, as in the real directory.
 """
@@ -18,7 +18,6 @@ from uuid import UUID
 
 from core.flow.wait import Clock
 from core.sandbox.faults import Faults
-from core.sandbox.wire import Request, Response, answer
 from core.secret import Secret
 
 if TYPE_CHECKING:
@@ -112,19 +111,6 @@ class Tenant:
         """Origin of Microsoft Graph: another host name, because az sends ARM's audience on a shared origin."""
         return f"https://localhost:{self.port}"
 
-    def handle(self, request: Request) -> Response:
-        """Answer one request."""
-        from core.sandbox import arm, graph, login
-
-        first = request.path.split("/")[1] if "/" in request.path else ""
-        if first in ("v1.0", "beta"):
-            response = graph.handle(self, request)
-        elif first in ("subscriptions", "tenants"):
-            response = arm.handle(self, request)
-        else:
-            response = login.handle(self, request)
-        return self._dated(response)
-
     def signing_key(self) -> RSAPrivateKey:
         """The key that signs tokens, made at first use."""
         if self._signing_key is None:
@@ -196,14 +182,3 @@ class Tenant:
         else:
             states = (self.seen(kind, object_id, replica) for object_id in list(self._objects.get(kind, {})))
         return next((state for state in states if state is not None and state.get(name) == value), None)
-
-    def _dated(self, response: Response) -> Response:
-        stamp = self.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
-        return Response(
-            response.status, {"Date": stamp, "Cache-Control": "no-store", **response.headers}, response.body
-        )
-
-
-def not_found() -> Response:
-    """What a path that nobody serves answers."""
-    return answer(404, {"error": {"code": "NotFound", "message": "No such path."}})

@@ -72,3 +72,8 @@ def answer(status: int, data: Any = None, headers: Mapping[str, str] | None = No
         return Response(status, dict(headers or {}))
     merged = {"Content-Type": "application/json; charset=utf-8", **(headers or {})}
     return Response(status, merged, json.dumps(data).encode())
+
+
+def not_found() -> Response:
+    """What a path that nobody serves answers."""
+    return answer(404, {"error": {"code": "NotFound", "message": "No such path."}})
