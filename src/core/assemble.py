@@ -42,7 +42,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         cancel=cancel,
         session=Session(cloud, clock),
         sign_in=AzureCli(cloud, untrusted, cancel),
-        keystore=SystemKeystore(),
+        keystore=SystemKeystore(cancel=cancel, emit=emit),
         statefile=StateFile(settings.folder / profile.state_file, lock),
         emitter=emit,
         asker=ask,

@@ -6,6 +6,7 @@ other, which is how the sandbox is reached.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from core.errors import SetupError
 
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,40}")
 GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 
 
@@ -45,6 +47,11 @@ class Cloud:
     def graph_scope(self) -> str:
         """The scope of an application token for Microsoft Graph."""
         return f"{self.graph}/.default"
+
+    @property
+    def key(self) -> str:
+        """What journals and locks are kept under: like keys, those of a custom cloud belong to its authority (C2)."""
+        return self.name if self.built_in else f"{self.name}_{re.sub('[^A-Za-z0-9.-]', '_', self.authority[8:])}"
 
     def is_graph_audience(self, audience: str) -> bool:
         """Whether a token's `aud` names this cloud's Graph (C2): its origin, or in built-in clouds its app id."""
@@ -101,8 +108,9 @@ def load(name: str) -> Cloud:
     if unknown := set(data) - {"name", "authority", "graph", "arm", "ca_bundle"}:
         raise SetupError("usage.cloud-file", path=path, detail=f"unknown member {sorted(unknown)[0]}")
     cloud_name = data.get("name")
-    if not isinstance(cloud_name, str) or not cloud_name or cloud_name in BUILT_IN:
-        raise SetupError("usage.cloud-file", path=path, detail="name is missing, or is a built-in cloud's")
+    if not isinstance(cloud_name, str) or not _NAME.fullmatch(cloud_name) or cloud_name in BUILT_IN:
+        detail = "name must be letters, digits and hyphens, and not a built-in cloud's"
+        raise SetupError("usage.cloud-file", path=path, detail=detail)
     bundle = data.get("ca_bundle")
     if bundle is not None and not (isinstance(bundle, str) and (path.parent / bundle).is_file()):
         raise SetupError("usage.cloud-file", path=path, detail=f"ca_bundle {bundle!r} is not a file")

@@ -35,15 +35,31 @@ _COMMANDS: Final = {
     "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
     "demo": "run a flow on a pretend tenant; touches nothing real",
 }
+_VALUES: Final = (
+    ("--log-file", "F", "append every event to this file"),
+    ("--project", "DIR", "the project's folder (default: the current one)"),
+    ("--profile", "NAME|FILE", "names of the product to set up (default: entraclaw)"),
+    ("--cloud", "NAME|FILE", "public (default), usgov, china, or a TOML file"),
+    ("--answers", "FILE", "TOML file with long option names as keys"),
+    ("--tenant", "ID", "tenant id"),
+    ("--app-id", "ID", "app id; also the yes to an app that was found by its name"),
+)
 
 
 class _Usage(Exception):
-    """The arguments do not parse."""
+    """The arguments do not parse.
+
+    :param command: the command whose arguments they are, or an empty text.
+    """
+
+    def __init__(self, message: str, command: str) -> None:
+        super().__init__(message)
+        self.command = command
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _Usage(message)
+        raise _Usage(message, self.prog.partition(" ")[2])
 
 
 def run(argv: Sequence[str]) -> int:
@@ -55,9 +71,11 @@ def run(argv: Sequence[str]) -> int:
     try:
         given = vars(_parser().parse_args(argv))
     except _Usage as error:
-        return _usage(argv, str(error))
+        return _usage(argv, error)
     command = given.pop("command", None)
     if command is None:
+        if given.get("json"):
+            return _usage(argv, _Usage("a command is missing", ""))
         _parser().print_help(sys.stderr)
         return 2
     from wizard import commands
@@ -65,16 +83,26 @@ def run(argv: Sequence[str]) -> int:
     return commands.run(command, given)
 
 
-def _usage(argv: Sequence[str], message: str) -> int:
-    command = next((word for word in argv if word in _COMMANDS), "")
-    error = SetupError("usage.settings", detail=message, command=command)
+def _usage(argv: Sequence[str], usage: _Usage) -> int:
+    command = usage.command or _command_in(argv)
+    error = SetupError("usage.settings", detail=str(usage), command=command)
     if "--json" in argv and command != "token":
         from wizard.console.ndjson import Ndjson
 
         Ndjson(None, sys.stdout).result(command, "failed", 2, {}, [error.as_dict()])
     else:
-        print(f"entraclaw-setup: {message}\n{error.remedy.replace('  ', ' ')}", file=sys.stderr)
+        print(f"entraclaw-setup: {usage}\n{error.remedy.replace('  ', ' ')}", file=sys.stderr)
     return 1 if command == "token" else 2
+
+
+def _command_in(argv: Sequence[str]) -> str:
+    """The command that was meant, where the arguments did not parse: the first word that no option takes."""
+    taken = False
+    for word in argv:
+        if not taken and not word.startswith("-"):
+            return word if word in _COMMANDS else ""
+        taken = word in {flag for flag, _, _ in _VALUES}
+    return ""
 
 
 def _parser() -> _Parser:
@@ -124,15 +152,7 @@ def _common() -> _Parser:
         ("--no-color", "no colour (also NO_COLOR)"),
     ):
         group.add_argument(flag, action="store_true", help=text)
-    for flag, metavar, text in (
-        ("--log-file", "F", "append every event to this file"),
-        ("--project", "DIR", "the project's folder (default: the current one)"),
-        ("--profile", "NAME|FILE", "names of the product to set up (default: entraclaw)"),
-        ("--cloud", "NAME|FILE", "public (default), usgov, china, or a TOML file"),
-        ("--answers", "FILE", "TOML file with long option names as keys"),
-        ("--tenant", "ID", "tenant id"),
-        ("--app-id", "ID", "app id; also the yes to an app that was found by its name"),
-    ):
+    for flag, metavar, text in _VALUES:
         group.add_argument(flag, metavar=metavar, help=text)
     return parser
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from core import profile as profiles
 from core.errors import Interrupted, SetupError
 from core.events import Event, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
@@ -47,6 +50,9 @@ def run(command: str, given: dict[str, Any]) -> int:
     :returns: the exit code; `token` knows 0 and 1 only.
     """
     forbid_core_dumps()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character must not end a run
+            stream.reconfigure(errors="backslashreplace")
     cancel, stack = Cancel(), ExitStack()
     with stack:
         session = _Session(command, given, cancel, stack)
@@ -59,6 +65,12 @@ def run(command: str, given: dict[str, Any]) -> int:
             from core.flow.engine import internal
 
             code = session.fail(internal(bug))
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # nobody reads it: Python would turn that into an exit code of its own
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or (1 if command == "token" else 0)
     return (0 if code == 0 else 1) if command == "token" else code
 
 
@@ -68,7 +80,9 @@ class _Session:
     def __init__(self, command: str, given: dict[str, Any], cancel: Cancel, stack: ExitStack) -> None:
         self.command, self.given, self.cancel, self.stack = command, given, cancel, stack
         self.asking = False
-        self.settings = Settings(json=bool(given.get("json")))
+        # before anything can be wrong with them: in which form a mistake in the settings is told
+        wanted = os.environ.get("ENTRACLAW_SETUP_JSON", "").lower() in ("1", "true", "yes", "on")
+        self.settings = Settings(json=bool(given.get("json", wanted)))
         self.renderer: Renderer = self._renderer(self.settings)
         self.sinks: list[Callable[[Event], None]] = []
         self.checks: list[dict[str, str]] = []
@@ -101,7 +115,7 @@ class _Session:
         if self.command == "token":
             print(redactor.redact(f"entraclaw-setup token: {error}\n{error.remedy}"), file=sys.stderr)
         else:
-            self.renderer.result(self.command, "failed", error.exit_code, {}, [error.as_dict()])
+            self._show("failed", error.exit_code, {}, [error.as_dict()])
         return error.exit_code
 
     def emit(self, event: Event) -> None:
@@ -110,14 +124,15 @@ class _Session:
             return
         try:
             self.renderer.event(event)
-        except BrokenPipeError:  # whoever read the output is gone; what was begun is finished all the same
+        except (OSError, ValueError):  # whoever read the output is gone; what was begun is finished all the same
             self.renderer = Ndjson(None, None)
         for sink in list(self.sinks):
             try:
                 sink(event)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 self.sinks.remove(sink)
-                print(f"--log-file {self.settings.log_file}: {error.strerror}; it ends here", file=sys.stderr)
+                with suppress(OSError):
+                    print(f"--log-file {self.settings.log_file}: {error}; it ends here", file=sys.stderr)
 
     def ask(self, question: Question) -> bool:
         """Answer from `--yes`, or ask a person if there is one."""
@@ -138,12 +153,20 @@ class _Session:
             self.sinks.append(Ndjson(self._log(Path(self.settings.log_file)), None).event)
 
     def _log(self, path: Path) -> TextIO:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        except OSError as error:
-            detail = f"--log-file {path} cannot be opened: {error.strerror}"
-            raise SetupError("usage.settings", detail=detail, command=self.command) from None
-        return self.stack.enter_context(os.fdopen(descriptor, "a", encoding="utf-8"))
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        detail = ""
+        if path.resolve() == (self.settings.folder / profiles.load(self.settings.profile).state_file).resolve():
+            detail = f"--log-file {path} is the state file"
+        else:
+            try:
+                descriptor = os.open(path, flags, 0o600)
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return self.stack.enter_context(os.fdopen(descriptor, "a", encoding="utf-8"))
+                os.close(descriptor)
+                detail = f"--log-file {path} is not a regular file"
+            except OSError as error:
+                detail = f"--log-file {path} cannot be opened: {error.strerror}"
+        raise SetupError("usage.settings", detail=detail, command=self.command)
 
     def _renderer(self, settings: Settings) -> Renderer:
         if settings.json:
@@ -250,10 +273,15 @@ class _Session:
         if self.command != "verify":
             data["removed"] = {holder: len(ids) for holder, ids in known.removed.items()}
             data["purged"] = known.purged
+            data["secret_refusal_unproven"] = known.unproven
         if self.checks:
             data["checks"] = self.checks
-        self.renderer.result(self.command, result.outcome, result.exit_code, data, result.errors)
+        self._show(result.outcome, result.exit_code, data, result.errors)
         return result.exit_code
+
+    def _show(self, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
+        with suppress(OSError, ValueError):  # nobody is there to read it; the exit code still tells
+            self.renderer.result(self.command, outcome, code, data, errors)
 
 
 @contextmanager

@@ -171,3 +171,43 @@ def test_core_alone_imports_no_user_interface() -> None:
         "assert not {'wizard', 'textual', 'rich'} & set(sys.modules), 'core imported a user interface'\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("form", ["flag", "variable", "no command"])
+def test_U4_a_usage_error_is_json_too(run: Run, form: str) -> None:
+    match form:
+        case "flag":
+            finished = run("--project", "token", "migrate", "--bogus", "--json")
+        case "variable":
+            finished = run("migrate", ENTRACLAW_SETUP_JSON="1", ENTRACLAW_SETUP_TENANT="x")
+        case _:
+            finished = run("--json")
+    assert finished.returncode == 2
+    assert json.loads(finished.stdout)["exit_code"] == 2
+
+
+def test_a_log_that_is_the_state_file_or_no_file_is_refused(run: Run, tmp_path: Path) -> None:
+    state = tmp_path / ".entraclaw-state.json"
+    state.write_text("{}")
+    os.mkfifo(tmp_path / "pipe")
+    for name in (".entraclaw-state.json", "pipe", "/dev/full"):
+        assert run("migrate", "--dry-run", "--log-file", name).returncode == 2
+    assert state.read_text() == "{}"
+
+
+def test_a_reader_that_goes_away_and_a_narrow_encoding_end_nothing(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "PATH": os.defpath, "PYTHONIOENCODING": "ascii"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wizard", "demo", "--yes"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0, errors

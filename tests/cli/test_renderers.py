@@ -103,3 +103,23 @@ def test_a_redacted_line_is_still_json(message: str, remedy: str) -> None:
     out = io.StringIO()
     Ndjson(out, None).event(events.Finding("x", "info", message + SECRET, remedy))
     assert "canary" not in json.dumps(json.loads(out.getvalue()))
+
+
+@pytest.mark.parametrize("name", ["-----BEGIN PRIVATE KEY-----", 'client_secret=abc"def', '"secretText": "', "eyJ\\n"])
+def test_U4_no_name_breaks_the_json(name: str) -> None:
+    lines, result = io.StringIO(), io.StringIO()
+    machine = Ndjson(lines, result)
+    machine.event(events.Finding("x", "info", f"password '{name}' there", "remedy"))
+    machine.result("migrate", "changed", 0, {"plan": [name, {"after": 1}]}, [])
+    assert json.loads(lines.getvalue())["remedy"] == "remedy"
+    assert json.loads(result.getvalue())["data"]["plan"][1] == {"after": 1}
+
+
+def test_M2_quiet_shows_the_plan_when_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    renderer = Plain(out, io.StringIO(), colour=False, quiet=True, verbose=False)
+    monkeypatch.setattr("builtins.input", lambda: "n")
+    renderer.event(events.ChangePlanned("delete", "password credential", "app", "Abc…", "", False, ""))
+    assert out.getvalue() == ""
+    assert renderer.ask(events.Question("migrate", "Make these changes?", False, "--yes")) is False
+    assert "- delete  password credential: Abc…" in out.getvalue()

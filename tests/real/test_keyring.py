@@ -146,6 +146,17 @@ def test_K1_a_collection_with_an_empty_password_is_refused(home: Path) -> None:
         assert "probe-" not in (folder / "plain.keyring").read_text(), "nothing was written before it was noticed"
 
 
+def test_K1_a_collection_that_lies_where_the_daemon_and_not_we_look_is_found(home: Path) -> None:
+    folder = home / ".local/share/keyrings"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "plain.keyring").write_text("[keyring]\ndisplay-name=plain\nctime=0\nmtime=0\nlock-on-idle=false\n")
+    (folder / "default").write_text("plain")
+    for session in desktop(home, ""):
+        answer = probe_in(session, XDG_DATA_HOME=str(home / "elsewhere"), HOME=str(home / "nowhere"))
+        assert answer["error"] == "keystore.insecure", answer
+        assert "probe-" not in (folder / "plain.keyring").read_text()
+
+
 @pytest.fixture
 def locked(home: Path) -> Iterator[Desktop]:
     """A session whose collection exists and is locked."""

@@ -131,6 +131,7 @@ def flow(*steps: Step[World], look: Step[World] | None = None) -> Flow[World]:
         refresh=lambda world: None,
         question=lambda world, plan: Question("go", f"{len(plan.changes)} changes?", False, "--yes"),
         before_undo=lambda world, error: world.vetoed,
+        left=lambda world: "Left: what is left.",
         summary=lambda world, outcome: (f"It is {outcome}.",) if outcome in ("changed", "unchanged") else (),
     )
 

@@ -81,6 +81,7 @@ class App:
     principal_keys: tuple[Key, ...]
     principal_passwords: tuple[Password, ...]
     owners: tuple[dict[str, Any], ...] = ()
+    principal_owners: tuple[dict[str, Any], ...] = ()
     federated: tuple[dict[str, Any], ...] = ()
     permissions: tuple[str, ...] = field(default=())
 
@@ -92,10 +93,11 @@ class App:
     @property
     def saml_passwords(self) -> tuple[Password, ...]:
         """Passwords of the service principal that protect a SAML signing key; they are not sign-in secrets (M4)."""
-        signing = [key for key in self.principal_keys if key.signs]
-        ids = {key.id for key in signing}
-        identifiers = {key.entry.get("customKeyIdentifier") for key in signing} - {None, ""}
-        return tuple(p for p in self.principal_passwords if p.id in ids or p.identifier in identifiers)
+        return _saml(self.principal_keys, self.principal_passwords)
+
+    def owners_of(self, holder: Holder) -> tuple[dict[str, Any], ...]:
+        """Owners of the app registration, or of its service principal, which has its own."""
+        return self.owners if holder == "application" else self.principal_owners
 
     def holds(self, bundle: Bundle) -> Key | None:
         """The entry of exactly this certificate, or None."""
@@ -109,7 +111,7 @@ def read(graph: Graph, app_id: str) -> App | None:
     :raises SetupError: `app.blueprint` for an agent identity Blueprint (M18).
     """
     selected = "id,appId,displayName,createdDateTime,keyCredentials,passwordCredentials,requiredResourceAccess"
-    application, principal, owners, federated = graph.batch(
+    application, principal, owners, federated, principal_owners = graph.batch(
         (
             (f"/applications(appId='{app_id}')?$select={selected}", "read the app registration"),
             (
@@ -118,6 +120,7 @@ def read(graph: Graph, app_id: str) -> App | None:
             ),
             (f"/applications(appId='{app_id}')/owners?$select=id,displayName,userPrincipalName", "read the owners"),
             (f"/applications(appId='{app_id}')/federatedIdentityCredentials", "read the federated credentials"),
+            (f"/servicePrincipals(appId='{app_id}')/owners?$select=id", "read the service principal's owners"),
         )
     )
     if isinstance(application, GraphError):
@@ -129,12 +132,13 @@ def read(graph: Graph, app_id: str) -> App | None:
     if isinstance(principal, GraphError):
         if principal.status != 404:
             raise principal
-        principal = {}
-    for answer in (owners, federated):
+        principal, principal_owners = {}, {}
+    for answer in (owners, federated, principal_owners):
         if isinstance(answer, GraphError):
             raise answer
     assert isinstance(owners, dict)
     assert isinstance(federated, dict)
+    assert isinstance(principal_owners, dict)
     return App(
         object_id=application["id"],
         app_id=application["appId"],
@@ -146,6 +150,7 @@ def read(graph: Graph, app_id: str) -> App | None:
         principal_keys=_keys(principal),
         principal_passwords=_passwords(principal, "servicePrincipal"),
         owners=tuple(owners.get("value", ())),
+        principal_owners=tuple(principal_owners.get("value", ())),
         federated=tuple(federated.get("value", ())),
         permissions=tuple(
             sorted(
@@ -163,13 +168,16 @@ def read_keys(graph: Graph, object_id: str) -> tuple[Key, ...]:
 
 
 def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
-    """The password credentials of both objects as they are now, in one round trip."""
+    """The password credentials of both objects as they are now, in one round trip.
+
+    :raises SetupError: `app.saml`: one of them belongs to a SAML signing key.
+    """
     reads = [(f"/applications/{app.object_id}?$select=id,passwordCredentials", "read the password credentials")]
     holders: list[Holder] = ["application"]
     if app.principal_id:
         reads.append(
             (
-                f"/servicePrincipals/{app.principal_id}?$select=id,passwordCredentials",
+                f"/servicePrincipals/{app.principal_id}?$select=id,keyCredentials,passwordCredentials",
                 "read the service principal's password credentials",
             )
         )
@@ -178,7 +186,10 @@ def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
     for holder, answer in zip(holders, graph.batch(reads), strict=True):
         if isinstance(answer, GraphError):
             raise answer
-        found += _passwords(answer, holder)
+        passwords = _passwords(answer, holder)
+        if holder == "servicePrincipal" and (saml := _saml(_keys(answer), passwords)):
+            raise SetupError("app.saml", key_ids=", ".join(password.id for password in saml))
+        found += passwords
     return tuple(found)
 
 
@@ -228,7 +239,7 @@ def add_key(
         seen = None
         for seconds in (0.0, *RECHECKS):
             if seconds:
-                pause(seconds, clock=clock, emit=emit, reason="another writer to show itself, if there is one")
+                pause(seconds, clock=clock, emit=emit, reason="a moment, to see that the certificate stays on the app")
             reason = "the certificate to appear on the app"
             seen = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
             if seen is None:
@@ -316,6 +327,13 @@ def remove_password(graph: Graph, app: App, password: Password, clock: Clock, em
             return False
         raise
     return True
+
+
+def _saml(keys: tuple[Key, ...], passwords: tuple[Password, ...]) -> tuple[Password, ...]:
+    signing = [key for key in keys if key.signs]
+    ids = {key.id for key in signing}
+    identifiers = {key.entry.get("customKeyIdentifier") for key in signing} - {None, ""}
+    return tuple(p for p in passwords if p.id in ids or p.identifier in identifiers)
 
 
 def _sent(key: Key) -> dict[str, Any]:

@@ -173,17 +173,22 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
                 )
                 result.errors[-1] = error.as_dict()
             elif error.exit_code != 6:
-                half = SetupError("flow.half-way", cause=error.summary)
+                half = SetupError("flow.half-way", cause=error.summary, left=flow.left(world))
                 result.exit_code = half.exit_code
                 result.errors.append(half.as_dict())
             return
         left = _undo(flow, world)
     if left is not None:
+        if isinstance(error, Interrupted):
+            error.facts.update(left="It could not be undone completely.")
+            result.errors[-1] = error.as_dict()
         failed = SetupError("flow.undo-failed", cause=error.summary, left=left.what, how=left.how)
         result.outcome, result.exit_code = "partial", failed.exit_code
         result.errors.append(failed.as_dict())
     else:
         journal.close("undone")
+        if error.exit_code in (3, 6):  # something had been touched, and it was undone
+            result.exit_code = 1
         if isinstance(error, Interrupted):
             error.facts.update(left="Everything that this run had done was undone.")
             result.errors[-1] = error.as_dict()

@@ -142,6 +142,8 @@ class Journal:
 
     def _load(self) -> None:
         try:
+            if not self.path.is_file() and self.path.exists():
+                raise SetupError("journal.io", path=self.path, detail="it is not a regular file")
             content = self.path.read_bytes()
         except FileNotFoundError:
             return

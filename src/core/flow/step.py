@@ -134,6 +134,7 @@ class Flow(Generic[W]):
     :param refresh: reads again what the basis is taken over, if a person took time to think about the plan.
     :param question: the question before the first change.
     :param before_undo: asked when a run fails before the marker; an answer forbids the undo and becomes the result.
+    :param left: what is left, in words, when a run stops after the marker.
     :param summary: the sentences that are true at the end (M7).
     """
 
@@ -144,4 +145,5 @@ class Flow(Generic[W]):
     refresh: Callable[[W], None]
     question: Callable[[W, Plan], Question]
     before_undo: Callable[[W, SetupError], SetupError | None]
+    left: Callable[[W], str]
     summary: Callable[[W, str], Sequence[str]]

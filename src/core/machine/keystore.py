@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
-from core.errors import InsecureKeyringBackendError, KeystoreError
+from core.errors import InsecureKeyringBackendError, Interrupted, KeystoreError
+from core.events import Event, Waiting
+from core.flow.wait import Cancel
 from core.secret import Secret
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ _ALLOWED: Final = {
         ("keyring.backends.kwallet", "DBusKeyringKWallet4"),
     ),
 }
+_SECRET_SERVICE: Final = ("keyring.backends.SecretService", "keyring.backends.libsecret")
 Verdict = Literal["intact", "missing", "truncated", "corrupted"]
 
 
@@ -120,10 +123,19 @@ class SystemKeystore:
     """The operating system's keystore by way of `keyring`.
 
     :param patience: seconds for an operation, including a prompt that somebody has to answer.
+    :param cancel: stops waiting for it.
+    :param emit: told when an operation takes longer than two seconds.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        patience: float = PATIENCE,
+        cancel: Cancel | None = None,
+        emit: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self._patience = patience
+        self._cancel = cancel or Cancel()
+        self._emit = emit
 
     def backend(self) -> str:
         return self._within("open", lambda backend: _name(type(backend)))
@@ -160,14 +172,26 @@ class SystemKeystore:
                 _refuse_plaintext_collection(backend)
                 if not give_up.is_set():
                     values.append(work(backend))
-                    _refuse_plaintext_collection(backend)  # gnome-keyring makes the file with the first entry
+                    if action == "write":  # gnome-keyring makes the file with the first entry
+                        _refuse_plaintext_collection(backend, written=True)
             except BaseException as error:  # noqa: BLE001  carried to the caller's thread, never dropped
                 errors.append(error)
 
         thread = threading.Thread(target=act, name="keystore", daemon=True)
         thread.start()
-        thread.join(self._patience + 1)
-        if thread.is_alive():
+        for second in range(round(self._patience) + 1):
+            thread.join(1.0)
+            if not thread.is_alive():
+                break
+            if second == 1:
+                reason = "the keystore (is there a password prompt on the desktop?)"
+                self._emit(Waiting(reason, 0, 2, 1, self._patience - 2))
+            try:
+                self._cancel.check()
+            except Interrupted:
+                give_up.set()
+                raise
+        else:
             give_up.set()
             raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
         if errors:
@@ -255,7 +279,7 @@ def _fix() -> str:
 
 def _unlock(backend: KeyringBackend, patience: float) -> None:
     """Ask a Secret Service to unlock its collection, with a time limit that `keyring` itself does not have."""
-    if type(backend).__module__ != "keyring.backends.SecretService":
+    if type(backend).__module__ not in _SECRET_SERVICE:
         return
     import secretstorage
 
@@ -271,28 +295,75 @@ def _unlock(backend: KeyringBackend, patience: float) -> None:
             raise KeystoreError("keystore.locked", detail="the prompt was dismissed")
 
 
-def _refuse_plaintext_collection(backend: KeyringBackend) -> None:
-    """gnome-keyring writes a collection with an empty master password as plain text, under the same class name."""
-    if type(backend).__module__ not in ("keyring.backends.SecretService", "keyring.backends.libsecret"):
+def _refuse_plaintext_collection(backend: KeyringBackend, *, written: bool = False) -> None:
+    """gnome-keyring writes a collection with an empty master password as plain text, under the same class name.
+
+    The file lies where the *daemon* thinks its data folder is, so every candidate is looked at. After a write to
+    gnome-keyring one of them must be there: what cannot be looked at is refused.
+    """
+    if type(backend).__module__ not in _SECRET_SERVICE:
         return
     import secretstorage
 
     with closing(secretstorage.dbus_init()) as bus:
-        path = _default_path(bus)
+        path, daemon = _default_path(bus), _daemon(bus)
     stem = re.sub(r"_([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), path.rsplit("/", 1)[-1])
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-    file = data / "keyrings" / f"{stem}.keyring"
-    try:
-        with file.open("rb") as content:
-            plain = content.read(9) == b"[keyring]"
-    except OSError:
-        return  # another provider, which keeps its collection elsewhere
-    if plain:
+    encrypted = False
+    for folder in _data_folders(daemon):
+        file = folder / "keyrings" / f"{stem}.keyring"
+        try:
+            with file.open("rb") as content:
+                head = content.read(12)
+        except OSError:
+            continue
+        if head.startswith(b"[keyring]"):
+            raise refusal(
+                _name(type(backend)),
+                f"the collection '{stem}' has an empty password, so {file} holds everything in plain text.",
+                "Give the keyring a password (seahorse: right-click the keyring, Change Password).",
+            )
+        encrypted |= head.startswith(b"GnomeKeyring")
+    if written and not encrypted and _program(daemon).startswith("gnome-keyring"):
         raise refusal(
             _name(type(backend)),
-            f"the collection '{stem}' has an empty password, so {file} holds everything in plain text.",
-            "Give the keyring a password (seahorse: right-click the keyring, Change Password).",
+            f"gnome-keyring's file of the collection '{stem}' was not found, so nobody knows whether it is encrypted.",
+            "Set XDG_DATA_HOME here to what gnome-keyring-daemon was started with.",
         )
+
+
+def _daemon(bus: DBusConnection) -> int:
+    """Process id of whatever serves the Secret Service."""
+    from jeepney import DBusAddress, new_method_call  # type: ignore[import-untyped]
+
+    address = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
+    call = new_method_call(address, "GetConnectionUnixProcessID", "s", ("org.freedesktop.secrets",))
+    return int(bus.send_and_get_reply(call).body[0])
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _data_folders(pid: int) -> list[Path]:
+    """Where a keyring daemon may keep its collections: by its own environment if that can be read, ours, the home's."""
+    import pwd
+
+    folders = [Path.home() / ".local/share", Path(pwd.getpwuid(os.getuid()).pw_dir) / ".local/share"]
+    settings = [os.environ.get("XDG_DATA_HOME", "")]
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        variables = []  # a daemon with capabilities hides it
+    for variable in variables:
+        name, _, value = variable.decode(errors="surrogateescape").partition("=")
+        if name == "XDG_DATA_HOME":
+            settings.append(value)
+        elif name == "HOME":
+            folders.append(Path(value) / ".local/share")
+    return list(dict.fromkeys([*(Path(setting) for setting in settings if setting), *folders]))
 
 
 def _default_path(bus: DBusConnection) -> str:

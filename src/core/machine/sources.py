@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,9 @@ def readers(folder: Path, secret_member: str) -> Readers:
         if count > _MOST:
             return Readers(tuple(found), complete=False)
         try:
-            if path.is_symlink() or path.stat().st_size > _LARGEST:
-                continue
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+                continue  # a pipe would wait for ever
             content = path.read_bytes()
         except OSError:
             continue  # unreadable for us is unreadable for the code that would run as us
@@ -75,7 +77,8 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
     :param path: the state file; it need not exist.
     :param untrusted: folders that git must not come from.
     """
-    if not any((folder / ".git").exists() for folder in path.absolute().parents):
+    path = path.parent.resolve() / path.name
+    if not any((folder / ".git").exists() for folder in path.parents):
         return "no repository"
     git = process.find("git", untrusted)
     if git is None:

@@ -7,10 +7,12 @@ left alone, symbolic links are refused, and a change by somebody else between re
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +42,10 @@ class StateFile:
         """
         return self._parse(self._bytes())
 
+    def links(self) -> int:
+        """How many names the file has; more than one means that a copy survives its replacement."""
+        return self.path.stat().st_nlink
+
     def update(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
         """Set and remove members in one atomic write; mode 0600, file and folder flushed to the disk.
 
@@ -47,41 +53,39 @@ class StateFile:
         :param remove: members to remove.
         :raises SetupError: `statefile.secret`, `statefile.changed`, `statefile.io`.
         """
+        self._replace(values, remove, really=True)
+
+    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+        """Everything that `update` does but the replacement: lock, content, a flushed file beside it, removed again.
+
+        :raises SetupError: as `update` would.
+        """
+        self._replace(values, remove, really=False)
+
+    def _replace(self, values: Mapping[str, str], remove: tuple[str, ...], *, really: bool) -> None:
         for name, value in values.items():
             if looks_secret(value):
                 raise SetupError("statefile.secret", name=name, path=self.path)
-
-        def change(members: dict[str, Any]) -> dict[str, Any]:
-            kept = {key: value for key, value in members.items() if key not in remove}
-            return kept | dict(values)
-
-        self._replace(change)
-
-    def _replace(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         with self._locked():
             before = self._bytes()
             members = self._parse(before)
-            after = change(members)
+            after = {key: value for key, value in members.items() if key not in remove} | dict(values)
             if after == members:
                 return
-            text = json.dumps(after, indent=2, ensure_ascii=False) + "\n"
-            try:
-                content = text.encode()
-            except UnicodeEncodeError:  # half a character in a foreign member: only an escape can spell it
-                content = (json.dumps(after, indent=2) + "\n").encode()
             temporary: str | None = None
             try:
                 # mkstemp creates it exclusively and with mode 0600
                 descriptor, temporary = tempfile.mkstemp(prefix=f"{self.path.name}.", dir=self.path.parent)
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
+                    file.write(_content(after))
                     file.flush()
                     os.fsync(file.fileno())
                 if self._bytes() != before:
                     raise SetupError("statefile.changed", path=self.path)
-                Path(temporary).replace(self.path)
-                temporary = None
-                _flush_folder(self.path.parent)
+                if really:
+                    Path(temporary).replace(self.path)
+                    temporary = None
+                    _flush_folder(self.path.parent)
             except OSError as error:
                 raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
             finally:
@@ -112,13 +116,19 @@ class StateFile:
 
     def _parse(self, content: bytes) -> dict[str, Any]:
         try:
-            members = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique)
+            text = content.decode("utf-8-sig")
+            members = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_number)
         except json.JSONDecodeError as error:
             raise self._broken(error.msg, error.lineno, error.colno) from None
         except UnicodeDecodeError as error:
             before = content[: error.start]
             line = before.count(b"\n") + 1
             raise self._broken("not UTF-8", line, error.start - before.rfind(b"\n")) from None
+        except _Twice as error:
+            places = [match.start() for match in re.finditer(re.escape(json.dumps(error.name)) + r"\s*:", text)]
+            head = text[: places[-1]] if places else ""
+            column = len(head) - head.rfind("\n")
+            raise self._broken(f"the member {error.name} appears twice", head.count("\n") + 1, column) from None
         except ValueError as error:
             raise self._broken(str(error), 1, 1) from None
         except RecursionError:
@@ -145,13 +155,35 @@ class StateFile:
             raise SetupError("statefile.io", path=self._lock, detail=error.strerror or error) from None
 
 
+class _Twice(ValueError):
+    """A member appears twice: a rewrite would lose one, and one of them may be the secret."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Members that appear twice would be lost by a rewrite, and one of them may be the secret."""
     members = dict(pairs)
     if len(members) < len(pairs):
-        twice = next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1)
-        raise ValueError(f"the member {twice} appears twice")
+        raise _Twice(next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1))
     return members
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a number in JSON")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _content(members: dict[str, Any]) -> bytes:
+    try:
+        return (json.dumps(members, indent=2, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # half a character in a foreign member: only an escape can spell it
+        return (json.dumps(members, indent=2) + "\n").encode()
 
 
 def _flush_folder(folder: Path) -> None:

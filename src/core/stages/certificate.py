@@ -174,16 +174,20 @@ class Adopt(Step[World]):
         return f"account {tenant} holds it" + (", the former one is kept until the end" if former else "")
 
     def undo(self, world: World) -> Left | None:
-        for effect in reversed(world.log.standing("keystore.adopt")):
-            tenant, aside = effect.target, effect.data["aside"]
-            if effect.data["former"]:
-                former = world.keystore.read(world.service, aside)
-                if former is None:
-                    return Left(f"keystore account {tenant}: the former key is gone", "Run 'entraclaw-setup migrate'.")
-                store(world, tenant, Secret(former), parse=False)
-                world.keystore.delete(world.service, aside)
-            else:
-                world.keystore.delete(world.service, tenant)
+        effects = world.log.standing("keystore.adopt")
+        if not effects:
+            return None
+        first = effects[0]  # a later one found our own key there
+        tenant, aside = first.target, first.data["aside"]
+        if first.data["former"]:
+            former = world.keystore.read(world.service, aside)
+            if former is None:
+                return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
+            store(world, tenant, Secret(former), parse=False)
+            world.keystore.delete(world.service, aside)
+        else:
+            world.keystore.delete(world.service, tenant)
+        for effect in effects:
             world.log.undone(effect)
         return None
 

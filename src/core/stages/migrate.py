@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from core.entra import credentials
 from core.entra.tokens import try_secret
 from core.errors import SetupError
 from core.events import Finding, Question
-from core.flow.plan import Change, Plan
+from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
 from core.stages import keystore, prereqs, review, signin
@@ -23,59 +23,11 @@ from core.stages.passwords import (
     ProveAfterDeletion,
     TwoCleanReads,
 )
+from core.stages.purge import Purge, secret_members
 from core.stages.world import World
 
-
-class Purge(Step[World]):
-    """One atomic write: the secret out of the state file, the certificate's thumbprint in."""
-
-    name = "purge"
-    title = "Purge the secret from the state file"
-
-    def _values(self, world: World) -> dict[str, str]:
-        profile, known = world.profile, world.known
-        return {
-            profile.tenant_member: known.tenant,
-            profile.client_id_member: known.app_id,
-            profile.thumbprint_member: world.bundle.thumbprint,
-        }
-
-    def check(self, world: World) -> Check:
-        members = world.statefile.read()
-        if world.profile.secret_member in members or world.known.bundle is None:
-            return Needed()
-        for name, value in self._values(world).items():
-            if str(members.get(name, "")).lower() != value.lower():
-                return Needed()
-        return Done("it holds no secret and names the certificate")
-
-    def plan(self, world: World) -> Sequence[Change]:
-        profile, path = world.profile, str(world.statefile.path)
-        changes = [
-            Change(
-                "change",
-                profile.thumbprint_member,
-                path,
-                "",
-                "the certificate's thumbprint",
-                False,
-                "atomic replace, 0600",
-            )
-        ]
-        if profile.secret_member in world.statefile.read():
-            changes.insert(
-                0, Change("delete", profile.secret_member, path, "the client secret", "", False, "atomic replace, 0600")
-            )
-        return changes
-
-    def apply(self, world: World) -> str:
-        member = world.profile.secret_member
-        had_secret = member in world.statefile.read()
-        with world.log.effect("statefile.update", str(world.statefile.path), world.emit, purged=had_secret):
-            world.statefile.update(self._values(world), remove=(member,))
-            if member in world.statefile.read():
-                raise SetupError("statefile.changed", path=world.statefile.path)
-        return "the secret is gone from it" if had_secret else "thumbprint recorded"
+#: Journalled when the service refused the old secret.
+REFUSED: Final = "secret.refused"
 
 
 class SecretIsDead(Step[World]):
@@ -85,7 +37,14 @@ class SecretIsDead(Step[World]):
     title = "Prove that the old secret is refused"
 
     def check(self, world: World) -> Check:
-        return Needed() if world.known.secret else Done("no old secret is known to this run")
+        if world.known.secret:
+            return Needed()
+        journal = world.journal
+        purged = journal is not None and any(e.data["purged"] for e in journal.standing("statefile.update"))
+        if journal is not None and purged and not journal.standing(REFUSED):
+            world.known.unproven = "an earlier run purged it before that was proven, so it cannot be asked any more"
+            return Done(f"not proven: {world.known.unproven}")
+        return Done("no old secret is known to this run")
 
     def apply(self, world: World) -> str:
         known = world.known
@@ -108,10 +67,12 @@ class SecretIsDead(Step[World]):
         ):
             raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
         if last.state == "unknown":
+            world.known.unproven = last.detail
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
-            world.emit(Finding("secret.inconclusive", "warning", message, "Run 'entraclaw-setup verify' later."))
+            world.emit(Finding("secret.inconclusive", "warning", message))
             return f"inconclusive ({last.detail})"
-        return f"refused ({last.detail})"
+        with world.log.effect(REFUSED, known.app_id):
+            return f"refused ({last.detail})"
 
 
 class Tidy(Step[World]):
@@ -170,9 +131,30 @@ def _refresh(world: World) -> None:
 
 
 def _question(world: World, plan: Plan) -> Question:
+    rows = [(change.action, change.what) for change in plan.changes]
     irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
-    text = f"Make these changes? {irreversible} of them cannot be undone." if irreversible else "Make these changes?"
-    return Question("migrate", text, False, "--yes")
+    passwords = rows.count(("delete", "password credential"))
+    counted = (
+        f"{rows.count(('add', 'certificate'))} certificate to add, {rows.count(('keep', 'certificate'))} to keep; "
+        f"{passwords} password credential(s) and {irreversible - passwords} secret(s) in a file to delete."
+    )
+    note = f" {irreversible} of them cannot be undone." if irreversible else ""
+    return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
+
+
+def _left(world: World) -> str:
+    """What is left after the point of no return, as far as this run knows."""
+    left = []
+    if world.journal is not None and world.known.app is not None:
+        effects = [effect for action in REMOVE.values() for effect in world.journal.standing(action)]
+        gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
+        passwords = [password for password in world.known.initial if password.id not in gone]
+        left += [f"password credential {password}" for password in passwords]
+    try:
+        left += [f"{name} in {world.statefile.path}" for name in secret_members(world)]
+    except SetupError as error:
+        left.append(error.summary)
+    return "Left: " + "; ".join(left) + "." if left else "Nothing that can sign in is known to be left."
 
 
 def _before_undo(world: World, error: SetupError) -> SetupError | None:
@@ -217,6 +199,8 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
+    if known.unproven:
+        sentences.append(f"Whether the old secret is refused was NOT proven: {known.unproven}.")
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
     if known.bundle is not None:
@@ -273,5 +257,6 @@ FLOW: Flow[World] = Flow(
     refresh=_refresh,
     question=_question,
     before_undo=_before_undo,
+    left=_left,
     summary=summary,
 )

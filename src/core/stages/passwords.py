@@ -15,6 +15,7 @@ from core.flow.step import Check, Done, Needed, Step
 from core.flow.wait import pause, wait_until
 from core.stages import review
 from core.stages.certificate import prove_again
+from core.stages.purge import Purge
 from core.stages.world import World
 
 #: Seconds between the two clean reads; a replica may be that far behind.
@@ -42,33 +43,29 @@ class CheckDeletion(Step[World]):
         known, app = world.known, world.app
         proof = known.proof
         assert proof is not None
-        deleters: list[Graph] = []
-        names = []
-        owns = any(owner.get("id") == app.principal_id for owner in app.owners)
-        if review.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
-            deleters.append(world.app_graph())
-            names.append("the Provisioner itself")
-        if review.may_write(world) is not None:
-            deleters.append(world.user_graph())
-            names.append("the signed-in user")
-        if not deleters:
-            user = known.account.user if known.account else "the signed-in user"
-            raise SetupError("rights.delete", user=user, app=app.name)
-        known.deleters = tuple(deleters)
-        return ", else ".join(names)
+        for holder in {password.holder for password in app.all_passwords}:
+            deleters = []
+            owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
+            if review.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
+                deleters.append(world.app_graph())
+            if review.may_write(world, holder) is not None:
+                deleters.append(world.user_graph())
+            if not deleters:
+                user = known.account.user if known.account else "the signed-in user"
+                raise SetupError("rights.delete", user=user, holder=f"{credentials.HOLDER_NAME[holder]} '{app.name}'")
+            known.deleters[holder] = tuple(deleters)
+        return "the Provisioner itself" if review.WRITE in proof.roles else "by ownership or directory role"
 
 
 class Mark(Step[World]):
-    """The point of no return: from here only forward."""
+    """The point of no return: from here only forward. It comes before the first deletion and before the purge."""
 
     name = "marker"
     title = "Point of no return"
 
     def check(self, world: World) -> Check:
-        if not world.app.all_passwords:
-            return Done("nothing irreversible is needed")
-        journal = world.journal
-        return Done("passed by an earlier run") if journal is not None and journal.marked else Needed()
+        irreversible = world.app.all_passwords or isinstance(Purge().check(world), Needed)
+        return Needed() if irreversible else Done("nothing irreversible is needed")
 
     def apply(self, world: World) -> str:
         graph = world.user_graph()
@@ -78,9 +75,13 @@ class Mark(Step[World]):
             return any(key.der == world.bundle.der for key in keys) or None
 
         reason = "the certificate to be seen on the app once more"
-        deadline = credentials.REPLICATION
-        if not wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline):
+        if not wait_until(
+            there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=credentials.REPLICATION
+        ):
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
+        world.statefile.rehearse(*Purge.change(world))
+        if world.log.marked:
+            return "passed by an earlier run, which this one continues"
         world.log.mark()
         return "recorded; an interrupted run continues from here"
 
@@ -111,7 +112,7 @@ class DeletePasswords(Step[World]):
         )
 
     def apply(self, world: World) -> str:
-        passwords = credentials.read_passwords(world.known.deleters[0], world.app)
+        passwords = credentials.read_passwords(_reader(world), world.app)
         ours = sum([delete(world, password) for password in passwords])
         others = f", {len(passwords) - ours} gone already" if ours < len(passwords) else ""
         return f"{ours} deleted{others}"
@@ -128,7 +129,7 @@ class TwoCleanReads(Step[World]):
         return Needed() if world.app.all_passwords or changed else Done("there were none")
 
     def apply(self, world: World) -> str:
-        graph = (world.known.deleters or (world.user_graph(),))[0]
+        graph = _reader(world)
         tried = {e.data["key_id"] for action in REMOVE.values() for e in world.log.standing(action)}
         tried |= {password.id for password in world.known.initial}  # a stale read may have hidden one until now
         rounds = 0
@@ -195,6 +196,12 @@ class ProveAfterDeletion(Step[World]):
         return prove_again(world)
 
 
+def _reader(world: World) -> Graph:
+    """The identity that reads the password credentials back: the Provisioner if it may, else the signed-in user."""
+    proof = world.known.proof
+    return world.app_graph() if proof is not None and review.WRITE in proof.roles else world.user_graph()
+
+
 def delete(world: World, password: Password) -> bool:
     """Delete one password credential with the best identity that may.
 
@@ -207,7 +214,7 @@ def delete(world: World, password: Password) -> bool:
     refused: GraphError | None = None
     if not world.log.marked:  # a newcomer, where there was nothing to delete when the marker's turn came
         world.log.mark()
-    for graph in world.known.deleters or (world.app_graph(), world.user_graph()):
+    for graph in world.known.deleters.get(password.holder) or (world.app_graph(), world.user_graph()):
         try:
             with world.log.effect(action, password.id, world.emit, key_id=password.id) as effect:
                 removed = credentials.remove_password(graph, world.app, password, world.clock, world.emit)

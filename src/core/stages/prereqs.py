@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
-from typing import Any
+from typing import Any, Final
 
 from core.errors import SetupError
 from core.events import Finding
@@ -12,6 +14,9 @@ from core.machine.keystore import WINDOWS_LIMIT
 from core.secret import Secret, looks_secret
 from core.settings import guid
 from core.stages.world import World
+
+#: What can be a client secret at all; anything else would only confuse the guards that look for it.
+_PLAUSIBLE: Final = re.compile(r"[!-~]{16,128}")
 
 
 class ReadStateFile(Step[World]):
@@ -30,9 +35,20 @@ class ReadStateFile(Step[World]):
         if theirs != world.cloud.name:
             path = world.statefile.path
             raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=world.cloud.name)
+        present = profile.secret_member in members
         value = members.pop(profile.secret_member, None)
-        if isinstance(value, str) and value.strip():
-            known.secret = Secret(value.strip())
+        text = value.strip() if isinstance(value, str) else ""
+        ids = (members.get(profile.tenant_member), members.get(profile.client_id_member))
+        if _PLAUSIBLE.fullmatch(text) and text not in ids:
+            known.secret = Secret(text)
+        elif present:
+            message = (
+                f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
+            )
+            world.emit(Finding("statefile.unusable", "warning", message))
+        if present and world.statefile.links() > 1:
+            message = f"{world.statefile.path} has another name (a hard link); under that name the secret stays."
+            world.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
         known.members = members
         known.tenant = _agreed(world, "tenant", profile.tenant_member, members)
         known.app_id = _agreed(world, "app_id", profile.client_id_member, members)
@@ -41,7 +57,10 @@ class ReadStateFile(Step[World]):
         if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=known.app_id)
         for name, other in members.items():
-            if isinstance(other, str) and looks_secret(other):
+            if known.secret is not None and other == known.secret.reveal():
+                message = f"{name} in {world.statefile.path.name} is a copy of the secret; it is removed too."
+                world.emit(Finding("statefile.copy", "warning", message))
+            elif looks_secret(json.dumps(other)):
                 world.emit(
                     Finding(
                         "statefile.foreign-secret",
@@ -51,7 +70,9 @@ class ReadStateFile(Step[World]):
                         "Find out what uses it, and move it to a keystore.",
                     )
                 )
-        found = "with a client secret" if known.secret else "without a client secret"
+        found = (
+            "with a client secret" if known.secret else "with an unusable one" if present else "without a client secret"
+        )
         return f"{world.statefile.path} ({found})"
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from core.entra import certificates, credentials
 from core.entra.certificates import Bundle
-from core.entra.credentials import App
+from core.entra.credentials import HOLDER_NAME, App, Holder
 from core.entra.tokens import LAGGING, mint, try_secret
 from core.errors import SetupError, TokenError
 from core.events import Finding
@@ -91,7 +91,7 @@ class OpenJournal(Step[World]):
             return "open already"
         from filelock import FileLock
 
-        names = (world.profile, world.cloud.name, world.known.tenant, world.known.app_id)
+        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
         lock = paths.lock(*names)
         try:
             lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -257,6 +257,18 @@ class ReadProject(Step[World]):
                     "until it migrates too.",
                 )
             )
+        me = known.user.claims.get("oid") if known.user else None
+        for owner in app.owners:
+            if owner.get("id") not in (me, app.principal_id):
+                name = owner.get("userPrincipalName") or owner.get("displayName") or owner.get("id")
+                world.emit(
+                    Finding(
+                        "app.owner",
+                        "warning",
+                        f"{name} also owns the app and can add credentials to it.",
+                        "Remove the owner if nobody knows why.",
+                    )
+                )
         for federated in app.federated:
             world.emit(
                 Finding(
@@ -270,7 +282,7 @@ class ReadProject(Step[World]):
         return f"{len(found.found)} file(s) use the secret"
 
 
-def may_write(world: World) -> str | None:
+def may_write(world: World, holder: Holder = "application") -> str | None:
     """Why the signed-in principal may probably change the app, or None when it certainly may not."""
     user = world.known.user
     assert user is not None
@@ -279,8 +291,8 @@ def may_write(world: World) -> str | None:
     if WRITE not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
         return None
     oid = user.claims.get("oid")
-    if any(owner.get("id") == oid for owner in world.app.owners):
-        return "owner of the app"
+    if any(owner.get("id") == oid for owner in world.app.owners_of(holder)):
+        return f"owner of the {HOLDER_NAME[holder]}"
     roles = user.claims.get("wids")
     if roles is None:
         return "unknown until it is tried"

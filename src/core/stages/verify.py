@@ -14,6 +14,7 @@ from core.errors import SetupError
 from core.events import Event, FlowFinished, FlowStarted, StageStarted, StepFinished
 from core.flow.engine import Result
 from core.machine.sources import git_view, readers
+from core.secret import looks_secret
 from core.stages import prereqs, review
 from core.stages.world import World
 
@@ -59,10 +60,22 @@ def verify(world: World) -> Result:
         )
     else:
         warned = f" {warnings} warning(s)." if warnings else ""
-        result.summary = (f"Verified: the certificate is the only way in, and its key is in the keystore.{warned}",)
+        result.summary = (f"Verified: {_sentence(seen)}{warned}",)
     seconds = world.clock.monotonic() - start
     world.emit(FlowFinished("verify", result.outcome, result.exit_code, result.summary, seconds))
     return result
+
+
+def _sentence(seen: _Seen) -> str:
+    """What was proven, and who else can sign in."""
+    sentence = "no password credential is left, and this machine's certificate works."
+    if seen.app is not None:
+        others = len(seen.app.keys) - 1
+        if others or seen.app.federated:
+            sentence += (
+                f" Also accepted: {others} other certificate(s), {len(seen.app.federated)} federated credential(s)."
+            )
+    return sentence
 
 
 def _event(name: str, title: str, holds: bool, advisory: bool, evidence: str) -> Event:
@@ -83,8 +96,12 @@ def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], 
 
 def _no_secret(world: World) -> Check:
     member = world.profile.secret_member
-    present = member in world.statefile.read()
-    return not present, f"{member} is in {world.statefile.path}" if present else str(world.statefile.path)
+    members = world.statefile.read()
+    if member in members:
+        return False, f"{member} is in {world.statefile.path}"
+    alike = [name for name, value in members.items() if isinstance(value, str) and looks_secret(value)]
+    note = f"; {', '.join(alike)} looks like a secret of something else" if alike else ""
+    return True, f"{world.statefile.path}{note}"
 
 
 def _git(world: World) -> Check:

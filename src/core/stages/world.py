@@ -35,9 +35,10 @@ class Known:
     :param bundle: the key this run works with, None until there is one.
     :param pending: keystore account that holds it before it is adopted.
     :param proof: a token that was minted with `bundle`.
-    :param deleters: identities that may delete password credentials, best first.
+    :param deleters: by holder, the identities that may delete its password credentials, best first.
     :param removed: ids of password credentials that this undertaking deleted, by holder.
     :param purged: whether this undertaking removed the secret from the state file.
+    :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
     """
 
     members: dict[str, Any] = field(default_factory=dict)
@@ -50,9 +51,10 @@ class Known:
     initial: tuple[Password, ...] = ()
     bundle: Bundle | None = None
     proof: Token | None = None
-    deleters: tuple[Graph, ...] = ()
+    deleters: dict[str, tuple[Graph, ...]] = field(default_factory=dict)
     removed: dict[str, set[str]] = field(default_factory=dict)
     purged: bool = False
+    unproven: str = ""
     backend: str = ""
 
 

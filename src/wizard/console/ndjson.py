@@ -24,7 +24,8 @@ class Ndjson:
     def event(self, event: Event) -> None:
         """Write one event."""
         if self._events is not None:
-            line = redactor.redact(to_json(event, datetime.now(UTC).isoformat(timespec="milliseconds")))
+            fields = json.loads(to_json(event, datetime.now(UTC).isoformat(timespec="milliseconds")))
+            line = json.dumps(redacted(fields))
             print(line, file=self._events, flush=True)
 
     def ask(self, question: Question) -> bool:
@@ -42,4 +43,17 @@ class Ndjson:
                 "data": data,
                 "errors": errors,
             }
-            print(redactor.redact(json.dumps(body)), file=self._out, flush=True)
+            print(json.dumps(redacted(body)), file=self._out, flush=True)
+
+
+def redacted(value: Any) -> Any:
+    """The same structure with every text redacted: a text that holds half a key must not swallow the rest of a line."""
+    match value:
+        case str():
+            return redactor.redact(value)
+        case dict():
+            return {redactor.redact(str(key)): redacted(item) for key, item in value.items()}
+        case list() | tuple():
+            return [redacted(item) for item in value]
+        case _:
+            return value

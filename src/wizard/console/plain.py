@@ -47,6 +47,7 @@ class Plain:
         self._out, self._err = out, err
         self._colour, self._quiet, self._verbose = colour, quiet, verbose
         self._in_plan = False
+        self._held: list[ChangePlanned] = []  # rows that --quiet keeps back until somebody is asked about them
         # a terminal is wrapped for reading; a pipe gets whole lines
         self._width = min(shutil.get_terminal_size().columns, 100) if out.isatty() else 0
 
@@ -72,7 +73,7 @@ class Plain:
                 if event.remedy:
                     self._row("", event.remedy, loud=event.severity in ("warning", "failure"))
             case ChangePlanned():
-                self._planned(event)
+                (self._held.append if self._quiet else self._planned)(event)
             case ChangeMade():
                 if self._verbose:
                     self._row("", f"{event.action} {event.target}")
@@ -87,6 +88,12 @@ class Plain:
     def ask(self, question: Question) -> bool:
         """Ask on the terminal; Enter means the default, the end of the input means no."""
         hint = "[Y/n]" if question.default else "[y/N]"
+        quiet, self._quiet = self._quiet, False
+        for row in self._held:
+            self._planned(row)
+        self._quiet, self._in_plan = quiet, False
+        if self._held:
+            self._print("", always=True)
         while True:
             self._out.write(f"{self._clean(question.text)} {hint} ")
             self._out.flush()
