@@ -22,7 +22,10 @@ def demo(tmp_path: Path) -> Iterator[pexpect.spawn]:
     child.close(force=True)
 
 
-QUESTION = r"4 password credential\(s\) and 1 secret\(s\) in a file to delete\.\s+Make these changes\? 5 of them cannot be undone\. \[y/N\] "
+QUESTION = (
+    r"4 password credential\(s\) and 1 secret\(s\) in a file to delete\.\s+"
+    r"Make these changes\? 5 of them cannot be undone\. \[y/N\] "
+)
 
 
 def test_the_demo_asks_before_it_deletes_and_migrates_after_a_yes(demo: pexpect.spawn) -> None:
