@@ -46,15 +46,15 @@ def verify(world: World) -> Result:
         try:
             holds, evidence = check()
         except SetupError as error:
-            holds, evidence = False, str(error)
+            holds, evidence = False, f"{error} {error.remedy}"
         advisory = name == "sources" and not world.settings.strict
         if not holds and not advisory:
-            failures.append((name, f"{title}: {evidence}"))
+            failures.append((name, title))
         warnings += not holds and advisory
         world.emit(_event(name, title, holds, advisory, evidence))
     result = Result("unchanged", 0)
     if failures:
-        failed = SetupError("verify.failed", count=len(failures), listing="; ".join(text for _, text in failures))
+        failed = SetupError("verify.failed", count=len(failures), listing="; ".join(title for _, title in failures))
         result = Result(
             "failed", failed.exit_code, errors=[failed.as_dict() | {"checks": [name for name, _ in failures]}]
         )
