@@ -322,7 +322,7 @@ def remove_password(graph: Graph, app: App, password: Password, clock: Clock, em
             emit=emit,
             reason="a deletion to be seen everywhere",
             expected=10,
-            deadline=60,
+            deadline=REPLICATION * 4,
         ):
             return False
         raise
