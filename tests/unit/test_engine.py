@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,16 @@ def test_M5_a_veto_keeps_everything_and_decides_the_exit_code(world: World) -> N
     world.vetoed = SetupError("migrate.vanished", cause="c")
     result = run(flow(Add("a"), Add("b", FAIL)), world, "r1")
     assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "migrate.vanished"])
+    assert world.there == {"a", "b"}
+
+
+def test_M5_nothing_is_undone_when_nobody_can_tell_whether_that_is_safe(world: World) -> None:
+    def unreadable(seen: World, error: SetupError) -> SetupError | None:
+        raise SetupError("az.signed-out", tenant_option="")
+
+    blind = replace(flow(Add("a"), Add("b", FAIL)), before_undo=unreadable)
+    result = run(blind, world, "r1")
+    assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "flow.undo-unsafe"])
     assert world.there == {"a", "b"}
 
 

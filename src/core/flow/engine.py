@@ -197,9 +197,8 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
 def _asked_before_undo(flow: Flow[W], world: W, error: SetupError) -> SetupError | None:
     try:
         return flow.before_undo(world, error)
-    except SetupError:
-        # Nobody can tell whether undoing is safe. The undo itself looks again, and fails loudly if it cannot.
-        return None
+    except SetupError as unknown:
+        return SetupError("flow.undo-unsafe", cause=error.summary, why=unknown.summary)
 
 
 def _undo(flow: Flow[W], world: W) -> Left | None:

@@ -159,8 +159,11 @@ def _left(world: World) -> str:
 
 def _before_undo(world: World, error: SetupError) -> SetupError | None:
     """A password that vanished may have been this machine's only other credential: then nothing is undone (M5)."""
+    registered = world.log.standing("graph.application.addKey")
+    if not registered:
+        return None  # the directory is as it was: undoing takes no credential from anybody
     expected = {password.id for password in world.known.initial}
-    for effect in world.log.standing("graph.application.addKey"):
+    for effect in registered:
         expected |= set(effect.data["passwords"])
     graph = world.user_graph()
 
