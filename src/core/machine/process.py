@@ -84,7 +84,7 @@ def run(
                 if left <= 0:
                     command = redactor.redact(" ".join(argv))
                     raise SetupError("az.hangs", command=command, seconds=round(seconds)) from None
-    except BaseException:
+    except BaseException:  # whatever ends the waiting, the child must not outlive it
         _stop(process)
         raise
     return Finished(process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))

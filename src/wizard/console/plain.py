@@ -28,8 +28,10 @@ from core.secret import redactor
 _COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}
 _WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
 _SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FAIL"}
-#: C0 and C1 controls but for the line break, and the characters that reorder text.
-_CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]")
+#: C0 and C1 controls but for the line break, and what reorders or hides text.
+_CONTROL: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]"
+)
 _SIGNS: Final = {"add": "+", "delete": "-", "change": "~", "keep": " "}
 
 
