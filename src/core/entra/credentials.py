@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from core.entra.certificates import Bundle, thumbprint, thumbprint_of_identifier
-from core.entra.graph import Graph
-from core.errors import GraphError, SetupError
+from core.entra.graph import LONGEST_WAIT, TRIES, Graph
+from core.errors import GraphError, NetworkError, SetupError
 from core.events import Event
-from core.flow.wait import Clock, pause, wait_until
+from core.flow.wait import BACKOFF, Clock, pause, wait_until
 
 Holder = Literal["application", "servicePrincipal"]
 COLLECTION: Final[dict[Holder, str]] = {"application": "applications", "servicePrincipal": "servicePrincipals"}
@@ -246,22 +246,21 @@ def add_key(
                 break
         return seen
 
+    def with_ours(keys: tuple[Key, ...]) -> list[dict[str, Any]] | None:
+        return None if ours(keys) else [*(_sent(key) for key in keys if key.id not in dropped), entry]
+
     keys = before
     for _ in range(MERGES):
-        if not ours(keys):
-            body = {"keyCredentials": [*(_sent(key) for key in keys if key.id not in dropped), entry]}
-            try:
-                graph.write(
-                    "PATCH", f"/applications/{object_id}", body, "add the certificate", lambda: look() is not None
-                )
-            except GraphError as error:
-                expired = tuple(key for key in keys if key.end <= clock.now() and key.id not in dropped)
-                if error.code != "KeyCredentialsInvalidEndDate" or not expired:
-                    error.refused &= not written
-                    raise
-                dropped |= set(drop(expired))
-                continue
-            written = True
+        try:
+            _write(graph, object_id, keys, with_ours, "add the certificate", clock, emit)
+        except GraphError as error:
+            expired = tuple(key for key in keys if key.end <= clock.now() and key.id not in dropped)
+            if error.code != "KeyCredentialsInvalidEndDate" or not expired:
+                error.refused &= not written
+                raise
+            dropped |= set(drop(expired))
+            continue
+        written = True
         if (seen := stays()) is not None:
             here = {key.id for key in seen}
             return tuple(key for key in before if key.id not in here and key.id not in dropped)
@@ -281,18 +280,65 @@ def remove_key(
     def gone() -> bool | None:
         return None if any(key.id == key_id for key in read_keys(graph, object_id)) else True
 
-    rest = [_sent(key) for key in keys if key.id != key_id]
-    graph.write(
-        "PATCH",
-        f"/applications/{object_id}",
-        {"keyCredentials": rest},
-        "remove the certificate",
-        lambda: gone() is True,
-    )
+    def look() -> tuple[Key, ...] | None:
+        found = read_keys(graph, object_id)
+        return found if any(key.id == key_id for key in found) else None
+
+    def without(found: tuple[Key, ...]) -> list[dict[str, Any]] | None:
+        if not any(key.id == key_id for key in found):
+            reason = "the certificate to be seen, so that it can be removed"
+            again = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
+            if again is None:
+                return None  # gone, as far as any replica tells
+            found = again
+        return [_sent(key) for key in found if key.id != key_id]
+
+    _write(graph, object_id, keys, without, "remove the certificate", clock, emit)
     if not wait_until(
         gone, clock=clock, emit=emit, reason="the certificate to disappear", expected=10, deadline=REPLICATION * 2
     ):
         raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
+
+
+def _write(
+    graph: Graph,
+    object_id: str,
+    keys: tuple[Key, ...],
+    change: Callable[[tuple[Key, ...]], list[dict[str, Any]] | None],
+    action: str,
+    clock: Clock,
+    emit: Callable[[Event], None],
+) -> None:
+    """PATCH the list of keys. An answer that asks to try again may mean that another writer was there first, so the
+    list is read anew before every further try and never sent twice.
+
+    :param change: makes the new list from the current one; None when nothing has to be written any more.
+    """
+    doubtful = False
+    for attempt in range(TRIES):
+        entries = change(keys)
+        if entries is None:
+            return
+        failure: GraphError | NetworkError
+        try:
+            graph.write("PATCH", f"/applications/{object_id}", {"keyCredentials": entries}, action, once=True)
+            return
+        except GraphError as error:
+            if not error.transient:
+                error.refused &= not doubtful
+                raise
+            failure, seconds = error, error.retry_after
+            doubtful |= error.status >= 500
+        except NetworkError as error:
+            if error.id in ("network.origin", "network.untrusted"):
+                raise
+            failure, seconds = error, None
+            doubtful |= error.maybe_done
+        if attempt == TRIES - 1 or (seconds or 0) > LONGEST_WAIT:
+            raise failure
+        wanted = seconds if seconds is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
+        pause(wanted, clock=clock, emit=emit, reason="Microsoft Graph to take a new list of certificates")
+        keys = read_keys(graph, object_id)
 
 
 def remove_password(graph: Graph, app: App, password: Password, clock: Clock, emit: Callable[[Event], None]) -> bool:

@@ -65,16 +65,24 @@ class Graph:
                 raise NetworkError("network.origin", maybe_done=False, url=f"{origin_of(url)}/…")
 
     def write(
-        self, method: str, path: str, body: Any, action: str, settled: Callable[[], bool] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        action: str,
+        settled: Callable[[], bool] | None = None,
+        *,
+        once: bool = False,
     ) -> dict[str, Any]:
         """POST, PATCH or DELETE.
 
         :param settled: looks whether the effect is there; asked after an ambiguous answer before repeating. When it
             is, the result is empty. Without it an ambiguous answer is an error.
+        :param once: never repeat; for a body that may be out of date by then.
         :raises GraphError: the service refused.
         :raises NetworkError: nobody knows whether it happened.
         """
-        return self._call(method, self._url(path), body, action, settled or _unknown)
+        return self._call(method, self._url(path), body, action, settled or _unknown, tries=1 if once else TRIES)
 
     def batch(self, reads: Sequence[tuple[str, str]]) -> list[dict[str, Any] | GraphError]:
         """Several GETs in one round trip.
@@ -103,7 +111,14 @@ class Graph:
         return f"{self._cloud.graph}/v1.0{path}"
 
     def _call(
-        self, method: str, url: str, body: Any, action: str, settled: Callable[[], bool] | None
+        self,
+        method: str,
+        url: str,
+        body: Any,
+        action: str,
+        settled: Callable[[], bool] | None,
+        *,
+        tries: int = TRIES,
     ) -> dict[str, Any]:
         """The retry loop. `settled` is None for reads, which may always be repeated."""
         refreshed = doubtful = False
@@ -131,7 +146,7 @@ class Graph:
                 failure, ambiguous = error, error.maybe_done
             attempt += 1
             doubtful |= ambiguous
-            if attempt >= TRIES:
+            if attempt >= tries:
                 raise failure
             self._pause(attempt - 1, failure)
             if ambiguous and settled is not None:

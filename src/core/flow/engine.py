@@ -158,7 +158,10 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
     if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
         return
     if not changing and not journal.marked:
-        result.errors.append(SetupError("flow.open").as_dict())
+        still = SetupError("flow.open")
+        result.outcome = "partial"
+        result.exit_code = error.exit_code if isinstance(error, Interrupted) else still.exit_code
+        result.errors.append(still.as_dict())
         return
     with world.cancel.shielded():
         if not journal.marked and (instead := _asked_before_undo(flow, world, error)) is not None:

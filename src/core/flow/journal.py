@@ -49,6 +49,7 @@ class Journal:
 
     :param path: where it lies; made with mode 0600 when the first entry is written.
     :param run: id of this run.
+    :ivar marked: whether the point of no return was passed, by this run (`marked_here`) or an earlier one.
     :raises SetupError: `journal.broken` for an unreadable entry that is not the torn last line of a crash.
     """
 
@@ -60,6 +61,7 @@ class Journal:
         self._number = 0
         self.effects: list[Effect] = []
         self.marked = False
+        self.marked_here = False
         self.resumed = False
         self._load()
 
@@ -101,7 +103,7 @@ class Journal:
     def mark(self) -> None:
         """Write the point of no return; it is on the disk when this returns."""
         self._write(state="marker")
-        self.marked = True
+        self.marked = self.marked_here = True
 
     def unmark(self) -> None:
         """Take the marker back: the first deletion was refused and nothing was deleted (M5)."""

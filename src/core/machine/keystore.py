@@ -136,6 +136,7 @@ class SystemKeystore:
         self._patience = patience
         self._cancel = cancel or Cancel()
         self._emit = emit
+        self._unfinished: threading.Thread | None = None
 
     def backend(self) -> str:
         return self._within("open", lambda backend: _name(type(backend)))
@@ -177,7 +178,11 @@ class SystemKeystore:
             except BaseException as error:  # noqa: BLE001  carried to the caller's thread, never dropped
                 errors.append(error)
 
-        thread = threading.Thread(target=act, name="keystore", daemon=True)
+        if self._unfinished is not None:  # an operation that was given up must not land after its undo
+            self._unfinished.join(self._patience)
+            if self._unfinished.is_alive():
+                raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
+        thread = self._unfinished = threading.Thread(target=act, name="keystore", daemon=True)
         thread.start()
         for second in range(round(self._patience) + 1):
             thread.join(1.0)

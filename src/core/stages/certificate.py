@@ -163,33 +163,43 @@ class Adopt(Step[World]):
     def apply(self, world: World) -> str:
         bundle, tenant = world.bundle, world.known.tenant
         former = world.keystore.read(world.service, tenant)
-        aside = f"{tenant}#former"
-        adopted = world.log.standing("keystore.adopt")
-        if former is not None and not (adopted and adopted[0].data["former"]):
-            store(world, aside, Secret(former), parse=False)
-        elif adopted:
-            former = former if adopted[0].data["former"] else None
-        with world.log.effect("keystore.adopt", tenant, world.emit, former=former is not None, aside=aside):
+        kept = former is not None and former != bundle.pem.reveal()
+        if former is not None and kept:
+            aside = f"{tenant}#former"
+            with world.log.effect("keystore.aside", aside, world.emit):
+                store(world, aside, Secret(former), parse=False)
+        with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=bundle.thumbprint):
             store(world, tenant, bundle.pem)
-        return f"account {tenant} holds it" + (", the former one is kept until the end" if former else "")
+        return f"account {tenant} holds it" + (", the former one is kept until the end" if kept else "")
 
     def undo(self, world: World) -> Left | None:
-        effects = world.log.standing("keystore.adopt")
-        if not effects:
-            return None
-        first = effects[0]  # a later one found our own key there
-        tenant, aside = first.target, first.data["aside"]
-        if first.data["former"]:
-            former = world.keystore.read(world.service, aside)
-            if former is None:
+        adopted, aside = world.log.standing("keystore.adopt"), world.log.standing("keystore.aside")
+        if adopted:
+            tenant = adopted[0].target
+            ours = _thumbprint_in(world, tenant) in {effect.data["thumbprint"] for effect in adopted}
+            former = world.keystore.read(world.service, aside[0].target) if aside else None
+            if former is not None:
+                store(world, tenant, Secret(former), parse=False)
+            elif ours and aside:
                 return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
-            store(world, tenant, Secret(former), parse=False)
-            world.keystore.delete(world.service, aside)
-        else:
-            world.keystore.delete(world.service, tenant)
-        for effect in effects:
+            elif ours:
+                world.keystore.delete(world.service, tenant)
+            # else: an undo that was cut off had restored it already
+            for effect in adopted:
+                world.log.undone(effect)
+        for effect in aside:
+            world.keystore.delete(world.service, effect.target)
             world.log.undone(effect)
         return None
+
+
+def _thumbprint_in(world: World, account: str) -> str:
+    """Thumbprint of the bundle in an account; empty when there is none that can be read."""
+    text = world.keystore.read(world.service, account)
+    try:
+        return certificates.parse(text, account).thumbprint if text else ""
+    except SetupError:
+        return ""
 
 
 def prove_again(world: World) -> str:

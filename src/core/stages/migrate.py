@@ -85,7 +85,7 @@ class Tidy(Step[World]):
         journal, accounts = world.journal, []
         if journal is not None:
             accounts = [effect.target for effect in journal.standing("keystore.write")]
-            accounts += [e.data["aside"] for e in journal.standing("keystore.adopt") if e.data["former"]]
+            accounts += [effect.target for effect in journal.standing("keystore.aside")]
         if world.known.bundle is not None:
             accounts.append(world.pending)
         return list(dict.fromkeys(accounts))
@@ -186,9 +186,7 @@ def _before_undo(world: World, error: SetupError) -> SetupError | None:
 def summary(world: World, outcome: str) -> Sequence[str]:
     """The sentences of M7, each only if it is true."""
     known, profile = world.known, world.profile
-    if outcome == "unchanged":
-        return (f"Nothing to do: {_subject(world)} signs in with its certificate, and no password credential is left.",)
-    if outcome != "changed":
+    if outcome not in ("changed", "unchanged"):
         return ()
     on_app, on_principal = (len(known.removed.get(holder, ())) for holder in REMOVE)
     first = []
@@ -199,6 +197,10 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     if known.purged:
         first.append(f"{profile.secret_member} purged from state file.")
     sentences = [" ".join(first)] if first else []
+    if not first and outcome == "unchanged":
+        sentences.append(
+            f"Nothing to do: {_subject(world)} signs in with its certificate, and no password credential is left."
+        )
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")

@@ -225,7 +225,8 @@ def delete(world: World, password: Password) -> bool:
                 raise
             refused = error
     assert refused is not None
-    if not any(world.log.standing(name) for name in REMOVE.values()):
+    irreversible = [*REMOVE.values(), "statefile.update"]
+    if world.log.marked_here and not any(world.log.standing(name) for name in irreversible):
         here = {found.id for found in credentials.read_passwords(world.user_graph(), world.app)}
         if {found.id for found in world.known.initial} <= here:
             world.log.unmark()

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from core.errors import SetupError
 from core.events import Finding
-from core.flow.step import Blocked, Check, Needed, Stage, Step
+from core.flow.journal import Journal
+from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
+from core.machine import paths
 from core.machine.keystore import WINDOWS_LIMIT
 from core.secret import Secret, looks_secret
 from core.settings import guid
@@ -57,19 +59,7 @@ class ReadStateFile(Step[World]):
         if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=known.app_id)
         for name, other in members.items():
-            if known.secret is not None and other == known.secret.reveal():
-                message = f"{name} in {world.statefile.path.name} is a copy of the secret; it is removed too."
-                world.emit(Finding("statefile.copy", "warning", message))
-            elif looks_secret(json.dumps(other)):
-                world.emit(
-                    Finding(
-                        "statefile.foreign-secret",
-                        "warning",
-                        f"{world.statefile.path.name} also holds something that looks like a secret: {name}. "
-                        "It is not the Provisioner's and is left as it is.",
-                        "Find out what uses it, and move it to a keystore.",
-                    )
-                )
+            _report(world, name, other)
         found = (
             "with a client secret" if known.secret else "with an unusable one" if present else "without a client secret"
         )
@@ -91,6 +81,68 @@ class EnoughRoom(Step[World]):
         return f"{sys.platform}, Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
+class OpenJournal(Step[World]):
+    """Take the lock of this tenant and app, and open its journal."""
+
+    name = "journal"
+    title = "Open the journal"
+
+    def check(self, world: World) -> Check:
+        if world.journal is not None:
+            return Done("open")
+        return Needed() if world.known.app_id else Done("the app is not known yet")
+
+    def apply(self, world: World) -> str:
+        from filelock import FileLock
+
+        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
+        lock = paths.lock(*names)
+        try:
+            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
+        except TimeoutError:
+            raise SetupError("lock.held", path=lock) from None
+        except OSError as error:
+            raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
+        world.journal = Journal(paths.journal(*names), world.run_id, world.clock)
+        if not world.journal.resumed:
+            return "new"
+        where = "after" if world.journal.marked else "before"
+        world.emit(
+            Finding(
+                "journal.resumed",
+                "warning",
+                f"An earlier run was interrupted {where} the point of no return; this run continues it.",
+            )
+        )
+        return "continues an interrupted run"
+
+
+def _report(world: World, name: str, other: object) -> None:
+    """Say what another member holds, if it is the secret again, or looks like one."""
+    file, spelled, secret = world.statefile.path.name, json.dumps(other), world.known.secret
+    remedy = ""
+    if secret is not None and json.dumps(secret.reveal())[1:-1] in spelled:
+        if isinstance(other, str) and other.strip() == secret.reveal():
+            id, message = "statefile.copy", f"{name} in {file} is a copy of the secret; it is removed too."
+        else:
+            id, message = (
+                "statefile.copy-inside",
+                f"{name} in {file} holds the very same secret inside; it stays there.",
+            )
+            remedy = "Remove it by hand."
+    elif looks_secret(spelled):
+        id = "statefile.foreign-secret"
+        message = (
+            f"{file} also holds something that looks like a secret: {name}. "
+            "It is not the Provisioner's and is left as it is."
+        )
+        remedy = "Find out what uses it, and move it to a keystore."
+    else:
+        return
+    world.emit(Finding(id, "warning", message, remedy))
+
+
 def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) -> str:
     """A GUID from the settings or the state file; when both name one, they must be the same."""
     flag = f"--{setting.replace('_', '-')}"
@@ -102,4 +154,4 @@ def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) ->
     return given or stored
 
 
-STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom()))
+STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), OpenJournal()))

@@ -59,5 +59,6 @@ def secret_members(world: World) -> tuple[str, ...]:
     return tuple(
         name
         for name, value in world.statefile.read().items()
-        if name == world.profile.secret_member or (secret is not None and value == secret.reveal())
+        if name == world.profile.secret_member
+        or (secret is not None and isinstance(value, str) and value.strip() == secret.reveal())
     )

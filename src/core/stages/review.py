@@ -10,10 +10,10 @@ from core.entra.credentials import HOLDER_NAME, App, Holder
 from core.entra.tokens import LAGGING, mint, try_secret
 from core.errors import SetupError, TokenError
 from core.events import Finding
-from core.flow.journal import Journal
 from core.flow.step import Check, Needed, Stage, Step
 from core.machine import paths
 from core.machine.sources import readers
+from core.stages import prereqs
 from core.stages.world import World
 
 #: Directory roles whose holders may change any app registration (template ids, the `wids` claim).
@@ -77,43 +77,6 @@ class FindApp(Step[World]):
         return SetupError("app.missing", app_id=app_id, tenant=world.known.tenant, path=world.statefile.path)
 
 
-class OpenJournal(Step[World]):
-    """Take the lock of this tenant and app, and open its journal."""
-
-    name = "journal"
-    title = "Open the journal"
-
-    def check(self, world: World) -> Check:
-        return Needed()
-
-    def apply(self, world: World) -> str:
-        if world.journal is not None:
-            return "open already"
-        from filelock import FileLock
-
-        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
-        lock = paths.lock(*names)
-        try:
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
-        except TimeoutError:
-            raise SetupError("lock.held", path=lock) from None
-        except OSError as error:
-            raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
-        world.journal = Journal(paths.journal(*names), world.run_id, world.clock)
-        if not world.journal.resumed:
-            return "new"
-        where = "after" if world.journal.marked else "before"
-        world.emit(
-            Finding(
-                "journal.resumed",
-                "warning",
-                f"An earlier run was interrupted {where} the point of no return; this run continues it.",
-            )
-        )
-        return "continues an interrupted run"
-
-
 class FindKey(Step[World]):
     """See which key this machine holds, and whether the service accepts it (P8, M8)."""
 
@@ -126,7 +89,10 @@ class FindKey(Step[World]):
     def apply(self, world: World) -> str:
         known = world.known
         known.bundle = known.proof = None
-        if (current := self._read(world, known.tenant)) is not None and self._usable(world, current):
+        current = self._read(world, known.tenant)
+        if current is not None:
+            self._refuse_another_apps_key(world, current)
+        if current is not None and self._usable(world, current):
             known.bundle = current
             if current.due(world.clock.now()):
                 end = current.not_after.date()
@@ -153,6 +119,14 @@ class FindKey(Step[World]):
         except SetupError as error:
             world.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
             return None
+
+    def _refuse_another_apps_key(self, world: World, bundle: Bundle) -> None:
+        """The account is the tenant alone (P4): a second app of one tenant must not overwrite the first one's key."""
+        mine = paths.journal(world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
+        for other in sorted(mine.parent.glob(f"{world.cloud.key}_{world.known.tenant}_*.jsonl")):
+            if other != mine and bundle.thumbprint in other.read_text(encoding="utf-8", errors="replace"):
+                app_id = other.stem.rpartition("_")[2]
+                raise SetupError("keystore.other-app", tenant=world.known.tenant, app_id=app_id, service=world.service)
 
     def _usable(self, world: World, bundle: Bundle) -> bool:
         known = world.known
@@ -311,5 +285,5 @@ def describe(app: App) -> str:
 STAGE: Stage[World] = Stage(
     "review",
     "Review",
-    (FindApp(), OpenJournal(), CheckRights(), FindKey(), TestSecret(), ReadProject()),
+    (FindApp(), prereqs.OpenJournal(), CheckRights(), FindKey(), TestSecret(), ReadProject()),
 )

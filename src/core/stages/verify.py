@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +100,7 @@ def _no_secret(world: World) -> Check:
     members = world.statefile.read()
     if member in members:
         return False, f"{member} is in {world.statefile.path}"
-    alike = [name for name, value in members.items() if isinstance(value, str) and looks_secret(value)]
+    alike = [name for name, value in members.items() if looks_secret(json.dumps(value))]
     note = f"; {', '.join(alike)} looks like a secret of something else" if alike else ""
     return True, f"{world.statefile.path}{note}"
 
