@@ -14,7 +14,7 @@ from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.sandbox import directory
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
+from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 
 M7 = (
     "Migrated Provisioner from secret-auth to cert-auth. 3 password credentials removed from the app registration. "
@@ -599,3 +599,95 @@ def test_the_state_file_is_private_afterwards(machine: Machine) -> None:
     machine.state_file.chmod(0o644)
     machine.migrate()
     assert machine.state_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_M5_a_marker_of_an_earlier_run_is_never_taken_back(machine: Machine) -> None:
+    """The earlier run purged the state file: undoing now would take this machine's only credential."""
+    machine.change("application", passwordCredentials=[])
+    machine.change("servicePrincipal", passwordCredentials=[])
+
+    def kill(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == "purge":
+            raise Crash
+
+    machine.watch = kill
+    with pytest.raises(Crash):
+        machine.migrate()
+    machine.watch = None
+    entry, _ = directory.new_password(machine.tenant, "newcomer")
+    machine.change("application", passwordCredentials=[entry])
+    machine.tenant.faults.add(Fault("status", "removePassword", 0, 403))
+    result = machine.migrate()
+    assert (result.outcome, result.exit_code) == ("partial", 6)
+    assert machine.usable(), "zero usable credentials"
+    machine.tenant.faults.script.clear()
+    assert machine.migrate().exit_code == 0
+
+
+@pytest.mark.parametrize("status", [429, 409, 503])
+def test_P8_a_list_of_keys_is_read_again_before_it_is_sent_again(machine: Machine, status: int) -> None:
+    """Whoever was served while we were told to wait has a certificate there that our list does not know."""
+    other = certificates.make("late", machine.clock.now())
+    entry = credentials.entry_of(other, machine.tenant.new_id(), "a late machine")
+    key = directory.keys_of(machine.tenant, [entry])[0]
+    fault = machine.tenant.faults.add(Fault("status", "^PATCH", 1, status, retry_after=20))
+    wait = machine.clock.wait
+
+    def meanwhile(seconds: float) -> None:
+        wait(seconds)
+        if fault.reached.is_set() and key["keyId"] not in machine.keys:
+            machine.change("application", keyCredentials=[*machine.app["keyCredentials"], key])
+
+    machine.clock.wait = meanwhile  # type: ignore[method-assign]
+    assert machine.migrate().exit_code == 0
+    assert key["keyId"] in machine.keys
+    assert len(machine.keys) == 3
+
+
+def test_P4_a_second_app_of_the_tenant_does_not_overwrite_the_first_ones_key(machine: Machine) -> None:
+    assert machine.migrate().exit_code == 0
+    first = Snapshot.of(machine)
+    second = directory.new_application(machine.tenant, PROFILE.app_display_name, machine.tenant.signed_in_user)
+    principal = directory.new_principal(machine.tenant, second, machine.tenant.signed_in_user)
+    machine.tenant.commit("application", second["id"], second)
+    machine.tenant.commit("servicePrincipal", principal["id"], principal)
+    before = machine.state_file.read_text()
+    members = {"CLOUD": "sandbox", PROFILE.tenant_member: machine.tenant.id, PROFILE.client_id_member: second["appId"]}
+    machine.state_file.write_text(json.dumps(members))
+    result = machine.migrate()
+    assert (result.exit_code, result.errors[0]["id"]) == (3, "keystore.other-app")
+    assert machine.app_id in result.errors[0]["message"]
+    machine.state_file.write_text(before)
+    assert machine.untouched(first)
+    assert machine.verify().exit_code == 0
+
+
+def test_M5_a_look_that_fails_over_an_open_undertaking_is_half_way(machine: Machine) -> None:
+    def kill(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == "register":
+            raise Crash
+
+    machine.watch = kill
+    with pytest.raises(Crash):
+        machine.migrate()
+    machine.watch = None
+    machine.tenant.faults.add(Fault("status", "batch", 0, 503))
+    result = machine.migrate()
+    assert (result.outcome, result.exit_code) == ("partial", 6)
+    assert result.errors[-1]["id"] == "flow.open"
+    machine.tenant.faults.script.clear()
+    assert machine.migrate().exit_code == 0
+
+
+def test_M7_what_an_undertaking_did_is_said_also_when_its_last_run_had_nothing_left_to_do(machine: Machine) -> None:
+    def kill(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == "tidy":
+            raise Crash
+
+    machine.watch = kill
+    with pytest.raises(Crash):
+        machine.migrate()
+    machine.watch = None
+    result = machine.migrate()
+    assert result.exit_code == 0
+    assert result.summary[0] == M7
