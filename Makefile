@@ -10,7 +10,7 @@ demo: .venv/ready
 
 test: .venv/ready check
 	@sh tests/real/services.sh
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/ready
 	$(BIN)/ruff check
