@@ -23,7 +23,7 @@ def demo(tmp_path: Path) -> Iterator[pexpect.spawn]:
 
 
 QUESTION = (
-    r"4 password credential\(s\) and 1 secret\(s\) in a file to delete\.\s+"
+    r"4 password\s+credential\(s\)\s+and\s+1\s+secret\(s\)\s+in\s+a\s+file\s+to\s+delete\.\s+"
     r"Make these changes\? 5 of them cannot be undone\. \[y/N\] "
 )
 

@@ -96,8 +96,11 @@ class Plain:
         self._quiet, self._in_plan = quiet, False
         if self._held:
             self._print("", always=True)
+        *before, last = question.text.split("\n")
+        for line in before:
+            self._sentence(line)
         while True:
-            self._out.write(f"{self._clean(question.text)} {hint} ")
+            self._out.write(f"{self._clean(last)} {hint} ")
             self._out.flush()
             try:
                 given = input().strip().lower()
