@@ -454,14 +454,15 @@ def test_M4_that_the_state_file_can_be_rewritten_is_known_before_the_marker(
 ) -> None:
     before = Snapshot.of(machine)
 
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("core.machine.statefile.os.fsync", full)
+    monkeypatch.setattr("core.machine.statefile.tempfile.mkstemp", read_only)
     result = machine.migrate()
     monkeypatch.undo()
-    assert (result.outcome, result.exit_code) == ("failed", 3), "the journal, which is flushed first, stops it"
+    assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "statefile.io")
     assert machine.untouched(before)
+    assert machine.usable() == ["secret"]
 
 
 def test_M5_a_half_way_stop_says_what_is_left(machine: Machine) -> None:
@@ -481,7 +482,7 @@ def test_M5_a_half_way_stop_says_what_is_left(machine: Machine) -> None:
         assert password["keyId"] in remedy
 
 
-def test_M7_a_refusal_that_was_not_proven_is_said_also_by_the_next_run(machine: Machine) -> None:
+def test_M7_a_refusal_that_was_not_proven_is_said(machine: Machine) -> None:
     def start(event: object) -> None:
         if isinstance(event, StepFinished) and event.step == "marker":
             machine.tenant.faults.add(Fault("status", "^POST /[^/]+/oauth2", 2, 503))
