@@ -20,7 +20,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell scripts")
 TENANT = "8c1f5b0e-3f3c-4d4c-9a47-0b8f3f6d2a11"
 PUBLIC = BUILT_IN["public"]
 CUSTOM = Cloud("lab", "https://login.lab", "https://graph.lab:8443", "https://arm.lab")
-SHOWN = {"tenantId": TENANT.upper(), "user": {"name": "dana@contoso", "type": "user"}, "environmentName": "AzureCloud"}
 Install = Callable[..., AzureCli]
 
 
@@ -62,21 +61,32 @@ def failure(act: Callable[[], Any]) -> SetupError:
 
 
 def test_U3_who_is_signed_in(install: Install, tmp_path: Path) -> None:
-    az = install(SHOWN, stderr="WARNING: You have 3 update(s) available.\n{not json}")
-    assert az.account() == Account(TENANT, "dana@contoso", "user", "AzureCloud")
-    assert (tmp_path / "bin" / "argv").read_text() == "account show --output json --only-show-errors\n"
+    value = token(upn="dana@contoso", scp="A", oid="1")
+    az = install({"accessToken": value}, stderr="WARNING: You have 3 update(s) available.\n{not json}")
+    assert Account.of(az.graph_token("")) == Account(TENANT, "dana@contoso", "user")
+    argv = (tmp_path / "bin" / "argv").read_text()
+    assert argv == f"account get-access-token --resource {PUBLIC.graph} --output json --only-show-errors\n"
     assert (tmp_path / "bin" / "env").read_text().strip() == "1"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"idtyp": "app", "appid": "a1", "roles": ["R"], "oid": "2"}, {"azp": "a1", "oid": "2"}],
+)
+def test_M16_az_signed_in_as_a_service_principal_is_told_apart(install: Install, claims: dict[str, object]) -> None:
+    az = install({"accessToken": token(**claims)})
+    assert Account.of(az.graph_token(TENANT)) == Account(TENANT, "a1", "service principal")
 
 
 def test_az_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    error = failure(AzureCli(PUBLIC, [], Cancel()).account)
+    error = failure(lambda: AzureCli(PUBLIC, [], Cancel()).graph_token(TENANT))
     assert (error.id, error.exit_code) == ("az.missing", 3)
 
 
 def test_C4_az_inside_the_project_is_refused(install: Install, tmp_path: Path) -> None:
-    install(SHOWN)
-    assert failure(AzureCli(PUBLIC, [tmp_path / "bin"], Cancel()).account).id == "program.untrusted"
+    install({"accessToken": token()})
+    assert failure(lambda: AzureCli(PUBLIC, [tmp_path / "bin"], Cancel()).graph_token(TENANT)).id == "program.untrusted"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +114,8 @@ def test_P11_a_refusal_is_named_by_what_az_says(install: Install, stderr: str, i
 
 def test_P4_what_az_says_is_redacted(install: Install) -> None:
     secret = "abc8Q~" + "x" * 34
-    error = failure(install("", f"ERROR: refused {secret} and {token()}", code=1).account)
+    az = install("", f"ERROR: refused {secret} and {token()}", code=1)
+    error = failure(lambda: az.graph_token(TENANT))
     assert secret not in str(error)
     assert token() not in str(error)
 
@@ -115,29 +126,30 @@ def test_P4_what_az_says_is_redacted(install: Install) -> None:
         "",
         "not json",
         "[]",
-        [SHOWN],
+        [{"accessToken": token()}],
         "null",
         "{",
         {},
-        {"tenantId": TENANT},
-        SHOWN | {"tenantId": 7},
-        SHOWN | {"user": "x"},
+        {"tenant": TENANT},
+        {"accessToken": 7},
     ],
 )
 def test_output_that_is_not_what_az_documents(install: Install, stdout: object) -> None:
-    error = failure(install(stdout).account)
+    az = install(stdout)
+    error = failure(lambda: az.graph_token(TENANT))
     assert (error.id, error.exit_code) == ("az.garbage", 3)
-    assert "az account show" in error.summary
+    assert "az account get-access-token" in error.summary
 
 
 def test_az_that_hangs(install: Install) -> None:
-    assert failure(install(SHOWN, body="sleep 600").account).id == "az.hangs"
+    az = install({"accessToken": token()}, body="sleep 600")
+    assert failure(lambda: az.graph_token(TENANT)).id == "az.hangs"
 
 
 def test_a_file_that_cannot_be_started(install: Install, tmp_path: Path) -> None:
-    az = install(SHOWN)
+    az = install({"accessToken": token()})
     (tmp_path / "bin" / "az").write_text("#!/no/such/interpreter\n")
-    assert failure(az.account).id == "az.failed"
+    assert failure(lambda: az.graph_token(TENANT)).id == "az.failed"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""The Azure CLI: who is signed in, and one Microsoft Graph token (entra-protocol E).
+"""The Azure CLI: one Microsoft Graph token, which also says who is signed in (entra-protocol E).
 
-One spawn each, JSON only, streams apart, with a time limit. Everything else goes to Graph directly.
+One spawn, half a second; JSON only, streams apart, with a time limit. Everything else goes to Graph directly.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from core.cloud import Cloud
 from core.entra.tokens import Token, claims_of
@@ -32,26 +32,35 @@ _EXPIRED: Final = ("AADSTS", "Interactive authentication is needed", "refresh to
 
 @dataclass(frozen=True)
 class Account:
-    """Who is signed in, as `az account show` says."""
+    """Who is signed in, as the token says.
+
+    :param user: user name of a person; app id of a service principal or managed identity.
+    """
 
     tenant: str
     user: str
-    kind: str
-    cloud: str
+    kind: Literal["user", "service principal"]
+
+    @classmethod
+    def of(cls, token: Token) -> Account:
+        """The account that a Graph token was issued to; no spawn and no request is needed for it."""
+        claims = token.claims
+        app = claims.get("idtyp") == "app" or not token.scopes
+        name = claims.get("upn") or claims.get("unique_name") or claims.get("preferred_username") or claims.get("oid")
+        return cls(
+            str(claims.get("tid")),
+            str(claims.get("appid") or claims.get("azp") if app else name),
+            "service principal" if app else "user",
+        )
 
 
 class SignIn(Protocol):
     """What the product needs of a sign-in; the sandbox has a stand-in without a program."""
 
-    def account(self) -> Account:
-        """Who is signed in.
-
-        :raises SetupError: `az.*`.
-        """
-
     def graph_token(self, tenant: str) -> Token:
-        """A Microsoft Graph token of the signed-in principal for this tenant.
+        """A Microsoft Graph token of the signed-in principal.
 
+        :param tenant: for this tenant; empty means the one that is signed in to.
         :raises SetupError: `az.*`.
         """
 
@@ -68,30 +77,15 @@ class AzureCli:
         self._cancel = cancel
         self._seconds = seconds
 
-    def account(self) -> Account:
-        """`az account show`.
-
-        :raises SetupError: `az.missing`, `az.signed-out`, `az.failed`, `az.garbage`, `az.hangs`.
-        """
-        data = self._run(["account", "show"], "")
-        user = data.get("user")
-        if not isinstance(user, dict) or not isinstance(data.get("tenantId"), str):
-            raise self._garbage("account show", "no tenantId or user")
-        return Account(
-            data["tenantId"].lower(),
-            str(user.get("name", "")),
-            str(user.get("type", "")),
-            str(data.get("environmentName", "")),
-        )
-
     def graph_token(self, tenant: str) -> Token:
         """`az account get-access-token` for this cloud's Graph, with its audience and tenant checked (C2, U3).
 
-        :raises SetupError: also `az.expired`, `az.wrong-tenant`, `az.wrong-audience`.
+        :raises SetupError: `az.missing`, `az.signed-out`, `az.expired`, `az.failed`, `az.garbage`, `az.hangs`,
+            `az.wrong-tenant`, `az.wrong-audience`.
         """
         # az asks for exactly the resource that its cloud settings name; theirs ends in a slash for custom clouds
         resource = self._cloud.graph if self._cloud.built_in else f"{self._cloud.graph}/"
-        arguments = ["account", "get-access-token", "--resource", resource, "--tenant", tenant]
+        arguments = ["account", "get-access-token", "--resource", resource, *(["--tenant", tenant] if tenant else [])]
         data = self._run(arguments, tenant)
         value = data.get("accessToken")
         if not isinstance(value, str):
@@ -137,8 +131,8 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
     audience = str(token.claims.get("aud", ""))
     if not cloud.is_graph_audience(audience):
         raise SetupError("az.wrong-audience", theirs=audience, ours=cloud.graph)
-    if token.claims.get("tid") != tenant:
-        raise SetupError("az.wrong-tenant", theirs=token.claims.get("tid"), ours=tenant)
+    if token.claims.get("tid") != tenant and (tenant or not token.claims.get("tid")):
+        raise SetupError("az.wrong-tenant", theirs=token.claims.get("tid"), ours=tenant or "no tenant at all")
     return token
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.cloud import Cloud
 from core.entra.tokens import Token, claims_of
-from core.machine.az import Account, checked_user_token
+from core.machine.az import checked_user_token
 from core.sandbox.login import AZURE_CLI, user_token
 from core.sandbox.tenant import Tenant
 from core.secret import Secret
@@ -16,11 +16,6 @@ class SandboxSignIn:
     def __init__(self, tenant: Tenant, cloud: Cloud) -> None:
         self._tenant = tenant
         self._cloud = cloud
-
-    def account(self) -> Account:
-        user = self._tenant.latest("user", self._tenant.signed_in_user)
-        assert user is not None
-        return Account(self._tenant.id, user["userPrincipalName"], "user", self._cloud.name)
 
     def graph_token(self, tenant: str) -> Token:
         user = self._tenant.latest("user", self._tenant.signed_in_user)
