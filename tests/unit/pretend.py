@@ -32,6 +32,7 @@ class World:
     answer: bool = True
     vetoed: SetupError | None = None
     journal: Journal | None = None
+    flow: str = ""
 
     def emit(self, event: Event) -> None:
         self.events.append(event)

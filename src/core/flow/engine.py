@@ -39,6 +39,7 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
     :returns: the result; expected failures do not raise.
     """
     start = world.clock.monotonic()
+    world.flow = flow.name
     world.emit(FlowStarted(flow.name, run_id))
     result = Result()
     changed = changing = False
@@ -166,7 +167,8 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
     with world.cancel.shielded():
         if not journal.marked and (instead := _asked_before_undo(flow, world, error)) is not None:
             result.outcome, result.exit_code = "partial", instead.exit_code
-            result.errors.append(instead.as_dict())
+            if instead is not error:
+                result.errors.append(instead.as_dict())
             return
         if journal.marked:
             result.outcome = "partial"

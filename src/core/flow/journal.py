@@ -49,13 +49,17 @@ class Journal:
 
     :param path: where it lies; made with mode 0600 when the first entry is written.
     :param run: id of this run.
+    :param flow: name of the flow that writes; `resume` and `undo` find it again.
+    :ivar flow: name of the flow whose undertaking is open, else empty.
     :ivar marked: whether the point of no return was passed, by this run (`marked_here`) or an earlier one.
     :raises SetupError: `journal.broken` for an unreadable entry that is not the torn last line of a crash.
     """
 
-    def __init__(self, path: Path, run: str, clock: Clock) -> None:
+    def __init__(self, path: Path, run: str, clock: Clock, flow: str = "") -> None:
         self.path = path
         self._run = run
+        self._flow = flow
+        self.flow = ""
         self._clock = clock
         self._size = 0
         self._number = 0
@@ -84,7 +88,7 @@ class Journal:
         """
         self._number += 1
         entry = Effect(self._number, action, target, dict(data))
-        self._write(state="intend", n=entry.number, action=action, target=target, data=entry.data)
+        self._write(state="intend", n=entry.number, action=action, target=target, data=entry.data, flow=self._flow)
         self.effects.append(entry)
         try:
             yield entry
@@ -102,7 +106,7 @@ class Journal:
 
     def mark(self) -> None:
         """Write the point of no return; it is on the disk when this returns."""
-        self._write(state="marker")
+        self._write(state="marker", flow=self._flow)
         self.marked = self.marked_here = True
 
     def unmark(self) -> None:
@@ -164,17 +168,20 @@ class Journal:
             case "intend":
                 self._number = int(entry["n"])
                 self.effects.append(Effect(self._number, entry["action"], entry["target"], entry["data"]))
+                self.flow = str(entry.get("flow", ""))
             case "done" | "failed" | "undone" as state:
                 for effect in self.effects:
                     if effect.number == entry["n"]:
                         effect.state, effect.data = state, entry["data"]
             case "marker":
                 self.marked = True
+                self.flow = str(entry.get("flow", ""))
             case "unmarked":
                 self.marked = False
             case "closed":
                 self.effects.clear()
                 self.marked = False
+                self.flow = ""
             case _:
                 raise ValueError(entry["state"])
 

@@ -18,7 +18,12 @@ from core.flow.wait import Cancel, Clock
 
 
 class Runtime(Protocol):
-    """What the engine itself needs of the world."""
+    """What the engine itself needs of the world.
+
+    :ivar flow: name of the flow that runs; the engine sets it.
+    """
+
+    flow: str
 
     @property
     def clock(self) -> Clock:

@@ -104,7 +104,10 @@ class OpenJournal(Step[World]):
             raise SetupError("lock.held", path=lock) from None
         except OSError as error:
             raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
-        world.journal = Journal(paths.journal(*names), world.run_id, world.clock)
+        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
+        if journal.resumed and journal.flow not in ("", world.flow):
+            raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
+        world.journal = journal
         if not world.journal.resumed:
             return "new"
         where = "after" if world.journal.marked else "before"

@@ -75,6 +75,7 @@ class World:
     asker: Callable[[Question], bool]
     untrusted: tuple[Path, ...]
     run_id: str
+    flow: str = ""
     known: Known = field(default_factory=Known)
     journal: Journal | None = None
     resources: ExitStack = field(default_factory=ExitStack)
