@@ -1,4 +1,4 @@
-"""Keys and passwords of an app registration and its service principal (P8, M4; entra-protocol B).
+"""Keys and passwords of an app registration and its service principal: written, read back, removed (P8, M4).
 
 Adding a key is read, merge, write, read back, re-check: a PATCH of `keyCredentials` replaces the whole list, and no
 ETag protects it, so a concurrent writer may drop our entry after we saw it.
@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from core.entra.certificates import Bundle, thumbprint, thumbprint_of_identifier
+from core.entra.application import COLLECTION, HOLDER_NAME, App, Key, Password, read_keys, read_passwords
+from core.entra.certificates import Bundle
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
 from core.errors import GraphError, NetworkError, SetupError
 from core.events import Event
 from core.flow.wait import BACKOFF, Clock, pause, wait_until
 
-Holder = Literal["application", "servicePrincipal"]
-COLLECTION: Final[dict[Holder, str]] = {"application": "applications", "servicePrincipal": "servicePrincipals"}
-HOLDER_NAME: Final[dict[Holder, str]] = {"application": "app registration", "servicePrincipal": "service principal"}
 #: Seconds between re-checks after the key was seen; three spaced ones lost no key in a model of 1,000 machines.
 RECHECKS: Final = (1.0, 2.0, 4.0)
 MERGES: Final = 4
@@ -28,169 +24,6 @@ MERGES: Final = 4
 REPLICATION: Final = 60.0
 #: Everything an existing entry must be sent back with; changing a property of one is refused.
 _KEPT: Final = ("keyId", "type", "usage", "displayName", "customKeyIdentifier", "startDateTime", "endDateTime", "key")
-
-
-@dataclass(frozen=True)
-class Key:
-    """A keyCredential.
-
-    :param entry: as Graph gave it.
-    :param thumbprint: from the certificate itself where Graph gave it, else from `customKeyIdentifier`.
-    """
-
-    entry: dict[str, Any]
-    id: str
-    name: str
-    thumbprint: str
-    der: bytes | None
-    end: datetime
-
-    @property
-    def signs(self) -> bool:
-        """Whether it is a signing key (SAML) and not one for sign-in."""
-        return self.entry.get("usage") == "Sign"
-
-
-@dataclass(frozen=True)
-class Password:
-    """A passwordCredential, without its value, which Graph never gives again."""
-
-    id: str
-    name: str
-    hint: str
-    end: str
-    holder: Holder
-    identifier: str | None
-
-    def __str__(self) -> str:
-        name = f" '{self.name}'" if self.name else ""
-        return f"{self.hint or '???'}…{name}, ends {self.end[:10]}, keyId {self.id}"
-
-
-@dataclass(frozen=True)
-class App:
-    """An app registration and its service principal at one moment."""
-
-    object_id: str
-    app_id: str
-    name: str
-    created: str
-    keys: tuple[Key, ...]
-    passwords: tuple[Password, ...]
-    principal_id: str
-    principal_keys: tuple[Key, ...]
-    principal_passwords: tuple[Password, ...]
-    owners: tuple[dict[str, Any], ...] = ()
-    principal_owners: tuple[dict[str, Any], ...] = ()
-    federated: tuple[dict[str, Any], ...] = ()
-    permissions: tuple[str, ...] = field(default=())
-
-    @property
-    def all_passwords(self) -> tuple[Password, ...]:
-        """Password credentials on both objects."""
-        return self.passwords + self.principal_passwords
-
-    @property
-    def saml_passwords(self) -> tuple[Password, ...]:
-        """Passwords of the service principal that protect a SAML signing key; they are not sign-in secrets (M4)."""
-        return _saml(self.principal_keys, self.principal_passwords)
-
-    def owners_of(self, holder: Holder) -> tuple[dict[str, Any], ...]:
-        """Owners of the app registration, or of its service principal, which has its own."""
-        return self.owners if holder == "application" else self.principal_owners
-
-    def holds(self, bundle: Bundle) -> Key | None:
-        """The entry of exactly this certificate, or None."""
-        return next((key for key in self.keys if key.der == bundle.der), None)
-
-
-def read(graph: Graph, app_id: str) -> App | None:
-    """Application, service principal, owners and federated credentials in one round trip.
-
-    :returns: None only when Graph says definitely that there is no such application.
-    :raises SetupError: `app.blueprint` for an agent identity Blueprint (M18).
-    """
-    selected = "id,appId,displayName,createdDateTime,keyCredentials,passwordCredentials,requiredResourceAccess"
-    application, principal, owners, federated, principal_owners = graph.batch(
-        (
-            (f"/applications(appId='{app_id}')?$select={selected}", "read the app registration"),
-            (
-                f"/servicePrincipals(appId='{app_id}')?$select=id,appId,keyCredentials,passwordCredentials",
-                "read the service principal",
-            ),
-            (f"/applications(appId='{app_id}')/owners?$select=id,displayName,userPrincipalName", "read the owners"),
-            (f"/applications(appId='{app_id}')/federatedIdentityCredentials", "read the federated credentials"),
-            (f"/servicePrincipals(appId='{app_id}')/owners?$select=id", "read the service principal's owners"),
-        )
-    )
-    if isinstance(application, GraphError):
-        if application.status == 404:
-            return None
-        raise application
-    if "agentIdentityBlueprint" in str(application.get("@odata.type", "")):
-        raise SetupError("app.blueprint", app_id=app_id)
-    if isinstance(principal, GraphError):
-        if principal.status != 404:
-            raise principal
-        principal, principal_owners = {}, {}
-    for answer in (owners, federated, principal_owners):
-        if isinstance(answer, GraphError):
-            raise answer
-    assert isinstance(owners, dict)
-    assert isinstance(federated, dict)
-    assert isinstance(principal_owners, dict)
-    return App(
-        object_id=application["id"],
-        app_id=application["appId"],
-        name=str(application.get("displayName") or ""),
-        created=str(application.get("createdDateTime") or "unknown"),
-        keys=_keys(application),
-        passwords=_passwords(application, "application"),
-        principal_id=str(principal.get("id") or ""),
-        principal_keys=_keys(principal),
-        principal_passwords=_passwords(principal, "servicePrincipal"),
-        owners=tuple(owners.get("value", ())),
-        principal_owners=tuple(principal_owners.get("value", ())),
-        federated=tuple(federated.get("value", ())),
-        permissions=tuple(
-            sorted(
-                f"{resource.get('resourceAppId')}/{access.get('id')}"
-                for resource in application.get("requiredResourceAccess") or ()
-                for access in resource.get("resourceAccess") or ()
-            )
-        ),
-    )
-
-
-def read_keys(graph: Graph, object_id: str) -> tuple[Key, ...]:
-    """The key credentials with their certificates, which Graph gives for a single object only."""
-    return _keys(graph.get(f"/applications/{object_id}?$select=keyCredentials", "read the certificates"))
-
-
-def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
-    """The password credentials of both objects as they are now, in one round trip.
-
-    :raises SetupError: `app.saml`: one of them belongs to a SAML signing key.
-    """
-    reads = [(f"/applications/{app.object_id}?$select=id,passwordCredentials", "read the password credentials")]
-    holders: list[Holder] = ["application"]
-    if app.principal_id:
-        reads.append(
-            (
-                f"/servicePrincipals/{app.principal_id}?$select=id,keyCredentials,passwordCredentials",
-                "read the service principal's password credentials",
-            )
-        )
-        holders.append("servicePrincipal")
-    found: list[Password] = []
-    for holder, answer in zip(holders, graph.batch(reads), strict=True):
-        if isinstance(answer, GraphError):
-            raise answer
-        passwords = _passwords(answer, holder)
-        if holder == "servicePrincipal" and (saml := _saml(_keys(answer), passwords)):
-            raise SetupError("app.saml", key_ids=", ".join(password.id for password in saml))
-        found += passwords
-    return tuple(found)
 
 
 def entry_of(bundle: Bundle, key_id: str, name: str) -> dict[str, Any]:
@@ -375,53 +208,5 @@ def remove_password(graph: Graph, app: App, password: Password, clock: Clock, em
     return True
 
 
-def _saml(keys: tuple[Key, ...], passwords: tuple[Password, ...]) -> tuple[Password, ...]:
-    signing = [key for key in keys if key.signs]
-    ids = {key.id for key in signing}
-    identifiers = {key.entry.get("customKeyIdentifier") for key in signing} - {None, ""}
-    return tuple(p for p in passwords if p.id in ids or p.identifier in identifiers)
-
-
 def _sent(key: Key) -> dict[str, Any]:
     return {name: key.entry.get(name) for name in _KEPT if name in key.entry}
-
-
-def _keys(holder: dict[str, Any]) -> tuple[Key, ...]:
-    found = []
-    for entry in holder.get("keyCredentials") or ():
-        der = base64.b64decode(entry["key"]) if entry.get("key") else None
-        found.append(
-            Key(
-                entry,
-                str(entry["keyId"]),
-                str(entry.get("displayName") or ""),
-                thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
-                der,
-                _moment(str(entry.get("endDateTime"))),
-            )
-        )
-    return tuple(found)
-
-
-def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
-    return tuple(
-        Password(
-            str(entry["keyId"]),
-            str(entry.get("displayName") or ""),
-            str(entry.get("hint") or ""),
-            str(entry.get("endDateTime") or "unknown"),
-            kind,
-            entry.get("customKeyIdentifier"),
-        )
-        for entry in holder.get("passwordCredentials") or ()
-    )
-
-
-def _moment(text: str) -> datetime:
-    """A Graph date; fractions of up to seven digits are cut."""
-    whole, _, rest = text.partition(".")
-    return (
-        datetime.fromisoformat(whole.removesuffix("Z") + "+00:00")
-        if rest or text.endswith("Z")
-        else (datetime.fromisoformat(text))
-    )

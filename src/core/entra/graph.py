@@ -56,13 +56,21 @@ class Graph:
 
         :raises NetworkError: `network.origin` when a next link leaves the cloud (C4).
         """
-        url = self._url(path)
-        while url:
-            page = self._call("GET", url, None, action, None)
+        yield from self.follow(self.get(path, action), action)
+
+    def follow(self, page: dict[str, Any], action: str) -> Iterator[dict[str, Any]]:
+        """The items of a list whose first page is there already, and of the pages that follow it.
+
+        :raises NetworkError: `network.origin` when a next link leaves the cloud (C4).
+        """
+        while True:
             yield from page.get("value", [])
             url = str(page.get("@odata.nextLink") or "")
-            if url and origin_of(url) != self._cloud.graph:
+            if not url:
+                return
+            if origin_of(url) != self._cloud.graph:
                 raise NetworkError("network.origin", maybe_done=False, url=f"{origin_of(url)}/…")
+            page = self._call("GET", url, None, action, None)
 
     def write(
         self,

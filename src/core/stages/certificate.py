@@ -10,8 +10,8 @@ import socket
 from collections.abc import Collection, Sequence
 from uuid import uuid4
 
-from core.entra import certificates, credentials
-from core.entra.credentials import Key
+from core.entra import application, certificates, credentials
+from core.entra.application import Key
 from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
@@ -240,7 +240,7 @@ def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tupl
     """
 
     def look() -> tuple[Key, ...] | None:
-        keys = credentials.read_keys(graph, object_id)
+        keys = application.read_keys(graph, object_id)
         return keys if any(key.id == key_id for key in keys) else None
 
     return wait_until(

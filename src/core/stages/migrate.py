@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from core.entra import credentials
+from core.entra import application, credentials
 from core.entra.tokens import try_secret
 from core.errors import SetupError
 from core.events import Finding, Question
@@ -112,7 +112,7 @@ def _basis(world: World) -> dict[str, object]:
         "app": [app.app_id, app.object_id],
         "certificate": known.bundle.thumbprint if known.bundle else "new",
         "keys": sorted(key.id for key in app.keys),
-        "permissions": app.permissions,
+        "permissions": sorted(app.declared),
         "files": {str(world.statefile.path): known.members},
     }
 
@@ -120,7 +120,7 @@ def _basis(world: World) -> dict[str, object]:
 def _refresh(world: World) -> None:
     if world.settings.yes:
         return  # the answer was given in advance: no time has passed
-    app = credentials.read(world.user_graph(), world.known.app_id)
+    app = application.read(world.user_graph(), world.known.app_id)
     if app is None:
         raise SetupError("flow.outdated")
     world.known.app = app
@@ -168,7 +168,7 @@ def _before_undo(world: World, error: SetupError) -> SetupError | None:
     graph = world.user_graph()
 
     def all_there() -> bool | None:
-        return expected <= {found.id for found in credentials.read_passwords(graph, world.app)} or None
+        return expected <= {found.id for found in application.read_passwords(graph, world.app)} or None
 
     if wait_until(
         all_there,

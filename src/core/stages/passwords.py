@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from core.entra import credentials
-from core.entra.credentials import Password
+from core.entra import application, credentials
+from core.entra.application import Password
 from core.entra.graph import Graph
 from core.errors import GraphError, SetupError
 from core.events import Finding
@@ -52,7 +52,7 @@ class CheckDeletion(Step[World]):
                 deleters.append(world.user_graph())
             if not deleters:
                 user = known.account.user if known.account else "the signed-in user"
-                raise SetupError("rights.delete", user=user, holder=f"{credentials.HOLDER_NAME[holder]} '{app.name}'")
+                raise SetupError("rights.delete", user=user, holder=f"{application.HOLDER_NAME[holder]} '{app.name}'")
             known.deleters[holder] = tuple(deleters)
         return "the Provisioner itself" if review.WRITE in proof.roles else "by ownership or directory role"
 
@@ -71,7 +71,7 @@ class Mark(Step[World]):
         graph = world.user_graph()
 
         def there() -> bool | None:
-            keys = credentials.read_keys(graph, world.app.object_id)
+            keys = application.read_keys(graph, world.app.object_id)
             return any(key.der == world.bundle.der for key in keys) or None
 
         reason = "the certificate to be seen on the app once more"
@@ -101,18 +101,18 @@ class DeletePasswords(Step[World]):
             Change(
                 "delete",
                 "password credential",
-                credentials.HOLDER_NAME[password.holder],
+                application.HOLDER_NAME[password.holder],
                 str(password),
                 "",
                 False,
-                f"POST /{credentials.COLLECTION[password.holder]}/"
+                f"POST /{application.COLLECTION[password.holder]}/"
                 f"{app.object_id if password.holder == 'application' else app.principal_id}/removePassword",
             )
             for password in app.all_passwords
         )
 
     def apply(self, world: World) -> str:
-        passwords = credentials.read_passwords(_reader(world), world.app)
+        passwords = application.read_passwords(_reader(world), world.app)
         ours = sum([delete(world, password) for password in passwords])
         others = f", {len(passwords) - ours} gone already" if ours < len(passwords) else ""
         return f"{ours} deleted{others}"
@@ -136,10 +136,10 @@ class TwoCleanReads(Step[World]):
         left: tuple[Password, ...] = ()
         start = world.clock.monotonic()
         while world.clock.monotonic() - start < DELETION_DEADLINE:
-            left = credentials.read_passwords(graph, world.app)
+            left = application.read_passwords(graph, world.app)
             if not left:
                 self._pause(world, "the second clean read")
-                if not credentials.read_passwords(graph, world.app):
+                if not application.read_passwords(graph, world.app):
                     self._count(world)
                     return f"two reads {APART:.0f} s apart show none"
                 continue
@@ -227,7 +227,7 @@ def delete(world: World, password: Password) -> bool:
     assert refused is not None
     irreversible = [*REMOVE.values(), "statefile.update"]
     if world.log.marked_here and not any(world.log.standing(name) for name in irreversible):
-        here = {found.id for found in credentials.read_passwords(world.user_graph(), world.app)}
+        here = {found.id for found in application.read_passwords(world.user_graph(), world.app)}
         if {found.id for found in world.known.initial} <= here:
             world.log.unmark()
     raise refused

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.entra import certificates, credentials
+from core.entra import application, certificates
+from core.entra.application import HOLDER_NAME, App, Holder
 from core.entra.certificates import Bundle
-from core.entra.credentials import HOLDER_NAME, App, Holder
 from core.entra.tokens import LAGGING, mint, try_secret
 from core.errors import SetupError, TokenError
 from core.events import Finding
@@ -40,7 +40,7 @@ class FindApp(Step[World]):
         known = world.known
         graph = world.user_graph()
         app_id = known.app_id or self._by_name(world)
-        app = credentials.read(graph, app_id)
+        app = application.read(graph, app_id)
         if app is None:
             raise self._missing(world, app_id)
         by_id = world.settings.app_id == app_id

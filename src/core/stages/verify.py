@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from core.entra import certificates, credentials
+from core.entra import application, certificates
+from core.entra.application import App
 from core.entra.certificates import Bundle
-from core.entra.credentials import App
 from core.entra.tokens import Token, mint
 from core.errors import SetupError
 from core.events import Event, FlowFinished, FlowStarted, StageStarted, StepFinished
@@ -135,7 +135,7 @@ def _passwords(world: World, seen: _Seen) -> Check:
         return False, "no app id is known"
     world.known.bundle, world.known.proof = seen.bundle, seen.token
     may_read = seen.token is not None and seen.token.roles & {review.WRITE, "Application.Read.All"}
-    seen.app = credentials.read(world.app_graph() if may_read else world.user_graph(), world.known.app_id)
+    seen.app = application.read(world.app_graph() if may_read else world.user_graph(), world.known.app_id)
     if seen.app is None:
         return False, SetupError(
             "app.missing", app_id=world.known.app_id, tenant=world.known.tenant, path=world.statefile.path

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from core.cloud import Cloud
+from core.entra.application import App, Password
 from core.entra.certificates import Bundle
-from core.entra.credentials import App, Password
 from core.entra.graph import Graph
 from core.entra.http import Session
 from core.entra.tokens import Token

@@ -1,0 +1,267 @@
+"""An app registration and its service principal as one read shows them (P1, P6, M13, M17; entra-protocol A, B)."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from core.cloud import GRAPH_APP_ID
+from core.entra.certificates import Bundle, thumbprint, thumbprint_of_identifier
+from core.entra.graph import Graph
+from core.entra.policies import UNREADABLE, Policy, combine
+from core.errors import GraphError, SetupError
+
+Holder = Literal["application", "servicePrincipal"]
+COLLECTION: Final[dict[Holder, str]] = {"application": "applications", "servicePrincipal": "servicePrincipals"}
+HOLDER_NAME: Final[dict[Holder, str]] = {"application": "app registration", "servicePrincipal": "service principal"}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A keyCredential.
+
+    :param entry: as Graph gave it.
+    :param thumbprint: from the certificate itself where Graph gave it, else from `customKeyIdentifier`.
+    """
+
+    entry: dict[str, Any]
+    id: str
+    name: str
+    thumbprint: str
+    der: bytes | None
+    end: datetime
+
+    @property
+    def signs(self) -> bool:
+        """Whether it is a signing key (SAML) and not one for sign-in."""
+        return self.entry.get("usage") == "Sign"
+
+
+@dataclass(frozen=True)
+class Password:
+    """A passwordCredential, without its value, which Graph never gives again."""
+
+    id: str
+    name: str
+    hint: str
+    end: str
+    holder: Holder
+    identifier: str | None
+
+    def __str__(self) -> str:
+        name = f" '{self.name}'" if self.name else ""
+        return f"{self.hint or '???'}…{name}, ends {self.end[:10]}, keyId {self.id}"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """An appRoleAssignment: one application permission of one resource."""
+
+    id: str
+    role_id: str
+    resource_id: str
+
+
+@dataclass(frozen=True)
+class App:
+    """An app registration and its service principal at one moment."""
+
+    object_id: str
+    app_id: str
+    name: str
+    created: str
+    keys: tuple[Key, ...]
+    passwords: tuple[Password, ...]
+    principal_id: str
+    principal_keys: tuple[Key, ...]
+    principal_passwords: tuple[Password, ...]
+    owners: tuple[dict[str, Any], ...] = ()
+    principal_owners: tuple[dict[str, Any], ...] = ()
+    federated: tuple[dict[str, Any], ...] = ()
+    access: tuple[dict[str, Any], ...] = ()
+    grants: tuple[Grant, ...] = ()
+    policy: Policy = UNREADABLE
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """Ids of the Microsoft Graph application permissions that the app registration declares."""
+        return frozenset(
+            str(item.get("id"))
+            for resource in self.access
+            if resource.get("resourceAppId") == GRAPH_APP_ID
+            for item in resource.get("resourceAccess") or ()
+            if item.get("type") == "Role"
+        )
+
+    @property
+    def granted(self) -> frozenset[str]:
+        """Ids of the roles that were granted to its service principal, of whichever resource."""
+        return frozenset(grant.role_id for grant in self.grants)
+
+    @property
+    def all_passwords(self) -> tuple[Password, ...]:
+        """Password credentials on both objects."""
+        return self.passwords + self.principal_passwords
+
+    @property
+    def saml_passwords(self) -> tuple[Password, ...]:
+        """Passwords of the service principal that protect a SAML signing key; they are not sign-in secrets (M4)."""
+        return _saml(self.principal_keys, self.principal_passwords)
+
+    def owners_of(self, holder: Holder) -> tuple[dict[str, Any], ...]:
+        """Owners of the app registration, or of its service principal, which has its own."""
+        return self.owners if holder == "application" else self.principal_owners
+
+    def holds(self, bundle: Bundle) -> Key | None:
+        """The entry of exactly this certificate, or None."""
+        return next((key for key in self.keys if key.der == bundle.der), None)
+
+
+_SELECTED: Final = "id,appId,displayName,createdDateTime,keyCredentials,passwordCredentials,requiredResourceAccess"
+_GRANTS: Final = "read the granted permissions"
+
+
+def read(graph: Graph, app_id: str) -> App | None:
+    """Application, service principal, owners, federated credentials, grants and policies in one round trip.
+
+    :returns: None only when Graph says definitely that there is no such application.
+    :raises SetupError: `app.blueprint` for an agent identity Blueprint (M18).
+    """
+    app, principal = f"/applications(appId='{app_id}')", f"/servicePrincipals(appId='{app_id}')"
+    answers = graph.batch(
+        (
+            (f"{app}?$select={_SELECTED}", "read the app registration"),
+            (f"{principal}?$select=id,appId,keyCredentials,passwordCredentials", "read the service principal"),
+            (f"{app}/owners?$select=id,displayName,userPrincipalName", "read the owners"),
+            (f"{app}/federatedIdentityCredentials", "read the federated credentials"),
+            (f"{principal}/owners?$select=id", "read the service principal's owners"),
+            (f"{principal}/appRoleAssignments", _GRANTS),
+            (f"{app}/appManagementPolicies", "read the app's policies"),
+            ("/policies/defaultAppManagementPolicy", "read the tenant's policy"),
+        )
+    )
+    found = answers[0]
+    if isinstance(found, GraphError):
+        if found.status == 404:
+            return None
+        raise found
+    if "agentIdentityBlueprint" in str(found.get("@odata.type", "")):
+        raise SetupError("app.blueprint", app_id=app_id)
+    if isinstance(answers[1], GraphError) and answers[1].status == 404:  # then what hangs on it has no answer either
+        answers[1] = answers[4] = answers[5] = {}
+    holder, owners, federated, principal_owners, grants = (_body(answer) for answer in answers[1:6])
+    created = str(found.get("createdDateTime") or "unknown")
+    return App(
+        object_id=found["id"],
+        app_id=found["appId"],
+        name=str(found.get("displayName") or ""),
+        created=created,
+        keys=_keys(found),
+        passwords=_passwords(found, "application"),
+        principal_id=str(holder.get("id") or ""),
+        principal_keys=_keys(holder),
+        principal_passwords=_passwords(holder, "servicePrincipal"),
+        owners=tuple(owners.get("value", ())),
+        principal_owners=tuple(principal_owners.get("value", ())),
+        federated=tuple(federated.get("value", ())),
+        access=tuple(found.get("requiredResourceAccess") or ()),
+        grants=tuple(_grant(item) for item in graph.follow(grants, _GRANTS)),
+        policy=combine(answers[6], answers[7], created),
+    )
+
+
+def read_grants(graph: Graph, principal_id: str) -> tuple[Grant, ...]:
+    """The application permissions that a service principal was granted, over all pages; a failed read is an error."""
+    path = f"/servicePrincipals/{principal_id}/appRoleAssignments"
+    return tuple(_grant(item) for item in graph.pages(path, _GRANTS))
+
+
+def read_keys(graph: Graph, object_id: str) -> tuple[Key, ...]:
+    """The key credentials with their certificates, which Graph gives for a single object only."""
+    return _keys(graph.get(f"/applications/{object_id}?$select=keyCredentials", "read the certificates"))
+
+
+def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
+    """The password credentials of both objects as they are now, in one round trip.
+
+    :raises SetupError: `app.saml`: one of them belongs to a SAML signing key.
+    """
+    reads = [(f"/applications/{app.object_id}?$select=id,passwordCredentials", "read the password credentials")]
+    holders: list[Holder] = ["application"]
+    if app.principal_id:
+        reads.append(
+            (
+                f"/servicePrincipals/{app.principal_id}?$select=id,keyCredentials,passwordCredentials",
+                "read the service principal's password credentials",
+            )
+        )
+        holders.append("servicePrincipal")
+    found: list[Password] = []
+    for holder, answer in zip(holders, graph.batch(reads), strict=True):
+        if isinstance(answer, GraphError):
+            raise answer
+        passwords = _passwords(answer, holder)
+        if holder == "servicePrincipal" and (saml := _saml(_keys(answer), passwords)):
+            raise SetupError("app.saml", key_ids=", ".join(password.id for password in saml))
+        found += passwords
+    return tuple(found)
+
+
+def _body(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
+    if isinstance(answer, GraphError):
+        raise answer
+    return answer
+
+
+def _grant(item: dict[str, Any]) -> Grant:
+    return Grant(str(item["id"]), str(item["appRoleId"]), str(item["resourceId"]))
+
+
+def _saml(keys: tuple[Key, ...], passwords: tuple[Password, ...]) -> tuple[Password, ...]:
+    signing = [key for key in keys if key.signs]
+    ids = {key.id for key in signing}
+    identifiers = {key.entry.get("customKeyIdentifier") for key in signing} - {None, ""}
+    return tuple(p for p in passwords if p.id in ids or p.identifier in identifiers)
+
+
+def _keys(holder: dict[str, Any]) -> tuple[Key, ...]:
+    found = []
+    for entry in holder.get("keyCredentials") or ():
+        der = base64.b64decode(entry["key"]) if entry.get("key") else None
+        found.append(
+            Key(
+                entry,
+                str(entry["keyId"]),
+                str(entry.get("displayName") or ""),
+                thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
+                der,
+                _moment(str(entry.get("endDateTime"))),
+            )
+        )
+    return tuple(found)
+
+
+def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
+    return tuple(
+        Password(
+            str(entry["keyId"]),
+            str(entry.get("displayName") or ""),
+            str(entry.get("hint") or ""),
+            str(entry.get("endDateTime") or "unknown"),
+            kind,
+            entry.get("customKeyIdentifier"),
+        )
+        for entry in holder.get("passwordCredentials") or ()
+    )
+
+
+def _moment(text: str) -> datetime:
+    """A Graph date; fractions of up to seven digits are cut."""
+    whole, _, rest = text.partition(".")
+    return (
+        datetime.fromisoformat(whole.removesuffix("Z") + "+00:00")
+        if rest or text.endswith("Z")
+        else (datetime.fromisoformat(text))
+    )
