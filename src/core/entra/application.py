@@ -188,7 +188,17 @@ def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
 
     :raises SetupError: `app.saml`: one of them belongs to a SAML signing key.
     """
-    reads = [(f"/applications/{app.object_id}?$select=id,passwordCredentials", "read the password credentials")]
+    return read_credentials(graph, app, "id,passwordCredentials")[1]
+
+
+def read_credentials(
+    graph: Graph, app: App, selected: str = "id,keyCredentials,passwordCredentials"
+) -> tuple[tuple[Key, ...], tuple[Password, ...]]:
+    """Keys of the application, and the password credentials of both objects, in one round trip.
+
+    :raises SetupError: `app.saml`.
+    """
+    reads = [(f"/applications/{app.object_id}?$select={selected}", "read the credentials")]
     holders: list[Holder] = ["application"]
     if app.principal_id:
         reads.append(
@@ -198,15 +208,14 @@ def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
             )
         )
         holders.append("servicePrincipal")
+    answers = [_body(answer) for answer in graph.batch(reads)]
     found: list[Password] = []
-    for holder, answer in zip(holders, graph.batch(reads), strict=True):
-        if isinstance(answer, GraphError):
-            raise answer
+    for holder, answer in zip(holders, answers, strict=True):
         passwords = _passwords(answer, holder)
         if holder == "servicePrincipal" and (saml := _saml(_keys(answer), passwords)):
             raise SetupError("app.saml", key_ids=", ".join(password.id for password in saml))
         found += passwords
-    return tuple(found)
+    return _keys(answers[0]), tuple(found)
 
 
 def _body(answer: dict[str, Any] | GraphError) -> dict[str, Any]:

@@ -174,25 +174,30 @@ def _write(
         keys = read_keys(graph, object_id)
 
 
+def removal(app: App, password: Password) -> tuple[str, str, Any, str]:
+    """Method, path, body and action of the request that removes a password credential."""
+    object_id = app.object_id if password.holder == "application" else app.principal_id
+    return (
+        "POST",
+        f"/{COLLECTION[password.holder]}/{object_id}/removePassword",
+        {"keyId": password.id},
+        f"delete a password credential of the {HOLDER_NAME[password.holder]}",
+    )
+
+
 def remove_password(graph: Graph, app: App, password: Password, clock: Clock, emit: Callable[[Event], None]) -> bool:
     """Remove one password credential.
 
     :returns: False when it was gone already.
     :raises GraphError: the service refused, and the credential is still there.
     """
-    object_id = app.object_id if password.holder == "application" else app.principal_id
 
     def gone() -> bool:
         return all(found.id != password.id for found in read_passwords(graph, app))
 
     try:
-        graph.write(
-            "POST",
-            f"/{COLLECTION[password.holder]}/{object_id}/removePassword",
-            {"keyId": password.id},
-            f"delete a password credential of the {HOLDER_NAME[password.holder]}",
-            gone,
-        )
+        method, path, body, action = removal(app, password)
+        graph.write(method, path, body, action, gone)
     except GraphError as error:
         # the directory knows no such credential: either the read that named it was stale, or it means something else
         if error.status in (400, 404) and wait_until(

@@ -12,12 +12,13 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from core.cloud import Cloud
 from core.entra.certificates import Bundle
-from core.entra.http import Session
+from core.entra.http import DISCOVERY, Session
 from core.errors import TRANSIENT, NetworkError, SetupError, TokenError
 from core.events import Event
 from core.flow.wait import Clock, wait_until
@@ -101,6 +102,15 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundl
     return checked(value, cloud, tenant, app_id)
 
 
+def discover(session: Session, cloud: Cloud, tenant: str) -> None:
+    """Fetch what the authority says of itself, which the next sign-in asks for, while other answers are on their way.
+
+    A failure is not reported: that sign-in asks again, and then it matters.
+    """
+    with suppress(NetworkError):
+        session.call("GET", f"{cloud.authority}/{tenant}{DISCOVERY}")
+
+
 def checked(value: str, cloud: Cloud, tenant: str, app_id: str) -> Token:
     """The token, if it is what was asked for.
 
@@ -128,9 +138,11 @@ def prove(
     bundle: Bundle,
     clock: Clock,
     emit: Callable[[Event], None],
+    roles: frozenset[str] = frozenset(),
 ) -> Token:
-    """Mint a token, and wait while replication explains a refusal (P7).
+    """Mint a token, and wait while replication explains a refusal, or that a role is missing (P7).
 
+    :param roles: permissions that the token has to carry.
     :raises SetupError: `migrate.unproven` after the deadline; anything that waiting cannot mend at once.
     """
     last: SetupError | None = None
@@ -138,7 +150,10 @@ def prove(
     def attempt() -> Token | None:
         nonlocal last
         try:
-            return mint(session, cloud, tenant, app_id, bundle)
+            token = mint(session, cloud, tenant, app_id, bundle)
+            if roles <= token.roles:
+                return token
+            last = SetupError("token.roles", missing=", ".join(sorted(roles - token.roles)))
         except TokenError as error:
             if not (LAGGING & set(error.codes) or error.status in TRANSIENT or error.error == "unknown"):
                 raise
@@ -153,7 +168,8 @@ def prove(
         attempt,
         clock=clock,
         emit=emit,
-        reason="the certificate to be accepted everywhere",
+        reason="the certificate to be accepted everywhere"
+        + (f", and {len(roles)} permissions to arrive in its token" if roles else ""),
         expected=PROOF_EXPECTED,
         deadline=PROOF_DEADLINE,
     )

@@ -86,19 +86,35 @@ class Journal:
         :param data: identifiers for the undo; no secrets.
         :raises SetupError: `journal.io`: then the effect did not happen.
         """
-        self._number += 1
-        entry = Effect(self._number, action, target, dict(data))
-        self._write(state="intend", n=entry.number, action=action, target=target, data=entry.data, flow=self._flow)
-        self.effects.append(entry)
+        entry = self.intend(action, target, **data)
         try:
             yield entry
         except SetupError as error:
             if error.refused:
-                self._close(entry, "failed")
+                self.failed(entry)
             raise
-        self._close(entry, "done")
+        self.done(entry, emit)
+
+    def intend(self, action: str, target: str, **data: Any) -> Effect:
+        """Note an effect that is about to happen; for several at once, where `effect` does not fit.
+
+        :raises SetupError: `journal.io`: then it must not happen.
+        """
+        self._number += 1
+        entry = Effect(self._number, action, target, dict(data))
+        self._write(state="intend", n=entry.number, action=action, target=target, data=entry.data, flow=self._flow)
+        self.effects.append(entry)
+        return entry
+
+    def done(self, effect: Effect, emit: Any = None) -> None:
+        """Close an effect that happened."""
+        self._close(effect, "done")
         if emit is not None:
-            emit(ChangeMade(action, target))
+            emit(ChangeMade(effect.action, effect.target))
+
+    def failed(self, effect: Effect) -> None:
+        """Close an effect that certainly did not happen."""
+        self._close(effect, "failed")
 
     def undone(self, effect: Effect) -> None:
         """Close an effect that was reversed."""

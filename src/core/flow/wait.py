@@ -129,6 +129,20 @@ def wait_until(
         clock.wait(seconds)
 
 
+def together(*tasks: Callable[[], T]) -> list[T]:
+    """Do things that wait for a network at the same time.
+
+    :param tasks: they must not depend on each other.
+    :returns: what each returned, in their order.
+    :raises Exception: the first one that a task raised, after all of them ended.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        futures = [pool.submit(task) for task in tasks]
+    return [future.result() for future in futures]
+
+
 def pause(seconds: float, *, clock: Clock, emit: Callable[[Event], None], reason: str) -> None:
     """Let a given time pass, and say why.
 

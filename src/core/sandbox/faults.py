@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from core.sandbox.wire import Response, answer
 
 Kind = Literal["status", "cut-before", "cut-after", "hold-before", "hold-after"]
 
@@ -39,6 +42,14 @@ class Fault:
         self.reached.set()
         return True
 
+    def answer(self) -> Response:
+        """What a `status` fault answers."""
+        codes = {403: "Authorization_RequestDenied", 429: "TooManyRequests", 409: "Directory_ConcurrencyViolation"}
+        inner = {"request-id": "00000000-0000-0000-0000-000000000000", "date": "2026-01-01T00:00:00"}
+        code = codes.get(self.status, "InternalServerError")
+        headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else {}
+        return answer(self.status, {"error": {"code": code, "message": "By script.", "innerError": inner}}, headers)
+
     def release(self) -> None:
         """Let a held answer go."""
         self.released.set()
@@ -56,8 +67,22 @@ class Faults:
         self.script.append(fault)
         return fault
 
-    def next(self, method: str, path: str) -> Fault | None:
-        """The fault that this request meets, if any."""
+    def next(self, method: str, path: str, items: Sequence[str] = ()) -> Fault | None:
+        """The fault that this request meets, if any.
+
+        :param items: the requests of a batch, as `METHOD /path`: a script that names one of them means the connection
+            that carries it, or, when it sets a status, that item alone (see `item`).
+        """
         line = f"{method} {path}"
-        self.log.append(line)
-        return next((fault for fault in self.script if fault.strikes(line)), None)
+        writes = [item for item in items if not item.startswith("GET ")]
+        self.log.append(f"{line} [{', '.join(writes)}]" if writes else line)
+        for fault in self.script:
+            if fault.strikes(line):
+                return fault
+            if fault.match and fault.kind != "status" and any(fault.strikes(item) for item in items):
+                return fault
+        return None
+
+    def item(self, line: str) -> Fault | None:
+        """The status that one request of a batch meets, if any."""
+        return next((f for f in self.script if f.match and f.kind == "status" and f.strikes(line)), None)

@@ -93,9 +93,13 @@ def _batch(tenant: Tenant, request: Request) -> Response:
         headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
         content = json.dumps(item["body"]).encode() if "body" in item else b""
         url = base + "/" + quote(str(item.get("url", "")).lstrip("/"), safe="/?$&=(),:'%@+")
-        inner = handle(
-            tenant, replace(Request.to(str(item.get("method", "GET")), url, headers, content), host=request.host)
-        )
+        fault = tenant.faults.item(f"{item.get('method')} {str(item.get('url')).partition('?')[0]}")
+        if fault is not None:
+            inner = fault.answer()
+        else:
+            inner = handle(
+                tenant, replace(Request.to(str(item.get("method", "GET")), url, headers, content), host=request.host)
+            )
         reply: dict[str, Any] = {"id": name, "status": inner.status, "headers": dict(inner.headers)}
         if inner.body:
             reply["body"] = inner.json()

@@ -19,7 +19,6 @@ from aiohttp import web
 
 from core.flow.wait import Clock
 from core.sandbox import service
-from core.sandbox.faults import Fault
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
 
@@ -89,11 +88,12 @@ class Server:
         request = Request.to(raw.method, raw.raw_path, dict(raw.headers), await raw.read())
         if self._latency:
             await asyncio.sleep(self._latency)
-        fault = self._tenant.faults.next(request.method, request.path)
+        fault = self._tenant.faults.next(request.method, request.path, _items(request))
         if fault is not None and fault.kind == "cut-before":
             return _cut(raw)
         if fault is not None and fault.kind == "status":
-            return _failed(fault)
+            failed = fault.answer()
+            return web.Response(status=failed.status, headers=dict(failed.headers), body=failed.body)
         if fault is not None and fault.kind == "hold-before":
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
             if raw.transport is None or raw.transport.is_closing():
@@ -112,20 +112,21 @@ def _right_host(request: Request, raw: web.BaseRequest) -> bool:
     return raw.host.partition(":")[0] == ("localhost" if graph else "127.0.0.1")
 
 
+def _items(request: Request) -> list[str]:
+    """What a batch asks for; nothing for any other request, or a batch that cannot be read."""
+    if not request.path.endswith("/$batch"):
+        return []
+    try:
+        items = request.json().get("requests") or []
+        return [f"{item['method']} {item['url'].partition('?')[0]}" for item in items]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
 def _cut(raw: web.BaseRequest) -> web.Response:
     if raw.transport is not None:
         raw.transport.abort()  # a reset, without a byte of an answer
     return web.Response()
-
-
-def _failed(fault: Fault) -> web.Response:
-    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
-    codes = {403: "Authorization_RequestDenied", 429: "TooManyRequests", 409: "Directory_ConcurrencyViolation"}
-    inner = {"request-id": "00000000-0000-0000-0000-000000000000", "date": "2026-01-01T00:00:00"}
-    body = {
-        "error": {"code": codes.get(fault.status, "InternalServerError"), "message": "By script.", "innerError": inner}
-    }
-    return web.json_response(body, status=fault.status, headers=headers)
 
 
 def _tls(clock: Clock) -> tuple[str, ssl.SSLContext]:

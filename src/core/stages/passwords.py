@@ -8,7 +8,7 @@ from typing import Final
 from core.entra import application, credentials
 from core.entra.application import Password
 from core.entra.graph import Graph
-from core.errors import GraphError, SetupError
+from core.errors import GraphError, Interrupted, SetupError
 from core.events import Finding
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Needed, Step
@@ -16,7 +16,7 @@ from core.flow.wait import pause, wait_until
 from core.stages import review
 from core.stages.certificate import prove_again
 from core.stages.purge import Purge
-from core.stages.world import World
+from core.stages.world import Identity, World
 
 #: Seconds between the two clean reads; a replica may be that far behind.
 APART: Final = 5.0
@@ -44,12 +44,12 @@ class CheckDeletion(Step[World]):
         proof = known.proof
         assert proof is not None
         for holder in {password.holder for password in app.all_passwords}:
-            deleters = []
+            deleters: list[Identity] = []
             owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
             if review.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
-                deleters.append(world.app_graph())
+                deleters.append("app")
             if review.may_write(world, holder) is not None:
-                deleters.append(world.user_graph())
+                deleters.append("user")
             if not deleters:
                 user = known.account.user if known.account else "the signed-in user"
                 raise SetupError("rights.delete", user=user, holder=f"{application.HOLDER_NAME[holder]} '{app.name}'")
@@ -71,7 +71,7 @@ class Mark(Step[World]):
         graph = world.user_graph()
 
         def there() -> bool | None:
-            keys = application.read_keys(graph, world.app.object_id)
+            keys, world.known.last = application.read_credentials(graph, world.app)
             return any(key.der == world.bundle.der for key in keys) or None
 
         reason = "the certificate to be seen on the app once more"
@@ -105,15 +105,16 @@ class DeletePasswords(Step[World]):
                 str(password),
                 "",
                 False,
-                f"POST /{application.COLLECTION[password.holder]}/"
-                f"{app.object_id if password.holder == 'application' else app.principal_id}/removePassword",
+                " ".join(credentials.removal(app, password)[:2]),
             )
             for password in app.all_passwords
         )
 
     def apply(self, world: World) -> str:
-        passwords = application.read_passwords(_reader(world), world.app)
-        ours = sum([delete(world, password) for password in passwords])
+        passwords = world.known.last
+        gone = _at_once(world, passwords)
+        left = [password for password in passwords if password.id not in gone]
+        ours = len(passwords) - len(left) + sum([delete(world, password) for password in left])
         others = f", {len(passwords) - ours} gone already" if ours < len(passwords) else ""
         return f"{ours} deleted{others}"
 
@@ -214,7 +215,8 @@ def delete(world: World, password: Password) -> bool:
     refused: GraphError | None = None
     if not world.log.marked:  # a newcomer, where there was nothing to delete when the marker's turn came
         world.log.mark()
-    for graph in world.known.deleters.get(password.holder) or (world.app_graph(), world.user_graph()):
+    for identity in world.known.deleters.get(password.holder) or ("app", "user"):
+        graph = world.graph_of(identity)
         try:
             with world.log.effect(action, password.id, world.emit, key_id=password.id) as effect:
                 removed = credentials.remove_password(graph, world.app, password, world.clock, world.emit)
@@ -231,6 +233,36 @@ def delete(world: World, password: Password) -> bool:
         if {found.id for found in world.known.initial} <= here:
             world.log.unmark()
     raise refused
+
+
+def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
+    """Delete up to twenty password credentials in one round trip.
+
+    :returns: ids of those that are certainly gone; the rest is left to `delete`, one by one.
+    """
+    best = {password.id: (world.known.deleters.get(password.holder) or ("app",))[0] for password in passwords}
+    gone: set[str] = set()
+    for identity in dict.fromkeys(best.values()):
+        chosen = [password for password in passwords if best[password.id] == identity][:20]
+        if len(chosen) < 2:
+            continue
+        effects = [world.log.intend(REMOVE[p.holder], p.id, key_id=p.id, by_others=False) for p in chosen]
+        try:
+            answers = world.graph_of(identity).batch_once([credentials.removal(world.app, p) for p in chosen])
+        except SetupError as error:
+            if isinstance(error, Interrupted):
+                raise
+            if error.refused:  # the batch itself was not taken, so nothing in it happened
+                for effect in effects:
+                    world.log.failed(effect)
+            continue
+        for effect, password, answer in zip(effects, chosen, answers, strict=True):
+            if not isinstance(answer, GraphError):
+                world.log.done(effect, world.emit)
+                gone.add(password.id)
+            elif answer.status < 500:
+                world.log.failed(effect)
+    return gone
 
 
 def _listing(passwords: Sequence[Password]) -> str:

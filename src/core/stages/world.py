@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.cloud import Cloud
 from core.entra.application import App, Password
@@ -24,6 +24,9 @@ from core.profile import Profile
 from core.secret import Secret
 from core.settings import Settings
 
+#: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
+Identity = Literal["app", "user"]
+
 
 @dataclass
 class Known:
@@ -35,6 +38,7 @@ class Known:
     :param bundle: the key this run works with, None until there is one.
     :param pending: keystore account that holds it before it is adopted.
     :param proof: a token that was minted with `bundle`.
+    :param last: password credentials as the last look before the deletion showed them.
     :param deleters: by holder, the identities that may delete its password credentials, best first.
     :param removed: ids of password credentials that this undertaking deleted, by holder.
     :param purged: whether this undertaking removed the secret from the state file.
@@ -51,7 +55,8 @@ class Known:
     initial: tuple[Password, ...] = ()
     bundle: Bundle | None = None
     proof: Token | None = None
-    deleters: dict[str, tuple[Graph, ...]] = field(default_factory=dict)
+    last: tuple[Password, ...] = ()
+    deleters: dict[str, tuple[Identity, ...]] = field(default_factory=dict)
     removed: dict[str, set[str]] = field(default_factory=dict)
     purged: bool = False
     unproven: str = ""
@@ -116,6 +121,10 @@ class World:
     def pending(self) -> str:
         """Keystore account of a key that is not proven yet (M4)."""
         return f"{self.known.tenant}#{self.bundle.thumbprint}"
+
+    def graph_of(self, identity: Identity) -> Graph:
+        """Microsoft Graph as one of the two identities of a run."""
+        return self.app_graph() if identity == "app" else self.user_graph()
 
     def user_graph(self) -> Graph:
         """Microsoft Graph as the signed-in principal."""
