@@ -21,6 +21,7 @@ SHORTEST: Final = 8
 # An Entra client secret: three characters, a digit, "Q~", then the rest (40 characters usual). There is no look at what
 # stands around it: a full stop after it, or the n of an escaped line break before it, must not hide it.
 ENTRA_SECRET: Final = re.compile(r"[\w~.-]{3}\dQ~[\w~.-]{31,}")
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 _PATTERNS: Final = (
     ("client secret", ENTRA_SECRET),
     ("token", re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
@@ -93,9 +94,10 @@ class Redactor:
     def learn(self, value: str) -> None:
         """Remember a value that must not appear anywhere from now on."""
         raw = value.encode("utf-8", "surrogatepass")  # JSON can hold half a character
+        private = _CERTIFICATE.sub("", value)  # a certificate is public, and a request for an administrator holds it
         spellings = {
             value,
-            *(line for line in value.splitlines() if "-----" not in line),  # a key quoted by one of its lines
+            *(line for line in private.splitlines() if "-----" not in line),  # a key quoted by one of its lines
             quote(raw, safe=""),
             quote_plus(raw),
             json.dumps(value)[1:-1],

@@ -33,12 +33,19 @@ class Settings:
     no_color: bool = False
     strict: bool = False
     drop_expired: bool = False
+    extra_roles: bool = False
+    repair_permissions: bool = False
+    new: bool = False
+    lock: bool = False
     log_file: str = ""
     project: str = "."
     profile: str = "entraclaw"
     cloud: str = "public"
     tenant: str = ""
     app_id: str = ""
+    acknowledge: str = ""
+    request: str = ""
+    certificate_days: int = 365
     origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -48,7 +55,7 @@ class Settings:
 
 
 #: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
-_FLAG_ONLY: Final = frozenset({"drop_expired"})
+_FLAG_ONLY: Final = frozenset({"drop_expired", "extra_roles", "new"})
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -79,6 +86,9 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
             origin[name] = "default"
     if not values.get("no_color") and environ.get("NO_COLOR"):
         values["no_color"], origin["no_color"] = True, "environment"
+    if not 1 <= values.get("certificate_days", 365) <= 365:
+        detail = f"--certificate-days must lie between 1 and 365, not {values['certificate_days']}"
+        raise SetupError("usage.settings", detail=detail, command="")
     for name in ("tenant", "app_id"):
         if values.get(name):
             values[name] = guid(f"--{name.replace('_', '-')}", values[name])
@@ -115,6 +125,10 @@ def _answers(path: Path) -> dict[str, Any]:
 
 
 def _parse(variable: str, text: str, kind: type) -> Any:
+    if kind is int:
+        if text.isascii() and text.isdecimal():
+            return int(text)
+        raise SetupError("usage.settings", detail=f"{variable} is not a number: {text!r}", command="")
     if kind is not bool:
         return text
     if text.lower() in _TRUE:

@@ -19,6 +19,8 @@ whose key lives in the system's keystore.
 
 examples:
   entraclaw-setup demo                  see a migration on a pretend tenant
+  entraclaw-setup onboard --only provisioner
+                                        set up the app registration from nothing
   entraclaw-setup migrate --dry-run     show what a migration would change
   entraclaw-setup migrate               migrate this project, asking first
   entraclaw-setup migrate --yes --json  the same in automation
@@ -29,7 +31,11 @@ The full-screen wizard is not part of this version; every flow is a command.
 Documentation: docs/ in the source tree.
 """
 _COMMANDS: Final = {
+    "onboard": "set up what is missing: app registration, certificate, permissions",
     "migrate": "replace the client secret by a certificate whose key is in the keystore",
+    "resume": "continue the interrupted run of this project",
+    "undo": "take back what an interrupted run did before the point of no return",
+    "apply": "as an administrator, do what a developer's request file asks for",
     "verify": "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
     "token": "print a Microsoft Graph access token for this machine's app",
     "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
@@ -43,6 +49,7 @@ _VALUES: Final = (
     ("--answers", "FILE", "TOML file with long option names as keys"),
     ("--tenant", "ID", "tenant id"),
     ("--app-id", "ID", "app id; also the yes to an app that was found by its name"),
+    ("--acknowledge", "ID,…", "keys, federated credentials and owners that are known and no finding"),
 )
 
 
@@ -122,9 +129,22 @@ def _parser() -> _Parser:
             name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common], allow_abbrev=False
         )
     quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
-    subs["migrate"].add_argument(
-        "--drop-expired", action="store_true", help="remove expired entries of others if they block the write", **quiet
+    for name in ("migrate", "onboard", "resume"):
+        _changing(subs[name])
+    for name in ("onboard", "resume"):
+        subs[name].add_argument(
+            "--extra-roles", action="store_true", help="also grant agent permissions that are not known yet", **quiet
+        )
+        subs[name].add_argument(
+            "--new", action="store_true", help="create an app even if one of that name exists", **quiet
+        )
+    for name in ("migrate", "resume"):
+        text = "also grant what the app declares and was not granted"
+        subs[name].add_argument("--repair-permissions", action="store_true", help=text, **quiet)
+    subs["onboard"].add_argument(
+        "--only", choices=("provisioner",), help="which part (the agent chain is not part of this version)", **quiet
     )
+    subs["apply"].add_argument("request", metavar="REQUEST", help="the file that the developer's run wrote")
     subs["verify"].add_argument(
         "--strict", action="store_true", help="source files that use a secret are failures, not warnings", **quiet
     )
@@ -134,8 +154,21 @@ def _parser() -> _Parser:
     subs["sandbox"].add_argument("--port", type=_port, metavar="N", default=0, help="port on 127.0.0.1 (default: any)")
     subs["sandbox"].add_argument("--latency-ms", type=_natural, metavar="N", default=0, help="delay of every answer")
     subs["sandbox"].add_argument("--env", action="store_true", help="print shell exports instead of JSON")
-    subs["demo"].add_argument("--flow", choices=("migrate",), default="migrate", help="which flow (default: migrate)")
+    subs["demo"].add_argument("--flow", choices=("migrate", "onboard"), default="migrate", help="which flow")
     return parser
+
+
+def _changing(parser: _Parser) -> None:
+    """Options of the flows that put a certificate on the app."""
+    quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
+    for flag, text in (
+        ("--drop-expired", "remove expired entries of others if they block the write"),
+        ("--lock", "forbid new password credentials on the app by a policy, or print how"),
+    ):
+        parser.add_argument(flag, action="store_true", help=text, **quiet)
+    parser.add_argument(
+        "--certificate-days", type=_natural, metavar="N", help="life of a new certificate, 1 to 365", **quiet
+    )
 
 
 def _common() -> _Parser:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from core import profile as profiles
 from core.errors import Interrupted, SetupError
-from core.events import Event, Question, StepFinished
+from core.events import Event, FlowFinished, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
 from core.secret import forbid_core_dumps, redactor
 from core.settings import Settings, resolve
@@ -100,8 +100,13 @@ class _Session:
             )
         self._settle(self.given)
         match self.command:
-            case "migrate":
-                return self._finish(self._migrate(self._real()))
+            case "migrate" | "onboard" | "apply" as name:
+                if name == "onboard" and self.given.get("only") != "provisioner":
+                    detail = "the agent chain is not part of this version: pass --only provisioner"
+                    raise SetupError("usage.settings", detail=detail, command="onboard")
+                return self._finish(self._flow(name, self._real()))
+            case "resume" | "undo":
+                return self._interrupted(self._real())
             case "verify":
                 return self._finish(self._verify(self._real()))
             case "token":
@@ -181,11 +186,26 @@ class _Session:
         self.stack.callback(world.close)
         return world
 
-    def _migrate(self, world: World) -> tuple[World, Result]:
-        from core.flow.engine import run as run_flow
-        from core.stages.migrate import FLOW
+    def _flow(self, name: str, world: World, *, undo: bool = False) -> tuple[World, Result]:
+        from importlib import import_module
 
-        return world, run_flow(FLOW, world, world.run_id, dry_run=self.settings.dry_run)
+        from core.flow import engine
+
+        flow = import_module(f"core.stages.{name}").FLOW
+        act = engine.undo if undo else engine.run
+        return world, act(flow, world, world.run_id, dry_run=self.settings.dry_run)
+
+    def _interrupted(self, world: World) -> int:
+        """Continue, or take back, the run of this project that was interrupted."""
+        from core.flow.engine import Result
+        from core.stages import interrupted
+
+        found = interrupted.find(world)
+        if found is None:
+            none = "No run of this project is open: nothing has to be resumed or undone."
+            self.emit(FlowFinished(self.command, "unchanged", 0, (none,), 0.0))
+            return self._finish((world, Result("unchanged", 0, summary=(none,))))
+        return self._finish(self._flow(found.flow, world, undo=self.command == "undo"))
 
     def _verify(self, world: World) -> tuple[World, Result]:
         from core.stages.verify import verify
@@ -247,7 +267,7 @@ class _Session:
             print("Demo: pretend tenant on 127.0.0.1, keystore in memory. Nothing real is touched.")
         world = assemble.pretend(lab, self.settings, self.cancel, self.emit, self.ask)
         self.stack.callback(world.close)
-        world, result = self._migrate(world)
+        world, result = self._flow(self.given["flow"], world)
         if result.exit_code == 0 and not self.settings.dry_run:
             again = assemble.pretend(lab, self.settings, self.cancel, self.emit, self.ask)
             self.stack.callback(again.close)

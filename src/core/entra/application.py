@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -87,13 +88,7 @@ class App:
     @property
     def declared(self) -> frozenset[str]:
         """Ids of the Microsoft Graph application permissions that the app registration declares."""
-        return frozenset(
-            str(item.get("id"))
-            for resource in self.access
-            if resource.get("resourceAppId") == GRAPH_APP_ID
-            for item in resource.get("resourceAccess") or ()
-            if item.get("type") == "Role"
-        )
+        return declared_in(self.access)
 
     @property
     def granted(self) -> frozenset[str]:
@@ -109,6 +104,14 @@ class App:
     def saml_passwords(self) -> tuple[Password, ...]:
         """Passwords of the service principal that protect a SAML signing key; they are not sign-in secrets (M4)."""
         return _saml(self.principal_keys, self.principal_passwords)
+
+    def describe(self) -> str:
+        """The app as the person who must decide about it sees it (P1). Graph does not tell who created it."""
+        owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in self.owners) or "nobody"
+        return (
+            f"  app id   {self.app_id}\n  created  {self.created[:10]}\n  owners   {owners}\n"
+            f"  keys     {len(self.keys)}, passwords {len(self.all_passwords)}"
+        )
 
     def owners_of(self, holder: Holder) -> tuple[dict[str, Any], ...]:
         """Owners of the app registration, or of its service principal, which has its own."""
@@ -176,6 +179,75 @@ def read_grants(graph: Graph, principal_id: str) -> tuple[Grant, ...]:
     """The application permissions that a service principal was granted, over all pages; a failed read is an error."""
     path = f"/servicePrincipals/{principal_id}/appRoleAssignments"
     return tuple(_grant(item) for item in graph.pages(path, _GRANTS))
+
+
+def upsert(graph: Graph, unique: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Create an app registration under a `uniqueName`, or update the one of that name; safe to repeat.
+
+    :returns: the new application, or nothing when it was there already.
+    """
+    path = f"/applications(uniqueName='{unique}')"
+    headers = {"Prefer": "create-if-missing"}
+    return graph.write("PATCH", path, body, "create the app registration", lambda: False, headers=headers)
+
+
+def by_unique_name(graph: Graph, unique: str) -> str | None:
+    """App id of the app of that `uniqueName`, or None."""
+    try:
+        found = graph.get(f"/applications(uniqueName='{unique}')?$select=id,appId", "look for the new app")
+    except GraphError as error:
+        if error.status == 404:
+            return None
+        raise
+    return str(found["appId"])
+
+
+def read_offered(graph: Graph) -> tuple[str, dict[str, str]]:
+    """Microsoft Graph's own service principal: its id, and the permissions that it offers to apps, name to id."""
+    path = f"/servicePrincipals(appId='{GRAPH_APP_ID}')?$select=id,appRoles"
+    found = graph.get(path, "read what Microsoft Graph offers")
+    offered = {
+        str(role["value"]): str(role["id"])
+        for role in found.get("appRoles") or ()
+        if role.get("isEnabled") and role.get("value") and "Application" in (role.get("allowedMemberTypes") or ())
+    }
+    return str(found["id"]), offered
+
+
+def of_answer(body: dict[str, Any]) -> App:
+    """The app of a creation.
+
+    :param body: the answer, with the keys that were sent, which it does not show.
+    """
+    return App(
+        object_id=body["id"],
+        app_id=body["appId"],
+        name=str(body.get("displayName") or ""),
+        created=str(body.get("createdDateTime") or "unknown"),
+        keys=_keys(body),
+        passwords=(),
+        principal_id="",
+        principal_keys=(),
+        principal_passwords=(),
+        access=tuple(body.get("requiredResourceAccess") or ()),
+    )
+
+
+def read_access(graph: Graph, object_id: str) -> tuple[dict[str, Any], ...]:
+    """`requiredResourceAccess` as it is now."""
+    answer = graph.get(f"/applications/{object_id}?$select=requiredResourceAccess", "read the declared permissions")
+    return tuple(answer.get("requiredResourceAccess") or ())
+
+
+def declared_in(access: Iterable[dict[str, Any]]) -> frozenset[str]:
+    """Ids of the Microsoft Graph application permissions in a `requiredResourceAccess`."""
+    return frozenset(
+        str(item.get("id"))
+        for resource in access
+        if resource.get("resourceAppId") == GRAPH_APP_ID
+        for item in resource.get("resourceAccess") or ()
+        if item.get("type") == "Role"
+    )
 
 
 def read_keys(graph: Graph, object_id: str) -> tuple[Key, ...]:

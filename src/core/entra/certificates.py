@@ -111,6 +111,21 @@ def parse(text: str, account: str) -> Bundle:
     return _bundle(secret, certificate)
 
 
+def public(der: bytes) -> Bundle:
+    """A certificate without its key.
+
+    :raises ValueError: it is not a certificate with an RSA key of 2048 bits or more.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    certificate = x509.load_der_x509_certificate(der)
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
+        raise ValueError("its certificate has no RSA key of 2048 bits or more")
+    return _bundle(Secret(""), certificate)
+
+
 def thumbprint(der: bytes) -> str:
     """SHA-1 thumbprint of a certificate, 40 upper-case hexadecimal digits, the way the portal shows it."""
     import hashlib

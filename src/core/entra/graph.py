@@ -6,7 +6,7 @@ Reads are repeated after any transient failure. A write is repeated only when th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -86,6 +86,7 @@ class Graph:
         settled: Callable[[], bool] | None = None,
         *,
         once: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """POST, PATCH or DELETE.
 
@@ -95,7 +96,8 @@ class Graph:
         :raises GraphError: the service refused.
         :raises NetworkError: nobody knows whether it happened.
         """
-        return self._call(method, self._url(path), body, action, settled or _unknown, tries=1 if once else TRIES)
+        tries = 1 if once else TRIES
+        return self._call(method, self._url(path), body, action, settled or _unknown, tries=tries, headers=headers)
 
     def batch(self, reads: Sequence[tuple[str, str]]) -> list[dict[str, Any] | GraphError]:
         """Several GETs in one round trip.
@@ -152,6 +154,7 @@ class Graph:
         settled: Callable[[], bool] | None,
         *,
         tries: int = TRIES,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The retry loop. `settled` is None for reads, which may always be repeated."""
         refreshed = doubtful = False
@@ -160,7 +163,11 @@ class Graph:
             failure: GraphError | NetworkError
             try:
                 response = self._session.call(
-                    method, url, token=self._token(False), body=body, headers={"client-request-id": str(uuid4())}
+                    method,
+                    url,
+                    token=self._token(False),
+                    body=body,
+                    headers={**(headers or {}), "client-request-id": str(uuid4())},
                 )
                 return _read(response, action)
             except GraphError as error:

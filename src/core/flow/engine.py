@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.errors import Interrupted, SetupError
-from core.events import FlowFinished, FlowStarted, StageStarted, State, StepFinished, StepStarted
+from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
 from core.flow.plan import Change, Plan
 from core.flow.step import Blocked, Check, Done, Flow, Left, Stage, Step, W
 from core.secret import redactor
@@ -68,6 +68,58 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
         FlowFinished(flow.name, result.outcome, result.exit_code, result.summary, world.clock.monotonic() - start)
     )
     return result
+
+
+def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Result:
+    """Take back what an interrupted run of a flow did before the point of no return.
+
+    :param dry_run: only tell whether there is something to undo.
+    :returns: the result; expected failures do not raise.
+    """
+    start = world.clock.monotonic()
+    world.flow = flow.name
+    world.emit(FlowStarted("undo", run_id))
+    result = Result()
+    try:
+        for stage, step in _steps(flow.look, world):
+            _perform(stage, step, world, "unchanged")
+        _take_back(flow, world, result, dry_run=dry_run)
+    except SetupError as error:
+        result.outcome, result.exit_code = "failed", error.exit_code
+        result.errors.append(error.as_dict())
+    except Exception as bug:  # noqa: BLE001  whatever it is, it must be named
+        result.outcome, result.exit_code = "failed", 70
+        result.errors.append(internal(bug).as_dict())
+    seconds = world.clock.monotonic() - start
+    world.emit(FlowFinished("undo", result.outcome, result.exit_code, result.summary, seconds))
+    return result
+
+
+def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> None:
+    journal = world.journal
+    standing = [effect for effect in journal.effects if effect.standing] if journal is not None else []
+    if journal is None or not (standing or journal.marked):
+        result.outcome, result.exit_code = "unchanged", 0
+        result.summary = ("Nothing to undo: no run is open.",)
+        return
+    if journal.marked:
+        raise SetupError("flow.no-way-back", left=flow.left(world))
+    listing = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
+    if dry_run:
+        result.outcome, result.exit_code, result.summary = "planned", 0, (f"Would undo: {listing}.",)
+        return
+    if not world.ask(Question("undo", f"Undo what the interrupted {flow.name} did: {listing}?", False, "--yes")):
+        raise SetupError("flow.no")
+    asked = SetupError("flow.undo-asked")
+    if (instead := _asked_before_undo(flow, world, asked)) is not None:
+        raise instead
+    with world.cancel.shielded():
+        left = _undo(flow, world)
+    if left is not None:
+        raise SetupError("flow.undo-failed", cause=asked.summary, left=left.what, how=left.how)
+    journal.close("undone")
+    result.outcome, result.exit_code = "changed", 0
+    result.summary = (f"Undone: what the interrupted {flow.name} had done.",)
 
 
 class Bug(SetupError):

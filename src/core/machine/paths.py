@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def state_folder(profile: Profile) -> Path:
 def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
     """The journal of one tenant and app."""
     return state_folder(profile) / "journal" / f"{cloud}_{tenant}_{app_id}.jsonl"
+
+
+def digest(folder: Path) -> str:
+    """A project folder as part of a file's name."""
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
 
 
 def lock(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:

@@ -42,18 +42,37 @@ class StateFile:
         """
         return self._parse(self._bytes())
 
+    def exists(self) -> bool:
+        """Whether there is something of that name, be it readable or not."""
+        return self.path.exists() or self.path.is_symlink()
+
+    def read_or_empty(self) -> dict[str, Any]:
+        """All members, none where there is no file."""
+        return self.read() if self.exists() else {}
+
+    def remove(self) -> None:
+        """Take back a file that `update` made.
+
+        :raises SetupError: `statefile.io`.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
+
     def links(self) -> int:
         """How many names the file has; more than one means that a copy survives its replacement."""
         return self.path.stat().st_nlink
 
-    def update(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+    def update(self, values: Mapping[str, str], remove: tuple[str, ...] = (), *, create: bool = False) -> None:
         """Set and remove members in one atomic write; mode 0600, file and folder flushed to the disk.
 
         :param values: members to set. None may look like a secret.
         :param remove: members to remove.
+        :param create: make the file where there is none.
         :raises SetupError: `statefile.secret`, `statefile.changed`, `statefile.io`.
         """
-        self._replace(values, remove, really=True)
+        self._replace(values, remove, really=True, create=create)
 
     def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
         """Everything that `update` does but the replacement: lock, content, a flushed file beside it, removed again.
@@ -62,13 +81,16 @@ class StateFile:
         """
         self._replace(values, remove, really=False)
 
-    def _replace(self, values: Mapping[str, str], remove: tuple[str, ...], *, really: bool) -> None:
+    def _replace(
+        self, values: Mapping[str, str], remove: tuple[str, ...], *, really: bool, create: bool = False
+    ) -> None:
         for name, value in values.items():
             if looks_secret(value):
                 raise SetupError("statefile.secret", name=name, path=self.path)
         with self._locked():
-            before = self._bytes()
-            members = self._parse(before)
+            new = create and not self.exists()
+            before = b"" if new else self._bytes()
+            members = {} if new else self._parse(before)
             after = {key: value for key, value in members.items() if key not in remove} | dict(values)
             if after == members:
                 return
@@ -80,7 +102,7 @@ class StateFile:
                     file.write(_content(after))
                     file.flush()
                     os.fsync(file.fileno())
-                if self._bytes() != before:
+                if self.exists() if new else self._bytes() != before:
                     raise SetupError("statefile.changed", path=self.path)
                 if really:
                     Path(temporary).replace(self.path)

@@ -6,21 +6,22 @@ back, and no crash can leave a certificate on the app whose key is nowhere.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from uuid import uuid4
 
 from core.entra import application, certificates, credentials
 from core.entra.application import Key
 from core.entra.graph import Graph
 from core.entra.tokens import prove
-from core.errors import KeystoreError, SetupError
+from core.errors import GraphError, KeystoreError, SetupError
 from core.events import Finding, Question
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
 from core.machine.keystore import compare
 from core.secret import Secret
+from core.stages import handoff
 from core.stages.world import World
 
 
@@ -39,7 +40,7 @@ class StoreKey(Step[World]):
         return (Change("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        bundle = certificates.make(world.profile.subject, world.clock.now())
+        bundle = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0])
         account = f"{world.known.tenant}#{bundle.thumbprint}"
         with world.log.effect("keystore.write", account, world.emit, thumbprint=bundle.thumbprint):
             world.known.bundle = store(world, account, bundle.pem)
@@ -70,7 +71,8 @@ class Register(Step[World]):
 
     def plan(self, world: World) -> Sequence[Change]:
         app, bundle = world.app, world.known.bundle
-        after = bundle.thumbprint if bundle else "new, valid 365 days"
+        days, why = lifetime(world)
+        after = bundle.thumbprint if bundle else f"new, valid {days.days} days{why}"
         call = f"PATCH /applications/{app.object_id} keyCredentials"
         where = f"app registration '{app.name}'"
         stay = tuple(
@@ -86,15 +88,20 @@ class Register(Step[World]):
         earlier = [
             e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint
         ]
-        key_id = earlier[0].data["key_id"] if earlier else str(uuid4())
-        name = f"{world.profile.subject} {socket.gethostname()}"
-        entry = credentials.entry_of(bundle, key_id, name)
+        key_id = earlier[0].data["key_id"] if earlier else world.known.key_id or str(uuid4())
+        entry = credentials.entry_of(bundle, key_id, key_name(world))
         passwords = [password.id for password in world.known.initial]
         facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
-        with world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts):
-            lost = credentials.add_key(
-                graph, app.object_id, bundle, entry, world.clock, world.emit, lambda keys: _drop(world, keys)
-            )
+        try:
+            with world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts):
+                lost = credentials.add_key(
+                    graph, app.object_id, bundle, entry, world.clock, world.emit, lambda keys: _drop(world, keys)
+                )
+        except GraphError as error:
+            if error.status == 403 and error.refused and world.flow != "apply":
+                world.known.may_change = False  # the token did not tell
+                raise handoff.write(world) from None
+            raise
         for key in lost:
             world.emit(
                 Finding(
@@ -134,7 +141,8 @@ class Prove(Step[World]):
     title = "Prove the certificate with a token"
 
     def check(self, world: World) -> Check:
-        return Done("a token was minted with it") if world.known.proof else Needed()
+        proof = world.known.proof
+        return Done("a token was minted with it") if proof and set(world.known.wanted) <= proof.roles else Needed()
 
     def apply(self, world: World) -> str:
         return prove_again(world)
@@ -202,6 +210,21 @@ def _thumbprint_in(world: World, account: str) -> str:
         return ""
 
 
+def key_name(world: World) -> str:
+    """Display name of this machine's certificate on the app."""
+    return f"{world.profile.subject} {world.known.machine}"
+
+
+def lifetime(world: World) -> tuple[timedelta, str]:
+    """How long a new certificate may live, and why it is shorter than usual (P3, M13)."""
+    asked = timedelta(days=world.settings.certificate_days)
+    allowed = world.known.app.policy.lifetime if world.known.app is not None else None
+    if allowed is not None and allowed < asked:
+        policy = ", ".join(world.app.policy.names)
+        return allowed, f" (the policy '{policy}' allows no longer)"
+    return asked, ""
+
+
 def prove_again(world: World) -> str:
     """Prove the key with a new credential, waiting for replication; remembers the token.
 
@@ -214,7 +237,10 @@ def prove_again(world: World) -> str:
     if text is None:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
     read_back = certificates.parse(text, known.tenant)
-    known.proof = prove(world.session, world.cloud, known.tenant, known.app_id, read_back, world.clock, world.emit)
+    roles = frozenset(known.wanted)
+    known.proof = prove(
+        world.session, world.cloud, known.tenant, known.app_id, read_back, world.clock, world.emit, roles
+    )
     return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
 
 

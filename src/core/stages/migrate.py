@@ -12,8 +12,10 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
-from core.stages import keystore, prereqs, review, signin
+from core.stages import handoff, keystore, prereqs, review, signin
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
+from core.stages.handoff import HandOff
+from core.stages.lock import Lock
 from core.stages.passwords import (
     DELETION_DEADLINE,
     REMOVE,
@@ -24,6 +26,8 @@ from core.stages.passwords import (
     TwoCleanReads,
 )
 from core.stages.purge import Purge, secret_members
+from core.stages.roles import GrantRoles
+from core.stages.tidy import Tidy
 from core.stages.world import World
 
 #: Journalled when the service refused the old secret.
@@ -75,35 +79,6 @@ class SecretIsDead(Step[World]):
             return f"refused ({last.detail})"
 
 
-class Tidy(Step[World]):
-    """Remove pending and former keystore entries."""
-
-    name = "tidy"
-    title = "Remove pending keystore entries"
-
-    def _accounts(self, world: World) -> list[str]:
-        journal, accounts = world.journal, []
-        if journal is not None:
-            accounts = [effect.target for effect in journal.standing("keystore.write")]
-            accounts += [effect.target for effect in journal.standing("keystore.aside")]
-        if world.known.bundle is not None:
-            accounts.append(world.pending)
-        return list(dict.fromkeys(accounts))
-
-    def check(self, world: World) -> Check:
-        if world.known.bundle is None:
-            return Needed()
-        left = [a for a in self._accounts(world) if world.keystore.read(world.service, a) is not None]
-        return Needed() if left else Done("there are none")
-
-    def apply(self, world: World) -> str:
-        accounts = self._accounts(world)
-        for account in accounts:
-            with world.log.effect("keystore.delete", account, world.emit):
-                world.keystore.delete(world.service, account)
-        return f"{len(accounts)} removed"
-
-
 def _basis(world: World) -> dict[str, object]:
     known, app = world.known, world.app
     return {
@@ -131,6 +106,8 @@ def _refresh(world: World) -> None:
 
 
 def _question(world: World, plan: Plan) -> Question:
+    if handoff.needed(world):
+        return handoff.question(world)
     rows = [(change.action, change.what) for change in plan.changes]
     irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
     passwords = rows.count(("delete", "password credential"))
@@ -159,6 +136,8 @@ def _left(world: World) -> str:
 
 def _before_undo(world: World, error: SetupError) -> SetupError | None:
     """A password that vanished may have been this machine's only other credential: then nothing is undone (M5)."""
+    if (kept := handoff.before_undo(world, error)) is not None:
+        return kept
     registered = world.log.standing("graph.application.addKey")
     if not registered:
         return None  # the directory is as it was: undoing takes no credential from anybody
@@ -243,7 +222,9 @@ FLOW: Flow[World] = Flow(
             "Migration",
             (
                 StoreKey(),
+                HandOff(),
                 Register(),
+                GrantRoles(),
                 Prove(),
                 Adopt(),
                 CheckDeletion(),
@@ -254,6 +235,7 @@ FLOW: Flow[World] = Flow(
                 Purge(),
                 SecretIsDead(),
                 Tidy(),
+                Lock(),
                 _Remember(),
             ),
         ),

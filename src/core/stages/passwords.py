@@ -13,7 +13,7 @@ from core.events import Finding
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Needed, Step
 from core.flow.wait import pause, wait_until
-from core.stages import review
+from core.stages import handoff, rights
 from core.stages.certificate import prove_again
 from core.stages.purge import Purge
 from core.stages.world import Identity, World
@@ -46,15 +46,14 @@ class CheckDeletion(Step[World]):
         for holder in {password.holder for password in app.all_passwords}:
             deleters: list[Identity] = []
             owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
-            if review.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
+            if rights.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
                 deleters.append("app")
-            if review.may_write(world, holder) is not None:
+            if rights.may_write(world, holder) is not None:
                 deleters.append("user")
             if not deleters:
-                user = known.account.user if known.account else "the signed-in user"
-                raise SetupError("rights.delete", user=user, holder=f"{application.HOLDER_NAME[holder]} '{app.name}'")
+                raise handoff.write(world, removal=True)
             known.deleters[holder] = tuple(deleters)
-        return "the Provisioner itself" if review.WRITE in proof.roles else "by ownership or directory role"
+        return "the Provisioner itself" if rights.WRITE in proof.roles else "by ownership or directory role"
 
 
 class Mark(Step[World]):
@@ -79,11 +78,14 @@ class Mark(Step[World]):
             there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=credentials.REPLICATION
         ):
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
-        world.statefile.rehearse(*Purge.change(world))
+        self._rehearse(world)
         if world.log.marked:
             return "passed by an earlier run, which this one continues"
         world.log.mark()
         return "recorded; an interrupted run continues from here"
+
+    def _rehearse(self, world: World) -> None:
+        world.statefile.rehearse(*Purge.change(world))
 
 
 class DeletePasswords(Step[World]):
@@ -102,7 +104,7 @@ class DeletePasswords(Step[World]):
                 "delete",
                 "password credential",
                 application.HOLDER_NAME[password.holder],
-                str(password),
+                f"{password}, {world.known.activity.of(password.id)}",
                 "",
                 False,
                 " ".join(credentials.removal(app, password)[:2]),
@@ -200,7 +202,7 @@ class ProveAfterDeletion(Step[World]):
 def _reader(world: World) -> Graph:
     """The identity that reads the password credentials back: the Provisioner if it may, else the signed-in user."""
     proof = world.known.proof
-    return world.app_graph() if proof is not None and review.WRITE in proof.roles else world.user_graph()
+    return world.app_graph() if proof is not None and rights.WRITE in proof.roles else world.user_graph()
 
 
 def delete(world: World, password: Password) -> bool:

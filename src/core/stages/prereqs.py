@@ -22,18 +22,25 @@ _PLAUSIBLE: Final = re.compile(r"[!-~]{16,128}")
 
 
 class ReadStateFile(Step[World]):
-    """Read the state file; the secret goes into a `Secret` at once and nowhere else."""
+    """Read the state file; the secret goes into a `Secret` at once and nowhere else.
+
+    :param required: whether a run may do without one.
+    """
 
     name = "state-file"
     title = "Read the state file"
+
+    def __init__(self, *, required: bool = True) -> None:
+        self._required = required
 
     def check(self, world: World) -> Check:
         return Needed()
 
     def apply(self, world: World) -> str:
         known, profile = world.known, world.profile
-        members = world.statefile.read()
-        theirs = members.get("CLOUD", "public")
+        missing = not self._required and not world.statefile.exists()
+        members = {} if missing else world.statefile.read()
+        theirs = members.get("CLOUD", world.cloud.name if missing else "public")
         if theirs != world.cloud.name:
             path = world.statefile.path
             raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=world.cloud.name)
@@ -54,12 +61,14 @@ class ReadStateFile(Step[World]):
         known.members = members
         known.tenant = _agreed(world, "tenant", profile.tenant_member, members)
         known.app_id = _agreed(world, "app_id", profile.client_id_member, members)
-        if not known.tenant:
+        if not known.tenant and self._required:
             raise SetupError("usage.unknown-tenant")
         if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=known.app_id)
         for name, other in members.items():
             _report(world, name, other)
+        if missing:
+            return f"there is none at {world.statefile.path}; it will be made"
         found = (
             "with a client secret" if known.secret else "with an unusable one" if present else "without a client secret"
         )
@@ -90,12 +99,15 @@ class OpenJournal(Step[World]):
     def check(self, world: World) -> Check:
         if world.journal is not None:
             return Done("open")
-        return Needed() if world.known.app_id else Done("the app is not known yet")
+        known_or_new = world.known.app_id or world.flow == "onboard"
+        return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
         from filelock import FileLock
 
         names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
+        if not world.known.app_id:  # the undertaking of an app that does not exist yet belongs to its project
+            names = (world.profile, world.cloud.key, "new", paths.digest(world.settings.folder))
         lock = paths.lock(*names)
         try:
             lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from core.events import Event, FlowFinished, FlowStarted, StageStarted, StepFini
 from core.flow.engine import Result
 from core.machine.sources import git_view, readers
 from core.secret import looks_secret
-from core.stages import prereqs, review
+from core.stages import prereqs, rights
 from core.stages.world import World
 
 Check = tuple[bool, str]
@@ -134,7 +134,7 @@ def _passwords(world: World, seen: _Seen) -> Check:
     if not world.known.app_id:
         return False, "no app id is known"
     world.known.bundle, world.known.proof = seen.bundle, seen.token
-    may_read = seen.token is not None and seen.token.roles & {review.WRITE, "Application.Read.All"}
+    may_read = seen.token is not None and seen.token.roles & {rights.WRITE, "Application.Read.All"}
     seen.app = application.read(world.app_graph() if may_read else world.user_graph(), world.known.app_id)
     if seen.app is None:
         return False, SetupError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.cloud import Cloud
+from core.entra.activity import Activity
 from core.entra.application import App, Password
 from core.entra.certificates import Bundle
 from core.entra.graph import Graph
@@ -23,6 +25,7 @@ from core.machine.statefile import StateFile
 from core.profile import Profile
 from core.secret import Secret
 from core.settings import Settings
+from core.stages.request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
 Identity = Literal["app", "user"]
@@ -38,9 +41,19 @@ class Known:
     :param bundle: the key this run works with, None until there is one.
     :param pending: keystore account that holds it before it is adopted.
     :param proof: a token that was minted with `bundle`.
+    :param activity: when each password credential was last used.
     :param last: password credentials as the last look before the deletion showed them.
     :param deleters: by holder, the identities that may delete its password credentials, best first.
     :param removed: ids of password credentials that this undertaking deleted, by holder.
+    :param may_change: whether the signed-in principal may make the changes in the directory, as far as is known.
+    :param wanted: Microsoft Graph permissions that this run sees to, name to id.
+    :param resource_id: Microsoft Graph's own service principal.
+    :param offered: permissions that Microsoft Graph offers to apps in this tenant, name to id.
+    :param unique_name: `uniqueName` of the app to create, if somebody else chose it.
+    :param key_id: keyId of the certificate to add, if somebody else chose it.
+    :param machine: name of the machine whose certificate it is.
+    :param request: what an administrator was asked to do.
+    :param created: whether this undertaking created the app.
     :param purged: whether this undertaking removed the secret from the state file.
     :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
     """
@@ -55,9 +68,19 @@ class Known:
     initial: tuple[Password, ...] = ()
     bundle: Bundle | None = None
     proof: Token | None = None
+    activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
     deleters: dict[str, tuple[Identity, ...]] = field(default_factory=dict)
     removed: dict[str, set[str]] = field(default_factory=dict)
+    may_change: bool = True
+    wanted: dict[str, str] = field(default_factory=dict)
+    resource_id: str = ""
+    offered: dict[str, str] = field(default_factory=dict)
+    unique_name: str = ""
+    key_id: str = ""
+    machine: str = field(default_factory=socket.gethostname)
+    request: Request | None = None
+    created: bool = False
     purged: bool = False
     unproven: str = ""
     backend: str = ""

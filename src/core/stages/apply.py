@@ -1,0 +1,257 @@
+"""Apply: an administrator does what a request asks for, and nothing else (P12).
+
+The file may have been edited by anybody on its way. So the plan shows what would be done to which app, the calls come
+from this program and not from the file, and permissions are granted to an existing app only after a yes that names its
+id (P1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.entra import application
+from core.entra.application import App
+from core.errors import SetupError
+from core.events import Finding, Question
+from core.flow.plan import Change, Plan
+from core.flow.step import Check, Done, Flow, Needed, Stage, Step
+from core.flow.wait import together
+from core.stages import prereqs, review, rights, roles, signin
+from core.stages.certificate import Register
+from core.stages.passwords import DeletePasswords, Mark, TwoCleanReads
+from core.stages.provision import CreateApp, CreatePrincipal
+from core.stages.request import Request, parse
+from core.stages.world import World
+
+
+class ReadRequest(Step[World]):
+    """Read the file and check that it is a request, for this cloud."""
+
+    name = "request"
+    title = "Read the request"
+
+    def check(self, world: World) -> Check:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        path = Path(world.settings.request)
+        request, known = parse(path), world.known
+        if (request.cloud, request.authority) != (world.cloud.name, world.cloud.authority):
+            theirs = f"{request.cloud} ({request.authority})"
+            raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=world.cloud.name)
+        for flag, given, asked in (
+            ("--tenant", world.settings.tenant, request.tenant),
+            ("--app-id", world.settings.app_id, request.app_id),
+        ):
+            if given and asked and given != asked:
+                detail = f"{flag} says {given}, but {path.name} is about {asked}"
+                raise SetupError("usage.settings", detail=detail, command="apply")
+        if request.bundle.expired(world.clock.now()):
+            raise SetupError("request.broken", path=path, detail="its certificate has expired")
+        known.request, known.bundle = request, request.bundle
+        known.tenant, known.app_id = request.tenant, request.app_id
+        known.wanted, known.unique_name, known.key_id = dict(request.roles), request.unique_name, request.key_id
+        known.machine = request.machine
+        return f"by {request.requested_by} on {request.machine}, {request.created[:10]}"
+
+
+class FindRequestedApp(Step[World]):
+    """The app that the request names, or none when it is to be created; a Blueprint is refused (M18)."""
+
+    name = "app"
+    title = "Find the app registration"
+
+    def check(self, world: World) -> Check:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known, request = world.known, requested(world)
+        graph = world.user_graph()
+        app_id = known.app_id or application.by_unique_name(graph, request.unique_name)
+
+        def offered() -> None:
+            if request.roles:
+                known.resource_id, known.offered = application.read_offered(graph)
+
+        found: list[App | None] = []
+
+        def read() -> None:
+            found.append(application.read(graph, app_id) if app_id else None)
+
+        together(read, offered)
+        known.app = found[0]
+        for name, role in request.roles.items():
+            if known.offered.get(name) != role:
+                raise SetupError("permissions.not-offered", names=name)
+        if known.app is None:
+            if request.app_id:
+                gone = SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
+                raise review.deleted(world, request.app_id) or gone
+            return f"'{request.app_name}' will be created"
+        known.app_id, known.initial = known.app.app_id, known.app.all_passwords
+        if known.app.saml_passwords:
+            raise SetupError("app.saml", key_ids=", ".join(p.id for p in known.app.saml_passwords))
+        return f"'{known.app.name}' ({known.app_id}), created {known.app.created[:10]}"
+
+
+class CheckAdministrator(Step[World]):
+    """Whether the signed-in principal may do it all."""
+
+    name = "rights"
+    title = "Check who may apply it"
+
+    def check(self, world: World) -> Check:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known, request = world.known, requested(world)
+        may = rights.may_write(world) if known.app is not None else rights.may_create(world)
+        if may is None or (request.roles and rights.may_grant(world) is None):
+            user = known.account.user if known.account else "?"
+            raise SetupError("rights.apply", user=user, role=request.role_needed)
+        roles.confirm(world)
+        if request.remove_passwords and not world.app.holds(world.bundle):
+            raise SetupError("request.too-early", thumbprint=world.bundle.thumbprint, app=world.app.name)
+        return may
+
+
+class Explain(Step[World]):
+    """Say what the request is about, before the yes."""
+
+    name = "project"
+    title = "Look at the request"
+
+    def check(self, world: World) -> Check:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        review.say_subject(world)
+        request, bundle = requested(world), world.bundle
+        message = (
+            f"{request.requested_by} asks for it. The certificate {bundle.thumbprint} belongs to the machine "
+            f"'{request.machine}': whoever holds its key can act as this app until {bundle.not_after.date()}."
+        )
+        world.emit(Finding("request.subject", "warning", message, "Ask that person whether the thumbprint is theirs."))
+        return f"{len(request.calls)} call(s)"
+
+
+class MarkRemoval(Mark):
+    """The point of no return of a removal; this machine has no state file to rehearse."""
+
+    def check(self, world: World) -> Check:
+        return Needed() if _removing(world) and world.app.all_passwords else Done("nothing irreversible is asked for")
+
+    def _rehearse(self, world: World) -> None:
+        world.known.deleters = {"application": ("user",), "servicePrincipal": ("user",)}
+
+
+class Remove(DeletePasswords):
+    """Delete the password credentials, if that is what was asked for."""
+
+    def check(self, world: World) -> Check:
+        return super().check(world) if _removing(world) else Done("not asked for")
+
+
+class SeeNone(TwoCleanReads):
+    """See twice that none is left, if that is what was asked for."""
+
+    def check(self, world: World) -> Check:
+        return super().check(world) if _removing(world) else Done("not asked for")
+
+
+class RegisterRequested(Register):
+    """Add the certificate of the request; every other one stays."""
+
+    def check(self, world: World) -> Check:
+        return Done("not asked for") if _removing(world) else super().check(world)
+
+    def plan(self, world: World) -> Sequence[Change]:
+        return super().plan(world) if world.known.app is not None else ()
+
+
+def requested(world: World) -> Request:
+    """The request of this run."""
+    assert world.known.request is not None
+    return world.known.request
+
+
+def _removing(world: World) -> bool:
+    return requested(world).remove_passwords
+
+
+def _basis(world: World) -> dict[str, object]:
+    known, app = world.known, world.known.app
+    return {
+        "tenant": known.tenant,
+        "cloud": world.cloud.authority,
+        "app": [app.app_id, app.object_id] if app else known.unique_name,
+        "certificate": world.bundle.thumbprint,
+        "keys": sorted(key.id for key in app.keys) if app else [],
+        "permissions": known.wanted,
+    }
+
+
+def _refresh(world: World) -> None:
+    if not world.settings.yes and world.known.app is not None:
+        app = application.read(world.user_graph(), world.known.app_id)
+        if app is None:
+            raise SetupError("flow.outdated")
+        world.known.app, world.known.initial = app, app.all_passwords
+
+
+def _question(world: World, plan: Plan) -> Question:
+    app, request = world.known.app, requested(world)
+    where = f"app {app.app_id} ('{app.name}')" if app is not None else f"a new app '{request.app_name}'"
+    text = f"Apply the request of {request.requested_by} to {where}, tenant {world.known.tenant}.\nGo on?"
+    return Question("apply", text, False, "--yes")
+
+
+def _summary(world: World, outcome: str) -> Sequence[str]:
+    if outcome == "unchanged":
+        return ("Nothing to do: what the request asks for is there already.",)
+    if outcome != "changed":
+        return ()
+    known = world.known
+    if _removing(world):
+        count = sum(len(ids) for ids in known.removed.values())
+        first = f"{count} password credential(s) removed from '{world.app.name}' ({known.app_id})."
+    else:
+        first = f"'{world.app.name}' ({known.app_id}) now accepts the certificate {world.bundle.thumbprint}."
+    return (first, f"{requested(world).requested_by} runs the same command again on '{known.machine}' to finish.")
+
+
+FLOW: Flow[World] = Flow(
+    "apply",
+    look=(
+        Stage("request", "Request", (ReadRequest(),)),
+        signin.STAGE,
+        Stage(
+            "review",
+            "Review",
+            (FindRequestedApp(), prereqs.OpenJournal(), CheckAdministrator(), Explain()),
+        ),
+    ),
+    change=(
+        Stage(
+            "apply",
+            "Apply",
+            (
+                CreateApp(),
+                CreatePrincipal(),
+                RegisterRequested(),
+                roles.Declare(),
+                roles.GrantRoles(),
+                MarkRemoval(),
+                Remove(),
+                SeeNone(),
+            ),
+        ),
+    ),
+    basis=_basis,
+    refresh=_refresh,
+    question=_question,
+    before_undo=lambda world, error: None,
+    left=lambda world: "Some of the password credentials may be left.",
+    summary=_summary,
+)

@@ -1,0 +1,144 @@
+"""Hand-off: without the rights, keep the key, and write down what an administrator has to do (P12)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from core.errors import SetupError
+from core.events import Question
+from core.flow.journal import Effect
+from core.flow.plan import Change
+from core.flow.step import Check, Done, Left, Needed, Step
+from core.stages.request import Request
+from core.stages.world import World
+
+WRITE: Final = "request.write"
+WAITING: Final = "handoff.waiting"
+#: What an undo that somebody asked for fails with.
+UNDO: Final = "flow.undo-asked"
+
+
+class HandOff(Step[World]):
+    """Where the signed-in principal may not do it: write the request and stop; the pending key stays."""
+
+    name = "hand-off"
+    title = "Write a request for an administrator"
+
+    def check(self, world: World) -> Check:
+        return Needed() if needed(world) else Done("not needed")
+
+    def plan(self, world: World) -> Sequence[Change]:
+        after = "public certificate, app, exact calls; no secret"
+        return (Change("add", "request for an administrator", str(path(world)), "", after, True, "write a file"),)
+
+    def apply(self, world: World) -> str:
+        raise write(world)
+
+    def undo(self, world: World) -> Left | None:
+        for effect in world.log.standing(WRITE):
+            bundle, app = world.known.bundle, world.known.app
+            if bundle is not None and app is not None and app.holds(bundle) and not effect.data.get("removal"):
+                what = f"certificate {bundle.thumbprint}, which an administrator added for this machine"
+                key_id = effect.data["key_id"]
+                how = f"Ask an administrator: az ad app credential delete --id {app.app_id} --key-id {key_id} --cert"
+                return Left(what, how)
+            Path(effect.target).unlink(missing_ok=True)
+            world.log.undone(effect)
+        return None
+
+
+def question(world: World) -> Question:
+    """The question before a run that cannot do everything itself."""
+    text = (
+        "This run makes and keeps the key, and writes a request; an administrator applies it with "
+        "'entraclaw-setup apply'. The changes in the directory come after that.\nGo on?"
+    )
+    return Question("hand-off", text, False, "--yes")
+
+
+def before_undo(world: World, error: SetupError) -> SetupError | None:
+    """What a request has been written for is kept until an administrator acts, or somebody undoes it."""
+    if error.id == WAITING:
+        return error
+    effect, bundle, app = written(world), world.known.bundle, world.known.app
+    if effect is not None and error.id != UNDO and bundle is not None and app is not None and app.holds(bundle):
+        return SetupError("handoff.kept", cause=error.summary)
+    return None
+
+
+def needed(world: World) -> bool:
+    """Whether something is to be done that the signed-in principal may not do."""
+    known = world.known
+    if known.may_change:
+        return False
+    app, bundle = known.app, known.bundle
+    if app is None or bundle is None or not (app.holds(bundle) or known.proof):
+        return True
+    wanted = set(known.wanted.values())
+    return bool(wanted - app.declared or wanted - app.granted)
+
+
+def written(world: World) -> Effect | None:
+    """The note of the request that this undertaking wrote."""
+    effects = world.journal.standing(WRITE) if world.journal is not None else []
+    return effects[-1] if effects else None
+
+
+def path(world: World) -> Path:
+    """Where the request goes: the project folder."""
+    short = world.known.app_id[:8] or "new"
+    return world.settings.folder / f"{world.profile.name}-request-{short}.json"
+
+
+def write(world: World, *, removal: bool = False) -> SetupError:
+    """Write the request.
+
+    :param removal: the certificate is proven, and only the password credentials are left to remove.
+    :returns: the error that ends this run: it waits for an administrator.
+    :raises SetupError: `request.io`.
+    """
+    known, bundle, app = world.known, world.bundle, world.known.app
+    earlier = written(world)
+    unique = "" if app is not None else str(earlier.data["unique_name"] if earlier else "")
+    request = Request(
+        cloud=world.cloud.name,
+        authority=world.cloud.authority,
+        tenant=known.tenant,
+        app_id=app.app_id if app is not None else "",
+        app_name=app.name if app is not None else world.profile.app_display_name,
+        unique_name=unique or ("" if app is not None else f"{world.profile.name}-{uuid4()}"),
+        der=bundle.der,
+        key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
+        machine=known.machine,
+        requested_by=known.account.user if known.account else "?",
+        created=world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        roles={} if removal else dict(known.wanted),
+        remove_passwords=removal,
+    )
+    target = path(world)
+    facts = {"key_id": request.key_id, "unique_name": request.unique_name, "removal": removal}
+    with world.log.effect(WRITE, str(target), world.emit, **facts):
+        _replace(target, request.to_json())
+    return SetupError(WAITING, path=target, role=request.role_needed)
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write a file atomically; never through a link that somebody left there."""
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            Path(temporary).unlink()
+        raise SetupError("request.io", path=target, detail=error.strerror or error) from None

@@ -1,0 +1,85 @@
+"""What the signed-in principal may do, as far as its token tells before anything is tried (P12)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.entra.application import HOLDER_NAME, Holder
+from core.events import Finding
+from core.stages.world import World
+
+WRITE: Final = "Application.ReadWrite.All"
+ASSIGN: Final = "AppRoleAssignment.ReadWrite.All"
+_GLOBAL: Final = "62e90394-69f5-4237-9190-012177145e10"
+#: Directory roles whose holders may change any app registration (template ids, the `wids` claim).
+APP_ADMINS: Final = frozenset(
+    {
+        _GLOBAL,
+        "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3",  # Application Administrator
+        "158c047a-c907-4556-b7ef-446551a6b5f7",  # Cloud Application Administrator
+    }
+)
+#: Directory roles whose holders may grant Microsoft Graph application permissions; the two above may not.
+ROLE_ADMINS: Final = frozenset({_GLOBAL, "e8611ab8-c189-46e8-94e1-60213ab1f814"})  # Privileged Role Administrator
+_UNKNOWN: Final = "unknown until it is tried"
+
+
+def may_write(world: World, holder: Holder = "application") -> str | None:
+    """Why the signed-in principal may probably change the app, or None when it certainly may not."""
+    user = world.known.user
+    assert user is not None
+    oid = user.claims.get("oid")
+    owns = any(owner.get("id") == oid for owner in world.app.owners_of(holder))
+    if WRITE in user.roles:
+        return f"granted {WRITE}"
+    if "Application.ReadWrite.OwnedBy" in user.roles and owns:
+        return f"owner of the {HOLDER_NAME[holder]}"
+    if WRITE not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
+        return None
+    if owns:
+        return f"owner of the {HOLDER_NAME[holder]}"
+    return _by_role(world, APP_ADMINS)
+
+
+def may_create(world: World) -> str | None:
+    """Why the signed-in principal may probably create an app, or None when it certainly may not."""
+    user = world.known.user
+    assert user is not None
+    if {WRITE, "Application.ReadWrite.OwnedBy"} & user.roles:
+        return "granted the permission to create apps"
+    if WRITE in user.scopes or "Directory.AccessAsUser.All" in user.scopes:
+        return "people may create apps, unless the tenant forbids it"
+    return None
+
+
+def may_grant(world: World) -> str | None:
+    """Why the signed-in principal may probably grant application permissions, or None when it certainly may not."""
+    user = world.known.user
+    assert user is not None
+    if ASSIGN in user.roles:
+        return f"granted {ASSIGN}"
+    if ASSIGN not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
+        return None
+    return _by_role(world, ROLE_ADMINS)
+
+
+def say_unprivileged(world: World, what: str) -> None:
+    """Tell that an administrator will be needed."""
+    account = world.known.account
+    world.emit(
+        Finding(
+            "rights.missing",
+            "warning",
+            f"{account.user if account else 'The signed-in principal'} may not {what}.",
+            "This run makes and keeps the key, and writes a request that an administrator applies with one command.",
+        )
+    )
+
+
+def _by_role(world: World, allowed: frozenset[str]) -> str | None:
+    user = world.known.user
+    assert user is not None
+    roles = user.claims.get("wids")
+    if roles is None:
+        return _UNKNOWN
+    return "directory role" if allowed & set(roles) else None
