@@ -10,13 +10,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
 
-from core.sandbox import assertion
+from core.sandbox import assertion, grants
 from core.sandbox.assertion import Refused
 from core.sandbox.directory import moment
-from core.sandbox.tenant import ARM_RESOURCE, DeviceCode, Issued, State, Tenant
+from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, DeviceCode, Issued, State, Tenant
 from core.sandbox.wire import Request, Response, answer, not_found
 
-GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 AZURE_CLI: Final = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 LIFETIME: Final = 3599
@@ -228,12 +227,7 @@ def _client_credentials(tenant: Tenant, form: dict[str, str]) -> Response:
         raise Refused(401, "invalid_client", 7000218, text)
     claims = _claims(tenant, resource, client_id, principal["id"]) | {"idtyp": "app", "appidacr": strength}
     if resource.rstrip("/") == tenant.graph:
-        roles = sorted(
-            grant["_role"]
-            for grant in tenant.all_seen("appRoleAssignment", replica)
-            if grant["principalId"] == principal["id"]
-        )
-        claims["roles"] = roles
+        claims["roles"] = grants.granted(tenant, principal["id"], GRAPH_APP_ID, replica)
     token = _issue(tenant, claims)
     return answer(
         200, {"token_type": "Bearer", "expires_in": LIFETIME, "ext_expires_in": LIFETIME, "access_token": token}

@@ -9,20 +9,9 @@ from typing import Final
 from core.entra import certificates, credentials
 from core.errors import SetupError
 from core.profile import Profile
-from core.sandbox import directory
-from core.sandbox.login import GRAPH_APP_ID
-from core.sandbox.tenant import State, Tenant
+from core.sandbox import directory, grants, roles
+from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
 
-#: The base list of the Provisioner's Graph permissions and their ids (entra-protocol C).
-ROLES: Final = {
-    "Application.ReadWrite.All": "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9",
-    "AppRoleAssignment.ReadWrite.All": "06b708a9-e830-4db3-a914-8e69da51d44f",
-    "DelegatedPermissionGrant.ReadWrite.All": "8e8e4742-1d95-4f68-9d56-6ee75648c72a",
-    "LicenseAssignment.ReadWrite.All": "5facf0c1-8979-4e95-abcf-ff3d079771c0",
-    "Organization.Read.All": "498476ce-e0fe-48b0-b801-37ba7e2685c6",
-    "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",
-}
-APPLICATION_ADMINISTRATOR: Final = "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3"
 Members = dict[str, str]
 
 
@@ -70,7 +59,7 @@ def _clean(tenant: Tenant) -> Members:
 def _provisioner(tenant: Tenant) -> tuple[State, State]:
     """The Provisioner with its permissions declared and granted; not committed yet."""
     app = directory.new_application(tenant, Profile.app_display_name, owner=tenant.signed_in_user)
-    access = [{"id": role_id, "type": "Role"} for role_id in ROLES.values()]
+    access = [{"id": role_id, "type": "Role"} for role_id in roles.BASE.values()]
     app["requiredResourceAccess"] = [{"resourceAppId": GRAPH_APP_ID, "resourceAccess": access}]
     return app, directory.new_principal(tenant, app, owner=tenant.signed_in_user)
 
@@ -78,20 +67,9 @@ def _provisioner(tenant: Tenant) -> tuple[State, State]:
 def _commit(tenant: Tenant, app: State, principal: State) -> None:
     resource = tenant.find("servicePrincipal", "appId", GRAPH_APP_ID)
     assert resource is not None
-    for role, role_id in ROLES.items():
-        grant = {
-            "id": tenant.new_id(),
-            "appRoleId": role_id,
-            "createdDateTime": tenant.stamp(),
-            "deletedDateTime": None,
-            "principalId": principal["id"],
-            "principalType": "ServicePrincipal",
-            "principalDisplayName": principal["displayName"],
-            "resourceId": resource["id"],
-            "resourceDisplayName": resource["displayName"],
-            "_role": role,
-        }
-        tenant.commit("appRoleAssignment", grant["id"], grant)
+    for role_id in roles.BASE.values():
+        grant = grants.new_grant(tenant, principal, resource, role_id)
+        tenant.commit(grants.KIND, grant["id"], grant)
     tenant.commit("application", app["id"], app)
     tenant.commit("servicePrincipal", principal["id"], principal)
 
@@ -112,11 +90,12 @@ def _sign_in(tenant: Tenant) -> None:
         "mobilePhone": None,
         "officeLocation": None,
         "preferredLanguage": None,
-        "_roles": [APPLICATION_ADMINISTRATOR],
+        "_roles": [roles.APPLICATION_ADMINISTRATOR],
     }
     tenant.commit("user", str(user["id"]), user)
     tenant.signed_in_user = str(user["id"])
     microsoft_graph = directory.new_principal(tenant, {"appId": GRAPH_APP_ID, "displayName": "Microsoft Graph"})
+    microsoft_graph["appRoles"] = roles.app_roles()
     tenant.commit("servicePrincipal", microsoft_graph["id"], microsoft_graph)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 REPLICAS: Final = 3
 ARM_RESOURCE: Final = "https://management.core.windows.net/"
+GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 State = dict[str, Any]
 
 
@@ -60,16 +61,22 @@ class DeviceCode:
 class Switches:
     """Behaviours that sources disagree about (docs/reference/sandbox.md lists each).
 
+    :param duplicate_grant: status of the refusal to grant an app role twice: 400 or 409.
     :param expired_entry_blocks: an expired key credential left in the list makes a PATCH fail.
     :param page_size: items of a list page.
     :param pending_polls: polls of a device code that answer `authorization_pending`.
+    :param restore_brings_principal: restoring an application restores its service principal.
     :param skew: seconds of clock difference that the token endpoint tolerates.
+    :param users_may_create_apps: anybody may register apps; else it takes a directory role.
     """
 
+    duplicate_grant: int = 400
     expired_entry_blocks: bool = False
     page_size: int = 100
     pending_polls: int = 1
+    restore_brings_principal: bool = True
     skew: float = 300.0
+    users_may_create_apps: bool = True
 
 
 @dataclass
@@ -172,6 +179,13 @@ class Tenant:
         """All objects of a kind as one replica shows them."""
         for object_id in list(self._objects.get(kind, {})):
             state = self.seen(kind, object_id, replica)
+            if state is not None:
+                yield state
+
+    def all_latest(self, kind: str) -> Iterator[State]:
+        """All objects of a kind, newest versions; copies."""
+        for object_id in list(self._objects.get(kind, {})):
+            state = self.latest(kind, object_id)
             if state is not None:
                 yield state
 
