@@ -16,9 +16,9 @@ from core.entra.certificates import Bundle
 from core.profile import Profile
 from core.sandbox import directory, scenarios
 from core.sandbox.assertion import ASSERTION_TYPE
-from core.sandbox.login import AZURE_CLI, user_token
 from core.sandbox.service import handle
 from core.sandbox.tenant import State, Tenant
+from core.sandbox.tokens import AZURE_CLI, user_token
 from core.sandbox.wire import Request, Response
 from tests.machine import VirtualClock
 
@@ -31,7 +31,7 @@ def bundle(number: int = 0) -> Bundle:
 
 @dataclass
 class Client:
-    """Calls a tenant as its signed-in user; the app has one client secret."""
+    """Calls a tenant as its signed-in user; the app, if the scenario has one, has a client secret."""
 
     scenario: str = "clean"
     seed: int = 1
@@ -40,10 +40,12 @@ class Client:
     def __post_init__(self) -> None:
         self.tenant = Tenant(self.clock, self.seed)
         self.members = scenarios.seed(self.scenario, self.tenant)
-        self.app_id = self.members[Profile.client_id_member]
-        entry, secret = directory.new_password(self.tenant, "first")
-        self.change("application", passwordCredentials=[*self.app["passwordCredentials"], entry])
-        self.secret = secret.reveal()
+        self.app_id = self.members.get(Profile.client_id_member, "")
+        self.secret = ""
+        if self.app_id:
+            entry, secret = directory.new_password(self.tenant, "first")
+            self.change("application", passwordCredentials=[*self.app["passwordCredentials"], entry])
+            self.secret = secret.reveal()
         self.token = self.user_token()
 
     # what is there

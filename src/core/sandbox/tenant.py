@@ -49,12 +49,16 @@ class Issued:
 
 @dataclass
 class DeviceCode:
-    """A device-code sign-in under way."""
+    """A device-code sign-in under way.
+
+    :param approved_by: object id of who has approved it; empty: the scenario's user does so after some polls.
+    """
 
     client_id: str
     scope: str
     expires: datetime
     polls: int = 0
+    approved_by: str = ""
 
 
 @dataclass
