@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from core.sandbox import deleted, grants, objects, query, rights, views
+from core.sandbox import deleted, grants, objects, policies, query, reports, rights, views
 from core.sandbox.directory import Refused
 from core.sandbox.rights import Caller
 from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
@@ -96,6 +96,12 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
     if path == "/organization" and request.method == "GET":
         return views.page(tenant, request, [_organization(tenant)], "organization")
+    if path == "/domains" and request.method == "GET":
+        return _domains(tenant, caller, request)
+    if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
+        return reports.listed(tenant, caller, request)
+    if path == policies.DEFAULT_PATH or path.startswith(policies.PATH):
+        return policies.handle(tenant, caller, request, path, _body(request))
     if path.startswith(_DELETED):
         return deleted.handle(tenant, caller, request, path.removeprefix(_DELETED))
     for collection, kind in _KINDS.items():
@@ -123,6 +129,9 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
 def _object(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str) -> Response:
     if kind == "servicePrincipal" and rest.partition("/")[0] in _GRANTS:
         return _grants(tenant, caller, request, object_id, *rest.split("/"))
+    first, _, more = rest.partition("/")
+    if kind != "user" and first == "appManagementPolicies":
+        return policies.handle_assigned(tenant, caller, request, kind, object_id, more, _body(request))
     if request.method == "GET":
         return _read(tenant, caller, request, kind, object_id, rest)
     if kind != "user":
@@ -168,6 +177,24 @@ def _grants(
     raise _unknown(list_name)
 
 
+def _domains(tenant: Tenant, caller: Caller, request: Request) -> Response:
+    if not caller.may("Domain.Read.All", "Directory.Read.All"):
+        raise rights.denied()
+    found = [
+        {
+            "id": name,
+            "authenticationType": "Managed",
+            "isAdminManaged": True,
+            "isDefault": name == tenant.domain,
+            "isInitial": name == tenant.domain,
+            "isRoot": True,
+            "isVerified": name == tenant.domain,
+        }
+        for name in (tenant.domain, "contoso.example")  # the second one is not verified
+    ]
+    return views.page(tenant, request, found, "domains")
+
+
 def _organization(tenant: Tenant) -> State:
     domain = {"name": tenant.domain, "isDefault": True, "isInitial": True, "type": "Managed", "capabilities": "Email"}
     return {"id": tenant.id, "displayName": tenant.name, "tenantType": "AAD", "verifiedDomains": [domain]}
@@ -190,5 +217,6 @@ def _envelope(tenant: Tenant, request: Request, refusal: Refused, request_id: st
         "request-id": request_id,
         "client-request-id": request.headers.get("client-request-id", request_id),
     }
-    body = {"error": {"code": refusal.code, "message": refusal.message, "innerError": inner}}
-    return answer(refusal.status, body, refusal.headers)
+    details = {"details": refusal.details} if refusal.details else {}
+    error = {"code": refusal.code, "message": refusal.message, **details, "innerError": inner}
+    return answer(refusal.status, {"error": error}, refusal.headers)

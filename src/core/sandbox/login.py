@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
-from core.sandbox import assertion, tokens
+from core.sandbox import assertion, reports, tokens
 from core.sandbox.assertion import Refused
 from core.sandbox.directory import moment
-from core.sandbox.tenant import ARM_RESOURCE, DeviceCode, Issued, State, Tenant
+from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, DeviceCode, Issued, State, Tenant
 from core.sandbox.tokens import LIFETIME, user_token
 from core.sandbox.wire import Request, Response, answer, not_found
 
@@ -193,21 +193,23 @@ def _client_credentials(tenant: Tenant, form: dict[str, str]) -> Response:
             400, "unauthorized_client", 7000112, f"Application '{client_id}'({app['displayName']}) is disabled."
         )
     if "client_assertion" in form:
-        assertion.check(tenant, client_id, form, (app, principal))
+        used = assertion.check(tenant, client_id, form, (app, principal))
         strength = "2"
     elif "client_secret" in form:
-        _check_secret(tenant, client_id, form["client_secret"], (app, principal))
+        used = _check_secret(tenant, client_id, form["client_secret"], (app, principal))
         strength = "1"
     else:
         text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
         raise Refused(401, "invalid_client", 7000218, text)
     token = tokens.app_token(tenant, principal, resource, replica, strength)
+    graph = tenant.find("servicePrincipal", "appId", GRAPH_APP_ID) if resource.rstrip("/") == tenant.graph else None
+    reports.note(tenant, app, principal, used, resource_id=str(graph["id"]) if graph else "")
     return answer(
         200, {"token_type": "Bearer", "expires_in": LIFETIME, "ext_expires_in": LIFETIME, "access_token": token}
     )
 
 
-def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[State]) -> None:
+def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[State]) -> State:
     digest = hashlib.sha256(given.encode()).hexdigest()
     for holder in holders:
         for entry in holder["passwordCredentials"]:
@@ -215,7 +217,8 @@ def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[
                 if moment(entry["endDateTime"]) <= tenant.now():
                     text = f"The provided client secret keys for app '{client_id}' are expired."
                     raise Refused(401, "invalid_client", 7000222, text)
-                return
+                found: State = entry
+                return found
     text = (
         "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
         f"not the client secret ID, for a secret added to app '{client_id}'."

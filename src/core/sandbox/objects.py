@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox import directory, grants, rights, views
+from core.sandbox import directory, grants, policies, rights, views
 from core.sandbox.directory import Refused
 from core.sandbox.rights import Caller
 from core.sandbox.tenant import State, Tenant
@@ -32,7 +32,7 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
         message = f"The service principal name {app['appId']} is already in use."
         raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", message)
     state = directory.new_principal(tenant, app, _owner(caller))
-    _apply(tenant, state, {name: value for name, value in body.items() if name != "appId"})
+    _apply(tenant, kind, state, {name: value for name, value in body.items() if name != "appId"})
     tenant.commit(kind, state["id"], state)
     return views.created(tenant, state, COLLECTIONS[kind])
 
@@ -73,6 +73,7 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     entry, secret = directory.new_password(
         tenant, str(wanted.get("displayName") or ""), wanted.get("startDateTime"), wanted.get("endDateTime")
     )
+    policies.check_password(tenant, kind, state, entry)
     state["passwordCredentials"].append(entry)
     tenant.commit(kind, object_id, state)
     shown = {name: value for name, value in entry.items() if not name.startswith("_")}
@@ -99,7 +100,7 @@ def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name:
         raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
     state = directory.new_application(tenant, body["displayName"], _owner(caller))
     state["uniqueName"] = unique_name
-    _apply(tenant, state, body)
+    _apply(tenant, "application", state, body)
     tenant.commit("application", state["id"], state)
     return views.created(tenant, state, "applications")
 
@@ -110,12 +111,12 @@ def _owner(caller: Caller) -> str:
 
 
 def _change(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> Response:
-    _apply(tenant, state, body)
+    _apply(tenant, kind, state, body)
     tenant.commit(kind, state["id"], state)
     return answer(204)
 
 
-def _apply(tenant: Tenant, state: State, body: dict[str, Any]) -> None:
+def _apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None:
     """Write the members of a body into an object, each checked."""
     if body.get("passwordCredentials"):
         raise Refused(400, "Request_BadRequest", "Property 'passwordCredentials' is read-only; use addPassword.")
@@ -130,4 +131,14 @@ def _apply(tenant: Tenant, state: State, body: dict[str, Any]) -> None:
             raise Refused(400, "Request_BadRequest", f"Invalid value for property '{name}'.")
         if name == "requiredResourceAccess":
             grants.check_declared(tenant, value)
-        state[name] = directory.merged(tenant, state, value) if name == "keyCredentials" else value
+        state[name] = _merged(tenant, kind, state, value) if name == "keyCredentials" else value
+
+
+def _merged(tenant: Tenant, kind: str, state: State, entries: Any) -> list[State]:
+    """The new list of keys; policies look at what is new in it."""
+    merged = directory.merged(tenant, state, entries)
+    known = {entry["keyId"] for entry in state["keyCredentials"]}
+    for entry in merged:
+        if entry["keyId"] not in known:
+            policies.check_key(tenant, kind, state, entry)
+    return merged

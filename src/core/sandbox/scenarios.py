@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from core.entra import certificates, credentials
 from core.errors import SetupError
 from core.profile import Profile
-from core.sandbox import directory, grants, roles
+from core.sandbox import directory, grants, policies, reports, roles
 from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
 
 Members = dict[str, str]
@@ -106,6 +106,18 @@ def _saml(tenant: Tenant) -> Members:
     return _with_secrets(tenant, app, principal)
 
 
+def _policy(tenant: Tenant) -> Members:
+    app, principal = _provisioner(tenant)
+    members = _with_secrets(tenant, app, principal)
+    restrictions = {
+        "passwordCredentials": [{"restrictionType": "passwordAddition", "maxLifetime": None}],
+        "keyCredentials": [{"restrictionType": "asymmetricKeyLifetime", "maxLifetime": "P180D"}],
+    }
+    policy = policies.new_policy(tenant, "Short certificates, no secrets", restrictions, (app["id"], principal["id"]))
+    tenant.commit(policies.KIND, policy["id"], policy)
+    return members
+
+
 def _clean(tenant: Tenant) -> Members:
     app, principal = _provisioner(tenant)
     _commit(tenant, app, principal, roles.BASE)
@@ -137,12 +149,15 @@ def _with_secrets(tenant: Tenant, app: State, principal: State) -> Members:
     key = credentials.entry_of(other, tenant.new_id(), f"{subject} build-agent-7")
     app["keyCredentials"] = directory.keys_of(tenant, [key])
     _commit(tenant, app, principal, roles.BASE)
+    for entry, days in zip(app["passwordCredentials"], (3, 400), strict=False):  # the pipeline's was never used
+        reports.note(tenant, app, principal, entry, tenant.stamp(tenant.now() - timedelta(days=days)))
     return {**_named(tenant, app), Profile.secret_member: secrets[0]}
 
 
 def _with_passwords(tenant: Tenant, holder: State, *names: str) -> list[str]:
     """Add passwords to an object that is not committed yet; their values."""
-    made = [directory.new_password(tenant, name) for name in names]
+    start, end = (tenant.stamp(tenant.now() + timedelta(days=days)) for days in (-500, 230))
+    made = [directory.new_password(tenant, name, start, end) for name in names]
     holder["passwordCredentials"] = [*holder["passwordCredentials"], *(entry for entry, _ in made)]
     return [secret.reveal() for _, secret in made]
 
@@ -194,5 +209,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "taken": Scenario("like fresh, but a stranger's app has the name already", _taken),
     "unprivileged": Scenario("like legacy, but the user neither owns the app nor is an administrator", _unprivileged),
     "drift": Scenario("like clean, but three roles are declared and not granted, two neither; short pages", _drift),
+    "policy": Scenario("like legacy, and a policy forbids new passwords and certificates of over 180 days", _policy),
     "saml": Scenario("like legacy, and the service principal signs SAML with a key and its password", _saml),
 }

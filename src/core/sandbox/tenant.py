@@ -69,6 +69,7 @@ class Switches:
     :param expired_entry_blocks: an expired key credential left in the list makes a PATCH fail.
     :param page_size: items of a list page.
     :param pending_polls: polls of a device code that answer `authorization_pending`.
+    :param premium: the tenant has the licence for sign-in reports.
     :param restore_brings_principal: restoring an application restores its service principal.
     :param skew: seconds of clock difference that the token endpoint tolerates.
     :param users_may_create_apps: anybody may register apps; else it takes a directory role.
@@ -78,6 +79,7 @@ class Switches:
     expired_entry_blocks: bool = False
     page_size: int = 100
     pending_polls: int = 1
+    premium: bool = True
     restore_brings_principal: bool = True
     skew: float = 300.0
     users_may_create_apps: bool = True
