@@ -51,12 +51,20 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
     )
 
 
-def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0) -> Lab:
+def scenarios() -> dict[str, str]:
+    """What a sandbox can start with: names, and what each holds."""
+    from core.sandbox.scenarios import SCENARIOS
+
+    return {name: scenario.summary for name, scenario in SCENARIOS.items()}
+
+
+def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0, user: str = "") -> Lab:
     """A running sandbox.
 
     :param scenario: name of a scenario.
     :param latency: seconds before every answer.
-    :raises SetupError: `sandbox.missing`: the extra is not installed; `sandbox.scenario`.
+    :param user: who is signed in, instead of the scenario's user.
+    :raises SetupError: `sandbox.missing`: the extra is not installed; `sandbox.scenario`; `usage.settings`: the user.
     """
     try:
         from core.sandbox.lab import Lab
@@ -64,7 +72,7 @@ def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0) -> La
         if error.name not in ("aiohttp", "jwt"):
             raise
         raise SetupError("sandbox.missing", detail=error.name) from None
-    return Lab.start(scenario, seed=seed, port=port, latency=latency)
+    return Lab.start(scenario, seed=seed, port=port, latency=latency, user=user)
 
 
 def pretend(

@@ -68,6 +68,21 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise _Usage(message, self.prog.partition(" ")[2])
 
+    def format_help(self) -> str:
+        if self.get_default("scenario"):
+            self.formatter_class = argparse.RawDescriptionHelpFormatter
+            self.epilog = _scenarios()
+        return super().format_help()
+
+
+def _scenarios() -> str:
+    import textwrap
+
+    from core import assemble
+
+    wrap = textwrap.TextWrapper(80, initial_indent="  ", subsequent_indent=" " * 16)
+    return "\n".join(["scenarios:", *(wrap.fill(f"{name:<14}{text}") for name, text in assemble.scenarios().items())])
+
 
 def run(argv: Sequence[str]) -> int:
     """Run one command.
@@ -149,10 +164,15 @@ def _parser() -> _Parser:
         "--strict", action="store_true", help="source files that use a secret are failures, not warnings", **quiet
     )
     for name in ("sandbox", "demo"):
-        subs[name].add_argument("--scenario", metavar="NAME", default="legacy", help="legacy (default) or clean")
+        subs[name].add_argument(
+            "--scenario", metavar="NAME", default="legacy", help="what it starts with (default: legacy)"
+        )
         subs[name].add_argument("--seed", type=int, metavar="N", default=1, help="decides ids and secrets (default 1)")
     subs["sandbox"].add_argument("--port", type=_port, metavar="N", default=0, help="port on 127.0.0.1 (default: any)")
     subs["sandbox"].add_argument("--latency-ms", type=_natural, metavar="N", default=0, help="delay of every answer")
+    subs["sandbox"].add_argument(
+        "--user", metavar="NAME", default="", help="who az is signed in as (default: dana); alex is an administrator"
+    )
     subs["sandbox"].add_argument("--env", action="store_true", help="print shell exports instead of JSON")
     subs["demo"].add_argument("--flow", choices=("migrate", "onboard"), default="migrate", help="which flow")
     return parser

@@ -233,7 +233,8 @@ class _Session:
         from core import assemble
 
         given = self.given
-        lab = assemble.sandbox(given["scenario"], given["seed"], given["port"], given["latency_ms"] / 1000)
+        latency = given["latency_ms"] / 1000
+        lab = assemble.sandbox(given["scenario"], given["seed"], given["port"], latency, given["user"])
         self.stack.callback(lab.close)
         if given.get("env"):
             import shlex

@@ -13,6 +13,7 @@ import pytest
 
 from core.flow.wait import SystemClock
 from core.sandbox.lab import Lab
+from core.sandbox.scenarios import SCENARIOS
 
 Finished = subprocess.CompletedProcess[str]
 Run = Callable[..., Finished]
@@ -46,6 +47,14 @@ def test_version_and_help(run: Run) -> None:
     assert all(len(line) <= 80 for line in shown.stdout.splitlines()), "help fits 80 columns"
 
 
+@pytest.mark.parametrize("command", ["sandbox", "demo"])
+def test_U8_the_help_lists_every_scenario(run: Run, command: str) -> None:
+    lines = run(command, "--help").stdout.splitlines()
+    listed = {line.split()[0] for line in lines[lines.index("scenarios:") + 1 :] if line[:3].strip()}
+    assert listed == set(SCENARIOS)
+    assert all(len(line) <= 80 for line in lines)
+
+
 def test_without_a_command_help_is_shown_on_standard_error(run: Run) -> None:
     finished = run()
     assert (finished.returncode, finished.stdout) == (2, "")
@@ -64,6 +73,7 @@ def test_without_a_command_help_is_shown_on_standard_error(run: Run) -> None:
         ["demo", "--project", "."],
         ["demo", "--scenario", "no-such-scenario", "--yes"],
         ["sandbox", "--port", "70000"],
+        ["sandbox", "--user", "nobody"],
     ],
     ids=" ".join,
 )

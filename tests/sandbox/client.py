@@ -13,12 +13,13 @@ from urllib.parse import quote, urlencode
 
 from core.entra import certificates, credentials
 from core.entra.certificates import Bundle
+from core.entra.tokens import claims_of
 from core.profile import Profile
 from core.sandbox import directory, scenarios
 from core.sandbox.assertion import ASSERTION_TYPE
-from core.sandbox.login import AZURE_CLI, user_token
 from core.sandbox.service import handle
-from core.sandbox.tenant import State, Tenant
+from core.sandbox.tenant import Issued, State, Tenant
+from core.sandbox.tokens import AZURE_CLI, user_token
 from core.sandbox.wire import Request, Response
 from tests.machine import VirtualClock
 
@@ -31,19 +32,25 @@ def bundle(number: int = 0) -> Bundle:
 
 @dataclass
 class Client:
-    """Calls a tenant as its signed-in user; the app has one client secret."""
+    """Calls a tenant as its signed-in user; the app, if the scenario has one, has a client secret.
+
+    :param version: of Graph.
+    """
 
     scenario: str = "clean"
     seed: int = 1
     clock: VirtualClock = field(default_factory=VirtualClock)
+    version: str = "v1.0"
 
     def __post_init__(self) -> None:
         self.tenant = Tenant(self.clock, self.seed)
         self.members = scenarios.seed(self.scenario, self.tenant)
-        self.app_id = self.members[Profile.client_id_member]
-        entry, secret = directory.new_password(self.tenant, "first")
-        self.change("application", passwordCredentials=[*self.app["passwordCredentials"], entry])
-        self.secret = secret.reveal()
+        self.app_id = self.members.get(Profile.client_id_member, "")
+        self.secret = ""
+        if self.app_id:
+            entry, secret = directory.new_password(self.tenant, "first")
+            self.change("application", passwordCredentials=[*self.app["passwordCredentials"], entry])
+            self.secret = secret.reveal()
         self.token = self.user_token()
 
     # what is there
@@ -88,9 +95,23 @@ class Client:
         assert user is not None
         return user_token(self.tenant, user | values, self.tenant.graph, AZURE_CLI)
 
+    def scoped(self, scopes: str, *directory_roles: str) -> str:
+        """A Graph token of the signed-in user with other scopes than the Azure CLI's."""
+        token = f"scoped {self.tenant.new_id()}"
+        claims = self.tenant.issued[self.user_token(_roles=list(directory_roles))].claims | {"scp": scopes}
+        self.tenant.issued[token] = Issued(claims, "access")
+        return token
+
+    def app_token(self, *granted: str) -> str:
+        """A Graph token of the app with exactly these app roles."""
+        token = f"app {self.tenant.new_id()}"
+        claims = claims_of(self.sign_in(client_secret=self.secret).json()["access_token"]) | {"roles": list(granted)}
+        self.tenant.issued[token] = Issued(claims, "access")
+        return token
+
     def call(self, method: str, path: str, body: Any = None, token: str | None = None, **headers: str) -> Response:
         """One request to Graph; `path` is percent-encoded here."""
-        url = f"{self.tenant.graph}/v1.0" + quote(path, safe="/?$&=(),:'%@+*")
+        url = f"{self.tenant.graph}/{self.version}" + quote(path, safe="/?$&=(),:'%@+*")
         given = {"Authorization": f"Bearer {self.token if token is None else token}", **headers}
         content = b"" if body is None else json.dumps(body).encode()
         return handle(self.tenant, Request.to(method, url, given, content))
@@ -105,7 +126,7 @@ class Client:
         """Status and code of a refusal, whose envelope is checked (entra-protocol A.4)."""
         response = self.call(method, path, body, token)
         error = response.json()["error"]
-        assert set(error) == {"code", "message", "innerError"}
+        assert set(error) - {"details"} == {"code", "message", "innerError"}
         assert set(error["innerError"]) == {"date", "request-id", "client-request-id"}
         assert {"request-id", "client-request-id", "Date", "Content-Type"} <= set(response.headers)
         return response.status, error["code"]

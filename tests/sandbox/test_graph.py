@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from core.sandbox import directory
+from core.sandbox import directory, grants, roles
 from core.sandbox.service import handle
-from core.sandbox.tenant import ARM_RESOURCE, Issued
+from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, Issued
 from core.sandbox.wire import Request
 from tests.sandbox.client import Client
 
@@ -105,8 +105,11 @@ def test_S2_an_app_needs_the_role_to_write_or_ownership_with_the_lesser_one(clie
     assert client.refused("PATCH", path, body, token()) == (403, "Authorization_RequestDenied")
     assert client.refused("GET", path, None, token()) == (403, "Authorization_RequestDenied")
     assert client.call("GET", f"/servicePrincipals/{client.principal['id']}", token=token()).status == 200, "itself"
-    owned = {"id": GONE, "principalId": client.principal["id"], "_role": "Application.ReadWrite.OwnedBy"}
-    client.tenant.commit("appRoleAssignment", GONE, owned)
+    graph = client.tenant.find("servicePrincipal", "appId", GRAPH_APP_ID)
+    assert graph is not None
+    role = roles.OFFERED["Application.ReadWrite.OwnedBy"]
+    owned = grants.new_grant(client.tenant, client.principal, graph, role)
+    client.tenant.commit("appRoleAssignment", owned["id"], owned)
     assert client.refused("PATCH", path, body, token())[0] == 403
     client.change("application", _owners=[client.principal["id"]])
     assert client.call("PATCH", path, body, token()).status == 204

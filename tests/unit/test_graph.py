@@ -17,7 +17,7 @@ from core.events import Event, Waiting
 from core.sandbox import directory, wire
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
-from core.sandbox.login import AZURE_CLI, user_token
+from core.sandbox.tokens import AZURE_CLI, user_token
 from tests.machine import VirtualClock
 
 

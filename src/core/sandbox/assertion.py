@@ -22,8 +22,12 @@ class Refused(Exception):
         self.status, self.error, self.code, self.text = status, error, code, text
 
 
-def check(tenant: Tenant, client_id: str, form: dict[str, str], holders: Iterable[State]) -> None:
-    """Verify a client assertion: key by thumbprint, signature, audience, subject, times, `jti` (RFC 7523)."""
+def check(tenant: Tenant, client_id: str, form: dict[str, str], holders: Iterable[State]) -> State:
+    """Verify a client assertion: key by thumbprint, signature, audience, subject, times, `jti` (RFC 7523).
+
+    :returns: the key that it was signed with.
+    :raises Refused: it does not hold.
+    """
     import jwt
     from cryptography import x509
 
@@ -35,7 +39,9 @@ def check(tenant: Tenant, client_id: str, form: dict[str, str], holders: Iterabl
     except jwt.PyJWTError:
         raise Refused(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from None
     named = {str(header.get(name)).rstrip("=") for name in ("x5t", "x5t#S256") if header.get(name)}
-    key = next((entry for h in holders for entry in h["keyCredentials"] if _thumbprints(entry) & named), None)
+    key: State | None = next(
+        (entry for h in holders for entry in h["keyCredentials"] if _thumbprints(entry) & named), None
+    )
     shown = ", ".join(sorted(named)) or "none"
     invalid = "Client assertion contains an invalid signature. [Reason - "
     if key is None:
@@ -76,6 +82,7 @@ def check(tenant: Tenant, client_id: str, form: dict[str, str], holders: Iterabl
         raise Refused(401, "invalid_client", 700024, text)
     if not claims.get("jti"):
         raise Refused(401, "invalid_client", 50027, "JWT token is invalid: it has no jti.")
+    return key
 
 
 def _thumbprints(entry: State) -> set[str]:

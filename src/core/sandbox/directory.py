@@ -16,11 +16,22 @@ _KEY_FIXED: Final = ("type", "usage", "startDateTime", "endDateTime", "displayNa
 
 
 class Refused(Exception):
-    """A refusal in Graph's envelope."""
+    """A refusal in Graph's envelope.
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    :param details: further codes, each with what it is about.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        details: list[dict[str, str]] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, headers or {}
+        self.details = details or []
 
 
 def keys_of(tenant: Tenant, entries: list[State]) -> list[State]:
@@ -34,7 +45,10 @@ def new_application(tenant: Tenant, name: str, owner: str = "") -> State:
         "id": tenant.new_id(),
         "appId": tenant.new_id(),
         "displayName": name,
+        "uniqueName": None,
         "createdDateTime": tenant.stamp(),
+        "deletedDateTime": None,
+        "notes": None,
         "signInAudience": "AzureADMyOrg",
         "publisherDomain": tenant.domain,
         "identifierUris": [],
@@ -59,6 +73,9 @@ def new_principal(tenant: Tenant, app: State, owner: str = "") -> State:
         "appOwnerOrganizationId": tenant.id,
         "servicePrincipalType": "Application",
         "servicePrincipalNames": [app["appId"]],
+        "deletedDateTime": None,
+        "notes": None,
+        "appRoles": [],
         "keyCredentials": [],
         "passwordCredentials": [],
         "tags": [],

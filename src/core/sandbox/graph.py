@@ -1,44 +1,30 @@
-"""Microsoft Graph of the pretend world (entra-protocol A, B): objects, credentials, `$batch`, and its refusals."""
+"""Microsoft Graph of the pretend world (entra-protocol A, B): who asks for what, `$batch`, and the error envelope."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from core.sandbox import directory, query
+from core.sandbox import deleted, grants, objects, policies, query, reports, rights, views
 from core.sandbox.directory import Refused
-from core.sandbox.login import GRAPH_APP_ID
-from core.sandbox.tenant import State, Tenant
+from core.sandbox.rights import Caller
+from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
 from core.sandbox.wire import Request, Response, answer
 
-WRITE: Final = "Application.ReadWrite.All"
-_ADMINS: Final = {
-    "62e90394-69f5-4237-9190-012177145e10",
-    "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3",
-    "158c047a-c907-4556-b7ef-446551a6b5f7",
+_KINDS: Final = {collection: kind for kind, collection in objects.COLLECTIONS.items()}
+_OBJECT: Final = re.compile(
+    r"^/(applications|servicePrincipals|users)(?:/([^/()]+)|\((appId|uniqueName)='((?:[^']|'')+)'\))(?:/(.+))?$"
+)
+_READABLE: Final = {
+    "application": ("", "owners", "federatedIdentityCredentials"),
+    "servicePrincipal": ("", "owners"),
+    "user": ("",),
 }
-_KINDS: Final = {"applications": "application", "servicePrincipals": "servicePrincipal", "users": "user"}
-_OBJECT: Final = re.compile(r"^/(applications|servicePrincipals|users)(?:/([^/()]+)|\(appId='([^']+)'\))(?:/(.+))?$")
-
-
-@dataclass(frozen=True)
-class _Caller:
-    """Who calls: a person (scopes, directory roles) or an app (roles)."""
-
-    claims: dict[str, Any]
-    replica: int
-
-    @property
-    def oid(self) -> str:
-        return str(self.claims["oid"])
-
-    def may(self, *permissions: str) -> bool:
-        """Whether the token carries one of these, or, for a person, access as the user."""
-        held = set(self.claims.get("roles") or ()) | set(str(self.claims.get("scp") or "").split())
-        return bool(held & {*permissions, "Directory.AccessAsUser.All"})
+_DELETED: Final = "/directory/deletedItems/"
+_GRANTS: Final[dict[str, grants.Side]] = {"appRoleAssignments": "principalId", "appRoleAssignedTo": "resourceId"}
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
@@ -54,7 +40,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
             raise _unauthenticated("Access token validation failure. Invalid audience.")
         if issued.claims["exp"] <= tenant.now().timestamp():
             raise _unauthenticated("Lifetime validation failed, the token is expired.")
-        caller = _Caller(issued.claims, tenant.replica())
+        caller = Caller(issued.claims, tenant.replica())
         path = request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2]
         if path == "/$batch":
             response = _batch(tenant, request)
@@ -107,256 +93,119 @@ def _batch(tenant: Tenant, request: Request) -> Response:
     return answer(200, {"responses": list(reversed(replies.values()))})  # in any order, as documented
 
 
-def _route(tenant: Tenant, caller: _Caller, request: Request, path: str) -> Response:
+def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
     if path == "/me" and request.method == "GET":
-        if "scp" not in caller.claims:
+        if not caller.person:
             raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
-        return _one(tenant, caller, request, "user", caller.oid, "users")
+        return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
     if path == "/organization" and request.method == "GET":
-        return _organization(tenant, request)
-    if path == "/directory/deletedItems/microsoft.graph.application" and request.method == "GET":
-        return _list(tenant, caller, request, "deletedApplication", "directoryObjects", path)
+        return views.page(tenant, request, [_organization(tenant)], "organization")
+    if path == "/domains" and request.method == "GET":
+        return _domains(tenant, caller, request)
+    if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
+        return reports.listed(tenant, caller, request)
+    if path == policies.DEFAULT_PATH or path.startswith(policies.PATH):
+        return policies.handle(tenant, caller, request, path, _body(request))
+    if path.startswith(_DELETED):
+        return deleted.handle(tenant, caller, request, path.removeprefix(_DELETED))
     for collection, kind in _KINDS.items():
         if path == f"/{collection}":
             if request.method == "GET":
-                return _list(tenant, caller, request, kind, collection, path)
+                rights.check_read(caller, kind, "")
+                return views.page(tenant, request, tenant.all_seen(kind, caller.replica), collection)
             if request.method == "POST" and kind != "user":
-                return _create(tenant, caller, request, kind)
+                return objects.create(tenant, caller, kind, _body(request))
     if matched := _OBJECT.match(path):
-        collection, key, app_id, rest = matched.groups()
+        collection, object_id, key, value, rest = matched.groups()
         kind = _KINDS[collection]
-        object_id = key or _by_app_id(tenant, caller, kind, app_id)
-        return _object(tenant, caller, request, kind, collection, object_id, rest or "")
-    raise Refused(400, "BadRequest", f"Resource not found for the segment '{path.strip('/').split('/')[0]}'.")
+        if key:
+            value = value.replace("''", "'")
+            if key == "uniqueName" and (request.method, rest) == ("PATCH", None) and kind == "application":
+                return objects.upsert(tenant, caller, request, value, _body(request))
+            state = tenant.find(kind, key, value, caller.replica)
+            if state is None:
+                raise rights.missing(value)
+            object_id = str(state["id"])
+        return _object(tenant, caller, request, kind, object_id, rest or "")
+    raise _unknown(path.strip("/").split("/")[0])
 
 
-def _by_app_id(tenant: Tenant, caller: _Caller, kind: str, app_id: str) -> str:
-    state = tenant.find(kind, "appId", app_id, caller.replica)
-    if state is None:
-        raise _missing(app_id)
-    return str(state["id"])
+def _object(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str) -> Response:
+    if kind == "servicePrincipal" and rest.partition("/")[0] in _GRANTS:
+        return _grants(tenant, caller, request, object_id, *rest.split("/"))
+    first, _, more = rest.partition("/")
+    if kind != "user" and first == "appManagementPolicies":
+        return policies.handle_assigned(tenant, caller, request, kind, object_id, more, _body(request))
+    if request.method == "GET":
+        return _read(tenant, caller, request, kind, object_id, rest)
+    if kind != "user":
+        match request.method, rest:
+            case "PATCH", "":
+                return objects.change(tenant, caller, kind, object_id, _body(request))
+            case "DELETE", "":
+                return deleted.delete(tenant, caller, kind, object_id)
+            case "POST", "addPassword":
+                return objects.add_password(tenant, caller, kind, object_id, _body(request))
+            case "POST", "removePassword":
+                return objects.remove_password(tenant, caller, kind, object_id, _body(request))
+    raise _unknown(rest or objects.COLLECTIONS[kind])
 
 
-def _object(
-    tenant: Tenant, caller: _Caller, request: Request, kind: str, collection: str, object_id: str, rest: str
-) -> Response:
-    match request.method, rest:
-        case "GET", "":
-            return _one(tenant, caller, request, kind, object_id, collection)
-        case "GET", "owners":
-            _readable(tenant, caller, kind, object_id)
-            owners = (
-                tenant.latest("user", oid) or tenant.latest("servicePrincipal", oid)
-                for oid in _seen(tenant, caller, kind, object_id).get("_owners", ())
-            )
-            return _page(tenant, request, [state for state in owners if state], "directoryObjects", request.path)
-        case "GET", "federatedIdentityCredentials":
-            _readable(tenant, caller, kind, object_id)
-            found = _seen(tenant, caller, kind, object_id).get("_federated", [])
-            return _page(tenant, request, found, "federatedIdentityCredentials", request.path)
-        case "GET", "appRoleAssignments" if kind == "servicePrincipal":
-            _readable(tenant, caller, kind, object_id)
-            found = [g for g in tenant.all_seen("appRoleAssignment", caller.replica) if g["principalId"] == object_id]
-            return _page(tenant, request, found, "appRoleAssignments", request.path)
-        case "PATCH", "" if kind != "user":
-            return _patch(tenant, caller, request, kind, object_id)
-        case "DELETE", "" if kind != "user":
-            return _delete(tenant, caller, kind, object_id)
-        case "POST", "addPassword" if kind != "user":
-            return _add_password(tenant, caller, request, kind, object_id)
-        case "POST", "removePassword" if kind != "user":
-            return _remove_password(tenant, caller, request, kind, object_id)
-    raise Refused(400, "BadRequest", f"Resource not found for the segment '{rest or collection}'.")
-
-
-# reading
-
-
-def _one(tenant: Tenant, caller: _Caller, request: Request, kind: str, object_id: str, collection: str) -> Response:
+def _read(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str) -> Response:
+    if rest not in _READABLE[kind]:
+        raise _unknown(rest)
     if not (kind == "user" and object_id == caller.oid):
-        _readable(tenant, caller, kind, object_id)
-    state = _seen(tenant, caller, kind, object_id)
-    selected = query.names(request.query.get("$select"))
-    body = _shown(state, with_key="keyCredentials" in selected)
-    context = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}/$entity"}
-    return answer(200, context | query.select(body, selected))
+        rights.check_read(caller, kind, object_id)
+    state = rights.seen(tenant, caller, kind, object_id)
+    match rest:
+        case "owners":
+            found = (tenant.latest("user", oid) or tenant.latest("servicePrincipal", oid) for oid in state["_owners"])
+            return views.page(tenant, request, (owner for owner in found if owner), "directoryObjects")
+        case "federatedIdentityCredentials":
+            return views.page(tenant, request, state["_federated"], "federatedIdentityCredentials")
+    return views.one(tenant, request, state, objects.COLLECTIONS[kind])
 
 
-def _list(tenant: Tenant, caller: _Caller, request: Request, kind: str, collection: str, path: str) -> Response:
-    _readable(tenant, caller, kind, "")
-    test = query.parse_filter(request.query.get("$filter"))
-    found = [state for state in tenant.all_seen(kind, caller.replica) if test(state)]
-    return _page(tenant, request, found, collection, path)
+def _grants(
+    tenant: Tenant, caller: Caller, request: Request, object_id: str, list_name: str, grant_id: str = "", *more: str
+) -> Response:
+    side = _GRANTS[list_name]
+    match request.method, bool(grant_id):
+        case "GET", False:
+            rights.check_read(caller, "servicePrincipal", object_id)
+            return grants.listed(tenant, caller, request, side, object_id)
+        case "POST", False:
+            return grants.grant(tenant, caller, side, object_id, _body(request))
+        case "DELETE", True if not more:
+            return grants.revoke(tenant, caller, side, object_id, grant_id)
+    raise _unknown(list_name)
 
 
-def _page(tenant: Tenant, request: Request, found: list[State], collection: str, path: str) -> Response:
-    """One page; a list never returns `key`."""
-    start, top = request.query.get("$skiptoken", "0"), request.query.get("$top", str(tenant.switches.page_size))
-    if not start.isdecimal() or not top.isdecimal() or int(top) < 1:
-        raise Refused(400, "Request_BadRequest", "Invalid value for '$top' or '$skiptoken'.")
-    first, size = int(start), min(int(top), tenant.switches.page_size)
-    selected = query.names(request.query.get("$select"))
-    items = [query.select(_shown(state, with_key=False), selected) for state in found[first : first + size]]
-    body: dict[str, Any] = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}", "value": items}
-    if first + size < len(found):
-        rest = {**request.query, "$skiptoken": str(first + size)}
-        text = "&".join(f"{key}={quote(value)}" for key, value in rest.items())
-        version = "" if path.startswith(("/v1.0", "/beta")) else "/v1.0"
-        body["@odata.nextLink"] = f"{tenant.graph}{version}{path}?{text}"
-    return answer(200, body)
+def _domains(tenant: Tenant, caller: Caller, request: Request) -> Response:
+    if not caller.may("Domain.Read.All", "Directory.Read.All"):
+        raise rights.denied()
+    found = [
+        {
+            "id": name,
+            "authenticationType": "Managed",
+            "isAdminManaged": True,
+            "isDefault": name == tenant.domain,
+            "isInitial": name == tenant.domain,
+            "isRoot": True,
+            "isVerified": name == tenant.domain,
+        }
+        for name in (tenant.domain, "contoso.example")  # the second one is not verified
+    ]
+    return views.page(tenant, request, found, "domains")
 
 
-def _shown(state: State, *, with_key: bool) -> State:
-    """An object as Graph shows it: nothing private, `key` only for a single object that selects it."""
-    body = {name: value for name, value in state.items() if not name.startswith("_")}
-    if "keyCredentials" in body:
-        body["keyCredentials"] = [entry if with_key else {**entry, "key": None} for entry in body["keyCredentials"]]
-    if "passwordCredentials" in body:
-        body["passwordCredentials"] = [
-            {name: value for name, value in entry.items() if not name.startswith("_")}
-            for entry in body["passwordCredentials"]
-        ]
-    return body
-
-
-def _organization(tenant: Tenant, request: Request) -> Response:
+def _organization(tenant: Tenant) -> State:
     domain = {"name": tenant.domain, "isDefault": True, "isInitial": True, "type": "Managed", "capabilities": "Email"}
-    body: State = {"id": tenant.id, "displayName": tenant.name, "tenantType": "AAD", "verifiedDomains": [domain]}
-    return _page(tenant, request, [body], "organization", "/organization")
+    return {"id": tenant.id, "displayName": tenant.name, "tenantType": "AAD", "verifiedDomains": [domain]}
 
 
-def _seen(tenant: Tenant, caller: _Caller, kind: str, object_id: str) -> State:
-    state = tenant.seen(kind, object_id, caller.replica)
-    if state is None:
-        raise _missing(object_id)
-    return state
-
-
-# rights
-
-
-def _readable(tenant: Tenant, caller: _Caller, kind: str, object_id: str) -> None:
-    itself = kind == "servicePrincipal" and object_id == caller.oid
-    if not itself and not caller.may(
-        "Application.Read.All", WRITE, "Application.ReadWrite.OwnedBy", "Directory.Read.All", "User.Read.All"
-    ):
-        raise _denied()
-
-
-def _writable(tenant: Tenant, caller: _Caller, state: State | None) -> None:
-    """Application.ReadWrite.All for an app; for a person the scope *and* a directory role or ownership."""
-    owner = state is not None and caller.oid in state.get("_owners", ())
-    if "scp" in caller.claims:
-        if WRITE not in str(caller.claims["scp"]).split() or not (
-            owner or _ADMINS & set(caller.claims.get("wids", ()))
-        ):
-            raise _denied()
-    elif not (caller.may(WRITE) or (owner and caller.may("Application.ReadWrite.OwnedBy"))):
-        raise _denied()
-
-
-def _denied() -> Refused:
-    return Refused(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
-
-
-def _missing(name: str) -> Refused:
-    message = f"Resource '{name}' does not exist or one of its queried reference-property objects are not present."
-    return Refused(404, "Request_ResourceNotFound", message)
-
-
-# writing
-
-
-def _create(tenant: Tenant, caller: _Caller, request: Request, kind: str) -> Response:
-    body = _body(request)
-    owner = caller.oid if "scp" in caller.claims else ""
-    if kind == "application":
-        if "scp" not in caller.claims:
-            _writable(tenant, caller, None)
-        if not isinstance(body.get("displayName"), str):
-            raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
-        state = directory.new_application(tenant, body["displayName"], owner)
-        for name in ("signInAudience", "requiredResourceAccess", "identifierUris", "tags"):
-            if name in body:
-                state[name] = body[name]
-        if body.get("keyCredentials"):
-            state["keyCredentials"] = directory.merged(tenant, state, body["keyCredentials"])
-    else:
-        app = tenant.find("application", "appId", str(body.get("appId")), caller.replica)
-        if app is None:
-            message = (
-                f"The appId '{body.get('appId')}' of the service principal does not reference a valid application."
-            )
-            raise Refused(400, "Request_BadRequest", message)
-        _writable(tenant, caller, app)
-        if tenant.find(kind, "appId", app["appId"]) is not None:
-            message = f"The service principal name {app['appId']} is already in use."
-            raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", message)
-        state = directory.new_principal(tenant, app, owner)
-    tenant.commit(kind, state["id"], state)
-    collection = "applications" if kind == "application" else "servicePrincipals"
-    context = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}/$entity"}
-    return answer(201, context | _shown(state, with_key=False))
-
-
-def _patch(tenant: Tenant, caller: _Caller, request: Request, kind: str, object_id: str) -> Response:
-    state = _written(tenant, caller, kind, object_id)
-    body = _body(request)
-    if body.get("passwordCredentials"):
-        raise Refused(400, "Request_BadRequest", "Property 'passwordCredentials' is read-only; use addPassword.")
-    for name, value in body.items():
-        if name.startswith(("@", "_")) or name in ("id", "appId"):
-            continue
-        if name not in state:
-            raise Refused(400, "Request_BadRequest", f"Invalid property '{name}'.")
-        state[name] = directory.merged(tenant, state, value) if name == "keyCredentials" else value
-    tenant.commit(kind, object_id, state)
-    return answer(204)
-
-
-def _delete(tenant: Tenant, caller: _Caller, kind: str, object_id: str) -> Response:
-    state = _written(tenant, caller, kind, object_id)
-    tenant.commit(kind, object_id, None)
-    if kind == "application":
-        deleted = {name: state[name] for name in ("id", "appId", "displayName", "createdDateTime")}
-        tenant.commit("deletedApplication", object_id, deleted | {"deletedDateTime": tenant.stamp()})
-        principal = tenant.find("servicePrincipal", "appId", state["appId"])
-        if principal is not None:
-            tenant.commit("servicePrincipal", principal["id"], None)
-    return answer(204)
-
-
-def _add_password(tenant: Tenant, caller: _Caller, request: Request, kind: str, object_id: str) -> Response:
-    state = _written(tenant, caller, kind, object_id)
-    wanted = _body(request).get("passwordCredential") or {}
-    entry, secret = directory.new_password(
-        tenant, str(wanted.get("displayName") or ""), wanted.get("startDateTime"), wanted.get("endDateTime")
-    )
-    state["passwordCredentials"].append(entry)
-    tenant.commit(kind, object_id, state)
-    shown = {name: value for name, value in entry.items() if not name.startswith("_")}
-    return answer(200, shown | {"secretText": secret.reveal()})
-
-
-def _remove_password(tenant: Tenant, caller: _Caller, request: Request, kind: str, object_id: str) -> Response:
-    state = _written(tenant, caller, kind, object_id)
-    key_id = str(_body(request).get("keyId"))
-    rest = [entry for entry in state["passwordCredentials"] if entry["keyId"] != key_id]
-    if len(rest) == len(state["passwordCredentials"]):
-        raise Refused(400, "Request_BadRequest", f"No password credential found with keyId '{key_id}'.")
-    state["passwordCredentials"] = rest
-    tenant.commit(kind, object_id, state)
-    return answer(204)
-
-
-def _written(tenant: Tenant, caller: _Caller, kind: str, object_id: str) -> State:
-    """The newest version of an object that the caller may change."""
-    _seen(tenant, caller, kind, object_id)
-    state = tenant.latest(kind, object_id)
-    if state is None:
-        raise _missing(object_id)
-    _writable(tenant, caller, state)
-    return state
+def _unknown(segment: str) -> Refused:
+    return Refused(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
 
 
 def _body(request: Request) -> dict[str, Any]:
@@ -372,5 +221,6 @@ def _envelope(tenant: Tenant, request: Request, refusal: Refused, request_id: st
         "request-id": request_id,
         "client-request-id": request.headers.get("client-request-id", request_id),
     }
-    body = {"error": {"code": refusal.code, "message": refusal.message, "innerError": inner}}
-    return answer(refusal.status, body, refusal.headers)
+    details = {"details": refusal.details} if refusal.details else {}
+    error = {"code": refusal.code, "message": refusal.message, **details, "innerError": inner}
+    return answer(refusal.status, {"error": error}, refusal.headers)

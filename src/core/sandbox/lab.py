@@ -6,16 +6,13 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from core.flow.wait import Clock, SystemClock
 from core.profile import Profile
-from core.sandbox import scenarios
-from core.sandbox.login import AZURE_CLI
+from core.sandbox import azfolder, scenarios
 from core.sandbox.server import Server
-from core.sandbox.service import handle
-from core.sandbox.tenant import ARM_RESOURCE, Tenant
-from core.sandbox.wire import Request, Response
+from core.sandbox.tenant import Tenant
 
 CLOUD_NAME: Final = "sandbox"
 
@@ -42,16 +39,20 @@ class Lab:
         latency: float = 0.0,
         clock: Clock | None = None,
         sign_in: bool = True,
+        user: str = "",
     ) -> Lab:
         """Start one.
 
         :param scenario: what the tenant holds (`scenarios.SCENARIOS`).
         :param latency: seconds before every answer.
         :param sign_in: also write the Azure CLI's folder, signed in.
-        :raises SetupError: `sandbox.scenario`.
+        :param user: who signs in instead of the scenario's user: `alex`, a user principal name, or an object id.
+        :raises SetupError: `sandbox.scenario`; `usage.settings`: there is no such user.
         """
         tenant = Tenant(clock or SystemClock(), seed)
         members = scenarios.seed(scenario, tenant)
+        if user:
+            tenant.signed_in_user = scenarios.person(tenant, user)["id"]
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")
         lab = cls(tenant, Server(tenant, port, latency), Path(cleanup.name), cleanup)
         lab.ca.write_text(lab.server.ca, encoding="utf-8")
@@ -61,12 +62,12 @@ class Lab:
             encoding="utf-8",
         )
         lab.project.mkdir()
-        state = lab.project / Profile.state_file
-        state.touch(mode=0o600)
-        state.write_text(json.dumps({"CLOUD": CLOUD_NAME, **members}, indent=2) + "\n", encoding="utf-8")
+        if members:
+            state = lab.project / Profile.state_file
+            state.touch(mode=0o600)
+            state.write_text(json.dumps({"CLOUD": CLOUD_NAME, **members}, indent=2) + "\n", encoding="utf-8")
         if sign_in:
-            lab.az_config_dir.mkdir(mode=0o700)
-            _sign_in_az(lab)
+            lab.az_folder(tenant.signed_in_user)
         return lab
 
     @property
@@ -81,13 +82,25 @@ class Lab:
 
     @property
     def project(self) -> Path:
-        """For `--project`: holds the scenario's state file."""
+        """For `--project`: holds the scenario's state file, if the scenario has one."""
         return self.folder / "project"
 
     @property
     def az_config_dir(self) -> Path:
         """For `AZURE_CONFIG_DIR`: signed in already."""
         return self.folder / "azure"
+
+    def az_folder(self, user: str) -> Path:
+        """A folder for `AZURE_CONFIG_DIR` in which somebody else is signed in; written anew at each call.
+
+        :param user: `alex`, a user principal name, or an object id.
+        :raises SetupError: `usage.settings`: there is no such user.
+        """
+        who = scenarios.person(self.tenant, user)
+        mine = who["id"] == self.tenant.signed_in_user
+        folder = self.az_config_dir if mine else self.folder / f"azure-{who['id']}"
+        azfolder.write(self.tenant, folder, who)
+        return folder
 
     def info(self) -> dict[str, str | None]:
         """What a client needs to know; printed as one JSON line."""
@@ -117,88 +130,3 @@ class Lab:
         """Stop and remove everything."""
         self.server.close()
         self.cleanup.cleanup()
-
-
-class _InProcess:
-    """MSAL's HTTP client, answered by the tenant itself."""
-
-    def __init__(self, tenant: Tenant) -> None:
-        self._tenant = tenant
-
-    def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> _Answer:
-        return _Answer(handle(self._tenant, Request.to("GET", url, headers)))
-
-    def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> _Answer:
-        from urllib.parse import urlencode
-
-        return _Answer(handle(self._tenant, Request.to("POST", url, headers, urlencode(data or {}).encode())))
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Answer:
-    def __init__(self, response: Response) -> None:
-        self.status_code = response.status
-        self.headers = dict(response.headers)
-        self.text = response.body.decode()
-
-    def raise_for_status(self) -> None:
-        if self.status_code >= 400:
-            raise OSError(self.text)
-
-
-def _sign_in_az(lab: Lab) -> None:
-    """Write what `az login` would leave: profile, settings and MSAL's own token cache, filled by MSAL itself."""
-    import msal  # type: ignore[import-untyped]
-
-    tenant, folder = lab.tenant, lab.az_config_dir
-    cache = msal.SerializableTokenCache()
-    client = msal.PublicClientApplication(
-        AZURE_CLI,
-        authority=f"{tenant.authority}/{tenant.id}",
-        instance_discovery=False,
-        token_cache=cache,
-        http_client=_InProcess(tenant),
-        client_capabilities=["CP1"],
-    )
-    flow = client.initiate_device_flow([f"{ARM_RESOURCE}/.default"])
-    polls = tenant.switches.pending_polls
-    tenant.switches.pending_polls = 0  # nobody has to be waited for here
-    result = client.acquire_token_by_device_flow(flow)
-    tenant.switches.pending_polls = polls
-    assert "access_token" in result, result.get("error")
-    cache_file = folder / "msal_token_cache.json"
-    cache_file.touch(mode=0o600)
-    cache_file.write_text(cache.serialize(), encoding="utf-8")
-    user = tenant.latest("user", tenant.signed_in_user)
-    assert user is not None
-    account = {
-        "id": tenant.id,
-        "name": "N/A(tenant level account)",
-        "state": "Enabled",
-        "user": {"name": user["userPrincipalName"], "type": "user"},
-        "isDefault": True,
-        "tenantId": tenant.id,
-        "environmentName": "EntraclawSandbox",
-        "homeTenantId": tenant.id,
-        "managedByTenants": [],
-    }
-    profile = {"installationId": tenant.new_id(), "subscriptions": [account]}
-    (folder / "azureProfile.json").write_text(json.dumps(profile), encoding="utf-8-sig")
-    (folder / "clouds.config").write_text(
-        "[EntraclawSandbox]\n"
-        f"endpoint_active_directory = {tenant.authority}\n"
-        f"endpoint_active_directory_resource_id = {ARM_RESOURCE}\n"
-        f"endpoint_resource_manager = {tenant.authority}\n"
-        f"endpoint_microsoft_graph_resource_id = {tenant.graph}/\n",
-        encoding="utf-8",
-    )
-    (folder / "config").write_text(
-        "[cloud]\nname = EntraclawSandbox\n[core]\ninstance_discovery = false\ncollect_telemetry = false\n"
-        "use_msal_http_cache = false\nlogin_experience_v2 = off\nno_color = true\n",
-        encoding="utf-8",
-    )
-    versions = {"azure-cli": {"local": "2.91.0"}, "core": {"local": "2.91.0"}, "telemetry": {"local": "2.91.0"}}
-    checked = {"versions": versions, "update_time": tenant.now().strftime("%Y-%m-%d %H:%M:%S.%f")}
-    (folder / "versionCheck.json").write_text(json.dumps(checked), encoding="utf-8")

@@ -8,24 +8,16 @@ import hmac
 import json
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from core.sandbox import assertion
+from core.sandbox import assertion, reports, tokens
 from core.sandbox.assertion import Refused
 from core.sandbox.directory import moment
-from core.sandbox.tenant import ARM_RESOURCE, DeviceCode, Issued, State, Tenant
+from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, DeviceCode, Issued, State, Tenant
+from core.sandbox.tokens import LIFETIME, user_token
 from core.sandbox.wire import Request, Response, answer, not_found
 
-GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
-AZURE_CLI: Final = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
-LIFETIME: Final = 3599
-#: What the Azure CLI's Graph token was seen to carry (entra-protocol A.7).
-CLI_SCOPES: Final = (
-    "Application.ReadWrite.All AppRoleAssignment.ReadWrite.All AuditLog.Read.All "
-    "DelegatedPermissionGrant.ReadWrite.All Directory.AccessAsUser.All Group.ReadWrite.All User.Read.All "
-    "User.ReadWrite.All email openid profile"
-)
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
@@ -39,7 +31,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
             case "GET", "v2.0/.well-known/openid-configuration" | ".well-known/openid-configuration":
                 return _metadata(tenant, _known(tenant, directory))
             case "GET", "discovery/v2.0/keys":
-                return answer(200, {"keys": [_jwk(tenant)]})
+                return answer(200, {"keys": [tokens.jwk(tenant)]})
             case "POST", "oauth2/v2.0/devicecode":
                 return _device_code(tenant, request.form())
             case "POST", "oauth2/v2.0/token":
@@ -48,23 +40,6 @@ def handle(tenant: Tenant, request: Request) -> Response:
     except Refused as refusal:
         return _error(tenant, refusal)
     return not_found()
-
-
-def user_token(tenant: Tenant, user: State, resource: str, client_id: str) -> str:
-    """An access token of a signed-in person.
-
-    :param resource: its audience.
-    """
-    claims = _claims(tenant, resource, client_id, user["id"]) | {
-        "idtyp": "user",
-        "upn": user["userPrincipalName"],
-        "unique_name": user["userPrincipalName"],
-        "name": user["displayName"],
-        "scp": CLI_SCOPES if resource.rstrip("/") == tenant.graph else "user_impersonation",
-        "wids": list(user.get("_roles", ())),
-        "appidacr": "0",
-    }
-    return _issue(tenant, claims)
 
 
 def _instance(tenant: Tenant, request: Request) -> Response:
@@ -156,10 +131,10 @@ def _poll(tenant: Tenant, form: dict[str, str]) -> Response:
     if tenant.now() > code.expires:
         raise Refused(400, "expired_token", 70019, "Verification code expired.")
     code.polls += 1
-    if code.polls <= tenant.switches.pending_polls:
+    if not code.approved_by and code.polls <= tenant.switches.pending_polls:
         raise Refused(400, "authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending.")
     del tenant.device_codes[form["device_code"]]
-    return _delegated(tenant, tenant.signed_in_user, code.client_id, code.scope)
+    return _delegated(tenant, code.approved_by or tenant.signed_in_user, code.client_id, code.scope)
 
 
 def _delegated(tenant: Tenant, user_id: str, client_id: str, scope: str) -> Response:
@@ -195,7 +170,7 @@ def _delegated(tenant: Tenant, user_id: str, client_id: str, scope: str) -> Resp
             "ext_expires_in": LIFETIME,
             "access_token": user_token(tenant, user, resource, client_id),
             "refresh_token": refresh,
-            "id_token": _sign(tenant, identity),
+            "id_token": tokens.sign(tenant, identity),
             "client_info": client_info,
         },
     )
@@ -218,29 +193,23 @@ def _client_credentials(tenant: Tenant, form: dict[str, str]) -> Response:
             400, "unauthorized_client", 7000112, f"Application '{client_id}'({app['displayName']}) is disabled."
         )
     if "client_assertion" in form:
-        assertion.check(tenant, client_id, form, (app, principal))
+        used = assertion.check(tenant, client_id, form, (app, principal))
         strength = "2"
     elif "client_secret" in form:
-        _check_secret(tenant, client_id, form["client_secret"], (app, principal))
+        used = _check_secret(tenant, client_id, form["client_secret"], (app, principal))
         strength = "1"
     else:
         text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
         raise Refused(401, "invalid_client", 7000218, text)
-    claims = _claims(tenant, resource, client_id, principal["id"]) | {"idtyp": "app", "appidacr": strength}
-    if resource.rstrip("/") == tenant.graph:
-        roles = sorted(
-            grant["_role"]
-            for grant in tenant.all_seen("appRoleAssignment", replica)
-            if grant["principalId"] == principal["id"]
-        )
-        claims["roles"] = roles
-    token = _issue(tenant, claims)
+    token = tokens.app_token(tenant, principal, resource, replica, strength)
+    graph = tenant.find("servicePrincipal", "appId", GRAPH_APP_ID) if resource.rstrip("/") == tenant.graph else None
+    reports.note(tenant, app, principal, used, resource_id=str(graph["id"]) if graph else "")
     return answer(
         200, {"token_type": "Bearer", "expires_in": LIFETIME, "ext_expires_in": LIFETIME, "access_token": token}
     )
 
 
-def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[State]) -> None:
+def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[State]) -> State:
     digest = hashlib.sha256(given.encode()).hexdigest()
     for holder in holders:
         for entry in holder["passwordCredentials"]:
@@ -248,7 +217,8 @@ def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[
                 if moment(entry["endDateTime"]) <= tenant.now():
                     text = f"The provided client secret keys for app '{client_id}' are expired."
                     raise Refused(401, "invalid_client", 7000222, text)
-                return
+                found: State = entry
+                return found
     text = (
         "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
         f"not the client secret ID, for a secret added to app '{client_id}'."
@@ -269,42 +239,6 @@ def _resource(tenant: Tenant, scope: str) -> str:
         return resource
     text = f"The resource principal named {resource} was not found in the tenant named {tenant.name}."
     raise Refused(400, "invalid_resource", 500011, text)
-
-
-def _claims(tenant: Tenant, resource: str, client_id: str, oid: str) -> dict[str, Any]:
-    now = int(tenant.now().timestamp())
-    return {
-        "aud": resource,
-        "iss": f"{tenant.authority}/{tenant.id}/",
-        "iat": now,
-        "nbf": now,
-        "exp": now + LIFETIME,
-        "appid": client_id,
-        "oid": oid,
-        "sub": oid,
-        "tid": tenant.id,
-        "uti": tenant.new_id(),
-        "ver": "1.0",
-    }
-
-
-def _issue(tenant: Tenant, claims: dict[str, Any]) -> str:
-    token = _sign(tenant, claims)
-    tenant.issued[token] = Issued(claims, "access")
-    return token
-
-
-def _sign(tenant: Tenant, claims: dict[str, Any]) -> str:
-    import jwt
-
-    return jwt.encode(claims, tenant.signing_key(), algorithm="RS256", headers={"kid": "sandbox"})
-
-
-def _jwk(tenant: Tenant) -> dict[str, Any]:
-    from jwt.algorithms import RSAAlgorithm
-
-    jwk: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(tenant.signing_key().public_key()))
-    return jwk | {"kid": "sandbox", "use": "sig"}
 
 
 def _opaque(tenant: Tenant) -> str:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 State = dict[str, Any]
 _ANY: Final = re.compile(r"^(\w+)/any\((\w+):\s*\2 eq '((?:[^']|'')*)'\)$")
-_EQ: Final = re.compile(r"^(\w+) eq (?:'((?:[^']|'')*)'|(true|false))$")
+_GUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # some collections compare ids without quotes
+_EQ: Final = re.compile(rf"^(\w+) eq (?:'((?:[^']|'')*)'|(true|false)|({_GUID}))$")
 _STARTS: Final = re.compile(r"^startswith\((\w+),\s*'((?:[^']|'')*)'\)$", re.IGNORECASE)
 _AND: Final = re.compile(r"\s+and\s+(?=(?:[^']*'[^']*')*[^']*$)")
 
@@ -57,10 +58,10 @@ def parse_filter(text: str | None) -> Callable[[State], bool]:
 
 def _clause(text: str) -> Callable[[State], bool]:
     if matched := _EQ.match(text):
-        name, quoted, literal = matched.groups()
+        name, quoted, literal, guid = matched.groups()
         if literal is not None:
             return lambda state: state.get(name) is (literal == "true")
-        wanted = _unquoted(quoted).lower()
+        wanted = (guid or _unquoted(quoted)).lower()
         return lambda state: str(state.get(name, "")).lower() == wanted
     if matched := _STARTS.match(text):
         name, start = matched[1], _unquoted(matched[2]).lower()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 REPLICAS: Final = 3
 ARM_RESOURCE: Final = "https://management.core.windows.net/"
+GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 State = dict[str, Any]
 
 
@@ -48,28 +49,40 @@ class Issued:
 
 @dataclass
 class DeviceCode:
-    """A device-code sign-in under way."""
+    """A device-code sign-in under way.
+
+    :param approved_by: object id of who has approved it; empty: the scenario's user does so after some polls.
+    """
 
     client_id: str
     scope: str
     expires: datetime
     polls: int = 0
+    approved_by: str = ""
 
 
 @dataclass
 class Switches:
     """Behaviours that sources disagree about (docs/reference/sandbox.md lists each).
 
+    :param duplicate_grant: status of the refusal to grant an app role twice: 400 or 409.
     :param expired_entry_blocks: an expired key credential left in the list makes a PATCH fail.
     :param page_size: items of a list page.
     :param pending_polls: polls of a device code that answer `authorization_pending`.
+    :param premium: the tenant has the licence for sign-in reports.
+    :param restore_brings_principal: restoring an application restores its service principal.
     :param skew: seconds of clock difference that the token endpoint tolerates.
+    :param users_may_create_apps: anybody may register apps; else it takes a directory role.
     """
 
+    duplicate_grant: int = 400
     expired_entry_blocks: bool = False
     page_size: int = 100
     pending_polls: int = 1
+    premium: bool = True
+    restore_brings_principal: bool = True
     skew: float = 300.0
+    users_may_create_apps: bool = True
 
 
 @dataclass
@@ -172,6 +185,13 @@ class Tenant:
         """All objects of a kind as one replica shows them."""
         for object_id in list(self._objects.get(kind, {})):
             state = self.seen(kind, object_id, replica)
+            if state is not None:
+                yield state
+
+    def all_latest(self, kind: str) -> Iterator[State]:
+        """All objects of a kind, newest versions; copies."""
+        for object_id in list(self._objects.get(kind, {})):
+            state = self.latest(kind, object_id)
             if state is not None:
                 yield state
 

@@ -1,0 +1,144 @@
+"""App registrations and service principals of the pretend Graph: made, changed, given passwords (A.2, A.6, B)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from core.sandbox import directory, grants, policies, rights, views
+from core.sandbox.directory import Refused
+from core.sandbox.rights import Caller
+from core.sandbox.tenant import State, Tenant
+from core.sandbox.wire import Request, Response, answer
+
+COLLECTIONS: Final = {"application": "applications", "servicePrincipal": "servicePrincipals", "user": "users"}
+_READ_ONLY: Final = frozenset({"createdDateTime", "deletedDateTime", "publisherDomain", "appOwnerOrganizationId"})
+_TYPES: Final[dict[str, type]] = {"displayName": str, "signInAudience": str, "tags": list, "identifierUris": list}
+
+
+def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> Response:
+    """POST of an application or of a service principal; a person who creates it owns it.
+
+    :raises Refused: 403, 400; 409 when the app has its service principal already.
+    """
+    if kind == "application":
+        rights.check_create(tenant, caller)
+        return _register(tenant, caller, body, None)
+    app = tenant.find("application", "appId", str(body.get("appId")), caller.replica)
+    if app is None:
+        message = f"The appId '{body.get('appId')}' of the service principal does not reference a valid application."
+        raise Refused(400, "Request_BadRequest", message)
+    rights.check_write(caller, app)
+    if tenant.find(kind, "appId", app["appId"]) is not None:
+        message = f"The service principal name {app['appId']} is already in use."
+        raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", message)
+    state = directory.new_principal(tenant, app, _owner(caller))
+    _apply(tenant, kind, state, {name: value for name, value in body.items() if name != "appId"})
+    tenant.commit(kind, state["id"], state)
+    return views.created(tenant, state, COLLECTIONS[kind])
+
+
+def upsert(tenant: Tenant, caller: Caller, request: Request, name: str, body: dict[str, Any]) -> Response:
+    """PATCH by `uniqueName`: with `Prefer: create-if-missing` it creates what is not there (GD "Upsert application").
+
+    The name is looked up where writes go, not on a replica: no lag makes a second app of one name.
+
+    :raises Refused: 403, 400; 404 without the header.
+    """
+    state = tenant.find("application", "uniqueName", name)
+    if state is not None:
+        rights.check_write(caller, state)
+        return _change(tenant, "application", state, body)
+    preferences = {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
+    if "create-if-missing" not in preferences:
+        raise rights.missing(name)
+    rights.check_create(tenant, caller)
+    return _register(tenant, caller, body, name)
+
+
+def change(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:
+    """PATCH of an application or of a service principal.
+
+    :raises Refused: 404, 403, 400.
+    """
+    return _change(tenant, kind, rights.written(tenant, caller, kind, object_id), body)
+
+
+def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:
+    """A new password, whose value is in this answer and in no other.
+
+    :raises Refused: 404, 403, 400.
+    """
+    state = rights.written(tenant, caller, kind, object_id)
+    wanted = body.get("passwordCredential") or {}
+    entry, secret = directory.new_password(
+        tenant, str(wanted.get("displayName") or ""), wanted.get("startDateTime"), wanted.get("endDateTime")
+    )
+    policies.check_password(tenant, kind, state, entry)
+    state["passwordCredentials"].append(entry)
+    tenant.commit(kind, object_id, state)
+    shown = {name: value for name, value in entry.items() if not name.startswith("_")}
+    return answer(200, shown | {"secretText": secret.reveal()})
+
+
+def remove_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:
+    """Delete a password by its keyId.
+
+    :raises Refused: 404, 403, 400.
+    """
+    state = rights.written(tenant, caller, kind, object_id)
+    key_id = str(body.get("keyId"))
+    rest = [entry for entry in state["passwordCredentials"] if entry["keyId"] != key_id]
+    if len(rest) == len(state["passwordCredentials"]):
+        raise Refused(400, "Request_BadRequest", f"No password credential found with keyId '{key_id}'.")
+    state["passwordCredentials"] = rest
+    tenant.commit(kind, object_id, state)
+    return answer(204)
+
+
+def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name: str | None) -> Response:
+    if not isinstance(body.get("displayName"), str) or not body["displayName"]:
+        raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
+    state = directory.new_application(tenant, body["displayName"], _owner(caller))
+    state["uniqueName"] = unique_name
+    _apply(tenant, "application", state, body)
+    tenant.commit("application", state["id"], state)
+    return views.created(tenant, state, "applications")
+
+
+def _owner(caller: Caller) -> str:
+    """Who owns what this caller makes; an app with Application.ReadWrite.All would not need to."""
+    return caller.oid if caller.person or rights.WRITE not in caller.permissions else ""
+
+
+def _change(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> Response:
+    _apply(tenant, kind, state, body)
+    tenant.commit(kind, state["id"], state)
+    return answer(204)
+
+
+def _apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None:
+    """Write the members of a body into an object, each checked."""
+    if body.get("passwordCredentials"):
+        raise Refused(400, "Request_BadRequest", "Property 'passwordCredentials' is read-only; use addPassword.")
+    for name, value in body.items():
+        if name.startswith(("@", "_")) or name in ("id", "appId"):
+            continue
+        if name not in state:
+            raise Refused(400, "Request_BadRequest", f"Invalid property '{name}'.")
+        if (name in _READ_ONLY or name == "uniqueName") and value != state[name]:
+            raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
+        if not isinstance(value, _TYPES.get(name, object)):
+            raise Refused(400, "Request_BadRequest", f"Invalid value for property '{name}'.")
+        if name == "requiredResourceAccess":
+            grants.check_declared(tenant, value)
+        state[name] = _merged(tenant, kind, state, value) if name == "keyCredentials" else value
+
+
+def _merged(tenant: Tenant, kind: str, state: State, entries: Any) -> list[State]:
+    """The new list of keys; policies look at what is new in it."""
+    merged = directory.merged(tenant, state, entries)
+    known = {entry["keyId"] for entry in state["keyCredentials"]}
+    for entry in merged:
+        if entry["keyId"] not in known:
+            policies.check_key(tenant, kind, state, entry)
+    return merged

@@ -1,0 +1,124 @@
+"""Who calls Microsoft Graph, what that caller may do, and how a refusal of it reads (entra-protocol A.2, A.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from core.sandbox import roles
+from core.sandbox.directory import Refused
+from core.sandbox.tenant import State, Tenant
+
+WRITE: Final = "Application.ReadWrite.All"
+OWNED: Final = "Application.ReadWrite.OwnedBy"
+_READ: Final = ("Application.Read.All", WRITE, OWNED, "Directory.Read.All", "User.Read.All")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: a person (scopes, directory roles) or an app (roles).
+
+    :param claims: of the access token.
+    :param replica: that this request reads from.
+    """
+
+    claims: dict[str, Any]
+    replica: int
+
+    @property
+    def oid(self) -> str:
+        """Object id of the person or of the app's service principal."""
+        return str(self.claims["oid"])
+
+    @property
+    def person(self) -> bool:
+        """Whether somebody is signed in, not an app."""
+        return "scp" in self.claims
+
+    @property
+    def permissions(self) -> set[str]:
+        """The scopes or app roles in the token."""
+        return set(str(self.claims["scp"]).split()) if self.person else set(self.claims.get("roles") or ())
+
+    def may(self, *permissions: str) -> bool:
+        """Whether the token carries one of these, or, for a person, access as the user."""
+        return bool(self.permissions & {*permissions, "Directory.AccessAsUser.All"})
+
+    def holds(self, permission: str, admins: Collection[str]) -> bool:
+        """Whether the token carries a permission and, for a person, one of these directory roles."""
+        return permission in self.permissions and (not self.person or self.has(admins))
+
+    def has(self, directory_roles: Collection[str]) -> bool:
+        """Whether a person has one of these directory roles."""
+        return bool(set(directory_roles) & set(self.claims.get("wids", ())))
+
+
+def check_read(caller: Caller, kind: str, object_id: str) -> None:
+    """Reading takes a permission, except for a service principal that reads itself.
+
+    :raises Refused: 403.
+    """
+    if not (kind == "servicePrincipal" and object_id == caller.oid) and not caller.may(*_READ):
+        raise denied()
+
+
+def check_write(caller: Caller, state: State | None) -> None:
+    """Application.ReadWrite.All for an app; for a person the scope *and* a directory role or ownership.
+
+    :raises Refused: 403.
+    """
+    owner = state is not None and caller.oid in state.get("_owners", ())
+    if caller.holds(WRITE, roles.APP_ADMINISTRATORS):
+        return
+    if not (owner and (WRITE if caller.person else OWNED) in caller.permissions):
+        raise denied()
+
+
+def check_create(tenant: Tenant, caller: Caller) -> None:
+    """Any person may register apps unless the tenant forbids it; an app needs one of two roles.
+
+    :raises Refused: 403.
+    """
+    if caller.person:
+        administrator = caller.has({*roles.APP_ADMINISTRATORS, roles.APPLICATION_DEVELOPER})
+        if WRITE in caller.permissions and (administrator or tenant.switches.users_may_create_apps):
+            return
+    elif caller.permissions & {WRITE, OWNED}:
+        return
+    raise denied()
+
+
+def denied() -> Refused:
+    """The refusal for want of a permission or a role."""
+    return Refused(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+
+
+def missing(name: str) -> Refused:
+    """The refusal for what is not there, or not yet on this replica."""
+    message = f"Resource '{name}' does not exist or one of its queried reference-property objects are not present."
+    return Refused(404, "Request_ResourceNotFound", message)
+
+
+def seen(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> State:
+    """An object as this request's replica shows it; not a copy.
+
+    :raises Refused: 404.
+    """
+    state = tenant.seen(kind, object_id, caller.replica)
+    if state is None:
+        raise missing(object_id)
+    return state
+
+
+def written(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> State:
+    """The newest version of an object that the caller may change; a copy.
+
+    :raises Refused: 404, 403.
+    """
+    seen(tenant, caller, kind, object_id)
+    state = tenant.latest(kind, object_id)
+    if state is None:
+        raise missing(object_id)
+    check_write(caller, state)
+    return state

@@ -1,0 +1,65 @@
+"""How Microsoft Graph shows objects: one, or a list in pages; private members and keys stay inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from core.sandbox import query
+from core.sandbox.directory import Refused
+from core.sandbox.tenant import State, Tenant
+from core.sandbox.wire import Request, Response, answer
+
+
+def shown(state: State, *, with_key: bool = False) -> State:
+    """An object without what is private; `key` only for a single object that selects it."""
+    body = {name: value for name, value in state.items() if not name.startswith("_")}
+    if "keyCredentials" in body:
+        body["keyCredentials"] = [entry if with_key else {**entry, "key": None} for entry in body["keyCredentials"]]
+    if "passwordCredentials" in body:
+        body["passwordCredentials"] = [
+            {name: value for name, value in entry.items() if not name.startswith("_")}
+            for entry in body["passwordCredentials"]
+        ]
+    return body
+
+
+def one(tenant: Tenant, request: Request, state: State, collection: str) -> Response:
+    """The answer to a GET of one object.
+
+    :param collection: as `@odata.context` names it.
+    """
+    selected = query.names(request.query.get("$select"))
+    body = shown(state, with_key="keyCredentials" in selected)
+    return answer(200, _context(tenant, collection) | query.select(body, selected))
+
+
+def created(tenant: Tenant, state: State, collection: str) -> Response:
+    """The answer to what made an object."""
+    return answer(201, _context(tenant, collection) | shown(state))
+
+
+def page(tenant: Tenant, request: Request, states: Iterable[State], collection: str) -> Response:
+    """One page of the objects that `$filter` lets through; a list never shows `key`.
+
+    :raises Refused: 400.
+    """
+    test = query.parse_filter(request.query.get("$filter"))
+    found = [state for state in states if test(state)]
+    start, top = request.query.get("$skiptoken", "0"), request.query.get("$top", str(tenant.switches.page_size))
+    if not start.isdecimal() or not top.isdecimal() or int(top) < 1:
+        raise Refused(400, "Request_BadRequest", "Invalid value for '$top' or '$skiptoken'.")
+    first, size = int(start), min(int(top), tenant.switches.page_size)
+    selected = query.names(request.query.get("$select"))
+    items = [query.select(shown(state), selected) for state in found[first : first + size]]
+    body: dict[str, Any] = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}", "value": items}
+    if first + size < len(found):
+        rest = {**request.query, "$skiptoken": str(first + size)}
+        text = "&".join(f"{key}={quote(value)}" for key, value in rest.items())
+        body["@odata.nextLink"] = f"{tenant.graph}{request.path}?{text}"
+    return answer(200, body)
+
+
+def _context(tenant: Tenant, collection: str) -> State:
+    return {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}/$entity"}

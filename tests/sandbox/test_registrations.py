@@ -1,0 +1,212 @@
+"""App registrations of the pretend Graph: made by name, once; restored and purged (P1, P6, S2; entra-protocol A.6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.sandbox import roles
+from core.sandbox.tenant import GRAPH_APP_ID, State
+from tests.sandbox.client import Client, bundle
+
+CREATE = {"Prefer": "create-if-missing"}
+BIN = "/directory/deletedItems"
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def anybody(client: Client) -> str:
+    """A token of a person without any directory role, who owns nothing."""
+    client.change("application", _owners=[])
+    return client.user_token(_roles=[])
+
+
+def path_of(name: str) -> str:
+    return f"/applications(uniqueName='{name}')"
+
+
+# upsert
+
+
+def test_P1_an_upsert_creates_once_and_changes_afterwards(client: Client) -> None:
+    first = client.call("PATCH", path_of("mine"), {"displayName": "one"}, **CREATE)
+    app = first.json()
+    assert (first.status, app["uniqueName"], app["displayName"]) == (201, "mine", "one")
+    assert first.json()["@odata.context"].endswith("#applications/$entity")
+    again = client.call("PATCH", path_of("mine"), {"displayName": "two"}, **CREATE)
+    assert (again.status, again.body) == (204, b"")
+    assert client.call("PATCH", path_of("mine"), {"notes": "x"}).status == 204
+    found = client.get(path_of("mine"))
+    assert (found["id"], found["displayName"], found["notes"]) == (app["id"], "two", "x")
+    (listed,) = client.get("/applications?$filter=uniqueName eq 'mine'")["value"]
+    assert listed["id"] == app["id"]
+    assert client.get(f"/applications/{client.app['id']}")["uniqueName"] is None
+
+
+def test_S2_without_the_header_what_is_missing_stays_missing(client: Client) -> None:
+    for headers in ({}, {"Prefer": "return=representation"}):
+        refused = client.call("PATCH", path_of("mine"), {"displayName": "one"}, **headers)
+        assert (refused.status, refused.json()["error"]["code"]) == (404, "Request_ResourceNotFound")
+    assert client.call("GET", path_of("mine")).status == 404
+    several = {"Prefer": "return=minimal, Create-If-Missing"}
+    assert client.call("PATCH", path_of("mine"), {"displayName": "one"}, **several).status == 201
+
+
+def test_S2_an_upsert_that_creates_needs_a_display_name(client: Client) -> None:
+    for body in ({}, {"displayName": None}, {"displayName": ""}, {"notes": "x"}):
+        assert client.call("PATCH", path_of("mine"), body, **CREATE).status == 400
+    assert client.call("GET", path_of("mine")).status == 404
+
+
+def test_S2_a_unique_name_never_changes(client: Client) -> None:
+    app = client.call("PATCH", path_of("mine"), {"displayName": "one"}, **CREATE).json()
+    for path in (f"/applications/{app['id']}", f"/applications/{client.app['id']}"):
+        assert client.refused("PATCH", path, {"uniqueName": "other"}) == (400, "Request_BadRequest")
+    assert client.refused("POST", "/applications", {"displayName": "x", "uniqueName": "y"})[0] == 400
+    assert client.call("PATCH", f"/applications/{app['id']}", {"uniqueName": "mine"}).status == 204
+
+
+def test_P1_lag_makes_no_second_app_of_one_unique_name(client: Client) -> None:
+    client.tenant.lag = {"application": 40}
+    answers = [client.call("PATCH", path_of("it''s"), {"displayName": "one"}, **CREATE).status for _ in range(8)]
+    assert answers == [201] + [204] * 7
+    assert {client.call("GET", path_of("it''s")).status for _ in range(20)} == {404}, "no replica has it yet"
+    client.clock.waited += 41
+    assert client.get(path_of("it''s"))["uniqueName"] == "it's"
+
+
+def test_S2_an_upsert_of_anothers_app_is_403(client: Client, anybody: str) -> None:
+    client.change("application", displayName="one", uniqueName="admins")
+    refused = client.call("PATCH", path_of("admins"), {"displayName": "two"}, anybody, **CREATE)
+    assert (refused.status, refused.json()["error"]["code"]) == (403, "Authorization_RequestDenied")
+    assert client.get(path_of("admins"))["displayName"] == "one"
+
+
+# creation
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_P6_an_app_is_created_with_everything_in_one_request(client: Client, method: str) -> None:
+    body = {
+        "displayName": "new",
+        "signInAudience": "AzureADMyOrg",
+        "tags": ["a", "b"],
+        "notes": "made by a test",
+        "keyCredentials": [client.entry(bundle())],
+        "requiredResourceAccess": [
+            {"resourceAppId": GRAPH_APP_ID, "resourceAccess": [{"id": i, "type": "Role"} for i in roles.BASE.values()]}
+        ],
+    }
+    path = "/applications" if method == "POST" else path_of("new")
+    made = client.call(method, path, body, **(CREATE if method == "PATCH" else {}))
+    assert made.status == 201
+    app = made.json()
+    for name in ("displayName", "signInAudience", "tags", "notes", "requiredResourceAccess"):
+        assert app[name] == body[name]
+    assert app["keyCredentials"][0]["key"] is None
+    shown = client.get(f"/applications/{app['id']}?$select=keyCredentials")["keyCredentials"]
+    assert shown[0]["customKeyIdentifier"] == bundle().thumbprint
+    assert [item["id"] for item in client.get("/applications?$filter=tags/any(t:t eq 'b')")["value"]] == [app["id"]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"nonsense": 1},
+        {"passwordCredentials": [{"displayName": "x"}]},
+        {"tags": "x"},
+        {"signInAudience": None},
+        {"createdDateTime": "2020-01-01T00:00:00Z"},
+        {"keyCredentials": [{"key": "AAAA"}]},
+    ],
+    ids=str,
+)
+def test_S2_a_creation_with_a_bad_member_makes_nothing(client: Client, body: State) -> None:
+    before = client.get("/applications")["value"]
+    assert client.refused("POST", "/applications", {"displayName": "x", **body}) == (400, "Request_BadRequest")
+    assert client.get("/applications")["value"] == before
+
+
+def test_S2_anybody_may_register_an_app_and_owns_it_unless_the_tenant_forbids_it(client: Client, anybody: str) -> None:
+    app = client.call("POST", "/applications", {"displayName": "mine"}, anybody).json()
+    path = f"/applications/{app['id']}"
+    assert client.get(f"{path}/owners", anybody)["value"][0]["id"] == client.tenant.signed_in_user
+    assert client.call("PATCH", path, {"notes": "x"}, anybody).status == 204
+    assert client.call("POST", f"{path}/addPassword", {}, anybody).status == 200
+    principal = client.call("POST", "/servicePrincipals", {"appId": app["appId"]}, anybody)
+    assert principal.status == 201
+    assert client.refused("PATCH", f"/applications/{client.app['id']}", {"notes": "x"}, anybody)[0] == 403
+    client.tenant.switches.users_may_create_apps = False
+    for method, where in (("POST", "/applications"), ("PATCH", path_of("new"))):
+        refused = client.call(method, where, {"displayName": "new"}, anybody, **CREATE)
+        assert (refused.status, refused.json()["error"]["code"]) == (403, "Authorization_RequestDenied")
+    for role in (roles.APPLICATION_DEVELOPER, roles.APPLICATION_ADMINISTRATOR):
+        token = client.user_token(_roles=[role])
+        assert client.call("POST", "/applications", {"displayName": "new"}, token).status == 201
+
+
+# deletion (A.6)
+
+
+def test_S1_a_deleted_app_is_restored_with_its_secret_and_its_principal(client: Client) -> None:
+    before, principal = client.app, client.principal
+    client.call("DELETE", f"/applications/{before['id']}")
+    item = client.get(f"{BIN}/{before['id']}")
+    assert (item["appId"], bool(item["deletedDateTime"])) == (client.app_id, True)
+    assert client.get(f"{BIN}/microsoft.graph.application/{before['id']}?$select=id")["id"] == before["id"]
+    (gone,) = client.get(f"{BIN}/microsoft.graph.servicePrincipal")["value"]
+    assert gone["id"] == principal["id"]
+    restored = client.call("POST", f"{BIN}/{before['id']}/restore")
+    assert (restored.status, restored.json()["deletedDateTime"]) == (200, None)
+    assert (client.app, client.principal) == (before, principal)
+    assert client.get(f"{BIN}/microsoft.graph.application")["value"] == []
+    response = client.sign_in(client_secret=client.secret)
+    assert response.status == 200
+
+
+def test_S2_restoring_may_leave_the_principal_behind(client: Client) -> None:
+    client.tenant.switches.restore_brings_principal = False
+    principal = client.principal
+    client.call("DELETE", f"/applications/{client.app['id']}")
+    app_id = client.get(f"{BIN}/microsoft.graph.application")["value"][0]["id"]
+    assert client.call("POST", f"{BIN}/{app_id}/restore").status == 200
+    assert client.sign_in(client_secret=client.secret).json()["error_codes"] == [7000229]
+    assert client.call("POST", f"{BIN}/{principal['id']}/restore").status == 200
+    assert client.sign_in(client_secret=client.secret).status == 200
+
+
+def test_S1_a_purged_app_is_gone_for_good_and_its_grants_with_it(client: Client) -> None:
+    app, principal = client.app, client.principal
+    client.call("DELETE", f"/applications/{app['id']}")
+    assert client.call("DELETE", f"{BIN}/{app['id']}").status == 204
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/restore")):
+        assert client.refused(method, f"{BIN}/{app['id']}{path}") == (404, "Request_ResourceNotFound")
+    assert client.refused("GET", f"{BIN}/{principal['id']}")[0] == 404
+    graph = client.get(f"/servicePrincipals(appId='{GRAPH_APP_ID}')")["id"]
+    assert client.get(f"/servicePrincipals/{graph}/appRoleAssignedTo")["value"] == []
+
+
+def test_S2_what_was_deleted_is_its_owners_or_an_administrators_business(client: Client, anybody: str) -> None:
+    app = client.app
+    client.call("DELETE", f"/applications/{app['id']}")
+    for method, path in (("DELETE", ""), ("POST", "/restore")):
+        assert client.refused(method, f"{BIN}/{app['id']}{path}", None, anybody) == (
+            403,
+            "Authorization_RequestDenied",
+        )
+    assert client.refused("PATCH", f"{BIN}/{app['id']}", {})[0] == 400
+    assert client.call("DELETE", f"{BIN}/{app['id']}").status == 204
+
+
+def test_S2_a_unique_name_that_was_taken_meanwhile_blocks_the_restore(client: Client) -> None:
+    body: Any = {"displayName": "one"}
+    first = client.call("PATCH", path_of("mine"), body, **CREATE).json()
+    client.call("DELETE", f"/applications/{first['id']}")
+    second = client.call("PATCH", path_of("mine"), body, **CREATE)
+    assert second.status == 201, "a deleted app does not keep its name"
+    assert client.refused("POST", f"{BIN}/{first['id']}/restore") == (409, "Request_MultipleObjectsWithSameKeyValue")
