@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fix lock clean
+.PHONY: demo test check fix docs lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -21,6 +21,10 @@ check: .venv/ready
 fix: .venv/ready
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# docs/reference/errors.md, from the tables of errors and codes
+docs: .venv/ready
+	$(BIN)/python docs/generate.py
 
 # Needs uv. Hashes, and no index address, so that any mirror serves.
 lock:

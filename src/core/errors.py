@@ -4,11 +4,14 @@
     ├── KeystoreError               the keystore did not do what it should
     │   └── InsecureKeyringBackendError   the keystore is not the system's own (K1, K2); never swallowed
     ├── NetworkError                no answer, or none that can be trusted
-    ├── GraphError                  Microsoft Graph answered with an error
-    ├── TokenError                  the token endpoint answered with an error
+    ├── CodedError                  the service answered with a code of its own (codes.toml)
+    │   ├── GraphError              … Microsoft Graph
+    │   ├── TokenError              … the token endpoint, to the app
+    │   └── SignInError             … the token endpoint, to the person behind the Azure CLI
     └── Interrupted                 a person or the system asked the run to stop
 
-The sentence, the remedy and the exit code of an id are data (errors.toml), so that every front end says the same.
+The sentence, the remedy and the exit code of an id are data (errors.toml), so that every front end says the same. A
+code of the service has a remedy and an exit code of its own, which win over those of the id.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Final
+
+from core import codes
+from core.codes import Code
+from core.secret import redactor
 
 #: Answers that mean "try again": the request was refused, or nobody knows whether it was carried out.
 TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
@@ -60,12 +67,17 @@ class SetupError(Exception):
         """What to do about it."""
         return str(table()[self.id]["remedy"]).format(**self.facts)
 
+    @property
+    def docs(self) -> str:
+        """The file and the anchor that explain it."""
+        return codes.docs(self.id)
+
     def __str__(self) -> str:
         return f"{self.summary} [{self.id}]"
 
     def as_dict(self) -> dict[str, Any]:
         """The member of `errors` in the result object of --json."""
-        return {"id": self.id, "message": self.summary, "remedy": self.remedy, **self._extra()}
+        return {"id": self.id, "message": self.summary, "remedy": self.remedy, "docs": self.docs, **self._extra()}
 
     def _extra(self) -> dict[str, Any]:
         return {}
@@ -108,12 +120,39 @@ class NetworkError(SetupError):
         self.maybe_done = maybe_done
 
 
-class GraphError(SetupError):
+class CodedError(SetupError):
+    """The service answered with a code of its own (P11).
+
+    :param known: the row of its most telling code; None for codes that this version does not know.
+    """
+
+    def __init__(self, id: str, known: Code | None, **facts: Any) -> None:
+        super().__init__(id, **facts)
+        self.known = known
+
+    @property
+    def exit_code(self) -> int:
+        return self.known.exit if self.known else super().exit_code
+
+    @property
+    def remedy(self) -> str:
+        return codes.fill(self.known.remedy, self.facts) if self.known else super().remedy
+
+    @property
+    def docs(self) -> str:
+        return codes.docs(self.known.name) if self.known else super().docs
+
+    def _extra(self) -> dict[str, Any]:
+        return {"meaning": self.known.meaning} if self.known else {}
+
+
+class GraphError(CodedError):
     """Microsoft Graph answered with an error (P11).
 
     :param status: HTTP status.
     :param code: `error.code`, the only member that may be branched on.
     :param action: what was being attempted, in words.
+    :param details: codes inside the error (`details[].code`, `innerError.code`), which may say more than `code`.
     :param retry_after: seconds that the service asked to wait, if it did.
     :param role: what would have been needed, for 403.
     """
@@ -127,13 +166,15 @@ class GraphError(SetupError):
         action: str,
         request_id: str,
         date: str,
+        details: tuple[str, ...] = (),
         retry_after: float | None = None,
         role: str = "an owner of the app, or Application Administrator",
     ) -> None:
         super().__init__(
             "graph.forbidden" if status == 403 else "graph.refused",
+            codes.of_graph(code, *details),
             status=status,
-            code=code,
+            code=" / ".join((code, *details)),
             message=message,
             action=action,
             request_id=request_id,
@@ -142,7 +183,13 @@ class GraphError(SetupError):
         )
         self.status = status
         self.code = code
+        self.details = details
         self.retry_after = retry_after
+
+    @property
+    def exit_code(self) -> int:
+        code = super().exit_code
+        return 5 if self.status == 403 and code == 7 else code
 
     @property
     def transient(self) -> bool:
@@ -150,47 +197,72 @@ class GraphError(SetupError):
         return self.status in TRANSIENT or self.code == "Directory_ConcurrencyViolation"
 
     def _extra(self) -> dict[str, Any]:
-        keys = ("status", "code", "request_id", "date")
-        return {key: self.facts[key] for key in keys}
+        own = {"status": self.status, "code": self.code, "details": list(self.details)}
+        return own | {key: self.facts[key] for key in ("request_id", "date")} | super()._extra()
 
 
-class TokenError(SetupError):
-    """The token endpoint refused (P11).
+class TokenError(CodedError):
+    """The token endpoint refused the app (P11).
 
     :param error: the OAuth error, for example `invalid_client`.
-    :param codes: AADSTS numbers, most specific first.
+    :param numbers: AADSTS numbers, most specific first.
+    :param message: the text of the answer, with the ids and the time that support asks for.
     :param status: HTTP status, 0 if unknown.
     """
 
     def __init__(
-        self, error: str, codes: tuple[int, ...], message: str, *, app_id: str, status: int = 0, skew: float = 0.0
+        self,
+        error: str,
+        numbers: tuple[int, ...],
+        message: str,
+        *,
+        app_id: str,
+        tenant: str = "",
+        status: int = 0,
+        skew: float = 0.0,
     ) -> None:
-        clock = 700024 in codes
-        facts: dict[str, Any] = {"app_id": app_id, "message": message, "skew": round(skew)}
-        if not clock:
-            facts["hint"] = AADSTS_HINTS.get(
-                next((code for code in codes if code in AADSTS_HINTS), 0),
-                "Look the AADSTS code up at https://login.microsoftonline.com/error.",
-            )
-        super().__init__("token.clock" if clock else "token.refused", **facts)
+        clock = 700024 in numbers
+        self.refusal = codes.read(redactor.redact(message))
+        super().__init__(
+            "token.clock" if clock else "token.refused",
+            None if clock else codes.of_token(*numbers),  # the row of token.clock knows by how much it is wrong
+            app_id=app_id,
+            tenant=tenant,
+            message=str(self.refusal),
+            skew=round(skew),
+            code=_named(numbers),
+        )
         self.error = error
-        self.codes = codes
+        self.codes = numbers
         self.status = status
 
     def _extra(self) -> dict[str, Any]:
-        return {"error": self.error, "codes": list(self.codes)}
+        return {"error": self.error, **self.refusal.as_dict(), "codes": list(self.codes)} | super()._extra()
 
 
-#: What to do about the codes that a migration meets.
-AADSTS_HINTS: Final[Mapping[int, str]] = {
-    7000215: "The client secret is wrong or was deleted.",
-    7000222: "The client secret has expired. Migrate to a certificate.",
-    700027: "The certificate is not on the app (yet). If it was removed, 'entraclaw-setup migrate' registers one.",
-    700016: "The app does not exist in this tenant, or was created a moment ago. Check --tenant and --app-id.",
-    7000229: "The app has no service principal in this tenant: az ad sp create --id APP",
-    7000112: "The app is disabled. An administrator must enable it.",
-    90002: "The tenant does not exist in this cloud. Check --tenant and --cloud.",
-    53003: "A Conditional Access policy for workload identities blocks this app. Ask an administrator.",
-    90033: "The service is temporarily unavailable. Run the same command again later.",
-    50196: "The service detected a loop of sign-ins. Wait some minutes before the next try.",
-}
+class SignInError(CodedError):
+    """The token endpoint refused the person or the app that is signed in to the Azure CLI (P11, U3).
+
+    :param message: what az printed.
+    :param tenant: the tenant that was asked for; may be empty.
+    """
+
+    def __init__(self, message: str, tenant: str) -> None:
+        self.refusal = codes.read(redactor.redact(message))
+        known = codes.of_token(*self.refusal.codes)
+        again = known.exit == 4 if known else not self.refusal.codes
+        super().__init__(
+            "az.expired" if again else "az.refused",
+            known,
+            detail=str(self.refusal),
+            tenant=tenant,
+            tenant_option=f" --tenant {tenant}" if tenant else "",
+            code=_named(self.refusal.codes),
+        )
+
+    def _extra(self) -> dict[str, Any]:
+        return self.refusal.as_dict() | super()._extra()
+
+
+def _named(numbers: tuple[int, ...]) -> str:
+    return ", ".join(f"AADSTS{number}" for number in numbers) or "unknown"

@@ -26,6 +26,7 @@ examples:
   entraclaw-setup migrate --yes --json  the same in automation
   entraclaw-setup verify                prove that no secret is left
   entraclaw-setup token                 print an access token, nothing else
+  entraclaw-setup explain AADSTS700027  what a code means, and what to do
 
 The full-screen wizard is not part of this version; every flow is a command.
 Documentation: docs/ in the source tree.
@@ -38,6 +39,7 @@ _COMMANDS: Final = {
     "apply": "as an administrator, do what a developer's request file asks for",
     "verify": "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
     "token": "print a Microsoft Graph access token for this machine's app",
+    "explain": "say what an error id, an AADSTS code or a Graph code means, and what to do",
     "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
     "demo": "run a flow on a pretend tenant; touches nothing real",
 }
@@ -163,6 +165,7 @@ def _parser() -> _Parser:
     subs["verify"].add_argument(
         "--strict", action="store_true", help="source files that use a secret are failures, not warnings", **quiet
     )
+    subs["explain"].add_argument("id", nargs="?", metavar="ID", help="an id or a code; without one all are listed")
     for name in ("sandbox", "demo"):
         subs[name].add_argument(
             "--scenario", metavar="NAME", default="legacy", help="what it starts with (default: legacy)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -94,6 +95,8 @@ class _Session:
         """
         if self.command == "demo":
             return self._demo()
+        if self.command == "explain":
+            return self._explain()
         if self.command == "token" and self.given.get("json"):
             raise SetupError(
                 "usage.settings", detail="--json has no place here: the output is the token", command="token"
@@ -251,6 +254,19 @@ class _Session:
                 SystemClock(self.cancel).wait(3600)
         except Interrupted:
             return 0  # stopping it is how it ends
+
+    def _explain(self) -> int:
+        """Needs no settings, so that it can explain what is wrong with them."""
+        from wizard.explain import answer
+
+        width = min(shutil.get_terminal_size().columns, 100) if sys.stdout.isatty() else 0
+        data, text = answer(self.given.get("id"), width)
+        if self.settings.json:
+            self._show("unchanged", 0, data, [])
+        else:
+            with suppress(OSError):  # nobody reads it
+                print(text)
+        return 0
 
     def _demo(self) -> int:
         """Sandbox, seeded project, keystore in memory, flow, verification: one process, cleaned up (U8)."""

@@ -74,6 +74,8 @@ def test_without_a_command_help_is_shown_on_standard_error(run: Run) -> None:
         ["demo", "--scenario", "no-such-scenario", "--yes"],
         ["sandbox", "--port", "70000"],
         ["sandbox", "--user", "nobody"],
+        ["explain", "no.such-id"],
+        ["explain", "az", "expired"],
     ],
     ids=" ".join,
 )
@@ -151,7 +153,7 @@ def test_a_log_file_is_private_and_redacted(run: Run, tmp_path: Path) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("arguments", ["--version", "demo --yes --json", "token"])
+@pytest.mark.parametrize("arguments", ["--version", "explain 700027", "explain", "demo --yes --json", "token"])
 def test_a_headless_run_imports_no_user_interface(arguments: str, tmp_path: Path) -> None:
     script = (
         "import sys\nfrom wizard.cli import run\n"
@@ -170,7 +172,7 @@ def test_a_headless_run_imports_no_user_interface(arguments: str, tmp_path: Path
     )
     loaded = finished.stdout.splitlines()[-1].split()[1:]
     assert not {"textual", "rich"} & set(loaded)
-    if arguments == "--version":
+    if arguments == "--version" or arguments.startswith("explain"):
         assert loaded == [], "nothing heavy for what needs nothing"
 
 
@@ -221,3 +223,40 @@ def test_a_reader_that_goes_away_and_a_narrow_encoding_end_nothing(tmp_path: Pat
     errors = process.stderr.read()
     process.stderr.close()
     assert process.wait() == 0, errors
+
+
+@pytest.mark.parametrize("id", ["keystore.insecure", "AADSTS700027", "700027", "authorization_requestdenied"])
+def test_P11_explain_says_what_it_means_and_what_to_do(run: Run, id: str) -> None:
+    # broken settings are one of the things that it explains, so they are not in its way
+    finished = run("explain", id, ENTRACLAW_SETUP_TENANT="x")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    result = json.loads(run("explain", id, "--json").stdout)
+    assert (result["command"], result["outcome"], result["exit_code"]) == ("explain", "unchanged", 0)
+    assert result["errors"] == []
+    data = result["data"]
+    assert set(data) == {"id", "group", "meaning", "remedy", "exit_code", "docs"}
+    assert id.lower() in data["id"].lower()
+    for member in data.keys() - {"group"}:
+        assert str(data[member]) in finished.stdout
+
+
+def test_P11_explain_alone_lists_every_id_by_its_group(run: Run) -> None:
+    result = json.loads(run("explain", "--json").stdout)
+    ids = result["data"]["ids"]
+    assert {"keystore.insecure", "keystore.locked"} <= set(ids["keystore"])
+    assert "AADSTS700027" in ids["AADSTS"]
+    assert "Authorization_RequestDenied" in ids["Graph"]
+    finished = run("explain")
+    assert finished.returncode == 0
+    assert {id for group in ids.values() for id in group} <= set(finished.stdout.split())
+
+
+def test_U5_explain_names_what_comes_closest_and_shows_no_secret(run: Run) -> None:
+    finished = run("explain", "keystore.insecur")
+    assert finished.returncode == 2
+    assert "keystore.insecure" in finished.stderr
+    secret = "abc8Q~" + "x" * 34
+    for form in ((), ("--json",)):
+        told = run("explain", secret, *form)
+        assert told.returncode == 2
+        assert secret not in told.stdout + told.stderr

@@ -183,7 +183,7 @@ def test_an_app_built_by_az_itself_is_migrated(program: Program) -> None:
     ("prepare", "code", "error"),
     [
         ("signed out", 4, "az.signed-out"),
-        ("another tenant", 4, "az.expired"),
+        ("another tenant", 2, "az.refused"),
         ("no az", 3, "az.missing"),
     ],
 )

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,11 @@ def test_C4_az_inside_the_project_is_refused(install: Install, tmp_path: Path) -
         ("ERROR: User 'x' does not exist in MSAL token cache. Run `az login`.", "az.signed-out", 4),
         ("ERROR: AADSTS50173: The provided grant has expired.\nRun: az logout", "az.expired", 4),
         ("ERROR: AADSTS700082: The refresh token has expired due to inactivity.", "az.expired", 4),
+        ("ERROR: AADSTS50076: Due to a configuration change … you must use multi-factor", "az.expired", 4),
+        ("ERROR: AADSTS90002: Tenant 'x' not found.\nRun: az logout", "az.refused", 2),
+        ("ERROR: AADSTS53003: Access has been blocked by Conditional Access policies.", "az.refused", 5),
+        ("ERROR: AADSTS90033: A transient error has occurred.", "az.refused", 7),
+        ("ERROR: AADSTS99999: Something new.", "az.refused", 4),
         ("ERROR: Interactive authentication is needed. Please run: az login", "az.expired", 4),
         ("ERROR: HTTPSConnectionPool: Max retries exceeded", "az.failed", 3),
         ("", "az.failed", 3),
@@ -112,12 +118,26 @@ def test_P11_a_refusal_is_named_by_what_az_says(install: Install, stderr: str, i
         assert stderr[7:20] in error.summary
 
 
+def test_P11_the_ids_that_az_passes_on_are_kept(install: Install) -> None:
+    trace, correlation = "0a1b2c3d-0000-1111-2222-333344445555", "9f8e7d6c-0000-1111-2222-333344445555"
+    stderr = (
+        f"ERROR: AADSTS70043: Old. Trace ID: {trace} Correlation ID: {correlation} Timestamp: 2026-02-03 04:05:06Z\n"
+        "Run the command below to authenticate interactively:\naz logout\n" + "az login\n" * 200
+    )
+    error = failure(lambda: install("", stderr, code=1).graph_token(TENANT))
+    found = error.as_dict()
+    assert (found["codes"], found["trace_id"], found["correlation_id"]) == ([70043], trace, correlation)
+    assert found["timestamp"] == "2026-02-03 04:05:06Z"
+    assert trace in error.summary
+
+
 def test_P4_what_az_says_is_redacted(install: Install) -> None:
     secret = "abc8Q~" + "x" * 34
-    az = install("", f"ERROR: refused {secret} and {token()}", code=1)
-    error = failure(lambda: az.graph_token(TENANT))
-    assert secret not in str(error)
-    assert token() not in str(error)
+    for refusal in ("refused", "AADSTS99999:"):
+        az = install("", f"ERROR: {refusal} {secret} and {token()}", code=1)
+        error = failure(partial(az.graph_token, TENANT))
+        assert secret not in str(error)
+        assert token() not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import Interrupted, SetupError
+from core.errors import Interrupted, SetupError, TokenError
 from core.events import FlowFinished, StepStarted
 from core.flow.engine import Result, run
 from core.flow.journal import Journal
@@ -89,6 +89,13 @@ def test_M5_a_failure_undoes_in_reverse_order(world: World) -> None:
     assert world.states() == {"look": "unchanged", "a": "undone", "b": "undone", "c": "undone"}
     assert result.summary == ()
     assert not Journal(world.path, "next", world.clock).resumed
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(90002, 1), (7000222, 1), (50076, 4), (53003, 5), (90033, 7)])
+def test_U5_2_and_3_become_1_when_something_was_undone(world: World, number: int, exit_code: int) -> None:
+    error = TokenError("refused", (number,), f"AADSTS{number}: no.", app_id="a")
+    result = run(flow(Add("a"), Add("b", raises(error))), world, "r1")
+    assert (result.outcome, result.exit_code, world.there) == ("failed", exit_code, set())
 
 
 def test_M5_what_another_run_had_made_is_not_undone(world: World) -> None:

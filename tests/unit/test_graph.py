@@ -252,6 +252,26 @@ def test_P11_code_request_id_and_date_are_kept(inner: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "details"),
+    [
+        ({"details": [{"code": "InvalidKeyEndDate", "target": "EndDate"}]}, ("InvalidKeyEndDate",)),
+        ({"details": [{"code": "A"}, {"code": "B"}, {"code": "A"}, {"target": "x"}, "x"]}, ("A", "B")),
+        ({"innerError": {"code": "C", "innererror": {"code": "D"}}}, ("C", "D")),
+        ({"details": [{"code": "A"}], "innererror": {"code": "Some_Code"}}, ("A",)),
+        ({"details": {"code": "A"}, "innerError": ["x"]}, ()),
+        ({"details": [{"code": None}, {"code": 7}, {"code": ""}]}, ()),
+    ],
+)
+def test_P11_codes_inside_an_error_are_kept(members: dict[str, Any], details: tuple[str, ...]) -> None:
+    with pytest.raises(GraphError) as caught:
+        _read(Response(400, {}, json.dumps({"error": ENVELOPE | members}).encode(), "h"), "do it")
+    assert caught.value.details == details
+    assert caught.value.as_dict()["details"] == list(details)
+    assert caught.value.code == "Some_Code"
+    assert all(code in caught.value.summary for code in details)
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"Retry-After": "12"}, 12),

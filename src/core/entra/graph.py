@@ -237,19 +237,33 @@ def _read(response: Response, action: str) -> dict[str, Any]:
 
 def _error(status: int, body: Any, headers: Any, action: str) -> GraphError:
     """A typed error; a 200 that carries an `error` member is one too (P11)."""
-    error = body.get("error") if isinstance(body.get("error"), dict) else {}
+    error: dict[str, Any] = body["error"] if isinstance(body.get("error"), dict) else {}
     lower = {str(key).lower(): str(value) for key, value in headers.items()}
-    nested = error.get("innerError") or error.get("innererror")
-    inner = {str(key).lower(): value for key, value in nested.items()} if isinstance(nested, dict) else {}
+    inner = _inner(error)
+    code = str(error.get("code") or "unknown")
+    listed = error.get("details") if isinstance(error.get("details"), list) else []
+    within = [item.get("code") for item in listed or () if isinstance(item, dict)]
+    level = inner
+    while level:  # the standard allows any depth
+        within.append(level.get("code"))
+        level = _inner(level)
+    details = tuple(dict.fromkeys(found for found in within if isinstance(found, str) and found not in ("", code)))
     return GraphError(
         status,
-        str(error.get("code") or "unknown"),
+        code,
         str(error.get("message") or "no message"),
         action=action,
         request_id=str(inner.get("request-id") or lower.get("request-id") or "unknown"),
         date=str(inner.get("date") or lower.get("date") or "unknown"),
+        details=details,
         retry_after=_retry_after(lower),
     )
+
+
+def _inner(error: dict[str, Any]) -> dict[str, Any]:
+    """The inner error in either spelling, with its keys in lower case; empty if there is none."""
+    nested = error.get("innerError") or error.get("innererror")
+    return {str(key).lower(): value for key, value in nested.items()} if isinstance(nested, dict) else {}
 
 
 def _retry_after(headers: dict[str, str]) -> float | None:

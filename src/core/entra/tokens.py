@@ -10,13 +10,13 @@ import base64
 import binascii
 import json
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from core.cloud import Cloud
+from core.codes import read
 from core.entra.certificates import Bundle
 from core.entra.http import DISCOVERY, Session
 from core.errors import TRANSIENT, NetworkError, SetupError, TokenError
@@ -98,7 +98,9 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundl
         for cause in _causes(error):
             if isinstance(cause, NetworkError):
                 raise cause from None
-        raise _refused(str(error), app_id, session) from None
+        # for an unknown tenant MSAL tells the answer in the cause only
+        text = next((str(cause) for cause in _causes(error) if read(str(cause)).codes), str(error))
+        raise _refused(text, tenant, app_id, session) from None
     return checked(value, cloud, tenant, app_id)
 
 
@@ -208,23 +210,19 @@ def try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret:
     if "error" not in answer and response.status == 200 and answer.get("access_token"):
         Secret(str(answer["access_token"]))  # known to the redactor from here on
         return SecretState("live", "accepted")
-    codes = _codes(str(answer.get("error_description")))
+    codes = read(str(answer.get("error_description"))).codes
     detail = f"{answer.get('error')}, AADSTS{codes[0]}" if codes else str(answer.get("error") or response.status)
     return SecretState("dead" if answer.get("error") == "invalid_client" else "unknown", detail)
 
 
-def _refused(text: str, app_id: str, session: Session) -> TokenError:
+def _refused(text: str, tenant: str, app_id: str, session: Session) -> TokenError:
     """MSAL and azure-identity keep only the text of the answer, so the codes are read from there."""
-    codes = _codes(text)
+    codes = read(text).codes
     error = "invalid_client" if set(codes) & {7000215, 7000222, 700027, 700024, 7000229} else "unknown"
     if codes and error == "unknown":
         error = "refused"
-    message = re.sub(r"\s+", " ", text.removeprefix("Authentication failed: ")).strip()[:600]
-    return TokenError(error, codes, message, app_id=app_id, skew=session.skew)
-
-
-def _codes(text: str) -> tuple[int, ...]:
-    return tuple(int(code) for code in re.findall(r"AADSTS(\d{4,8})", text))
+    message = text.removeprefix("Authentication failed: ")
+    return TokenError(error, codes, message, app_id=app_id, tenant=tenant, skew=session.skew)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -244,7 +244,7 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
         result.errors.append(failed.as_dict())
     else:
         journal.close("undone")
-        if error.exit_code in (3, 6):  # something had been touched, and it was undone
+        if error.exit_code in (2, 3, 6):  # something had been touched, and it was undone
             result.exit_code = 1
         if isinstance(error, Interrupted):
             error.facts.update(left="Everything that this run had done was undone.")

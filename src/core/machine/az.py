@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol
 
 from core.cloud import Cloud
 from core.entra.tokens import Token, claims_of
-from core.errors import SetupError
+from core.errors import SetupError, SignInError
 from core.flow.wait import Cancel
 from core.machine import process
 from core.secret import Secret, redactor
@@ -27,7 +27,7 @@ _NOT_SIGNED_IN: Final = (
     "No subscription found",
     "does not exist in MSAL",
 )
-_EXPIRED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
+_REFUSED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class AzureCli:
     def graph_token(self, tenant: str) -> Token:
         """`az account get-access-token` for this cloud's Graph, with its audience and tenant checked (C2, U3).
 
-        :raises SetupError: `az.missing`, `az.signed-out`, `az.expired`, `az.failed`, `az.garbage`, `az.hangs`,
-            `az.wrong-tenant`, `az.wrong-audience`.
+        :raises SetupError: `az.missing`, `az.signed-out`, `az.expired`, `az.refused`, `az.failed`, `az.garbage`,
+            `az.hangs`, `az.wrong-tenant`, `az.wrong-audience`.
         """
         # az asks for exactly the resource that its cloud settings name; theirs ends in a slash for custom clouds
         resource = self._cloud.graph if self._cloud.built_in else f"{self._cloud.graph}/"
@@ -141,7 +141,7 @@ def _failure(command: str, finished: process.Finished, tenant: str) -> SetupErro
     option = f" --tenant {tenant}" if tenant else ""
     if any(text in finished.stderr for text in _NOT_SIGNED_IN):
         return SetupError("az.signed-out", tenant_option=option)
+    if any(text in finished.stderr for text in _REFUSED):
+        return SignInError(finished.stderr.strip().removeprefix("ERROR: "), tenant)
     words = re.sub(r"\s+", " ", redactor.redact(finished.stderr)).strip().removeprefix("ERROR: ")[:400]
-    if any(text in finished.stderr for text in _EXPIRED):
-        return SetupError("az.expired", detail=words, tenant_option=option)
     return SetupError("az.failed", command=command, code=finished.code, detail=words or "no message")

@@ -1,0 +1,44 @@
+"""The command `explain`: what an id or a code means, and what to do (P11, U5)."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from core import explanation
+
+
+def answer(id: str | None, width: int) -> tuple[dict[str, Any], str]:
+    """The answer as data and as text.
+
+    :param id: an id of ours, an AADSTS code or a Graph code; None for a list of all.
+    :param width: columns; 0 does not wrap.
+    :raises SetupError: `usage.unknown-id`.
+    """
+    if id is None:
+        listed = {group: [entry.id for entry in entries] for group, entries in explanation.groups().items()}
+        return {"ids": listed}, "\n\n".join(_group(group, ids, width) for group, ids in listed.items())
+    entry = explanation.find(id)
+    rows = (
+        ("means", entry.meaning),
+        ("to do", entry.remedy),
+        ("exit code", str(entry.exit_code)),
+        ("more", entry.docs),
+    )
+    return entry.as_dict(), "\n".join((entry.id, *(_row(head, text, width) for head, text in rows)))
+
+
+def _group(name: str, ids: list[str], width: int) -> str:
+    lines = _wrapped("  ".join(ids), width - 2) if width else ids  # one per line for grep
+    return "\n".join((name, *(f"  {line}" for line in lines)))
+
+
+def _row(head: str, text: str, width: int) -> str:
+    lines = [line for part in text.split("\n") for line in _wrapped(part, width - 13 if width else 0)]
+    return f"  {head:<10} " + f"\n{'':13}".join(lines)
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    if room <= 0:
+        return [text]
+    return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]

@@ -1,0 +1,61 @@
+"""What a refused sign-in of the app says, against the pretend token endpoint (P11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import pytest
+
+from core.cloud import Cloud
+from core.cloud import load as load_cloud
+from core.entra import certificates
+from core.entra.http import Session
+from core.entra.tokens import mint
+from core.errors import TokenError
+from core.sandbox.lab import Lab
+from tests.machine import VirtualClock
+
+
+@pytest.fixture
+def lab(start_lab: Callable[[str], Lab]) -> Lab:
+    return start_lab("clean")
+
+
+@pytest.fixture
+def cloud(lab: Lab) -> Cloud:
+    return load_cloud(str(lab.cloud_file))
+
+
+@pytest.fixture
+def session(cloud: Cloud, clock: VirtualClock) -> Iterator[Session]:
+    with Session(cloud, clock) as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    ("tenant", "app", "code", "exit_code"),
+    [
+        ("here", "known", 700027, 3),
+        ("here", "unknown", 700016, 2),
+        ("elsewhere", "known", 90002, 2),
+    ],
+)
+def test_P11_a_refusal_has_its_code_its_ids_and_its_time(
+    lab: Lab, session: Session, cloud: Cloud, clock: VirtualClock, tenant: str, app: str, code: int, exit_code: int
+) -> None:
+    other = "11111111-2222-4333-8444-555555555555"
+    app_id = next(iter(lab.tenant.all_seen("application", 0)))["appId"] if app == "known" else other
+    directory = lab.tenant.id if tenant == "here" else other
+    with pytest.raises(TokenError) as caught:
+        mint(session, cloud, directory, app_id, certificates.make("test", clock.now()))
+    error = caught.value
+    assert (error.id, error.exit_code) == ("token.refused", exit_code)
+    found = error.as_dict()
+    assert code in found["codes"]
+    UUID(found["trace_id"])
+    UUID(found["correlation_id"])
+    assert found["timestamp"].endswith("Z")
+    for part in ("trace_id", "correlation_id", "timestamp"):
+        assert found[part] in error.summary
+    assert found["docs"].endswith(f"#aadsts{code}")
