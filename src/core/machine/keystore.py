@@ -10,13 +10,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import re
 import secrets
 import string
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
@@ -24,10 +22,10 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 from core.errors import InsecureKeyringBackendError, Interrupted, KeystoreError
 from core.events import Event, Waiting
 from core.flow.wait import Cancel
+from core.machine import secretservice
 from core.secret import Secret
 
 if TYPE_CHECKING:
-    from jeepney.io.blocking import DBusConnection  # type: ignore[import-untyped]
     from keyring.backend import KeyringBackend
 
 T = TypeVar("T")
@@ -49,7 +47,6 @@ _ALLOWED: Final = {
         ("keyring.backends.kwallet", "DBusKeyringKWallet4"),
     ),
 }
-_SECRET_SERVICE: Final = ("keyring.backends.SecretService", "keyring.backends.libsecret")
 Verdict = Literal["intact", "missing", "truncated", "corrupted"]
 
 
@@ -169,12 +166,14 @@ class SystemKeystore:
         def act() -> None:
             try:
                 backend = gate()
-                _unlock(backend, self._patience)
-                _refuse_plaintext_collection(backend)
+                collection = type(backend).__module__ in secretservice.MODULES
+                if collection:
+                    secretservice.unlock(_name(type(backend)), self._patience)
+                    secretservice.refuse_plaintext(_name(type(backend)))
                 if not give_up.is_set():
                     values.append(work(backend))
-                    if action == "write":  # gnome-keyring makes the file with the first entry
-                        _refuse_plaintext_collection(backend, written=True)
+                    if collection and action == "write":  # gnome-keyring makes the file with the first entry
+                        secretservice.refuse_plaintext(_name(type(backend)), written=True)
             except BaseException as error:  # noqa: BLE001  carried to the caller's thread, never dropped
                 errors.append(error)
 
@@ -280,104 +279,6 @@ def _fix() -> str:
         "Install and start a Secret Service (gnome-keyring or KWallet), and remove any default-keyring from "
         "keyringrc.cfg (see 'keyring diagnose')."
     )
-
-
-def _unlock(backend: KeyringBackend, patience: float) -> None:
-    """Ask a Secret Service to unlock its collection, with a time limit that `keyring` itself does not have."""
-    if type(backend).__module__ not in _SECRET_SERVICE:
-        return
-    import secretstorage
-
-    with closing(secretstorage.dbus_init()) as bus:
-        collection = secretstorage.get_default_collection(bus)
-        if _default_path(bus).endswith("/session"):
-            raise refusal(
-                _name(type(backend)),
-                "its default collection lives in memory and is gone with the session.",
-                "Set a permanent default collection (seahorse, or log in to the desktop once).",
-            )
-        if collection.is_locked() and collection.unlock(timeout=patience):
-            raise KeystoreError("keystore.locked", detail="the prompt was dismissed")
-
-
-def _refuse_plaintext_collection(backend: KeyringBackend, *, written: bool = False) -> None:
-    """gnome-keyring writes a collection with an empty master password as plain text, under the same class name.
-
-    The file lies where the *daemon* thinks its data folder is, so every candidate is looked at. After a write to
-    gnome-keyring one of them must be there: what cannot be looked at is refused.
-    """
-    if type(backend).__module__ not in _SECRET_SERVICE:
-        return
-    import secretstorage
-
-    with closing(secretstorage.dbus_init()) as bus:
-        path, daemon = _default_path(bus), _daemon(bus)
-    stem = re.sub(r"_([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), path.rsplit("/", 1)[-1])
-    encrypted = False
-    for folder in _data_folders(daemon):
-        file = folder / "keyrings" / f"{stem}.keyring"
-        try:
-            with file.open("rb") as content:
-                head = content.read(12)
-        except OSError:
-            continue
-        if head.startswith(b"[keyring]"):
-            raise refusal(
-                _name(type(backend)),
-                f"the collection '{stem}' has an empty password, so {file} holds everything in plain text.",
-                "Give the keyring a password (seahorse: right-click the keyring, Change Password).",
-            )
-        encrypted |= head.startswith(b"GnomeKeyring")
-    if written and not encrypted and _program(daemon).startswith("gnome-keyring"):
-        raise refusal(
-            _name(type(backend)),
-            f"gnome-keyring's file of the collection '{stem}' was not found, so nobody knows whether it is encrypted.",
-            "Set XDG_DATA_HOME here to what gnome-keyring-daemon was started with.",
-        )
-
-
-def _daemon(bus: DBusConnection) -> int:
-    """Process id of whatever serves the Secret Service."""
-    from jeepney import DBusAddress, new_method_call  # type: ignore[import-untyped]
-
-    address = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
-    call = new_method_call(address, "GetConnectionUnixProcessID", "s", ("org.freedesktop.secrets",))
-    return int(bus.send_and_get_reply(call).body[0])
-
-
-def _program(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
-
-
-def _data_folders(pid: int) -> list[Path]:
-    """Where a keyring daemon may keep its collections: by its own environment if that can be read, ours, the home's."""
-    import pwd
-
-    folders = [Path.home() / ".local/share", Path(pwd.getpwuid(os.getuid()).pw_dir) / ".local/share"]
-    settings = [os.environ.get("XDG_DATA_HOME", "")]
-    try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        variables = []  # a daemon with capabilities hides it
-    for variable in variables:
-        name, _, value = variable.decode(errors="surrogateescape").partition("=")
-        if name == "XDG_DATA_HOME":
-            settings.append(value)
-        elif name == "HOME":
-            folders.append(Path(value) / ".local/share")
-    return list(dict.fromkeys([*(Path(setting) for setting in settings if setting), *folders]))
-
-
-def _default_path(bus: DBusConnection) -> str:
-    """The collection that the alias `default` stands for; SecretStorage itself gives the alias's own path."""
-    from secretstorage.util import DBusAddressWrapper
-
-    service = DBusAddressWrapper("/org/freedesktop/secrets", "org.freedesktop.Secret.Service", bus)
-    (path,) = service.call("ReadAlias", "s", "default")
-    return str(path)
 
 
 def _named(error: BaseException, action: str, patience: float) -> BaseException:
