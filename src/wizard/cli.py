@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 from core import __version__
 from core.errors import SetupError
+from core.machine import allowlist
 
 _DESCRIPTION: Final = """\
 Gives a machine its Entra identity, and replaces client secrets by certificates
@@ -122,6 +123,23 @@ def _parser() -> _Parser:
             name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common], allow_abbrev=False
         )
     quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
+    for name in ("migrate", "verify", "token"):
+        subs[name].add_argument(
+            allowlist.FLAG,
+            metavar="CLASS",
+            nargs="?",
+            const=allowlist.VARIABLE,
+            action="append",
+            help="use this keyring backend (module.Class) although it is not the system's own; repeatable; "
+            f"without CLASS: those that {allowlist.VARIABLE} lists",
+            **quiet,
+        )
+    subs["migrate"].add_argument(
+        "--key-outlives-job",
+        action="store_true",
+        help="the keystore outlives this CI job or container, against all appearances",
+        **quiet,
+    )
     subs["migrate"].add_argument(
         "--drop-expired", action="store_true", help="remove expired entries of others if they block the write", **quiet
     )

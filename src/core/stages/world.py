@@ -18,8 +18,9 @@ from core.events import Event, Question
 from core.flow.journal import Journal
 from core.flow.wait import Cancel, Clock
 from core.machine.az import Account, SignIn
-from core.machine.keystore import Keystore
+from core.machine.keystore import Backend, Keystore
 from core.machine.statefile import StateFile
+from core.machine.weakfiles import WeakFile
 from core.profile import Profile
 from core.secret import Secret
 from core.settings import Settings
@@ -38,6 +39,8 @@ class Known:
     :param deleters: by holder, the identities that may delete its password credentials, best first.
     :param removed: ids of password credentials that this undertaking deleted, by holder.
     :param purged: whether this undertaking removed the secret from the state file.
+    :param backend: what holds the key, once it was proven or read from.
+    :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
     :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
     """
 
@@ -55,12 +58,16 @@ class Known:
     removed: dict[str, set[str]] = field(default_factory=dict)
     purged: bool = False
     unproven: str = ""
-    backend: str = ""
+    backend: Backend | None = None
+    weak: tuple[WeakFile, ...] = ()
 
 
 @dataclass
 class World:
-    """Everything a step may touch; handed in by the composition root (`core.assemble`)."""
+    """Everything a step may touch; handed in by the composition root (`core.assemble`).
+
+    :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
+    """
 
     settings: Settings
     profile: Profile
@@ -75,6 +82,7 @@ class World:
     asker: Callable[[Question], bool]
     untrusted: tuple[Path, ...]
     run_id: str
+    lifetime: tuple[str, ...] = ()
     known: Known = field(default_factory=Known)
     journal: Journal | None = None
     resources: ExitStack = field(default_factory=ExitStack)
