@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from core.entra.http import Session
 from core.errors import SetupError
 from core.events import Event, Question
 from core.flow.wait import Cancel, SystemClock
-from core.machine import paths
+from core.machine import allowlist, lifetime, paths
 from core.machine.az import AzureCli
 from core.machine.keystore import SystemKeystore
 from core.machine.statefile import StateFile
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
     """The world of this machine.
 
-    :raises SetupError: the cloud or the profile cannot be used.
+    :raises SetupError: the cloud, the profile or the configuration file cannot be used.
     """
+    allowed = allowlist.read(settings.allow_keyring_backend, os.environ, paths.config_file())
     cloud = clouds.load(settings.cloud)
     profile = profiles.load(settings.profile)
     clock = SystemClock(cancel)
@@ -42,12 +44,13 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         cancel=cancel,
         session=Session(cloud, clock),
         sign_in=AzureCli(cloud, untrusted, cancel),
-        keystore=SystemKeystore(cancel=cancel, emit=emit),
+        keystore=SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed),
         statefile=StateFile(settings.folder / profile.state_file, lock),
         emitter=emit,
         asker=ask,
         untrusted=untrusted,
         run_id=uuid4().hex[:12],
+        lifetime=lifetime.evidence(os.environ, Path("/")),
     )
 
 
@@ -89,4 +92,5 @@ def pretend(
     world = real(settings, cancel, emit, ask)
     world.sign_in = SandboxSignIn(lab.tenant, world.cloud)
     world.keystore = MemoryKeystore()
+    world.lifetime = ()  # nothing of a demo is to outlive it
     return world

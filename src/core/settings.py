@@ -21,6 +21,7 @@ _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 class Settings:
     """What a run was asked to do. The members are the long options with underscores.
 
+    :param allow_keyring_backend: values of a repeatable flag; what they mean is told in `core.machine.allowlist`.
     :param origin: member name → `flag`, `environment`, `file` or `default`.
     """
 
@@ -46,6 +47,8 @@ class Settings:
     acknowledge: str = ""
     request: str = ""
     certificate_days: int = 365
+    key_outlives_job: bool = False
+    allow_keyring_backend: tuple[str, ...] = ()
     origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -55,7 +58,7 @@ class Settings:
 
 
 #: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
-_FLAG_ONLY: Final = frozenset({"drop_expired", "extra_roles", "new"})
+_FLAG_ONLY: Final = frozenset({"drop_expired", "extra_roles", "new", "allow_keyring_backend"})
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -75,7 +78,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
         name, kind = member.name, type(member.default)
         variable = PREFIX + name.upper()
         if flags.get(name) is not None:
-            values[name], origin[name] = flags[name], "flag"
+            values[name], origin[name] = tuple(flags[name]) if kind is tuple else flags[name], "flag"
         elif name not in _FLAG_ONLY and variable in environ:
             values[name], origin[name] = _parse(variable, environ[variable], kind), "environment"
         elif name not in _FLAG_ONLY and name in answers:

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 from core import __version__
 from core.errors import SetupError
+from core.machine import allowlist
 
 _DESCRIPTION: Final = """\
 Gives a machine its Entra identity, and replaces client secrets by certificates
@@ -146,6 +147,17 @@ def _parser() -> _Parser:
             name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common], allow_abbrev=False
         )
     quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
+    for name in ("migrate", "onboard", "resume", "undo", "verify", "token"):
+        subs[name].add_argument(
+            allowlist.FLAG,
+            metavar="CLASS",
+            nargs="?",
+            const=allowlist.VARIABLE,
+            action="append",
+            help="use this keyring backend (module.Class) although it is not the system's own; repeatable; "
+            f"without CLASS: those that {allowlist.VARIABLE} lists",
+            **quiet,
+        )
     for name in ("migrate", "onboard", "resume"):
         _changing(subs[name])
     for name in ("onboard", "resume"):
@@ -186,6 +198,7 @@ def _changing(parser: _Parser) -> None:
     quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
     for flag, text in (
         ("--drop-expired", "remove expired entries of others if they block the write"),
+        ("--key-outlives-job", "the keystore outlives this CI job or container, against all appearances"),
         ("--lock", "forbid new password credentials on the app by a policy, or print how"),
     ):
         parser.add_argument(flag, action="store_true", help=text, **quiet)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from core import profile as profiles
 from core.errors import Interrupted, SetupError
-from core.events import Event, FlowFinished, Question, StepFinished
+from core.events import Event, Finding, FlowFinished, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
 from core.secret import forbid_core_dumps, redactor
 from core.settings import Settings, resolve
@@ -129,6 +129,8 @@ class _Session:
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
         if self.command == "token":
+            if isinstance(event, Finding) and event.id == "keystore.allowed":  # the one that must reach somebody (K5)
+                print(redactor.redact(f"entraclaw-setup token: {event.message}"), file=sys.stderr)
             return
         try:
             self.renderer.event(event)
@@ -304,6 +306,8 @@ class _Session:
             changes = [asdict(change) for change in result.plan.changes]
             data["plan"] = {"fingerprint": result.plan.fingerprint, "changes": changes}
             data["dry_run"] = self.settings.dry_run
+        if known.backend is not None:
+            data["keystore"] = {"backend": known.backend.name, "allowed_by": known.backend.allowed_by}
         if known.bundle is not None:
             end = known.bundle.not_after.isoformat()
             data["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end}

@@ -76,6 +76,8 @@ def test_without_a_command_help_is_shown_on_standard_error(run: Run) -> None:
         ["sandbox", "--user", "nobody"],
         ["explain", "no.such-id"],
         ["explain", "az", "expired"],
+        ["migrate", "--allow-keyring-backend"],
+        ["verify", "--allow-keyring-backend", "Keyring"],
     ],
     ids=" ".join,
 )
@@ -260,3 +262,28 @@ def test_U5_explain_names_what_comes_closest_and_shows_no_secret(run: Run) -> No
         told = run("explain", secret, *form)
         assert told.returncode == 2
         assert secret not in told.stdout + told.stderr
+
+
+def test_M16_a_CI_job_is_stopped_with_3_and_the_variable_or_the_flag_overrides(run: Run) -> None:
+    lab = Lab.start("legacy", clock=SystemClock(), sign_in=False)
+    environment = lab.environment() | {"CI": "true"}
+    allowed = environment.pop("ENTRACLAW_SETUP_KEY_OUTLIVES_JOB")
+    stopped = json.loads(run("migrate", "--yes", "--json", **environment).stdout)
+    assert (stopped["exit_code"], stopped["errors"][0]["id"]) == (3, "platform.short-lived")
+    for finished in (
+        run("migrate", "--yes", "--key-outlives-job", **environment),
+        run("migrate", "--yes", ENTRACLAW_SETUP_KEY_OUTLIVES_JOB=allowed, **environment),
+    ):
+        assert "it was said" in finished.stdout
+        assert "[az.missing]" in finished.stderr, "it went on to the sign-in"
+    lab.close()
+
+
+def test_K5_a_broken_configuration_file_stops_every_command_that_opens_the_keystore(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / ".config/entraclaw-setup/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("keyring_backend_allowlist = 1\n")
+    for command in ("migrate", "verify", "token"):
+        finished = run(command)
+        assert finished.returncode == (1 if command == "token" else 2)
+        assert str(config) in finished.stderr

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import keyring.core
 import pytest
 
-from core.machine.keystore import BUNDLE_SIZE, PROBE_SERVICE, Keystore, probe
+from core.errors import InsecureKeyringBackendError, KeystoreError
+from core.events import Event, Finding
+from core.machine.keystore import BUNDLE_SIZE, PROBE_SERVICE, Backend, Keystore, SystemKeystore, probe
 from core.sandbox.keystore import MemoryKeystore
 from core.secret import Secret
 
@@ -49,3 +52,77 @@ class TestMemory(KeystoreSuite):
     @pytest.fixture
     def keystore(self) -> Keystore:
         return MemoryKeystore()
+
+
+PLAINTEXT = "keyrings.alt.file.PlaintextKeyring"
+
+
+class TestAllowed(KeystoreSuite):
+    """A backend that an operator allows does what the system's own does, loudly (K5)."""
+
+    @pytest.fixture(autouse=True)
+    def active(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PYTHON_KEYRING_BACKEND", PLAINTEXT)
+        monkeypatch.setattr(keyring.core, "_keyring_backend", None)  # keyring remembers the one of another test
+
+    @pytest.fixture
+    def keystore(self) -> Keystore:
+        return SystemKeystore(allowlist={PLAINTEXT: "--a-flag"})
+
+    def test_K5_it_is_named_together_with_who_allowed_it(self, keystore: Keystore) -> None:
+        backend = keystore.backend()
+        assert (backend.name, backend.allowed_by) == (PLAINTEXT, "--a-flag")
+        assert str(backend) == f"{PLAINTEXT} (not the system's own; allowed by --a-flag)"
+
+    def test_K5_it_is_told_once_whatever_is_done_first(self) -> None:
+        events: list[Event] = []
+        keystore = SystemKeystore(emit=events.append, allowlist={PLAINTEXT: "--a-flag"})
+        keystore.read("suite", "nobody")
+        keystore.write("suite", "somebody", Secret("a value"))
+        (finding,) = events
+        assert isinstance(finding, Finding)
+        assert (finding.id, finding.severity) == ("keystore.allowed", "warning")
+        for named in (PLAINTEXT, "--a-flag", "keyring_pass.cfg"):
+            assert named in finding.message
+
+    def test_K5_without_the_operator_it_is_refused_and_the_last_resort_is_named(self) -> None:
+        with pytest.raises(InsecureKeyringBackendError) as caught:
+            SystemKeystore().backend()
+        assert f"--allow-keyring-backend {PLAINTEXT}" in caught.value.remedy
+        assert "has the key" in caught.value.remedy
+        assert caught.value.remedy.index("unset PYTHON_KEYRING_BACKEND") < caught.value.remedy.index("Last resort")
+
+    def test_K5_what_is_allowed_is_a_class_and_not_its_relatives(self) -> None:
+        with pytest.raises(InsecureKeyringBackendError):
+            SystemKeystore(allowlist={"keyrings.alt.file_base.Keyring": "--a-flag"}).backend()
+
+    def test_K5_properties_from_the_environment_are_refused_all_the_same(
+        self, keystore: Keystore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KEYRING_PROPERTY_FILE_PATH", "/tmp/x")
+        with pytest.raises(InsecureKeyringBackendError) as caught:
+            keystore.backend()
+        assert "--allow-keyring-backend" not in caught.value.remedy, "nobody can allow that"
+
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            ("keyring.backends.null.Keyring", "never allowed"),
+            ("keyring.backends.fail.Keyring", "never allowed"),
+            ("keyring.backends.chainer.ChainerBackend", "never allowed"),
+            ("no.such.Keyring", "ModuleNotFoundError"),
+            ("keyrings.alt.file.NoSuchKeyring", "AttributeError"),
+            ("pathlib.Path", "not a keyring backend"),
+            ("os.getcwd", "not a keyring backend"),
+        ],
+    )
+    def test_K5_what_cannot_be_allowed_is_an_error_that_names_who_wanted_it(self, path: str, why: str) -> None:
+        with pytest.raises(KeystoreError) as caught:
+            SystemKeystore(allowlist={PLAINTEXT: "--a-flag", path: "config.toml"}).backend()
+        assert (caught.value.id, caught.value.exit_code) == ("keystore.allowlist", 3)
+        for named in (path, "config.toml", why):
+            assert named in caught.value.summary
+
+
+def test_the_sandboxs_keystore_is_labelled_as_such() -> None:
+    assert MemoryKeystore().backend() == Backend("in-memory keystore (sandbox only)")

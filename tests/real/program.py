@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,20 @@ class Program:
     """Runs commands inside a desktop session.
 
     :param az: folder of the real `az`.
+    :param variables: what the environment differs in; None takes a variable away.
     """
 
     lab: Lab
     session: Desktop
     az: Path
+    variables: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         """What a person has after `eval "$(entraclaw-setup sandbox --env)"`."""
         path = f"{self.az}{os.pathsep}{os.environ['PATH']}"
-        return self.session.environment | self.lab.environment() | {"PATH": path, "PYTHONSAFEPATH": "1"}
+        found = self.session.environment | self.lab.environment() | {"PATH": path, "PYTHONSAFEPATH": "1"}
+        return {name: value for name, value in (found | self.variables).items() if value is not None}
 
     @property
     def state(self) -> dict[str, str]:

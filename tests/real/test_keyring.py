@@ -1,4 +1,4 @@
-"""The gate and the keystore against a real gnome-keyring (K1, K2, K4, K6)."""
+"""The gate and the keystore against a real gnome-keyring (K1-K6)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import keyring.core
 import pytest
 
 from core.errors import KeystoreError
+from core.machine import weakfiles
 from core.machine.keystore import Keystore, SystemKeystore
 from tests.contract.test_keystore import KeystoreSuite
 from tests.real.conftest import Desktop, desktop
@@ -37,21 +38,23 @@ class TestGnomeKeyring(KeystoreSuite):
 
 PROBE = """
 import json, sys
-sys.path[:0] = sys.argv[1:]
 from core.errors import SetupError
 from core.machine.keystore import SystemKeystore, probe
 try:
-    result = probe(SystemKeystore(patience=3))
-    print(json.dumps({"ok": result.ok, "backend": result.backend}))
+    result = probe(SystemKeystore(patience=3, allowlist=dict.fromkeys(sys.argv[1:], "the test")))
+    print(json.dumps({"ok": result.ok, "backend": str(result.backend)}))
 except SetupError as error:
     print(json.dumps({"error": error.id, **{k: str(v) for k, v in error.facts.items()}}))
 """
 
 
-def probe_in(session: Desktop, *paths: Path, **variables: str) -> dict[str, Any]:
-    """What the probe says in a process of its own."""
+def probe_in(session: Desktop, *allowed: str, **variables: str) -> dict[str, Any]:
+    """What the probe says in a process of its own.
+
+    :param allowed: backends that an operator allows.
+    """
     finished = subprocess.run(
-        [sys.executable, "-c", PROBE, *map(str, paths)],
+        [sys.executable, "-c", PROBE, *allowed],
         env=session.environment | variables,
         capture_output=True,
         text=True,
@@ -65,53 +68,98 @@ def probe_in(session: Desktop, *paths: Path, **variables: str) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the matrix: what is configured, and whether the keystore is to be used."""
+    """One row of the matrix: what is configured, and whether the keystore is to be used.
+
+    :param module: source of a module `planted` on Python's path.
+    :param plugin: whether `planted` presents itself to keyring as a plugin.
+    :param bus: whether the Secret Service can be reached.
+    """
 
     name: str
     accepted: bool
     variables: dict[str, str]
     config: str = ""
     module: str = ""
+    plugin: bool = False
     bus: bool = True
 
 
+PLAINTEXT = "keyrings.alt.file.PlaintextKeyring"
+PLANTED = {"PYTHON_KEYRING_BACKEND": "planted.Keyring"}
 SUBCLASS = "from keyring.backends import SecretService\nclass Keyring(SecretService.Keyring):\n    priority = 99\n"
 SPOOF = SUBCLASS + "Keyring.__module__ = 'keyring.backends.SecretService'\n"
-CHAINER = "keyring.backends.chainer.ChainerBackend"
+#: A class decides by its metaclass what it is equal to.
+EQUAL = """
+from keyring.backends import SecretService
+class Equal(type(SecretService.Keyring)):
+    def __eq__(cls, other): return True
+    def __hash__(cls): return hash(SecretService.Keyring)
+class Keyring(SecretService.Keyring, metaclass=Equal):
+    priority = 99
+    def set_password(self, *entry): open(__file__ + ".took", "w").write(repr(entry))
+"""
+#: What a chainer asks before anything else.
+GREEDY = """
+from keyring.backend import KeyringBackend
+class Keyring(KeyringBackend):
+    priority = 99
+    def get_password(self, service, username): return None
+    def set_password(self, *entry): open(__file__ + ".took", "w").write(repr(entry))
+    def delete_password(self, service, username): pass
+"""
+CHAINER = {"PYTHON_KEYRING_BACKEND": "keyring.backends.chainer.ChainerBackend"}
+#: keyrings.alt is installed beside the tests; below zero a chainer leaves it out.
+ONLY_GOOD = "import keyrings.alt.file as f\nf.PlaintextKeyring.priority = -1\n"
 MATRIX = [
     Case("fail", False, {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}),
     Case("null", False, {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}),
-    Case("chainer with a good member", True, {"PYTHON_KEYRING_BACKEND": CHAINER}),
-    Case("chainer of bad members", False, {"PYTHON_KEYRING_BACKEND": CHAINER}, bus=False),
-    Case("plaintext file", False, {"PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring"}),
-    Case("encrypted file", False, {"PYTHON_KEYRING_BACKEND": "keyrings.alt.file.EncryptedKeyring"}),
-    Case("plaintext file as the silent default", False, {}, bus=False),
-    Case("subclass", False, {"PYTHON_KEYRING_BACKEND": "planted.Keyring"}, module=SUBCLASS),
-    Case("spoofed module name", False, {"PYTHON_KEYRING_BACKEND": "planted.Keyring"}, module=SPOOF),
-    Case("empty variable", False, {"PYTHON_KEYRING_BACKEND": ""}),
-    Case("unknown module", False, {"PYTHON_KEYRING_BACKEND": "no.such.Keyring"}),
-    Case("keyringrc.cfg", False, {}, config="[backend]\ndefault-keyring=keyrings.alt.file.PlaintextKeyring\n"),
+    Case("chainer of good", True, CHAINER, module=ONLY_GOOD, plugin=True),
+    Case("chainer with bad", True, CHAINER, module=GREEDY, plugin=True),
+    Case("chainer of bad", False, CHAINER, bus=False),
+    Case("alt plaintext", False, {"PYTHON_KEYRING_BACKEND": PLAINTEXT}),
+    Case("alt plaintext as the silent default", False, {}, bus=False),
+    Case("alt encrypted", False, {"PYTHON_KEYRING_BACKEND": "keyrings.alt.file.EncryptedKeyring"}),
+    Case("subclass", False, PLANTED, module=SUBCLASS),
+    Case("spoofed module name", False, PLANTED, module=SPOOF),
+    Case("spoofed equality", False, PLANTED, module=EQUAL),
+    Case("env variable", False, PLANTED, module=GREEDY),
+    Case("env variable, empty", False, {"PYTHON_KEYRING_BACKEND": ""}),
+    Case("env variable, unknown module", False, {"PYTHON_KEYRING_BACKEND": "no.such.Keyring"}),
+    Case("env variable, the system's own", True, {"PYTHON_KEYRING_BACKEND": SECRET_SERVICE}),
+    Case("keyringrc.cfg", False, {}, config=f"[backend]\ndefault-keyring={PLAINTEXT}\n"),
     Case(
-        "property variable", False, {"KEYRING_PROPERTY_PREFERRED_COLLECTION": "/org/freedesktop/secrets/collection/x"}
+        "property variables", False, {"KEYRING_PROPERTY_PREFERRED_COLLECTION": "/org/freedesktop/secrets/collection/x"}
     ),
-    Case("the system's own", True, {"PYTHON_KEYRING_BACKEND": SECRET_SERVICE}),
     Case("default", True, {}),
 ]
 
 
-@pytest.mark.parametrize("case", MATRIX, ids=lambda case: case.name)
-def test_K1_matrix(session: Desktop, tmp_path: Path, case: Case) -> None:
+def prepare(case: Case, session: Desktop, folder: Path) -> dict[str, str]:
+    """Configure a case; the variables of a process in it.
+
+    :param folder: for what is planted on Python's path.
+    """
     variables = dict(case.variables)
     if case.config:
-        folder = session.home / ".config/python_keyring"
-        folder.mkdir(parents=True)
-        (folder / "keyringrc.cfg").write_text(case.config)
+        config = session.home / ".config/python_keyring"
+        config.mkdir(parents=True)
+        (config / "keyringrc.cfg").write_text(case.config)
     if case.module:
-        (tmp_path / "planted.py").write_text(case.module)
-        variables["PYTHONPATH"] = str(tmp_path)
+        (folder / "planted.py").write_text(case.module)
+        variables["PYTHONPATH"] = str(folder)
+    if case.plugin:
+        about = folder / "planted-1.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
+        (about / "entry_points.txt").write_text("[keyring.backends]\nplanted = planted\n")
     if not case.bus:
         variables["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=/nonexistent"
-    answer = probe_in(session, **variables)
+    return variables
+
+
+@pytest.mark.parametrize("case", MATRIX, ids=lambda case: case.name)
+def test_K1_matrix(session: Desktop, tmp_path: Path, case: Case) -> None:
+    answer = probe_in(session, **prepare(case, session, tmp_path))
     if case.accepted:
         assert answer == {"ok": True, "backend": SECRET_SERVICE}
     else:
@@ -120,9 +168,86 @@ def test_K1_matrix(session: Desktop, tmp_path: Path, case: Case) -> None:
         assert answer["why"]
         assert answer["fix"], "backend, reason and fix are named (K2)"
     assert not list(session.home.rglob("*_pass.cfg")), "nothing reached a weak keystore (K4)"
+    assert not list(tmp_path.glob("*.took"))
 
 
-def test_K1_a_session_collection_is_refused(session: Desktop) -> None:
+MEMBERS = "from keyring.backends.chainer import ChainerBackend as c; print(*(type(b).__module__ for b in c.backends))"
+
+
+@pytest.mark.parametrize(
+    ("name", "members"),
+    [
+        ("chainer of good", ["keyring.backends.SecretService"]),
+        ("chainer with bad", ["planted", "keyring.backends.SecretService", "keyrings.alt.file"]),
+        ("chainer of bad", ["keyrings.alt.file"]),
+    ],
+)
+def test_K1_the_chainers_of_the_matrix_are_what_they_are_called(
+    session: Desktop, tmp_path: Path, name: str, members: list[str]
+) -> None:
+    (case,) = (case for case in MATRIX if case.name == name)
+    environment = session.environment | prepare(case, session, tmp_path)
+    finished = subprocess.run(
+        [sys.executable, "-c", MEMBERS], env=environment, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.split() == members, finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "backend"),
+    [
+        ("alt plaintext", PLAINTEXT, PLAINTEXT),
+        ("alt plaintext as the silent default", PLAINTEXT, PLAINTEXT),
+        ("chainer of bad", PLAINTEXT, PLAINTEXT),
+        ("subclass", "planted.Keyring", "planted.Keyring"),
+        ("alt plaintext", "keyrings.alt.file.EncryptedKeyring", ""),
+        ("spoofed module name", SECRET_SERVICE, ""),
+        ("spoofed equality", SECRET_SERVICE, ""),
+        ("fail", PLAINTEXT, ""),
+        ("null", PLAINTEXT, ""),
+        ("property variables", PLAINTEXT, ""),
+    ],
+)
+def test_K5_an_operator_allows_one_class_and_nothing_else(
+    session: Desktop, tmp_path: Path, name: str, allowed: str, backend: str
+) -> None:
+    (case,) = (case for case in MATRIX if case.name == name)
+    answer = probe_in(session, allowed, **prepare(case, session, tmp_path))
+    if backend:
+        assert answer == {"ok": True, "backend": f"{backend} (not the system's own; allowed by the test)"}
+    else:
+        assert answer["error"] == "keystore.insecure"
+
+
+@pytest.mark.parametrize("name", ["default", "chainer with bad"])
+def test_K5_the_systems_own_is_preferred_to_what_is_only_allowed(session: Desktop, tmp_path: Path, name: str) -> None:
+    (case,) = (case for case in MATRIX if case.name == name)
+    answer = probe_in(session, PLAINTEXT, **prepare(case, session, tmp_path))
+    assert answer == {"ok": True, "backend": SECRET_SERVICE}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("alt plaintext", PLAINTEXT),
+        ("chainer of bad", PLAINTEXT),
+        ("subclass", "planted.Keyring"),
+        ("spoofed module name", ""),
+        ("fail", ""),
+        ("null", ""),
+        ("property variables", ""),
+        ("env variable, unknown module", ""),
+    ],
+)
+def test_K5_a_refusal_names_the_last_resort_where_there_is_one(
+    session: Desktop, tmp_path: Path, name: str, hint: str
+) -> None:
+    (case,) = (case for case in MATRIX if case.name == name)
+    fix = probe_in(session, **prepare(case, session, tmp_path))["fix"]
+    assert (f"--allow-keyring-backend {hint}\n" in fix) if hint else ("--allow" not in fix)
+
+
+def test_K1_session_collection_is_refused(session: Desktop) -> None:
     script = (
         "import secretstorage as s\nfrom secretstorage.util import DBusAddressWrapper as A\n"
         "A('/org/freedesktop/secrets', 'org.freedesktop.Secret.Service', s.dbus_init()).call("
@@ -155,6 +280,23 @@ def test_K1_a_collection_that_lies_where_the_daemon_and_not_we_look_is_found(hom
         answer = probe_in(session, XDG_DATA_HOME=str(home / "elsewhere"), HOME=str(home / "nowhere"))
         assert answer["error"] == "keystore.insecure", answer
         assert "probe-" not in (folder / "plain.keyring").read_text()
+
+
+def test_K3_a_key_in_a_plain_text_collection_of_gnome_keyring_is_found(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / ".local/share/keyrings"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "plain.keyring").write_text("[keyring]\ndisplay-name=plain\nctime=0\nmtime=0\nlock-on-idle=false\n")
+    (folder / "default").write_text("plain")
+    script = "import keyring; keyring.set_password('our-service', 'tenant-1', 'KEY\\n' * 900)"
+    for session in desktop(home, ""):
+        variables = {"PYTHON_KEYRING_BACKEND": SECRET_SERVICE}
+        subprocess.run([sys.executable, "-c", script], env=session.environment | variables, check=True)
+    (found,) = weakfiles.find("our-service")
+    assert (found.path, found.unreadable) == (folder / "plain.keyring", "")
+    assert found.holds("tenant-1")
+    assert weakfiles.find("another-service") == ()
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,3 +201,88 @@ def test_the_real_az_is_understood_when_it_refuses(program: Program, prepare: st
     result = program.result("migrate", "--yes")
     assert (result["exit_code"], result["errors"][0]["id"]) == (code, error), result["errors"]
     assert "az login" in result["errors"][0]["remedy"] or error == "az.missing"
+
+
+PLAINTEXT = "keyrings.alt.file.PlaintextKeyring"
+
+
+def test_M16_a_job_or_container_is_stopped_before_any_change(program: Program) -> None:
+    before = (json.dumps(_app(program)), program.state)
+    program.variables = {"ENTRACLAW_SETUP_KEY_OUTLIVES_JOB": None, "GITHUB_ACTIONS": "true"}
+    for arguments in (("migrate", "--yes"), ("migrate", "--dry-run")):
+        result = program.result(*arguments)
+        assert (result["exit_code"], result["errors"][0]["id"]) == (3, "platform.short-lived")
+        assert "GITHUB_ACTIONS" in result["errors"][0]["message"]
+        for alternative in ("self-hosted", "workload identity federation", "--key-outlives-job"):
+            assert alternative in result["errors"][0]["remedy"]
+    assert (json.dumps(_app(program)), program.state) == before
+    assert not list(program.session.home.glob(".entraclaw/**/*.jsonl")), "not even a journal was opened"
+
+    finished = program.run("migrate", "--yes", "--key-outlives-job")
+    assert finished.returncode == 0, finished.stderr
+    assert "GITHUB_ACTIONS" in finished.stdout, "the override is loud"
+    assert program.result("verify")["exit_code"] == 0, "looking and signing in are not stopped"
+    assert program.run("token").returncode == 0
+
+
+def test_K5_a_backend_that_an_operator_allows_is_used_and_told_everywhere(program: Program) -> None:
+    before = (json.dumps(_app(program)), program.state)
+    program.variables = {
+        "PYTHON_KEYRING_BACKEND": PLAINTEXT,
+        "ENTRACLAW_KEYRING_BACKEND_ALLOWLIST": PLAINTEXT,
+        "ENTRACLAW_SETUP_ALLOW_KEYRING_BACKEND": PLAINTEXT,
+    }
+    refused = program.result("migrate", "--yes")
+    assert (refused["exit_code"], refused["errors"][0]["id"]) == (3, "keystore.insecure"), "no flag, no leave"
+    assert f"--allow-keyring-backend {PLAINTEXT}" in refused["errors"][0]["remedy"]
+    assert (json.dumps(_app(program)), program.state) == before
+    assert not list(program.session.home.rglob("*_pass.cfg"))
+
+    finished = program.run("migrate", "--yes", "--json", "--allow-keyring-backend")
+    result = json.loads(finished.stdout)
+    assert (result["outcome"], result["exit_code"]) == ("changed", 0)
+    who = "ENTRACLAW_KEYRING_BACKEND_ALLOWLIST with --allow-keyring-backend"
+    assert result["data"]["keystore"] == {"backend": PLAINTEXT, "allowed_by": who}
+    events = [json.loads(line) for line in finished.stderr.splitlines()]
+    assert [event["severity"] for event in events if event.get("id") == "keystore.allowed"] == ["warning"]
+    assert list(program.session.home.rglob("keyring_pass.cfg"))
+
+    assert program.run("token").returncode == 1
+    token = program.run("token", "--allow-keyring-backend", PLAINTEXT)
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", token.stdout)
+    assert "allowed by --allow-keyring-backend" in token.stderr
+
+    config = program.session.home / ".config/entraclaw-setup/config.toml"
+    config.parent.mkdir()
+    config.write_text(f'keyring_backend_allowlist = ["{PLAINTEXT}"]\n')
+    verified = program.result("verify")
+    assert verified["exit_code"] == 0, "the file that is allowed is no leftover"
+    assert verified["data"]["keystore"] == {"backend": PLAINTEXT, "allowed_by": str(config)}
+    config.chmod(0o666)
+    unsafe = program.result("verify")
+    assert (unsafe["exit_code"], unsafe["errors"][0]["id"]) == (2, "usage.config-file")
+
+
+def test_K3_a_key_that_an_earlier_run_left_in_a_plain_file_is_named_until_it_is_gone(program: Program) -> None:
+    tenant = program.state[PROFILE.tenant_member]
+    service = load_cloud(str(program.lab.cloud_file)).keystore_service(PROFILE.keystore_service)
+    script = f"import keyring; keyring.set_password({service!r}, {tenant!r}, 'an old key')"
+    weak: dict[str, str | None] = {"PYTHON_KEYRING_BACKEND": PLAINTEXT}
+    program.variables = weak
+    subprocess.run([sys.executable, "-c", script], env=program.environment, check=True)
+    (file,) = program.session.home.rglob("keyring_pass.cfg")
+
+    finished = program.run("migrate", "--yes")
+    assert finished.returncode == 3
+    assert f"{file} holds a key of service {service}" in finished.stdout, "also where the keystore is refused"
+
+    program.variables = {}
+    finished = program.run("migrate", "--yes")
+    assert finished.returncode == 0, finished.stderr
+    assert "rotate now" in finished.stdout
+    *_, last = (line for line in finished.stdout.splitlines() if "keyring_pass.cfg" in line)
+    assert last.startswith(f"Delete {file.read_text().splitlines()[0]} from {file}")
+    verified = program.result("verify")
+    assert (verified["exit_code"], verified["errors"][0]["checks"]) == (8, ["weak-files"])
+    file.unlink()
+    assert program.result("verify")["exit_code"] == 0

@@ -2,7 +2,7 @@
 
 The gate is asked before every read, write and delete. It compares classes by identity, because names prove nothing: a
 class can set `__module__` so that its printed name equals the real one. What it lets through is a fresh instance of the
-allowed class, so that nothing set on the active instance counts.
+system's own class, so that nothing set on the active instance counts; or what an operator allowed, loudly (K5).
 """
 
 from __future__ import annotations
@@ -10,24 +10,22 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import re
 import secrets
 import string
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from core.errors import InsecureKeyringBackendError, Interrupted, KeystoreError
-from core.events import Event, Waiting
+from core.events import Event, Finding, Waiting
 from core.flow.wait import Cancel
+from core.machine import refusal, secretservice
 from core.secret import Secret
 
 if TYPE_CHECKING:
-    from jeepney.io.blocking import DBusConnection  # type: ignore[import-untyped]
     from keyring.backend import KeyringBackend
 
 T = TypeVar("T")
@@ -39,7 +37,7 @@ PROBE_SERVICE: Final = "entraclaw-keystore-probe"
 PATIENCE: Final = 60.0
 #: Credential Manager: 2,560 bytes of UTF-16.
 WINDOWS_LIMIT: Final = 1280
-_ALLOWED: Final = {
+_OWN: Final = {
     "darwin": (("keyring.backends.macOS", "Keyring"),),
     "win32": (("keyring.backends.Windows", "WinVaultKeyring"),),
     "linux": (
@@ -49,8 +47,25 @@ _ALLOWED: Final = {
         ("keyring.backends.kwallet", "DBusKeyringKWallet4"),
     ),
 }
-_SECRET_SERVICE: Final = ("keyring.backends.SecretService", "keyring.backends.libsecret")
 Verdict = Literal["intact", "missing", "truncated", "corrupted"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What holds the entries.
+
+    :param name: path of its class.
+    :param allowed_by: who allowed it (K5); empty for the system's own.
+    :param file: where it keeps the entries, if it is an allowed one that says so.
+    """
+
+    name: str
+    allowed_by: str = ""
+    file: str = ""
+
+    def __str__(self) -> str:
+        """For reports: who allowed it is never left out."""
+        return f"{self.name} (not the system's own; allowed by {self.allowed_by})" if self.allowed_by else self.name
 
 
 @dataclass(frozen=True)
@@ -58,12 +73,12 @@ class Probe:
     """The result of a round trip (K4).
 
     :param size: characters that were stored.
-    :param backend: class of the backend.
+    :param backend: what held it.
     """
 
     verdict: Verdict
     size: int
-    backend: str
+    backend: Backend
 
     @property
     def ok(self) -> bool:
@@ -74,8 +89,8 @@ class Probe:
 class Keystore(Protocol):
     """What the product needs of a keystore; every implementation passes one suite (tests/contract)."""
 
-    def backend(self) -> str:
-        """The class that would be used.
+    def backend(self) -> Backend:
+        """What would be used.
 
         :raises InsecureKeyringBackendError: it is refused.
         """
@@ -124,7 +139,8 @@ class SystemKeystore:
 
     :param patience: seconds for an operation, including a prompt that somebody has to answer.
     :param cancel: stops waiting for it.
-    :param emit: told when an operation takes longer than two seconds.
+    :param emit: told when an operation takes longer than two seconds, and once of a backend that an operator allowed.
+    :param allowlist: class paths of other backends, each with who allowed it (K5).
     """
 
     def __init__(
@@ -132,14 +148,18 @@ class SystemKeystore:
         patience: float = PATIENCE,
         cancel: Cancel | None = None,
         emit: Callable[[Event], None] = lambda event: None,
+        allowlist: Mapping[str, str] | None = None,
     ) -> None:
+        self._allowlist = allowlist or {}
+        self._allowed: Backend | None = None
+        self._told = False
         self._patience = patience
         self._cancel = cancel or Cancel()
         self._emit = emit
         self._unfinished: threading.Thread | None = None
 
-    def backend(self) -> str:
-        return self._within("open", lambda backend: _name(type(backend)))
+    def backend(self) -> Backend:
+        return self._within("open", lambda backend: self._allowed or Backend(refusal.name(type(backend))))
 
     def read(self, service: str, account: str) -> str | None:
         return self._within("read", lambda backend: backend.get_password(service, account))
@@ -168,13 +188,17 @@ class SystemKeystore:
 
         def act() -> None:
             try:
-                backend = gate()
-                _unlock(backend, self._patience)
-                _refuse_plaintext_collection(backend)
+                backend, who = gate(self._allowlist)
+                name = refusal.name(type(backend))
+                self._allowed = Backend(name, who, str(getattr(backend, "file_path", ""))) if who else None
+                collection = not who and type(backend).__module__ in secretservice.MODULES
+                if collection:
+                    secretservice.unlock(name, self._patience)
+                    secretservice.refuse_plaintext(name)
                 if not give_up.is_set():
                     values.append(work(backend))
-                    if action == "write":  # gnome-keyring makes the file with the first entry
-                        _refuse_plaintext_collection(backend, written=True)
+                    if collection and action == "write":  # gnome-keyring makes the file with the first entry
+                        secretservice.refuse_plaintext(name, written=True)
             except BaseException as error:  # noqa: BLE001  carried to the caller's thread, never dropped
                 errors.append(error)
 
@@ -199,20 +223,34 @@ class SystemKeystore:
         else:
             give_up.set()
             raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
+        self._tell()
         if errors:
-            raise _named(errors[0], action, self._patience) from None
+            raise refusal.named(errors[0], action, self._patience) from None
         return values[0]
 
+    def _tell(self) -> None:
+        """Say once that a backend is used only because somebody allowed it."""
+        if self._allowed is None or self._told:
+            return
+        self._told = True
+        kept = f"; it keeps its entries in {self._allowed.file}" if self._allowed.file else ""
+        message = f"The key's keystore is {self._allowed}{kept}. Whoever can read what it stores has the key."
+        self._emit(Finding("keystore.allowed", "warning", message, "Use the system's own keystore as soon as you can."))
 
-def gate() -> KeyringBackend:
-    """The active backend if it is the system's own, as a fresh instance (K1).
 
+def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:
+    """The active backend if it is the system's own (K1) or one that an operator allows (K5), and who allowed it.
+
+    :param allowlist: class paths, each with who allowed it.
     :raises InsecureKeyringBackendError: it is anything else; nothing was read or written.
+    :raises KeystoreError: `keystore.allowlist`: an allowed class does not exist, or can never be allowed.
     """
     for variable in sorted(os.environ):
         if variable.startswith("KEYRING_PROPERTY_"):
-            raise refusal("keyring", f"the variable {variable} changes how the keystore behaves.", f"unset {variable}")
-    allowed = _allowed_classes()  # imported before the configuration can put a folder on the module path
+            why = f"the variable {variable} changes how the keystore behaves."
+            raise InsecureKeyringBackendError("keyring", why, f"unset {variable}")
+    own = _own_classes()  # both are imported before the configuration can put a folder on the module path
+    others = [(_class(path, who), who) for path, who in allowlist.items()]
     import keyring
     from keyring.backends import chainer
 
@@ -221,182 +259,51 @@ def gate() -> KeyringBackend:
     except Exception as error:  # noqa: BLE001  keyring raises whatever a broken configuration leads to
         setting = os.environ.get("PYTHON_KEYRING_BACKEND")
         source = f"PYTHON_KEYRING_BACKEND={setting!r}" if setting is not None else "keyringrc.cfg"
-        raise refusal(source, f"it cannot be loaded ({type(error).__name__}).", "Remove that setting.") from None
+        why = f"it cannot be loaded ({type(error).__name__})."
+        raise InsecureKeyringBackendError(source, why, "Remove that setting.") from None
     try:
         candidates = list(active.backends) if type(active) is chainer.ChainerBackend else [active]
     except Exception as error:  # noqa: BLE001  it asks every backend, and each answers with errors of its own
         raise KeystoreError("keystore.gone", detail=f"{type(error).__name__}: {error}") from None
+    # `is`, not `in`: a class decides by its metaclass what it is equal to
     for candidate in candidates:
-        if type(candidate) in allowed:
-            return type(candidate)()
-    raise refusal(_name(type(active)), _why(active), _fix())
+        for cls in own:
+            if type(candidate) is cls:
+                return cls(), ""
+    for candidate in candidates:
+        for cls, who in others:
+            if type(candidate) is cls:
+                # the instance itself: where such a backend keeps its entries may have been set on it, and a fresh one
+                # would look elsewhere. KEYRING_PROPERTY_* is refused for it too.
+                return candidate, who
+    raise refusal.of(active, candidates)
 
 
-def refusal(backend: str, why: str, fix: str) -> InsecureKeyringBackendError:
-    """The error that names backend, reason and fix (K2)."""
-    return InsecureKeyringBackendError(backend, why, fix)
-
-
-def _allowed_classes() -> frozenset[type]:
+def _own_classes() -> list[type[KeyringBackend]]:
     """This system's own backends, loaded from the `keyring` distribution itself."""
     home = Path(importlib.util.find_spec("keyring").origin).resolve().parent  # type: ignore[union-attr, arg-type]
-    found = set()
-    for module_name, class_name in _ALLOWED.get(sys.platform, ()):
+    found = []
+    for module_name, class_name in _OWN.get(sys.platform, ()):
         module = importlib.import_module(module_name)
         if Path(str(module.__file__)).resolve().is_relative_to(home) and hasattr(module, class_name):
-            found.add(getattr(module, class_name))
-    return frozenset(found)
+            found.append(getattr(module, class_name))
+    return found
 
 
-def _name(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+def _class(path: str, who: str) -> type[KeyringBackend]:
+    """The class that an operator named."""
+    from keyring.backend import KeyringBackend
+    from keyring.backends import chainer, fail, null
 
-
-def _why(active: object) -> str:
-    name = _name(type(active))
-    if ".fail." in name:
-        return "no keystore is available to this process."
-    if ".null." in name:
-        return "it forgets everything it is given."
-    if ".chainer." in name:
-        return "none of the keystores behind it is the system's own."
-    if "keyrings.alt" in name or "cryptfile" in name:
-        return "it keeps secrets in a file."
-    return "it is not the system's own keystore."
-
-
-def _fix() -> str:
-    if os.environ.get("PYTHON_KEYRING_BACKEND") is not None:
-        return "unset PYTHON_KEYRING_BACKEND"
-    if sys.platform != "linux":
-        return "Remove the setting in keyringrc.cfg (see 'keyring diagnose')."
-    if not os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
-        return (
-            "There is no D-Bus session. Log in to a desktop, or install gnome-keyring and run inside one:\n"
-            "  dbus-run-session -- sh -c 'gnome-keyring-daemon --unlock --components=secrets && exec bash'\n"
-            "  (type a password for the keyring, then Ctrl-D)"
-        )
-    return (
-        "Install and start a Secret Service (gnome-keyring or KWallet), and remove any default-keyring from "
-        "keyringrc.cfg (see 'keyring diagnose')."
-    )
-
-
-def _unlock(backend: KeyringBackend, patience: float) -> None:
-    """Ask a Secret Service to unlock its collection, with a time limit that `keyring` itself does not have."""
-    if type(backend).__module__ not in _SECRET_SERVICE:
-        return
-    import secretstorage
-
-    with closing(secretstorage.dbus_init()) as bus:
-        collection = secretstorage.get_default_collection(bus)
-        if _default_path(bus).endswith("/session"):
-            raise refusal(
-                _name(type(backend)),
-                "its default collection lives in memory and is gone with the session.",
-                "Set a permanent default collection (seahorse, or log in to the desktop once).",
-            )
-        if collection.is_locked() and collection.unlock(timeout=patience):
-            raise KeystoreError("keystore.locked", detail="the prompt was dismissed")
-
-
-def _refuse_plaintext_collection(backend: KeyringBackend, *, written: bool = False) -> None:
-    """gnome-keyring writes a collection with an empty master password as plain text, under the same class name.
-
-    The file lies where the *daemon* thinks its data folder is, so every candidate is looked at. After a write to
-    gnome-keyring one of them must be there: what cannot be looked at is refused.
-    """
-    if type(backend).__module__ not in _SECRET_SERVICE:
-        return
-    import secretstorage
-
-    with closing(secretstorage.dbus_init()) as bus:
-        path, daemon = _default_path(bus), _daemon(bus)
-    stem = re.sub(r"_([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), path.rsplit("/", 1)[-1])
-    encrypted = False
-    for folder in _data_folders(daemon):
-        file = folder / "keyrings" / f"{stem}.keyring"
-        try:
-            with file.open("rb") as content:
-                head = content.read(12)
-        except OSError:
-            continue
-        if head.startswith(b"[keyring]"):
-            raise refusal(
-                _name(type(backend)),
-                f"the collection '{stem}' has an empty password, so {file} holds everything in plain text.",
-                "Give the keyring a password (seahorse: right-click the keyring, Change Password).",
-            )
-        encrypted |= head.startswith(b"GnomeKeyring")
-    if written and not encrypted and _program(daemon).startswith("gnome-keyring"):
-        raise refusal(
-            _name(type(backend)),
-            f"gnome-keyring's file of the collection '{stem}' was not found, so nobody knows whether it is encrypted.",
-            "Set XDG_DATA_HOME here to what gnome-keyring-daemon was started with.",
-        )
-
-
-def _daemon(bus: DBusConnection) -> int:
-    """Process id of whatever serves the Secret Service."""
-    from jeepney import DBusAddress, new_method_call  # type: ignore[import-untyped]
-
-    address = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
-    call = new_method_call(address, "GetConnectionUnixProcessID", "s", ("org.freedesktop.secrets",))
-    return int(bus.send_and_get_reply(call).body[0])
-
-
-def _program(pid: int) -> str:
+    module_name, _, class_name = path.rpartition(".")
     try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
-
-
-def _data_folders(pid: int) -> list[Path]:
-    """Where a keyring daemon may keep its collections: by its own environment if that can be read, ours, the home's."""
-    import pwd
-
-    folders = [Path.home() / ".local/share", Path(pwd.getpwuid(os.getuid()).pw_dir) / ".local/share"]
-    settings = [os.environ.get("XDG_DATA_HOME", "")]
-    try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        variables = []  # a daemon with capabilities hides it
-    for variable in variables:
-        name, _, value = variable.decode(errors="surrogateescape").partition("=")
-        if name == "XDG_DATA_HOME":
-            settings.append(value)
-        elif name == "HOME":
-            folders.append(Path(value) / ".local/share")
-    return list(dict.fromkeys([*(Path(setting) for setting in settings if setting), *folders]))
-
-
-def _default_path(bus: DBusConnection) -> str:
-    """The collection that the alias `default` stands for; SecretStorage itself gives the alias's own path."""
-    from secretstorage.util import DBusAddressWrapper
-
-    service = DBusAddressWrapper("/org/freedesktop/secrets", "org.freedesktop.Secret.Service", bus)
-    (path,) = service.call("ReadAlias", "s", "default")
-    return str(path)
-
-
-def _named(error: BaseException, action: str, patience: float) -> BaseException:
-    """The keystore error for whatever came out of a backend (K6)."""
-    if isinstance(error, (KeystoreError, AssertionError)):
-        return error
-    kinds = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
-    text = str(error) or type(error).__name__
-    if isinstance(error, TimeoutError):
-        return KeystoreError("keystore.unanswered", seconds=round(patience))
-    if (
-        "-25308" in text
-        or "-128" in text
-        or any(kind.endswith((".KeyringLocked", ".LockedException")) for kind in kinds)
-    ):
-        return KeystoreError("keystore.locked", detail=text)
-    if any(kind.endswith(".PromptDismissedException") for kind in kinds):
-        return KeystoreError("keystore.locked", detail="the prompt was dismissed")
-    gone = (".SecretServiceNotAvailableException", ".InitError", ".NoKeyringError", ".DBusErrorResponse")
-    if isinstance(error, OSError) or any(kind.endswith(gone) for kind in kinds):
-        return KeystoreError("keystore.gone", detail=text)
-    return KeystoreError("keystore.failed", action=action, detail=f"{type(error).__name__}: {text}")
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except Exception as error:  # noqa: BLE001  an import runs whatever that module does
+        detail = f"it cannot be loaded ({type(error).__name__}: {error})"
+        raise KeystoreError("keystore.allowlist", backend=path, who=who, detail=detail) from None
+    if not (isinstance(cls, type) and issubclass(cls, KeyringBackend)):
+        raise KeystoreError("keystore.allowlist", backend=path, who=who, detail="it is not a keyring backend")
+    if issubclass(cls, (fail.Keyring, null.Keyring, chainer.ChainerBackend)):
+        detail = "it keeps nothing itself, and is never allowed"
+        raise KeystoreError("keystore.allowlist", backend=path, who=who, detail=detail)
+    return cls

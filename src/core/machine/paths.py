@@ -31,3 +31,10 @@ def digest(folder: Path) -> str:
 def lock(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
     """The lock of one tenant and app."""
     return state_folder(profile) / "locks" / f"{cloud}_{tenant}_{app_id}.lock"
+
+
+def config_file() -> Path:
+    """The user's configuration file, in the user's configuration folder; it need not exist (K5)."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("entraclaw-setup", appauthor=False)) / "config.toml"

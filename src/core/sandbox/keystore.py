@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.machine.keystore import Backend
 from core.secret import Secret
 
 
@@ -11,8 +12,8 @@ class MemoryKeystore:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], Secret] = {}
 
-    def backend(self) -> str:
-        return "in-memory keystore (sandbox only)"
+    def backend(self) -> Backend:
+        return Backend("in-memory keystore (sandbox only)")
 
     def read(self, service: str, account: str) -> str | None:
         entry = self._entries.get((service, account))

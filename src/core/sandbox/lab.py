@@ -123,6 +123,7 @@ class Lab:
             "REQUESTS_CA_BUNDLE": str(self.ca),
             "ENTRACLAW_SETUP_CLOUD": str(self.cloud_file),
             "ENTRACLAW_SETUP_PROJECT": str(self.project),
+            "ENTRACLAW_SETUP_KEY_OUTLIVES_JOB": "1",  # a sandbox in a CI job or a container is what it is for
             "NO_PROXY": "127.0.0.1,localhost",
         }
 

@@ -187,6 +187,7 @@ def summary(world: World, outcome: str) -> Sequence[str]:
         sentences.append(f"Whether the old secret is refused was NOT proven: {known.unproven}.")
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
+    sentences += [keystore.cure(file) for file in known.weak if file.holds(known.tenant)]
     if known.bundle is not None:
         end = known.bundle.not_after.date()
         sentences.append(f"The certificate {known.bundle.thumbprint} is valid until {end}.")

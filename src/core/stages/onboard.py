@@ -276,7 +276,11 @@ class Remember(Step[World]):
 FLOW: Flow[World] = Flow(
     "onboard",
     look=(
-        Stage("prereqs", "Prerequisites", (prereqs.ReadStateFile(required=False), prereqs.EnoughRoom())),
+        Stage(
+            "prereqs",
+            "Prerequisites",
+            (prereqs.ReadStateFile(required=False), prereqs.EnoughRoom(), prereqs.Outlives()),
+        ),
         signin.STAGE,
         keystore.STAGE,
         Stage(

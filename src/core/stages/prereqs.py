@@ -1,4 +1,4 @@
-"""Prerequisites: the project's state file, its cloud, tenant and app id (C1, M1, P1)."""
+"""Prerequisites: the project's state file, its cloud, tenant and app id (C1, M1, M16, P1)."""
 
 from __future__ import annotations
 
@@ -90,6 +90,27 @@ class EnoughRoom(Step[World]):
         return f"{sys.platform}, Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
+class Outlives(Step[World]):
+    """Stop where the key would not outlive the job (M16)."""
+
+    name = "lifetime"
+    title = "Check that the key would outlive this run"
+
+    def check(self, world: World) -> Check:
+        if not world.lifetime:
+            return Done("nothing says that this is a CI job or a container")
+        if not world.settings.key_outlives_job:
+            return Blocked(SetupError("platform.short-lived", seen="; ".join(world.lifetime)))
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        seen, said = "; ".join(world.lifetime), world.settings.origin.get("key_outlives_job", "default")
+        message = f"This looks like a job that ends and takes its keystore with it ({seen}), but it was said not to be."
+        remedy = "If that is wrong, the key is lost with the job, and its certificate stays on the app."
+        world.emit(Finding("platform.short-lived", "warning", message, remedy))
+        return f"it was said to (--key-outlives-job, from: {said})"
+
+
 class OpenJournal(Step[World]):
     """Take the lock of this tenant and app, and open its journal."""
 
@@ -169,4 +190,4 @@ def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) ->
     return given or stored
 
 
-STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), OpenJournal()))
+STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), OpenJournal()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from core.entra import application, certificates
@@ -14,9 +15,10 @@ from core.entra.tokens import Token, mint
 from core.errors import SetupError
 from core.events import Event, FlowFinished, FlowStarted, StageStarted, StepFinished
 from core.flow.engine import Result
+from core.machine import weakfiles
 from core.machine.sources import git_view, readers
 from core.secret import looks_secret
-from core.stages import prereqs, rights
+from core.stages import keystore, prereqs, rights
 from core.stages.world import World
 
 Check = tuple[bool, str]
@@ -88,6 +90,7 @@ def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], 
     yield "state-file", "No secret in the state file", lambda: _no_secret(world)
     yield "git", "Git ignores the state file", lambda: _git(world)
     yield "key", "The key is in the keystore", lambda: _key(world, seen)
+    yield "weak-files", "No key lies in a weak keystore", lambda: _weak(world)
     yield "token", "A token can be minted with it", lambda: _token(world, seen)
     yield "passwords", "No password credential is left", lambda: _passwords(world, seen)
     yield "certificate", "The certificate on the app is ours and valid", lambda: _certificate(world, seen)
@@ -111,12 +114,25 @@ def _git(world: World) -> Check:
 
 
 def _key(world: World, seen: _Seen) -> Check:
+    world.known.backend = world.keystore.backend()
     text = world.keystore.read(world.service, world.known.tenant)
     if text is None:
         error = SetupError("keystore.empty", tenant=world.known.tenant, service=world.service)
         return False, error.summary
     seen.bundle = certificates.parse(text, world.known.tenant)
-    return True, f"{world.keystore.backend()}, certificate {seen.bundle.thumbprint}"
+    return True, f"{world.known.backend}, certificate {seen.bundle.thumbprint}"
+
+
+def _weak(world: World) -> Check:
+    """The key's check has asked for the backend; one that an operator allowed may keep its entries in such a file."""
+    own = world.known.backend.file if world.known.backend else ""
+    found = [file for file in weakfiles.find(world.service) if file.path != Path(own)]
+    evidence = [
+        f"{keystore.exposed(world, file)} {'Look at it by hand.' if file.unreadable else keystore.cure(file)}"
+        for file in found
+    ]
+    holds = not any(file.unreadable or file.holds(world.known.tenant) for file in found)
+    return holds, " ".join(evidence) or "none found"
 
 
 def _token(world: World, seen: _Seen) -> Check:

@@ -20,8 +20,9 @@ from core.events import Event, Question
 from core.flow.journal import Journal
 from core.flow.wait import Cancel, Clock
 from core.machine.az import Account, SignIn
-from core.machine.keystore import Keystore
+from core.machine.keystore import Backend, Keystore
 from core.machine.statefile import StateFile
+from core.machine.weakfiles import WeakFile
 from core.profile import Profile
 from core.secret import Secret
 from core.settings import Settings
@@ -55,6 +56,8 @@ class Known:
     :param request: what an administrator was asked to do.
     :param created: whether this undertaking created the app.
     :param purged: whether this undertaking removed the secret from the state file.
+    :param backend: what holds the key, once it was proven or read from.
+    :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
     :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
     """
 
@@ -83,12 +86,16 @@ class Known:
     created: bool = False
     purged: bool = False
     unproven: str = ""
-    backend: str = ""
+    backend: Backend | None = None
+    weak: tuple[WeakFile, ...] = ()
 
 
 @dataclass
 class World:
-    """Everything a step may touch; handed in by the composition root (`core.assemble`)."""
+    """Everything a step may touch; handed in by the composition root (`core.assemble`).
+
+    :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
+    """
 
     settings: Settings
     profile: Profile
@@ -104,6 +111,7 @@ class World:
     untrusted: tuple[Path, ...]
     run_id: str
     flow: str = ""
+    lifetime: tuple[str, ...] = ()
     known: Known = field(default_factory=Known)
     journal: Journal | None = None
     resources: ExitStack = field(default_factory=ExitStack)

@@ -1,0 +1,56 @@
+"""Whether a key in this machine's keystore would outlive the run: what speaks against it (M16)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+_CI: Final = (
+    "CI",
+    "APPVEYOR",
+    "BITBUCKET_BUILD_NUMBER",
+    "BUILDKITE",
+    "CIRCLECI",
+    "CIRRUS_CI",
+    "CODEBUILD_BUILD_ID",
+    "DRONE",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "JENKINS_URL",
+    "TEAMCITY_VERSION",
+    "TF_BUILD",
+    "TRAVIS",
+)
+_CONTAINER: Final = ("KUBERNETES_SERVICE_HOST", "container")
+_FILES: Final = (".dockerenv", "run/.containerenv", "run/systemd/container")
+_CGROUP: Final = re.compile(r"docker|kubepods|containerd|libpod|crio-|/lxc/|/lxc\.payload")
+
+
+def evidence(environ: Mapping[str, str], root: Path) -> tuple[str, ...]:
+    """What says that this is a CI job or a container, in words; empty when nothing does.
+
+    A virtual machine is none, and neither is WSL: both keep their disks.
+
+    :param environ: the environment.
+    :param root: root of the file system.
+    """
+    found = [f"CI: the variable {name} is set" for name in _CI if _says_yes(environ.get(name))]
+    found += [f"container: the variable {name} is set" for name in _CONTAINER if _says_yes(environ.get(name))]
+    found += [f"container: /{name} exists" for name in _FILES if (root / name).exists() and _text(root / name) != "wsl"]
+    if hint := _CGROUP.search(_text(root / "proc/1/cgroup")):
+        found.append(f"container: /proc/1/cgroup names '{hint[0].strip('/')}'")
+    return tuple(found)
+
+
+def _says_yes(value: str | None) -> bool:
+    return value is not None and value.lower() not in ("", "0", "false", "no", "off", "wsl")
+
+
+def _text(path: Path) -> str:
+    """What the file says; nothing when it cannot be read: then it is no evidence either way."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

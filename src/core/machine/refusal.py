@@ -1,0 +1,92 @@
+"""The errors of a keyring backend: why it is refused and the fix for this system (K2), and what its own mean (K6)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from core.errors import InsecureKeyringBackendError, KeystoreError
+from core.machine import allowlist
+
+
+def of(active: object, members: Sequence[object]) -> InsecureKeyringBackendError:
+    """The error for a backend that is not the system's own.
+
+    :param active: the active backend.
+    :param members: those behind it if it is a chainer, else itself.
+    """
+    return InsecureKeyringBackendError(name(type(active)), _why(active), _fix() + _last_resort(members))
+
+
+def named(error: BaseException, action: str, patience: float) -> BaseException:
+    """The keystore error for whatever came out of a backend (K6).
+
+    :param action: what was being done, in words.
+    :param patience: seconds it was given.
+    """
+    if isinstance(error, (KeystoreError, AssertionError)):
+        return error
+    kinds = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
+    text = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return KeystoreError("keystore.unanswered", seconds=round(patience))
+    if (
+        "-25308" in text
+        or "-128" in text
+        or any(kind.endswith((".KeyringLocked", ".LockedException")) for kind in kinds)
+    ):
+        return KeystoreError("keystore.locked", detail=text)
+    if any(kind.endswith(".PromptDismissedException") for kind in kinds):
+        return KeystoreError("keystore.locked", detail="the prompt was dismissed")
+    gone = (".SecretServiceNotAvailableException", ".InitError", ".NoKeyringError", ".DBusErrorResponse")
+    if isinstance(error, OSError) or any(kind.endswith(gone) for kind in kinds):
+        return KeystoreError("keystore.gone", detail=text)
+    return KeystoreError("keystore.failed", action=action, detail=f"{type(error).__name__}: {text}")
+
+
+def name(cls: type) -> str:
+    """The path of a class, as it calls itself."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _why(active: object) -> str:
+    path = name(type(active))
+    if ".fail." in path:
+        return "no keystore is available to this process."
+    if ".null." in path:
+        return "it forgets everything it is given."
+    if ".chainer." in path:
+        return "none of the keystores behind it is the system's own."
+    if "keyrings.alt" in path or "cryptfile" in path:
+        return "it keeps secrets in a file."
+    return "it is not the system's own keystore."
+
+
+def _fix() -> str:
+    if os.environ.get("PYTHON_KEYRING_BACKEND") is not None:
+        return "unset PYTHON_KEYRING_BACKEND"
+    if sys.platform != "linux":
+        return "Remove the setting in keyringrc.cfg (see 'keyring diagnose')."
+    if not os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
+        return (
+            "There is no D-Bus session. Log in to a desktop, or install gnome-keyring and run inside one:\n"
+            "  dbus-run-session -- sh -c 'gnome-keyring-daemon --unlock --components=secrets && exec bash'\n"
+            "  (type a password for the keyring, then Ctrl-D)"
+        )
+    return (
+        "Install and start a Secret Service (gnome-keyring or KWallet), and remove any default-keyring from "
+        "keyringrc.cfg (see 'keyring diagnose')."
+    )
+
+
+def _last_resort(members: Sequence[object]) -> str:
+    """How to allow it (K5), if its name leads to it: a spoofed one does not, and keyring's own are never allowed."""
+    for cls in map(type, members):
+        own = cls.__module__.startswith("keyring.backends.")
+        if not own and getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls:
+            return (
+                f"\nLast resort, at your own risk: {allowlist.FLAG} {name(cls)}\n"
+                "  (the key is then no safer than what that backend stores: whoever can read it has the key)"
+            )
+    return ""
