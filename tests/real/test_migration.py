@@ -133,7 +133,7 @@ def test_a_run_that_cannot_prove_its_certificate_leaves_everything_as_it_was(pro
             disabled = grant | {"accountEnabled": False}
     program.lab.tenant.commit("servicePrincipal", disabled["id"], disabled)
     result = program.result("migrate", "--yes")
-    assert (result["outcome"], result["exit_code"]) == ("failed", 7)
+    assert (result["outcome"], result["exit_code"]) == ("failed", 5)
     assert "7000112" in result["errors"][0]["message"]
     assert (json.dumps(_app(program)), program.state) == before
 
