@@ -19,15 +19,17 @@ from core.entra.http import Session
 from core.entra.tokens import SecretState, mint, try_secret
 from core.errors import SetupError
 from core.events import Event, Finding, Question, StepFinished
+from core.flow import engine
 from core.flow.engine import Result
-from core.flow.engine import run as run_flow
+from core.flow.step import Flow
 from core.flow.wait import Cancel
 from core.profile import Profile
+from core.sandbox.az import SandboxSignIn
 from core.sandbox.keystore import MemoryKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
 from core.settings import Settings
-from core.stages.migrate import FLOW
+from core.stages import migrate, onboard
 from core.stages.verify import verify
 from core.stages.world import World
 
@@ -71,7 +73,7 @@ class Machine:
     def __post_init__(self) -> None:
         self.secret = Secret(self.state.get(PROFILE.secret_member, "none"))
         self.tenant = self.lab.tenant
-        self.app_id = self.state[PROFILE.client_id_member]
+        self.chosen = self.state.get(PROFILE.client_id_member, "")
         self.session = Session(self.cloud, self.clock)
 
     @property
@@ -84,8 +86,13 @@ class Machine:
 
     @property
     def state(self) -> dict[str, str]:
-        members: dict[str, str] = json.loads(self.state_file.read_text())
+        members: dict[str, str] = json.loads(self.state_file.read_text()) if self.state_file.exists() else {}
         return members
+
+    @property
+    def app_id(self) -> str:
+        """The app of this machine; one that was made here is known by the state file."""
+        return self.chosen or self.state.get(PROFILE.client_id_member, "")
 
     @property
     def service(self) -> str:
@@ -94,11 +101,14 @@ class Machine:
     def build(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> World:
         """A world like that of a new process."""
         given: dict[str, Any] = {"project": str(self.lab.project), "cloud": str(self.lab.cloud_file), "yes": True}
+        who = options.pop("who", "")
         cancel = Cancel()
         world = assemble.pretend(
             self.lab, Settings(**(given | options)), cancel, self._seen, answer or (lambda question: True)
         )
         world.keystore = self.keystore
+        if who:
+            world.sign_in = SandboxSignIn(self.tenant, world.cloud, who)
         world.clock = self.clock
         world.session = Session(world.cloud, self.clock)
         world.run_id = uuid4().hex[:12]
@@ -108,10 +118,28 @@ class Machine:
 
     def migrate(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> Result:
         """Run the migration like a new process."""
+        return self.run(migrate.FLOW, answer, **options)
+
+    def onboard(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> Result:
+        """Provision like a new process."""
+        return self.run(onboard.FLOW, answer, **options)
+
+    def run(
+        self,
+        flow: Flow[World],
+        answer: Callable[[Question], bool] | None = None,
+        act: Callable[..., Result] = engine.run,
+        **options: Any,
+    ) -> Result:
+        """Run a flow like a new process.
+
+        :param act: `engine.undo` to take it back.
+        :param options: settings; `who` is signed in.
+        """
         self.events.clear()
         world = self.build(answer, **options)
         try:
-            return run_flow(FLOW, world, world.run_id, dry_run=world.settings.dry_run)
+            return act(flow, world, world.run_id, dry_run=world.settings.dry_run)
         finally:
             world.close()
 

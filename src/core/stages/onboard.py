@@ -69,9 +69,7 @@ class FindOrCreate(Step[World]):
         if len(found) == 1:
             app = application.read(world.user_graph(), str(found[0]["appId"]))
             if app is not None:
-                why = f"There is an app called '{app.name}' already, and its name proves nothing."
-                listing = app.describe()
-                raise SetupError("app.adopt-or-new", why=why, listing=listing, app_id=app.app_id)
+                raise SetupError("app.adopt-or-new", listing=app.describe(), app_id=app.app_id)
         if found:
             raise review.several(world, found)
 

@@ -58,7 +58,7 @@ def secret_members(world: World) -> tuple[str, ...]:
     secret = world.known.secret
     return tuple(
         name
-        for name, value in world.statefile.read().items()
+        for name, value in world.statefile.read_or_empty().items()
         if name == world.profile.secret_member
         or (secret is not None and isinstance(value, str) and value.strip() == secret.reveal())
     )
