@@ -76,9 +76,9 @@ class GrantRoles(Step[World]):
             Change(
                 "add",
                 "permission",
-                "the service principal, for Microsoft Graph",
+                f"service principal of '{world.known.app.name if world.known.app else world.profile.app_display_name}'",
                 "",
-                name + (" (amounts to a takeover of the tenant)" if name in taking else ""),
+                name + (" (can take over the tenant)" if name in taking else ""),
                 True,
                 call,
             )
