@@ -72,7 +72,7 @@ class _Parser(argparse.ArgumentParser):
         raise _Usage(message, self.prog.partition(" ")[2])
 
     def format_help(self) -> str:
-        if self.get_default("scenario"):
+        if self.get_default("scenario") is not None:
             self.formatter_class = argparse.RawDescriptionHelpFormatter
             self.epilog = _scenarios()
         return super().format_help()
@@ -180,7 +180,7 @@ def _parser() -> _Parser:
     subs["explain"].add_argument("id", nargs="?", metavar="ID", help="an id or a code; without one all are listed")
     for name in ("sandbox", "demo"):
         subs[name].add_argument(
-            "--scenario", metavar="NAME", default="legacy", help="what it starts with (default: legacy)"
+            "--scenario", metavar="NAME", default="", help="what it starts with (legacy, or fresh to onboard)"
         )
         subs[name].add_argument("--seed", type=int, metavar="N", default=1, help="decides ids and secrets (default 1)")
     subs["sandbox"].add_argument("--port", type=_port, metavar="N", default=0, help="port on 127.0.0.1 (default: any)")
