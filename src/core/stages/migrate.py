@@ -13,6 +13,7 @@ from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
 from core.stages import keystore, prereqs, review, signin
+from core.stages.backup import Backup
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.passwords import (
     DELETION_DEADLINE,
@@ -247,6 +248,7 @@ FLOW: Flow[World] = Flow(
                 Prove(),
                 Adopt(),
                 CheckDeletion(),
+                Backup(),
                 Mark(),
                 DeletePasswords(),
                 TwoCleanReads(),
