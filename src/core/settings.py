@@ -33,6 +33,7 @@ class Settings:
     no_color: bool = False
     strict: bool = False
     drop_expired: bool = False
+    accept_live_secret: bool = False
     log_file: str = ""
     project: str = "."
     profile: str = "entraclaw"
@@ -48,7 +49,7 @@ class Settings:
 
 
 #: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
-_FLAG_ONLY: Final = frozenset({"drop_expired"})
+_FLAG_ONLY: Final = frozenset({"drop_expired", "accept_live_secret"})
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:

@@ -69,11 +69,14 @@ class Session(requests.Session):
 
     :param cloud: whose origins, and whose trusted roots.
     :param clock: to measure the service's clock against.
+    :ivar skew: seconds by which the service's clock is ahead of it.
+    :ivar dated: whether an answer has told the service's time yet.
     """
 
     def __init__(self, cloud: Cloud, clock: Clock) -> None:
         super().__init__()
         self.skew = 0.0
+        self.dated = False
         self._cloud = cloud
         self._clock = clock
         self._verify: bool | str = (
@@ -114,6 +117,7 @@ class Session(requests.Session):
         with suppress(ValueError, TypeError):  # a proxy may send no date, or nonsense
             stamp = parsedate_to_datetime(response.headers.get("Date", ""))
             self.skew = (stamp.astimezone(UTC) - self._clock.now()).total_seconds()
+            self.dated = True
         return response
 
     def call(

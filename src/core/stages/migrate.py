@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from core.entra import application, credentials
@@ -12,7 +13,7 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
-from core.stages import keystore, prereqs, review, signin
+from core.stages import keystore, leftover, prereqs, review, signin
 from core.stages.backup import Backup
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.passwords import (
@@ -237,7 +238,12 @@ class _Remember(Step[World]):
 
 FLOW: Flow[World] = Flow(
     "migrate",
-    look=(prereqs.STAGE, signin.STAGE, keystore.STAGE, review.STAGE),
+    look=(
+        prereqs.STAGE,
+        signin.STAGE,
+        keystore.STAGE,
+        replace(review.STAGE, steps=(*review.STAGE.steps, leftover.Notice())),
+    ),
     change=(
         Stage(
             "migrate",
@@ -256,6 +262,7 @@ FLOW: Flow[World] = Flow(
                 Purge(),
                 SecretIsDead(),
                 Tidy(),
+                leftover.Forget(),
                 _Remember(),
             ),
         ),

@@ -93,17 +93,8 @@ class OpenJournal(Step[World]):
         return Needed() if world.known.app_id else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        from filelock import FileLock
-
+        take_lock(world)
         names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
-        lock = paths.lock(*names)
-        try:
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
-        except TimeoutError:
-            raise SetupError("lock.held", path=lock) from None
-        except OSError as error:
-            raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
         journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
         if journal.resumed and journal.flow not in ("", world.flow):
             raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
@@ -119,6 +110,23 @@ class OpenJournal(Step[World]):
             )
         )
         return "continues an interrupted run"
+
+
+def take_lock(world: World) -> None:
+    """Take the lock of this tenant and app, until the world is closed.
+
+    :raises SetupError: `lock.held`, `journal.io`.
+    """
+    from filelock import FileLock
+
+    lock = paths.lock(world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
+    except TimeoutError:
+        raise SetupError("lock.held", path=lock) from None
+    except OSError as error:
+        raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
 
 
 def _report(world: World, name: str, other: object) -> None:

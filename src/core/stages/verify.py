@@ -16,7 +16,7 @@ from core.events import Event, FlowFinished, FlowStarted, StageStarted, StepFini
 from core.flow.engine import Result
 from core.machine.sources import git_view, readers
 from core.secret import looks_secret
-from core.stages import prereqs, review
+from core.stages import leftover, prereqs, review
 from core.stages.world import World
 
 Check = tuple[bool, str]
@@ -39,6 +39,8 @@ def verify(world: World) -> Result:
     world.emit(FlowStarted("verify", world.run_id))
     world.emit(StageStarted("verify", "Verification"))
     prereqs.ReadStateFile().apply(world)
+    if world.known.app_id:
+        leftover.sweep(world, signed_in=True)
     seen = _Seen()
     failures: list[tuple[str, str]] = []
     warnings = 0
