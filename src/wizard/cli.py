@@ -23,6 +23,7 @@ examples:
   entraclaw-setup migrate               migrate this project, asking first
   entraclaw-setup migrate --yes --json  the same in automation
   entraclaw-setup verify                prove that no secret is left
+  entraclaw-setup rollback              a client secret again, for 15 minutes
   entraclaw-setup token                 print an access token, nothing else
 
 The full-screen wizard is not part of this version; every flow is a command.
@@ -30,6 +31,7 @@ Documentation: docs/ in the source tree.
 """
 _COMMANDS: Final = {
     "migrate": "replace the client secret by a certificate whose key is in the keystore",
+    "rollback": "a new client secret in the state file, for 15 minutes (needs two yeses)",
     "verify": "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
     "token": "print a Microsoft Graph access token for this machine's app",
     "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
@@ -124,6 +126,12 @@ def _parser() -> _Parser:
     quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
     subs["migrate"].add_argument(
         "--drop-expired", action="store_true", help="remove expired entries of others if they block the write", **quiet
+    )
+    subs["rollback"].add_argument(
+        "--accept-live-secret",
+        action="store_true",
+        help="the second yes: a live secret in plain text in the state file",
+        **quiet,
     )
     subs["verify"].add_argument(
         "--strict", action="store_true", help="source files that use a secret are failures, not warnings", **quiet

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from core import profile as profiles
 from core.errors import Interrupted, SetupError
-from core.events import Event, Question, StepFinished
+from core.events import Event, Finding, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
 from core.secret import forbid_core_dumps, redactor
 from core.settings import Settings, resolve
@@ -102,6 +102,8 @@ class _Session:
         match self.command:
             case "migrate":
                 return self._finish(self._migrate(self._real()))
+            case "rollback":
+                return self._finish(self._rollback(self._real()))
             case "verify":
                 return self._finish(self._verify(self._real()))
             case "token":
@@ -121,6 +123,9 @@ class _Session:
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
         if self.command == "token":
+            if isinstance(event, Finding) and event.id.startswith("rollback."):  # standard output is the token's
+                with suppress(OSError):
+                    print(redactor.redact(f"entraclaw-setup token: {event.message} {event.remedy}"), file=sys.stderr)
             return
         try:
             self.renderer.event(event)
@@ -184,6 +189,12 @@ class _Session:
     def _migrate(self, world: World) -> tuple[World, Result]:
         from core.flow.engine import run as run_flow
         from core.stages.migrate import FLOW
+
+        return world, run_flow(FLOW, world, world.run_id, dry_run=self.settings.dry_run)
+
+    def _rollback(self, world: World) -> tuple[World, Result]:
+        from core.flow.engine import run as run_flow
+        from core.stages.rollback import FLOW
 
         return world, run_flow(FLOW, world, world.run_id, dry_run=self.settings.dry_run)
 
@@ -270,6 +281,10 @@ class _Session:
         if known.bundle is not None:
             end = known.bundle.not_after.isoformat()
             data["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end}
+        if self.command == "rollback" and result.outcome == "changed":
+            from core.stages.rollback import facts
+
+            data["rollback"] = facts(world)
         if self.command != "verify":
             data["removed"] = {holder: len(ids) for holder, ids in known.removed.items()}
             data["purged"] = known.purged
