@@ -13,6 +13,7 @@ from core.flow.journal import Journal
 from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.machine import paths
 from core.machine.keystore import WINDOWS_LIMIT
+from core.profile import Profile
 from core.secret import Secret, looks_secret
 from core.settings import guid
 from core.stages.world import World
@@ -124,20 +125,8 @@ class OpenJournal(Step[World]):
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        from filelock import FileLock
-
-        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
-        if not world.known.app_id:  # the undertaking of an app that does not exist yet belongs to its project
-            names = (world.profile, world.cloud.key, "new", paths.digest(world.settings.folder))
-        lock = paths.lock(*names)
-        try:
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
-        except TimeoutError:
-            raise SetupError("lock.held", path=lock) from None
-        except OSError as error:
-            raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
-        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
+        take_lock(world)
+        journal = Journal(paths.journal(*_names(world)), world.run_id, world.clock, world.flow)
         if journal.resumed and journal.flow not in ("", world.flow):
             raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
         world.journal = journal
@@ -152,6 +141,30 @@ class OpenJournal(Step[World]):
             )
         )
         return "continues an interrupted run"
+
+
+def take_lock(world: World) -> None:
+    """Take the lock of this tenant and app, until the world is closed.
+
+    :raises SetupError: `lock.held`, `journal.io`.
+    """
+    from filelock import FileLock
+
+    lock = paths.lock(*_names(world))
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
+    except TimeoutError:
+        raise SetupError("lock.held", path=lock) from None
+    except OSError as error:
+        raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
+
+
+def _names(world: World) -> tuple[Profile, str, str, str]:
+    """What lock and journal are kept under: tenant and app, or the project whose app does not exist yet."""
+    if not world.known.app_id:
+        return world.profile, world.cloud.key, "new", paths.digest(world.settings.folder)
+    return world.profile, world.cloud.key, world.known.tenant, world.known.app_id
 
 
 def _report(world: World, name: str, other: object) -> None:
