@@ -701,3 +701,16 @@ def test_M10_now_is_utc(plain: Machine) -> None:
     text = rollback(plain).summary[1]
     said = datetime.strptime(text.partition("until ")[2][:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     assert timedelta(minutes=14) < said - datetime.now(UTC) <= timedelta(minutes=15)
+
+
+def test_M10_onboard_removes_an_expired_rollback_first(machine: Machine, clock: VirtualClock) -> None:
+    assert machine.migrate().exit_code == 0
+    assert rollback(machine).exit_code == 0
+    standing = machine.onboard(app_id=machine.app_id)
+    assert (standing.exit_code, standing.errors[0]["id"]) == (4, "app.has-secrets")
+    clock.waited += 16 * 60
+    machine.tenant.switches.skew = 3600  # MSAL signs by the real clock
+    repaired = machine.onboard(app_id=machine.app_id)
+    assert (repaired.exit_code, repaired.errors) == (0, [])
+    assert machine.passwords == []
+    assert PROFILE.secret_member not in machine.state

@@ -279,6 +279,23 @@ class Notice(Step[World]):
         return f"one whose secret {'ended' if expired else 'ends'} at {utc(journal.ends)}; this run removes it"
 
 
+class Sweep(Step[World]):
+    """Remove what an expired rollback left, before a flow that takes no secret looks for one."""
+
+    name = "leftover"
+    title = "Look for an earlier rollback"
+
+    def check(self, world: World) -> Check:
+        stands = world.known.app_id and RollbackJournal.of(world).stands
+        return Needed() if stands else Done("there is none")
+
+    def apply(self, world: World) -> str:
+        sweep(world, signed_in=True)
+        if world.profile.secret_member not in world.statefile.read_or_empty():
+            world.known.secret = None
+        return "looked after"
+
+
 class Forget(Step[World]):
     """Close the journal of a rollback, once no password credential is left; the secret may lie in another project."""
 

@@ -151,6 +151,8 @@ def take_lock(world: World) -> None:
     from filelock import FileLock
 
     lock = paths.lock(*_names(world))
+    if lock in world.locks:
+        return
     try:
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
@@ -158,6 +160,7 @@ def take_lock(world: World) -> None:
         raise SetupError("lock.held", path=lock) from None
     except OSError as error:
         raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
+    world.locks.add(lock)
 
 
 def _names(world: World) -> tuple[Profile, str, str, str]:
