@@ -710,7 +710,7 @@ def test_M10_onboard_removes_an_expired_rollback_first(machine: Machine, clock: 
     assert (standing.exit_code, standing.errors[0]["id"]) == (4, "app.has-secrets")
     clock.waited += 16 * 60
     machine.tenant.switches.skew = 3600  # MSAL signs by the real clock
-    repaired = machine.onboard(app_id=machine.app_id)
+    repaired = machine.onboard(app_id=machine.app_id, who="alex")
     assert (repaired.exit_code, repaired.errors) == (0, [])
     assert machine.passwords == []
     assert PROFILE.secret_member not in machine.state
