@@ -74,12 +74,12 @@ class StateFile:
         """
         self._replace(values, remove, really=True, create=create)
 
-    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = (), *, create: bool = False) -> None:
         """Everything that `update` does but the replacement: lock, content, a flushed file beside it, removed again.
 
         :raises SetupError: as `update` would.
         """
-        self._replace(values, remove, really=False)
+        self._replace(values, remove, really=False, create=create)
 
     def _replace(
         self, values: Mapping[str, str], remove: tuple[str, ...], *, really: bool, create: bool = False
