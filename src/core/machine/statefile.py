@@ -100,12 +100,12 @@ class StateFile:
         """The state file at another path, under the same lock."""
         return self if path == self.path else StateFile(path, self._lock)
 
-    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = (), *, create: bool = False) -> None:
         """Everything that `update` does but the replacement: lock, content, a flushed file beside it, removed again.
 
         :raises SetupError: as `update` would.
         """
-        self._replace(values, remove, really=False)
+        self._replace(values, remove, really=False, create=create)
 
     def _replace(
         self,

@@ -13,7 +13,6 @@ from core.flow.journal import Journal
 from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.machine import paths
 from core.machine.keystore import WINDOWS_LIMIT
-from core.profile import Profile
 from core.secret import Secret, looks_secret
 from core.settings import guid
 from core.stages.world import World
@@ -125,32 +124,53 @@ class OpenJournal(Step[World]):
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        take_lock(world)
-        journal = Journal(paths.journal(*_names(world)), world.run_id, world.clock, world.flow)
-        if journal.resumed and journal.flow not in ("", world.flow):
-            raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
-        world.journal = journal
-        if not world.journal.resumed:
-            return "new"
-        where = "after" if world.journal.marked else "before"
-        world.emit(
-            Finding(
-                "journal.resumed",
-                "warning",
-                f"An earlier run was interrupted {where} the point of no return; this run continues it.",
-            )
-        )
-        return "continues an interrupted run"
+        if not world.known.app_id:
+            return open_of_project(world)
+        return _open(world, world.known.tenant, world.known.app_id)
 
 
-def take_lock(world: World) -> None:
-    """Take the lock of this tenant and app, until the world is closed.
+def of_project(world: World) -> tuple[str, str]:
+    """Names of the journal of an app that does not exist yet, or is not known: it belongs to its project."""
+    return "new", paths.digest(world.settings.folder)
+
+
+def open_of_project(world: World) -> str:
+    """Take the lock of this project's new app, and open its journal instead of the one that is open.
+
+    :raises SetupError: `lock.held`, `journal.io`, `journal.broken`, `journal.other-flow`; `az.wrong-tenant`: the
+        interrupted run was about another tenant.
+    """
+    return _open(world, *of_project(world))
+
+
+def _open(world: World, tenant: str, app_id: str) -> str:
+    take_lock(world, tenant, app_id)
+    journal = Journal(
+        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow
+    )
+    if journal.resumed and journal.flow not in ("", world.flow):
+        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
+    for effect in journal.standing("keystore.write"):
+        ours = effect.target.partition("#")[0]
+        if ours != world.known.tenant:
+            raise SetupError("az.wrong-tenant", theirs=world.known.tenant, ours=ours)
+    world.journal = journal
+    if not world.journal.resumed:
+        return "new"
+    side = "after" if world.journal.marked else "before"
+    message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
+    world.emit(Finding("journal.resumed", "warning", message))
+    return "continues an interrupted run"
+
+
+def take_lock(world: World, tenant: str, app_id: str) -> None:
+    """Take the lock of a tenant and app, until the world is closed.
 
     :raises SetupError: `lock.held`, `journal.io`.
     """
     from filelock import FileLock
 
-    lock = paths.lock(*_names(world))
+    lock = paths.lock(world.profile, world.cloud.key, tenant, app_id)
     if lock in world.locks:
         return
     try:
@@ -161,13 +181,6 @@ def take_lock(world: World) -> None:
     except OSError as error:
         raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
     world.locks.add(lock)
-
-
-def _names(world: World) -> tuple[Profile, str, str, str]:
-    """What lock and journal are kept under: tenant and app, or the project whose app does not exist yet."""
-    if not world.known.app_id:
-        return world.profile, world.cloud.key, "new", paths.digest(world.settings.folder)
-    return world.profile, world.cloud.key, world.known.tenant, world.known.app_id
 
 
 def _report(world: World, name: str, other: object) -> None:
