@@ -16,7 +16,7 @@ from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.key import FindKey
 from core.stages.lock import Lock
 from core.stages.provision import CreateApp, CreatePrincipal, created_here, find_created
-from core.stages.purge import Purge
+from core.stages.purge import Purge, replaceable
 from core.stages.tidy import Tidy
 from core.stages.world import World
 
@@ -167,10 +167,10 @@ class Record(Purge):
 
     def check(self, world: World) -> Check:
         if world.known.bundle is None or not world.known.app_id:
-            return Needed()
+            return replaceable(world)
         members = world.statefile.read_or_empty()
         same = all(str(members.get(n, "")).lower() == v.lower() for n, v in self._values(world).items())
-        return Done("it names app and certificate") if same else Needed()
+        return Done("it names app and certificate") if same else replaceable(world)
 
     def plan(self, world: World) -> Sequence[Change]:
         where = str(world.statefile.path)
@@ -287,6 +287,7 @@ FLOW: Flow[World] = Flow(
             (
                 prereqs.OpenJournal(),
                 FindOrCreate(),
+                review.CheckClock(),
                 FindKey(),
                 DecideRoles(),
                 CheckProvisioning(),
