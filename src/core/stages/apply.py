@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.cloud import option_of
 from core.entra import application
 from core.entra.application import App
 from core.errors import SetupError
@@ -39,7 +40,8 @@ class ReadRequest(Step[World]):
         request, known = parse(path), world.known
         if (request.cloud, request.authority) != (world.cloud.name, world.cloud.authority):
             theirs = f"{request.cloud} ({request.authority})"
-            raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=world.cloud.name)
+            option = option_of(request.cloud)
+            raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=world.cloud.name, option=option)
         for flag, given, asked in (
             ("--tenant", world.settings.tenant, request.tenant),
             ("--app-id", world.settings.app_id, request.app_id),

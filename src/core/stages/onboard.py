@@ -184,6 +184,7 @@ FLOW: Flow[World] = Flow(
                 OpenJournal(),
                 leftover.Sweep(),
                 FindOrCreate(),
+                review.CheckClock(),
                 FindKey(),
                 DecideRoles(),
                 CheckProvisioning(),

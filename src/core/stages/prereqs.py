@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any, Final
 
+from core.cloud import option_of
 from core.errors import SetupError
 from core.events import Finding
 from core.flow.journal import Journal
@@ -38,12 +39,12 @@ class ReadStateFile(Step[World]):
 
     def apply(self, world: World) -> str:
         known, profile = world.known, world.profile
+        folder = world.statefile.path.parent
+        if not folder.is_dir():
+            raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
         missing = not self._required and not world.statefile.exists()
         members = {} if missing else world.statefile.read()
-        theirs = members.get("CLOUD", world.cloud.name if missing else "public")
-        if theirs != world.cloud.name:
-            path = world.statefile.path
-            raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=world.cloud.name)
+        _refuse_another_cloud(world, members.get("CLOUD", world.cloud.name if missing else "public"))
         present = profile.secret_member in members
         value = members.pop(profile.secret_member, None)
         text = value.strip() if isinstance(value, str) else ""
@@ -62,7 +63,7 @@ class ReadStateFile(Step[World]):
         known.tenant = _agreed(world, "tenant", profile.tenant_member, members)
         known.app_id = _agreed(world, "app_id", profile.client_id_member, members)
         if not known.tenant and self._required:
-            raise SetupError("usage.unknown-tenant")
+            raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=world.statefile.path)
         if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=known.app_id)
         for name, other in members.items():
@@ -183,6 +184,15 @@ def take_lock(world: World, tenant: str, app_id: str) -> None:
     world.locks.add(lock)
 
 
+def _refuse_another_cloud(world: World, theirs: object) -> None:
+    """A state file belongs to one cloud (C1)."""
+    path, ours = world.statefile.path, world.cloud.name
+    if not isinstance(theirs, str):
+        raise SetupError("usage.no-cloud", path=path, value=json.dumps(theirs))
+    if theirs != ours:
+        raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=ours, option=option_of(theirs))
+
+
 def _report(world: World, name: str, other: object) -> None:
     """Say what another member holds, if it is the secret again, or looks like one."""
     file, spelled, secret = world.statefile.path.name, json.dumps(other), world.known.secret
@@ -212,7 +222,8 @@ def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) ->
     """A GUID from the settings or the state file; when both name one, they must be the same."""
     flag = f"--{setting.replace('_', '-')}"
     given = str(getattr(world.settings, setting))
-    stored = guid(f"{member} in {world.statefile.path.name}", members[member]) if members.get(member) else ""
+    named = members.get(member) not in (None, "")
+    stored = guid(f"{member} in {world.statefile.path.name}", members[member]) if named else ""
     if given and stored and given != stored:
         detail = f"{flag} says {given}, but {member} in {world.statefile.path.name} is {stored}"
         raise SetupError("usage.settings", detail=detail, command="migrate")

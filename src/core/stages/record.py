@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.step import Check, Done, Left, Step
+from core.stages.purge import replaceable
 from core.stages.world import World
 
 UPDATE: Final = "statefile.update"
@@ -20,10 +21,10 @@ class Record(Step[World]):
 
     def check(self, world: World) -> Check:
         if world.known.bundle is None or not world.known.app_id:
-            return Needed()
+            return replaceable(world)
         members = world.statefile.read_or_empty()
         same = all(str(members.get(n, "")).lower() == v.lower() for n, v in self.values(world).items())
-        return Done("it names app and certificate") if same else Needed()
+        return Done("it names app and certificate") if same else replaceable(world)
 
     def plan(self, world: World) -> Sequence[Change]:
         where = str(world.statefile.path)

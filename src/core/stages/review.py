@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from core.entra import activity, application, permissions
 from core.entra.application import App
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
 from core.events import Finding
-from core.flow.step import Check, Needed, Stage, Step
+from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.flow.wait import together
 from core.machine.sources import readers
 from core.stages import prereqs, rights, trust
 from core.stages.key import FindKey
 from core.stages.world import World
+
+#: Seconds of clock difference that the token endpoint tolerates.
+TOLERANCE: Final = 300.0
 
 
 class FindApp(Step[World]):
@@ -53,6 +56,22 @@ class FindApp(Step[World]):
         if len(found) > 1:
             raise several(world, found)
         return str(found[0]["appId"])
+
+
+class CheckClock(Step[World]):
+    """A sign-in by certificate is refused when the clocks are minutes apart: known before anything is changed."""
+
+    name = "clock"
+    title = "Compare the clocks"
+
+    def check(self, world: World) -> Check:
+        session = world.session
+        if abs(session.skew) > TOLERANCE:
+            return Blocked(SetupError("platform.clock", clock=session.clock_error, limit=round(TOLERANCE)))
+        return Done(f"{abs(session.skew):.0f} s apart")
+
+    def apply(self, world: World) -> str:
+        raise AssertionError("it has nothing to apply")
 
 
 class TestSecret(Step[World]):
@@ -212,5 +231,5 @@ def say_subject(world: World) -> None:
 STAGE: Stage[World] = Stage(
     "review",
     "Review",
-    (FindApp(), prereqs.OpenJournal(), CheckRights(), FindKey(), TestSecret(), ReadProject()),
+    (FindApp(), CheckClock(), prereqs.OpenJournal(), CheckRights(), FindKey(), TestSecret(), ReadProject()),
 )
