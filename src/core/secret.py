@@ -82,6 +82,16 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+def _public(line: str, pem: str) -> bool:
+    """Whether a line of a private key tells no more than its certificate does: the modulus is in both."""
+    certificates = ["".join(found.splitlines()[1:-1]) for found in _CERTIFICATE.findall(pem)]
+    try:
+        part = base64.b64decode(line, validate=True)
+        return bool(part) and any(part in base64.b64decode(body) for body in certificates)
+    except ValueError:
+        return False
+
+
 class Redactor:
     """Removes secrets from text: known values exactly, unknown ones by shape.
 
@@ -94,10 +104,11 @@ class Redactor:
     def learn(self, value: str) -> None:
         """Remember a value that must not appear anywhere from now on."""
         raw = value.encode("utf-8", "surrogatepass")  # JSON can hold half a character
-        private = _CERTIFICATE.sub("", value)  # a certificate is public, and a request for an administrator holds it
+        # a key may be quoted by one of its lines; a certificate is public, and a request for an administrator holds it
+        private = _CERTIFICATE.sub("", value)
         spellings = {
             value,
-            *(line for line in private.splitlines() if "-----" not in line),  # a key quoted by one of its lines
+            *(line for line in private.splitlines() if "-----" not in line and not _public(line, value)),
             quote(raw, safe=""),
             quote_plus(raw),
             json.dumps(value)[1:-1],

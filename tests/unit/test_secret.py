@@ -8,12 +8,14 @@ import json
 import pickle
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from core.entra import certificates
 from core.secret import Redactor, Secret, looks_secret, redactor
 
 VALUE = "p/ä+ \"q\\u'&=%7E-not-in-entra-shape"
@@ -96,6 +98,14 @@ def test_D4_one_line_of_a_key_bundle_is_enough_to_be_found() -> None:
     mine.learn(PEM)
     assert "MIIEvQ" not in mine.redact("read MIIEvQIBADANBgkqhkiG9w0BAQEFAASC here")
     assert "BEGIN PRIVATE" not in mine.redact("-----BEGIN PRIVATE KEY-----\ncut off")
+
+
+@pytest.mark.parametrize("name", ["x", "xx", "xxx"])  # each shifts the modulus to another place within three bytes
+def test_P12_the_certificate_of_a_known_key_is_public_wherever_its_modulus_begins(name: str) -> None:
+    bundle = certificates.make(name, datetime.now(UTC))
+    assert not looks_secret(base64.b64encode(bundle.der).decode())
+    private = [line for line in bundle.pem.reveal().splitlines() if "-----" not in line]
+    assert sum(looks_secret(line) for line in private) >= 18, "the rest of the key is found by each of its lines"
 
 
 def test_D4_a_part_of_one_secret_is_not_left_behind_another() -> None:
