@@ -82,16 +82,6 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
-def _public(line: str, pem: str) -> bool:
-    """Whether a line of a private key tells no more than its certificate does: the modulus is in both."""
-    certificates = ["".join(found.splitlines()[1:-1]) for found in _CERTIFICATE.findall(pem)]
-    try:
-        part = base64.b64decode(line, validate=True)
-        return bool(part) and any(part in base64.b64decode(body) for body in certificates)
-    except ValueError:
-        return False
-
-
 class Redactor:
     """Removes secrets from text: known values exactly, unknown ones by shape.
 
@@ -104,11 +94,9 @@ class Redactor:
     def learn(self, value: str) -> None:
         """Remember a value that must not appear anywhere from now on."""
         raw = value.encode("utf-8", "surrogatepass")  # JSON can hold half a character
-        # a key may be quoted by one of its lines; a certificate is public, and a request for an administrator holds it
-        private = _CERTIFICATE.sub("", value)
         spellings = {
             value,
-            *(line for line in private.splitlines() if "-----" not in line and not _public(line, value)),
+            *_lines(value),
             quote(raw, safe=""),
             quote_plus(raw),
             json.dumps(value)[1:-1],
@@ -134,6 +122,22 @@ class Redactor:
     def finds(self, text: str) -> bool:
         """Whether the text holds something that `redact` would remove."""
         return self.redact(text) != text
+
+
+def _lines(value: str) -> list[str]:
+    """The lines that a key may be quoted by. A certificate is public, and so is what a key shares with its own: the
+    modulus, which a request for an administrator holds within the certificate.
+    """
+    public = b"".join(_decoded("".join(found.splitlines()[1:-1])) for found in _CERTIFICATE.findall(value))
+    lines = [line for line in _CERTIFICATE.sub("", value).splitlines() if "-----" not in line]
+    return [line for line in lines if not (public and _decoded(line) in public)]
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except ValueError:
+        return b"no base64"
 
 
 redactor: Final = Redactor()

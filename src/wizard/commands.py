@@ -102,7 +102,7 @@ class _Session:
             )
         self._settle(self.given)
         match self.command:
-            case "migrate" | "onboard" | "apply" as name:
+            case "migrate" | "onboard" | "apply" | "rollback" as name:
                 if name == "onboard" and self.given.get("only") != "provisioner":
                     detail = "the agent chain is not part of this version: pass --only provisioner"
                     raise SetupError("usage.settings", detail=detail, command="onboard")
@@ -128,8 +128,11 @@ class _Session:
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
         if self.command == "token":
-            if isinstance(event, Finding) and event.id == "keystore.allowed":  # the one that must reach somebody (K5)
-                print(redactor.redact(f"entraclaw-setup token: {event.message}"), file=sys.stderr)
+            # these must reach somebody (K5, M10), and standard output is the token's
+            if isinstance(event, Finding) and event.id.startswith(("keystore.allowed", "rollback.")):
+                with suppress(OSError):
+                    text = f"entraclaw-setup token: {event.message} {event.remedy}".rstrip()
+                    print(redactor.redact(text), file=sys.stderr)
             return
         try:
             self.renderer.event(event)

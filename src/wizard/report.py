@@ -41,6 +41,10 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     if command in ("migrate", "resume", "demo"):
         body["purged"] = known.purged
         body["secret_refusal_unproven"] = known.unproven
+    if command == "rollback" and result.outcome == "changed":
+        from core.stages.rollback import facts
+
+        body["rollback"] = facts(world)
     if checks:
         body["checks"] = checks
     return body

@@ -144,16 +144,7 @@ def open_of_project(world: World) -> str:
 
 
 def _open(world: World, tenant: str, app_id: str) -> str:
-    from filelock import FileLock
-
-    lock = paths.lock(world.profile, world.cloud.key, tenant, app_id)
-    try:
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
-    except TimeoutError:
-        raise SetupError("lock.held", path=lock) from None
-    except OSError as error:
-        raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
+    take_lock(world, tenant, app_id)
     journal = Journal(
         paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow
     )
@@ -170,6 +161,26 @@ def _open(world: World, tenant: str, app_id: str) -> str:
     message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
     world.emit(Finding("journal.resumed", "warning", message))
     return "continues an interrupted run"
+
+
+def take_lock(world: World, tenant: str, app_id: str) -> None:
+    """Take the lock of a tenant and app, until the world is closed.
+
+    :raises SetupError: `lock.held`, `journal.io`.
+    """
+    from filelock import FileLock
+
+    lock = paths.lock(world.profile, world.cloud.key, tenant, app_id)
+    if lock in world.locks:
+        return
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
+    except TimeoutError:
+        raise SetupError("lock.held", path=lock) from None
+    except OSError as error:
+        raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
+    world.locks.add(lock)
 
 
 def _report(world: World, name: str, other: object) -> None:

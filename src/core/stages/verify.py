@@ -18,7 +18,7 @@ from core.flow.engine import Result
 from core.machine import weakfiles
 from core.machine.sources import git_view, readers
 from core.secret import looks_secret
-from core.stages import keystore, prereqs, rights, trust
+from core.stages import keystore, leftover, prereqs, rights, trust
 from core.stages.world import World
 
 Check = tuple[bool, str]
@@ -41,6 +41,8 @@ def verify(world: World) -> Result:
     world.emit(FlowStarted("verify", world.run_id))
     world.emit(StageStarted("verify", "Verification"))
     prereqs.ReadStateFile().apply(world)
+    if world.known.app_id:
+        leftover.sweep(world, signed_in=True)
     seen = _Seen()
     failures: list[tuple[str, str]] = []
     warnings = 0
