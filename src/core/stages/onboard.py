@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from core.entra import application, permissions
+from core.entra.tokens import discover
 from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Change, Plan
@@ -34,7 +36,8 @@ class FindOrCreate(Step[World]):
         known = world.known
         app_id = self._interrupted(world) or known.app_id
         look = (lambda: application.read(world.user_graph(), app_id)) if app_id else (lambda: self._by_name(world))
-        app, _ = together(look, lambda: _offered(world))
+        tell = partial(discover, world.session, world.cloud, known.tenant)
+        app, *_ = together(look, lambda: _offered(world), tell)
         if app_id and app is None:
             self._gone(world, app_id)
         known.app = app
