@@ -63,7 +63,7 @@ class FindOrCreate(Step[World]):
         return ""
 
     def _by_name(self, world: World) -> None:
-        if world.settings.new:
+        if world.settings.new or world.known.unique_name:  # its name is known better than that
             return
         found = review.of_that_name(world)
         if len(found) == 1:
@@ -137,6 +137,8 @@ class CheckProvisioning(Step[World]):
         if may is not None and (not grants or rights.may_grant(world)):
             return may
         known.may_change = False
+        if not handoff.needed(world):
+            return "no, and nothing is missing in the directory"
         rights.say_unprivileged(world, "grant permissions" if may is not None else "change this app")
         return "no: a request for an administrator will be written"
 
@@ -183,6 +185,7 @@ class Record(Purge):
         values = self._values(world)
         former = {name: before.get(name) for name in values}
         facts = {"purged": False, "former": former, "missing": not before and not world.statefile.path.exists()}
+        facts["app_id"] = world.known.app_id  # the journal of an app that was new says whose key this is
         with world.log.effect("statefile.update", str(world.statefile.path), world.emit, **facts):
             world.statefile.update(values, create=True)
         return str(world.statefile.path)

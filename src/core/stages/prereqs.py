@@ -120,14 +120,17 @@ class OpenJournal(Step[World]):
     def check(self, world: World) -> Check:
         if world.journal is not None:
             return Done("open")
-        known_or_new = world.known.app_id or world.flow == "onboard"
+        known_or_new = world.known.app_id or world.flow == "onboard" or world.known.request is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
         from filelock import FileLock
 
         names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
-        if not world.known.app_id:  # the undertaking of an app that does not exist yet belongs to its project
+        request = world.known.request
+        if request is not None:  # an administrator's undertaking is the request's, not this machine's
+            names = (world.profile, world.cloud.key, "apply", paths.digest(request.app_id or request.unique_name))
+        elif not world.known.app_id:  # the undertaking of an app that does not exist yet belongs to its project
             names = (world.profile, world.cloud.key, "new", paths.digest(world.settings.folder))
         lock = paths.lock(*names)
         try:

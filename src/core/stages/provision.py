@@ -14,6 +14,7 @@ from core.flow.journal import Effect
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
+from core.stages import handoff
 from core.stages.certificate import key_name
 from core.stages.roles import merged
 from core.stages.world import World
@@ -40,7 +41,8 @@ class CreateApp(Step[World]):
 
     def plan(self, world: World) -> Sequence[Change]:
         where = f"tenant {world.known.tenant}"
-        what = f"'{world.profile.app_display_name}', single tenant"
+        where += handoff.by_whom(world)
+        what = f"'{world.app_name}', single tenant"
         return (Change("add", "app registration", where, "", what, True, "PATCH /applications(uniqueName='…')"),)
 
     def apply(self, world: World) -> str:
@@ -48,21 +50,22 @@ class CreateApp(Step[World]):
         earlier = world.log.standing(CREATE)
         unique = earlier[0].data["unique_name"] if earlier else known.unique_name or f"{world.profile.name}-{uuid4()}"
         key_id = earlier[0].data["key_id"] if earlier else known.key_id or str(uuid4())
+        known.unique_name = unique
         entry = credentials.entry_of(bundle, key_id, key_name(world))
         body = {
-            "displayName": world.profile.app_display_name,
+            "displayName": world.app_name,
             "signInAudience": "AzureADMyOrg",
             "keyCredentials": [entry],
             "requiredResourceAccess": merged((), known.wanted.values()),
         }
         facts = {"unique_name": unique, "key_id": key_id, "thumbprint": bundle.thumbprint}
         graph = world.user_graph()
-        with world.log.effect(CREATE, unique, world.emit, **facts) as effect:
+        with handoff.on_refusal(world), world.log.effect(CREATE, unique, world.emit, **facts) as effect:
             created = application.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(world, graph, unique) or {}
             if "appId" not in created:
-                raise SetupError("app.not-created", name=world.profile.app_display_name)
+                raise SetupError("app.not-created", name=world.app_name)
             effect.data.update(object_id=created["id"], app_id=created["appId"])
         known.app = application.of_answer(created | body)
         known.app_id, known.created = known.app.app_id, True
@@ -112,7 +115,7 @@ class CreatePrincipal(Step[World]):
         return Done(app.principal_id) if app is not None and app.principal_id else Needed()
 
     def plan(self, world: World) -> Sequence[Change]:
-        where = f"tenant {world.known.tenant}"
+        where = f"tenant {world.known.tenant}{handoff.by_whom(world)}"
         return (
             Change("add", "service principal", where, "", "of the app registration", True, "POST /servicePrincipals"),
         )
@@ -140,7 +143,7 @@ class CreatePrincipal(Step[World]):
                 last = error  # the app has not arrived at this replica yet
                 return None
 
-        with world.log.effect(PRINCIPAL, app.app_id, world.emit) as effect:
+        with handoff.on_refusal(world), world.log.effect(PRINCIPAL, app.app_id, world.emit) as effect:
             if not wait_until(
                 create,
                 clock=world.clock,

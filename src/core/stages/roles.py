@@ -14,6 +14,7 @@ from core.errors import GraphError, NetworkError, SetupError
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
+from core.stages import handoff, rights
 from core.stages.world import World
 
 DECLARE: Final = "graph.application.declare"
@@ -35,6 +36,7 @@ class Declare(Step[World]):
     def plan(self, world: World) -> Sequence[Change]:
         app = world.known.app
         where = f"app registration '{app.name}'" if app else "the new app registration"
+        where += handoff.by_whom(world)
         names = sorted(permissions_of(world, _undeclared(world, app)))
         call = f"PATCH /applications/{app.object_id if app else '…'} requiredResourceAccess"
         return (Change("change", "declared permissions", where, "", f"{len(names)} more", True, call),)
@@ -43,7 +45,7 @@ class Declare(Step[World]):
         graph, app = world.user_graph(), world.app
         fresh = application.read_access(graph, app.object_id)
         added = sorted(set(world.known.wanted.values()) - application.declared_in(fresh))
-        with world.log.effect(DECLARE, app.object_id, world.emit, roles=added):
+        with handoff.on_refusal(world), world.log.effect(DECLARE, app.object_id, world.emit, roles=added):
             _declare(world, graph, app, merged(fresh, added), set(added).issubset)
         world.known.app = replace(app, access=tuple(merged(fresh, added)))
         return f"{len(added)} added, none removed"
@@ -76,7 +78,7 @@ class GrantRoles(Step[World]):
             Change(
                 "add",
                 "permission",
-                "the service principal, for Microsoft Graph",
+                "the service principal, for Microsoft Graph" + handoff.by_whom(world),
                 "",
                 name + (" (amounts to a takeover of the tenant)" if name in taking else ""),
                 True,
@@ -104,13 +106,17 @@ class GrantRoles(Step[World]):
                         raise
                     last, doubtful = error, True
                     continue
+                forbidden: GraphError | None = None
                 for role, answer in zip(chunk, answers, strict=True):
                     if not isinstance(answer, GraphError):
                         got.add(role)
                     elif answer.status == 403:
-                        raise answer
+                        forbidden = answer
                     else:
                         last, doubtful = answer, True  # granted by another at this moment, or not known here yet
+                if forbidden is not None:
+                    forbidden.refused = not (got or doubtful)
+                    raise forbidden
             if doubtful:
                 got.update(grant.role_id for grant in application.read_grants(graph, world.app.principal_id))
             missing = [role for role in missing if role not in got]
@@ -118,7 +124,8 @@ class GrantRoles(Step[World]):
 
         got: set[str] = set()
         count = len(missing)
-        with world.log.effect(GRANT, world.app.principal_id, world.emit, roles=missing, resource=known.resource_id):
+        facts = {"roles": missing, "resource": known.resource_id}
+        with handoff.on_refusal(world), world.log.effect(GRANT, world.app.principal_id, world.emit, **facts):
             if not wait_until(
                 grant,
                 clock=world.clock,
@@ -154,6 +161,8 @@ def confirm(world: World) -> None:
     known, app = world.known, world.known.app
     if app is None or known.created or not world.settings.yes or world.settings.app_id == app.app_id:
         return
+    if rights.may_grant(world) is None:
+        return  # it will be an administrator's decision
     names = sorted(name for name, role in known.wanted.items() if role not in app.granted)
     if names:
         listing = f"{app.describe()}\n  to grant {', '.join(names)}"

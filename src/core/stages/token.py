@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.entra import certificates
 from core.entra.tokens import Token, mint
 from core.errors import SetupError
-from core.stages import prereqs
+from core.stages import interrupted, prereqs
 from core.stages.world import World
 
 
@@ -20,6 +20,9 @@ def token(world: World) -> Token:
         raise SetupError("usage.settings", detail="no app id in the state file; pass --app-id", command="token")
     text = world.keystore.read(world.service, known.tenant)
     if text is None:
+        found = interrupted.find(world)
+        if found is not None and found.request:
+            raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
     bundle = certificates.parse(text, known.tenant)
     return mint(world.session, world.cloud, known.tenant, known.app_id, bundle)
