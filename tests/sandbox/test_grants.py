@@ -142,6 +142,7 @@ def test_P6_an_app_needs_the_role_that_grants_roles(client: Client, path: str) -
     token = client.sign_in(client_secret=client.secret).json()["access_token"]
     other = wanted(client, appRoleId=roles.AGENT["AgentIdentity.Read.All"])
     assert client.refused("POST", path, other, token) == (403, "Authorization_RequestDenied")
+    assert client.refused("DELETE", f"{path}/{GONE}", None, token) == (403, "Authorization_RequestDenied")
 
 
 @pytest.mark.parametrize("status", [400, 409])

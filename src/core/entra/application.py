@@ -318,7 +318,7 @@ def _keys(holder: dict[str, Any]) -> tuple[Key, ...]:
                 str(entry.get("displayName") or ""),
                 thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
                 der,
-                _moment(str(entry.get("endDateTime"))),
+                moment(str(entry.get("endDateTime"))),
             )
         )
     return tuple(found)
@@ -338,7 +338,7 @@ def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
     )
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """A Graph date; fractions of up to seven digits are cut."""
     whole, _, rest = text.partition(".")
     return (

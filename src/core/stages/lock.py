@@ -41,7 +41,11 @@ class Lock(Step[World]):
         if graph is None:
             steps = "\n".join(f"  {method} {path}\n    {json.dumps(body)}" for method, path, body in requests(world))
             message = f"Neither az's token nor the app's carries {NEEDED}, so the app was not locked."
-            remedy = f"An administrator who may use {NEEDED} sends these to Microsoft Graph v1.0:\n{steps}"
+            remedy = (
+                f"Somebody whose token carries {NEEDED} and Application.Read.All (a Cloud Application Administrator or "
+                f"Global Administrator, signed in with an app that may use them) sends these to "
+                f"{world.cloud.graph}/v1.0, with the id from the first answer in the second:\n{steps}"
+            )
             world.emit(Finding("lock.request", "warning", message, remedy))
             return "not done: an administrator has to (the requests are shown)"
         (_, path, body), (_, reference, _) = requests(world)

@@ -11,7 +11,7 @@ from core.events import Finding, Question
 from core.flow.plan import Change, Plan
 from core.flow.step import Check, Done, Flow, Left, Needed, Stage, Step
 from core.flow.wait import together
-from core.stages import handoff, keystore, prereqs, review, rights, roles, signin, trust
+from core.stages import handoff, keystore, leftover, prereqs, review, rights, roles, signin, trust
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.key import FindKey
 from core.stages.lock import Lock
@@ -289,6 +289,7 @@ FLOW: Flow[World] = Flow(
             "Review",
             (
                 prereqs.OpenJournal(),
+                leftover.Sweep(),
                 FindOrCreate(),
                 FindKey(),
                 DecideRoles(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from core.errors import SetupError
@@ -13,6 +14,7 @@ from core.flow.journal import Journal
 from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.machine import paths
 from core.machine.keystore import WINDOWS_LIMIT
+from core.profile import Profile
 from core.secret import Secret, looks_secret
 from core.settings import guid
 from core.stages.world import World
@@ -124,23 +126,8 @@ class OpenJournal(Step[World]):
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        from filelock import FileLock
-
-        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
-        request = world.known.request
-        if request is not None:  # an administrator's undertaking is the request's, not this machine's
-            names = (world.profile, world.cloud.key, "apply", paths.digest(request.app_id or request.unique_name))
-        elif not world.known.app_id:  # the undertaking of an app that does not exist yet belongs to its project
-            names = (world.profile, world.cloud.key, "new", paths.digest(world.settings.folder))
-        lock = paths.lock(*names)
-        try:
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
-        except TimeoutError:
-            raise SetupError("lock.held", path=lock) from None
-        except OSError as error:
-            raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
-        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
+        take_lock(world)
+        journal = Journal(paths.journal(*_names(world)), world.run_id, world.clock, world.flow)
         if journal.resumed and journal.flow not in ("", world.flow):
             raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
         world.journal = journal
@@ -155,6 +142,46 @@ class OpenJournal(Step[World]):
             )
         )
         return "continues an interrupted run"
+
+
+def take_lock(world: World) -> None:
+    """Take the lock of this tenant and app, until the world is closed.
+
+    :raises SetupError: `lock.held`, `journal.io`.
+    """
+    from filelock import FileLock
+
+    lock = paths.lock(*_names(world))
+    if lock in world.locks:
+        return
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
+    except TimeoutError:
+        raise SetupError("lock.held", path=lock) from None
+    except OSError as error:
+        raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
+    world.locks.add(lock)
+
+
+def _names(world: World) -> tuple[Profile, str, str, str]:
+    """What lock and journal are kept under: tenant and app, or the project whose app does not exist yet.
+
+    An administrator's undertaking is that of the request, and none of this machine's.
+    """
+    known, profile, key = world.known, world.profile, world.cloud.key
+    if known.request is not None:
+        return profile, key, "apply", paths.digest(known.request.app_id or known.request.unique_name)
+    new = (profile, key, "new", paths.digest(world.settings.folder))
+    if not known.app_id or (world.flow == "onboard" and _goes_on(world, paths.journal(*new))):
+        return new
+    return profile, key, known.tenant, known.app_id
+
+
+def _goes_on(world: World, path: Path) -> bool:
+    """Whether the state file names the app only because the undertaking that made it has come that far."""
+    journal = Journal(path, world.run_id, world.clock)
+    return journal.resumed and any(e.data.get("app_id") == world.known.app_id for e in journal.effects)
 
 
 def _report(world: World, name: str, other: object) -> None:

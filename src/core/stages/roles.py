@@ -74,13 +74,15 @@ class GrantRoles(Step[World]):
         names = permissions_of(world, _ungranted(world))
         taking = permissions.takeover(names)
         call = f"POST /servicePrincipals/{world.known.resource_id}/appRoleAssignedTo"
+        where = f"service principal of '{world.known.app.name if world.known.app else world.app_name}'"
+        where += handoff.by_whom(world)
         return tuple(
             Change(
                 "add",
                 "permission",
-                "the service principal, for Microsoft Graph" + handoff.by_whom(world),
+                where,
                 "",
-                name + (" (amounts to a takeover of the tenant)" if name in taking else ""),
+                name + (" (can take over the tenant)" if name in taking else ""),
                 True,
                 call,
             )

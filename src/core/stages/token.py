@@ -5,12 +5,12 @@ from __future__ import annotations
 from core.entra import certificates
 from core.entra.tokens import Token, mint
 from core.errors import SetupError
-from core.stages import interrupted, prereqs
+from core.stages import interrupted, leftover, prereqs
 from core.stages.world import World
 
 
 def token(world: World) -> Token:
-    """Mint a Microsoft Graph token with this machine's certificate.
+    """Mint a Microsoft Graph token with this machine's certificate; remove an expired rollback by the way (M10).
 
     :raises SetupError: whatever stands in the way.
     """
@@ -24,5 +24,7 @@ def token(world: World) -> Token:
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
-    bundle = certificates.parse(text, known.tenant)
-    return mint(world.session, world.cloud, known.tenant, known.app_id, bundle)
+    known.bundle = certificates.parse(text, known.tenant)
+    known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.bundle)
+    leftover.sweep(world, signed_in=False)
+    return known.proof

@@ -114,6 +114,7 @@ class World:
     lifetime: tuple[str, ...] = ()
     known: Known = field(default_factory=Known)
     journal: Journal | None = None
+    locks: set[Path] = field(default_factory=set)
     resources: ExitStack = field(default_factory=ExitStack)
 
     def emit(self, event: Event) -> None:
