@@ -27,6 +27,7 @@ from core.sandbox.lab import Lab
 from core.secret import Secret
 from core.stages import apply, migrate, onboard, token
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
+from wizard.cli import _parser
 
 M7 = (
     "Migrated Provisioner from secret-auth to cert-auth. 3 password credentials removed from the app registration. "
@@ -339,6 +340,20 @@ def test_P12_a_dry_run_of_apply_and_a_no_change_nothing(dev: Machine, admin: Adm
     assert dev.untouched(before)
 
 
+def test_P8_an_expired_entry_that_blocks_takes_the_administrators_yes(dev: Machine, admin: Admin) -> None:
+    expired = certificates.make("gone", dev.clock.now() - timedelta(days=400))
+    entry = credentials.entry_of(expired, dev.tenant.new_id(), "old laptop")
+    dev.tenant.switches.expired_entry_blocks = True
+    dev.change("application", keyCredentials=[*dev.app["keyCredentials"], *directory.keys_of(dev.tenant, [entry])])
+    path, before = ask(dev), Snapshot.of(dev)
+    result = admin.apply(path)
+    assert (result.exit_code, result.errors[0]["id"]) == (4, "app.expired-entry")
+    assert dev.untouched(before)
+    assert admin.apply(path, drop_expired=True).exit_code == 0
+    assert entry["keyId"] not in dev.keys
+    assert _parser().parse_args(["apply", "x", "--drop-expired"]).drop_expired
+
+
 def test_M5_apply_takes_no_certificate_back_that_is_in_use_by_now(dev: Machine, admin: Admin, tmp_path: Path) -> None:
     """Cut off before its end; meanwhile the developer has migrated, and then the administrator's next run fails."""
     path = tmp_path / "mail.json"
@@ -448,6 +463,26 @@ def test_P12_P1_an_app_created_half_way_is_finished_by_the_same_or_a_new_request
     assert machine.onboard().exit_code == 0
     assert len(apps(machine)) == 1
     assert not requests(machine)
+
+
+def test_P7_replication_lag_between_the_two(
+    start_lab: Callable[[str], Lab], clock: VirtualClock, tmp_path: Path
+) -> None:
+    machine = Machine(start_lab("fresh"), clock)
+    rights_of(machine)
+    machine.onboard()
+    path, admin = request_of(machine), Admin(machine, tmp_path / "alex")
+    machine.tenant.lag = dict.fromkeys(("application", "servicePrincipal", "appRoleAssignment"), 40.0)
+    result = admin.apply(path)
+    assert result.exit_code == 0, result.errors
+    early = machine.onboard()
+    assert early.exit_code in (0, 5), early.errors
+    clock.waited += 60
+    assert admin.apply(path).outcome == "unchanged"
+    assert machine.onboard().exit_code == 0
+    assert len(apps(machine)) == 1
+    clock.waited += 60
+    assert machine.verify().exit_code == 0
 
 
 @pytest.mark.parametrize("create", [True, False], ids=["may create", "may not even create"])
