@@ -123,6 +123,11 @@ def load(name: str) -> Cloud:
     return Cloud(cloud_name, authority, graph, arm, (path.parent / bundle).resolve() if bundle else None)
 
 
+def option_of(name: str) -> str:
+    """What `--cloud` takes for a cloud of that name."""
+    return name if name in BUILT_IN else f"FILE, the TOML file that describes '{name}'"
+
+
 def origin_of(url: str) -> str:
     """Scheme, host and port of a URL, lower case, without a default port; empty for what has no valid origin."""
     try:

@@ -219,17 +219,17 @@ class TokenError(CodedError):
         app_id: str,
         tenant: str = "",
         status: int = 0,
-        skew: float = 0.0,
+        clock: str = "not what the service expects",
     ) -> None:
-        clock = 700024 in numbers
+        untimely = 700024 in numbers
         self.refusal = codes.read(redactor.redact(message))
         super().__init__(
-            "token.clock" if clock else "token.refused",
-            None if clock else codes.of_token(*numbers),  # the row of token.clock knows by how much it is wrong
+            "token.clock" if untimely else "token.refused",
+            None if untimely else codes.of_token(*numbers),  # the row of token.clock knows by how much it is wrong
             app_id=app_id,
             tenant=tenant,
             message=str(self.refusal),
-            skew=round(skew),
+            clock=clock,
             code=_named(numbers),
         )
         self.error = error

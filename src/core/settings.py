@@ -107,7 +107,7 @@ def guid(name: str, value: object) -> str:
     """
     text = str(value)
     try:
-        canonical = str(UUID(text))
+        canonical = str(UUID(text.strip()))
     except ValueError:
         canonical = ""
     if not canonical or canonical != text.strip().lower():

@@ -129,7 +129,7 @@ def test_every_fact_of_a_sentence_is_supplied_where_it_is_raised(place: Raised) 
         GraphError(403, "c", "m", action="a", request_id="r", date="d"),
         GraphError(500, "c", "m", action="a", request_id="r", date="d"),
         TokenError("invalid_client", (7000215,), "m", app_id="a"),
-        TokenError("invalid_client", (700024,), "m", app_id="a", skew=-400.4),
+        TokenError("invalid_client", (700024,), "m", app_id="a", clock="400 s ahead of the service's"),
         TokenError("unknown", (), "m", app_id="a"),
         *(TokenError("e", (code,), "m", app_id="a") for code in AADSTS),
         *(SignInError(f"AADSTS{code}: m", "t") for code in AADSTS),
@@ -149,7 +149,8 @@ def test_P11_every_error_class_says_what_happened_and_what_to_do(error: SetupErr
 
 
 def refused(numbers: tuple[int, ...], text: str = "no.") -> TokenError:
-    return TokenError("invalid_client", numbers, f"{text} {TRAILER}", app_id="app-1", tenant="tenant-1", skew=-400.4)
+    clock = "400 s ahead of the service's"
+    return TokenError("invalid_client", numbers, f"{text} {TRAILER}", app_id="app-1", tenant="tenant-1", clock=clock)
 
 
 def graph(status: int, code: str, *details: str) -> GraphError:
@@ -192,7 +193,7 @@ def test_P11_trace_correlation_and_time_reach_the_result(
         (refused((7000229,)), "token.refused", 3, "aadsts7000229", "az ad sp create --id app-1"),
         (refused((90002,)), "token.refused", 2, "aadsts90002", "--tenant"),
         (refused((50076,)), "token.refused", 4, "aadsts50076", "az login --tenant tenant-1"),
-        (refused((700024,)), "token.clock", 3, "token-clock", "differs from the service by -400 s"),
+        (refused((700024,)), "token.clock", 3, "token-clock", "400 s ahead of the service"),
         (refused((99999,)), "token.refused", 7, "token-refused", "AADSTS99999 is not in this version's table"),
         (refused(()), "token.refused", 7, "token-refused", "unknown is not in this version's table"),
         (SignInError("AADSTS70043: x", "t-1"), "az.expired", 4, "aadsts70043", "az login --tenant t-1"),

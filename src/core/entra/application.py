@@ -214,6 +214,15 @@ def read_offered(graph: Graph) -> tuple[str, dict[str, str]]:
     return str(found["id"]), offered
 
 
+def read_default_policy(graph: Graph, created: str) -> Policy:
+    """What the tenant's policy says of an app without one of its own.
+
+    :param created: when that app was, or is going to be, created.
+    """
+    answers = graph.batch((("/policies/defaultAppManagementPolicy", "read the tenant's policy"),))
+    return combine({}, answers[0], created)
+
+
 def of_answer(body: dict[str, Any]) -> App:
     """The app of a creation.
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,7 +24,7 @@ import requests
 from requests.auth import AuthBase
 
 from core.cloud import Cloud, origin_of
-from core.errors import NetworkError
+from core.errors import NetworkError, SetupError
 from core.flow.wait import Clock
 
 #: Seconds to connect, and seconds between two bytes of an answer.
@@ -72,7 +74,7 @@ class Session(requests.Session):
 
     :param cloud: whose origins, and whose trusted roots.
     :param clock: to measure the service's clock against.
-    :ivar skew: seconds by which the service's clock is ahead of it.
+    :ivar skew: seconds by which the service's clock was ahead of this machine's in the last answer.
     :ivar dated: whether an answer has told the service's time yet.
     """
 
@@ -88,8 +90,17 @@ class Session(requests.Session):
             if cloud.ca_bundle
             else os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         )
+        if isinstance(self._verify, str):
+            _check_roots(Path(self._verify))
         self.auth = _Bearer("")
         self.headers["User-Agent"] = USER_AGENT
+
+    @property
+    def clock_error(self) -> str:
+        """What is wrong with this machine's clock, as a person reads it."""
+        if not self.skew:
+            return "not what the service expects"
+        return f"{round(abs(self.skew))} s {'behind' if self.skew > 0 else 'ahead of'} the service's"
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send one request.
@@ -109,7 +120,9 @@ class Session(requests.Session):
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):  # the handshake was through, so the request may be too
                 raise NetworkError("network.unreachable", maybe_done=True, host=host, detail=_reason(error)) from None
-            raise NetworkError("network.untrusted", maybe_done=False, host=host, detail=_reason(error)) from None
+            raise NetworkError(
+                "network.untrusted", maybe_done=False, host=host, detail=_reason(error), roots=self._roots()
+            ) from None
         except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise NetworkError("network.unreachable", maybe_done=False, host=host, detail=_reason(error)) from None
         except requests.exceptions.RequestException as error:
@@ -129,6 +142,14 @@ class Session(requests.Session):
             self._discovered[url] = (response.content, response.headers)
         return response
 
+    def _roots(self) -> str:
+        """Where the certificate of an intercepting proxy would have to be."""
+        if self._cloud.ca_bundle:
+            return f"{self._cloud.ca_bundle}, which the cloud file names"
+        if self._verify is True:
+            return "a PEM file of roots, and name that file in REQUESTS_CA_BUNDLE"
+        return f"{self._verify}, which REQUESTS_CA_BUNDLE names"
+
     def call(
         self,
         method: str,
@@ -147,6 +168,19 @@ class Session(requests.Session):
         """
         response = self.request(method, url, auth=_Bearer(token), json=body, data=form, headers=headers)
         return Response(response.status_code, response.headers, response.content, urlsplit(url).netloc)
+
+
+def _check_roots(path: Path) -> None:
+    """Tell now what would look like a failure of the network later.
+
+    :raises SetupError: `network.roots`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(**({"capath": str(path)} if path.is_dir() else {"cafile": str(path)}))
+    except OSError as error:  # an ssl.SSLError is one too
+        detail = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise SetupError("network.roots", path=path, detail=detail) from None
 
 
 def _again(request: requests.PreparedRequest, body: bytes, headers: Mapping[str, str]) -> requests.Response:

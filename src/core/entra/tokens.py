@@ -222,7 +222,7 @@ def _refused(text: str, tenant: str, app_id: str, session: Session) -> TokenErro
     if codes and error == "unknown":
         error = "refused"
     message = text.removeprefix("Authentication failed: ")
-    return TokenError(error, codes, message, app_id=app_id, tenant=tenant, skew=session.skew)
+    return TokenError(error, codes, message, app_id=app_id, tenant=tenant, clock=session.clock_error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -86,18 +86,18 @@ class AzureCli:
         # az asks for exactly the resource that its cloud settings name; theirs ends in a slash for custom clouds
         resource = self._cloud.graph if self._cloud.built_in else f"{self._cloud.graph}/"
         arguments = ["account", "get-access-token", "--resource", resource, *(["--tenant", tenant] if tenant else [])]
-        data = self._run(arguments, tenant)
+        path, data = self._run(arguments, tenant)
         value = data.get("accessToken")
         if not isinstance(value, str):
-            raise self._garbage("account get-access-token", "no accessToken")
+            raise _garbage(path, "no accessToken")
         secret = Secret(value)
         try:
             claims = claims_of(value)
         except ValueError as error:
-            raise self._garbage("account get-access-token", f"the token is not a JWT ({error})") from None
+            raise _garbage(path, f"the token is not a JWT ({error})") from None
         return checked_user_token(Token(secret, claims), self._cloud, tenant)
 
-    def _run(self, arguments: list[str], tenant: str) -> dict[str, Any]:
+    def _run(self, arguments: list[str], tenant: str) -> tuple[Path, dict[str, Any]]:
         path = process.find("az", self._untrusted)
         if path is None:
             raise SetupError("az.missing")
@@ -116,11 +116,12 @@ class AzureCli:
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise self._garbage(command.removeprefix("az "), "not a JSON object", path)
-        return data
+            raise _garbage(path, "not a JSON object" if finished.stdout.strip() else "nothing at all")
+        return path, data
 
-    def _garbage(self, command: str, detail: str, path: Path | None = None) -> SetupError:
-        return SetupError("az.garbage", command=f"az {command}", detail=detail, path=path or "az")
+
+def _garbage(path: Path, detail: str) -> SetupError:
+    return SetupError("az.garbage", command="az account get-access-token", detail=detail, path=path)
 
 
 def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.machine import allowlist
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: D-Bus errors that mean that nobody is there; any other is an answer of the service.
+_ABSENT: Final = re.compile(r"NoReply|ServiceUnknown|NameHasNoOwner|NoServer|Disconnected|Timeout|TimedOut|Spawn")
 
 
 def of(active: object, members: Sequence[object]) -> InsecureKeyringBackendError:
@@ -39,6 +46,10 @@ def named(error: BaseException, action: str, patience: float) -> BaseException:
         return KeystoreError("keystore.locked", detail=text)
     if any(kind.endswith(".PromptDismissedException") for kind in kinds):
         return KeystoreError("keystore.locked", detail="the prompt was dismissed")
+    if getattr(error, "errno", None) in _FULL or "No space left" in text:
+        return KeystoreError("keystore.full", detail=text)
+    if any(kind.endswith(".DBusErrorResponse") for kind in kinds) and not _ABSENT.search(text):
+        return KeystoreError("keystore.failed", action=action, detail=text)  # the service is there, and it said no
     gone = (".SecretServiceNotAvailableException", ".InitError", ".NoKeyringError", ".DBusErrorResponse")
     if isinstance(error, OSError) or any(kind.endswith(gone) for kind in kinds):
         return KeystoreError("keystore.gone", detail=text)

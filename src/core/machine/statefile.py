@@ -67,6 +67,21 @@ class StateFile:
         """How many names the file has; more than one means that a copy survives its replacement."""
         return self.path.stat().st_nlink
 
+    def check_replaceable(self) -> None:
+        """Tell before anything is changed that `update` would be refused; nothing is written.
+
+        A file that somebody made read-only is not replaced, although the rename would succeed.
+
+        :raises SetupError: `statefile.read-only`.
+        """
+        folder, detail = self.path.parent, ""
+        if self.exists() and not self.path.lstat().st_mode & stat.S_IWUSR:
+            detail = "the file is read-only"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            detail = f"nothing can be written to the folder {folder}"
+        if detail:
+            raise SetupError("statefile.read-only", path=self.path, detail=detail)
+
     def update(self, values: Mapping[str, str], remove: tuple[str, ...] = (), *, create: bool = False) -> None:
         """Set and remove members in one atomic write; mode 0600, file and folder flushed to the disk.
 
@@ -100,12 +115,12 @@ class StateFile:
         """The state file at another path, under the same lock."""
         return self if path == self.path else StateFile(path, self._lock)
 
-    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = (), *, create: bool = False) -> None:
         """Everything that `update` does but the replacement: lock, content, a flushed file beside it, removed again.
 
         :raises SetupError: as `update` would.
         """
-        self._replace(values, remove, really=False)
+        self._replace(values, remove, really=False, create=create)
 
     def _replace(
         self,
@@ -153,7 +168,7 @@ class StateFile:
         except FileNotFoundError:
             raise SetupError("statefile.missing", path=self.path) from None
         except OSError as error:
-            what = "a symbolic link" if self.path.is_symlink() else str(error.strerror)
+            what = "a symbolic link" if self.path.is_symlink() else f"unreadable ({error.strerror})"
             raise SetupError("statefile.unsafe", path=self.path, detail=what) from None
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
@@ -171,6 +186,8 @@ class StateFile:
     def _parse(self, content: bytes) -> dict[str, Any]:
         try:
             text = content.decode("utf-8-sig")
+            if not text.strip():
+                raise self._broken("it is empty", 1, 1)
             members = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_number)
         except json.JSONDecodeError as error:
             raise self._broken(error.msg, error.lineno, error.colno) from None

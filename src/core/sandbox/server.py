@@ -12,6 +12,7 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Callable
+from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -103,7 +104,8 @@ class Server:
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
         if fault is not None and fault.kind == "cut-after":
             return _cut(raw)
-        return web.Response(status=response.status, headers=dict(response.headers), body=response.body)
+        date = {"Date": format_datetime(self._tenant.now(), usegmt=True)}  # the pretend world's time, not this system's
+        return web.Response(status=response.status, headers=date | dict(response.headers), body=response.body)
 
 
 def _right_host(request: Request, raw: web.BaseRequest) -> bool:

@@ -220,10 +220,9 @@ def key_name(world: World) -> str:
 def lifetime(world: World) -> tuple[timedelta, str]:
     """How long a new certificate may live, and why it is shorter than usual (P3, M13)."""
     asked = timedelta(days=world.settings.certificate_days)
-    allowed = world.known.app.policy.lifetime if world.known.app is not None else None
-    if allowed is not None and allowed < asked:
-        policy = ", ".join(world.app.policy.names)
-        return allowed, f" (the policy '{policy}' allows no longer)"
+    policy = world.known.app.policy if world.known.app is not None else world.known.policy
+    if policy.lifetime is not None and policy.lifetime < asked:
+        return policy.lifetime, f" (the policy '{', '.join(policy.names)}' allows no longer)"
     return asked, ""
 
 

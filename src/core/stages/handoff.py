@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from core.entra import application
 from core.errors import GraphError, SetupError
-from core.events import Question
+from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
@@ -80,8 +80,7 @@ def on_refusal(world: World) -> Iterator[None]:
         yield
     except GraphError as error:
         if error.status == 403 and error.refused and world.flow != "apply":
-            world.known.may_change = False
-            raise write(world) from None
+            raise instead(world, error) from None
         raise
 
 
@@ -171,6 +170,16 @@ def _applied(world: World, effect: Effect) -> Left | None:
         command = f"az ad app credential delete --id {app.app_id} --key-id {found.id} --cert"
     how = f"Ask an administrator to run: {command}. Then run 'entraclaw-setup undo' again."
     return Left(f"{what}, which an administrator added for this machine; its key is kept", how)
+
+
+def instead(world: World, refusal: GraphError) -> SetupError:
+    """What ends a run that was refused although its token did not tell: the refusal is said, the request is written.
+
+    :raises SetupError: `request.io`.
+    """
+    world.known.may_change = False
+    world.emit(Finding("rights.refused", "warning", refusal.summary))
+    return write(world)
 
 
 def _replace(target: Path, text: str) -> None:

@@ -185,7 +185,7 @@ def sweep(world: World, *, signed_in: bool) -> None:
         if service_time(world) < journal.ends:
             world.emit(standing(journal))
             return
-        prereqs.take_lock(world)
+        prereqs.take_lock(world, world.known.tenant, world.known.app_id)
         if (journal := RollbackJournal.of(world)).stands:  # nobody was faster
             remove_expired(world, journal, signed_in=signed_in)
     except Interrupted:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from pathlib import Path
 from typing import Any, Final
 
+from core.cloud import option_of
 from core.errors import SetupError
 from core.events import Finding
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.machine import paths
 from core.machine.keystore import WINDOWS_LIMIT
-from core.profile import Profile
 from core.secret import Secret, looks_secret
 from core.settings import guid
 from core.stages.world import World
@@ -40,12 +39,12 @@ class ReadStateFile(Step[World]):
 
     def apply(self, world: World) -> str:
         known, profile = world.known, world.profile
+        folder = world.statefile.path.parent
+        if not folder.is_dir():
+            raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
         missing = not self._required and not world.statefile.exists()
         members = {} if missing else world.statefile.read()
-        theirs = members.get("CLOUD", world.cloud.name if missing else "public")
-        if theirs != world.cloud.name:
-            path = world.statefile.path
-            raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=world.cloud.name)
+        _refuse_another_cloud(world, members.get("CLOUD", world.cloud.name if missing else "public"))
         present = profile.secret_member in members
         value = members.pop(profile.secret_member, None)
         text = value.strip() if isinstance(value, str) else ""
@@ -64,7 +63,7 @@ class ReadStateFile(Step[World]):
         known.tenant = _agreed(world, "tenant", profile.tenant_member, members)
         known.app_id = _agreed(world, "app_id", profile.client_id_member, members)
         if not known.tenant and self._required:
-            raise SetupError("usage.unknown-tenant")
+            raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=world.statefile.path)
         if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=known.app_id)
         for name, other in members.items():
@@ -126,32 +125,55 @@ class OpenJournal(Step[World]):
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        take_lock(world)
-        journal = Journal(paths.journal(*_names(world)), world.run_id, world.clock, world.flow)
-        if journal.resumed and journal.flow not in ("", world.flow):
-            raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
-        world.journal = journal
-        if not world.journal.resumed:
-            return "new"
-        where = "after" if world.journal.marked else "before"
-        world.emit(
-            Finding(
-                "journal.resumed",
-                "warning",
-                f"An earlier run was interrupted {where} the point of no return; this run continues it.",
-            )
-        )
-        return "continues an interrupted run"
+        if (request := world.known.request) is not None:  # an administrator's undertaking, none of this machine's
+            return _open(world, "apply", paths.digest(request.app_id or request.unique_name))
+        if not world.known.app_id:
+            return open_of_project(world)
+        return _open(world, world.known.tenant, world.known.app_id)
 
 
-def take_lock(world: World) -> None:
-    """Take the lock of this tenant and app, until the world is closed.
+def of_project(world: World) -> tuple[str, str]:
+    """Names of the journal of an app that does not exist yet, or is not known: it belongs to its project."""
+    return "new", paths.digest(world.settings.folder)
+
+
+def open_of_project(world: World) -> str:
+    """Take the lock of this project's new app, and open its journal instead of the one that is open.
+
+    :raises SetupError: `lock.held`, `journal.io`, `journal.broken`, `journal.other-flow`; `az.wrong-tenant`: the
+        interrupted run was about another tenant.
+    """
+    return _open(world, *of_project(world))
+
+
+def _open(world: World, tenant: str, app_id: str) -> str:
+    take_lock(world, tenant, app_id)
+    journal = Journal(
+        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow
+    )
+    if journal.resumed and journal.flow not in ("", world.flow):
+        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
+    for effect in journal.standing("keystore.write"):
+        ours = effect.target.partition("#")[0]
+        if ours != world.known.tenant:
+            raise SetupError("az.wrong-tenant", theirs=world.known.tenant, ours=ours)
+    world.journal = journal
+    if not world.journal.resumed:
+        return "new"
+    side = "after" if world.journal.marked else "before"
+    message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
+    world.emit(Finding("journal.resumed", "warning", message))
+    return "continues an interrupted run"
+
+
+def take_lock(world: World, tenant: str, app_id: str) -> None:
+    """Take the lock of a tenant and app, until the world is closed.
 
     :raises SetupError: `lock.held`, `journal.io`.
     """
     from filelock import FileLock
 
-    lock = paths.lock(*_names(world))
+    lock = paths.lock(world.profile, world.cloud.key, tenant, app_id)
     if lock in world.locks:
         return
     try:
@@ -164,24 +186,13 @@ def take_lock(world: World) -> None:
     world.locks.add(lock)
 
 
-def _names(world: World) -> tuple[Profile, str, str, str]:
-    """What lock and journal are kept under: tenant and app, or the project whose app does not exist yet.
-
-    An administrator's undertaking is that of the request, and none of this machine's.
-    """
-    known, profile, key = world.known, world.profile, world.cloud.key
-    if known.request is not None:
-        return profile, key, "apply", paths.digest(known.request.app_id or known.request.unique_name)
-    new = (profile, key, "new", paths.digest(world.settings.folder))
-    if not known.app_id or (world.flow == "onboard" and _goes_on(world, paths.journal(*new))):
-        return new
-    return profile, key, known.tenant, known.app_id
-
-
-def _goes_on(world: World, path: Path) -> bool:
-    """Whether the state file names the app only because the undertaking that made it has come that far."""
-    journal = Journal(path, world.run_id, world.clock)
-    return journal.resumed and any(e.data.get("app_id") == world.known.app_id for e in journal.effects)
+def _refuse_another_cloud(world: World, theirs: object) -> None:
+    """A state file belongs to one cloud (C1)."""
+    path, ours = world.statefile.path, world.cloud.name
+    if not isinstance(theirs, str):
+        raise SetupError("usage.no-cloud", path=path, value=json.dumps(theirs))
+    if theirs != ours:
+        raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=ours, option=option_of(theirs))
 
 
 def _report(world: World, name: str, other: object) -> None:
@@ -213,7 +224,8 @@ def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) ->
     """A GUID from the settings or the state file; when both name one, they must be the same."""
     flag = f"--{setting.replace('_', '-')}"
     given = str(getattr(world.settings, setting))
-    stored = guid(f"{member} in {world.statefile.path.name}", members[member]) if members.get(member) else ""
+    named = members.get(member) not in (None, "")
+    stored = guid(f"{member} in {world.statefile.path.name}", members[member]) if named else ""
     if given and stored and given != stored:
         detail = f"{flag} says {given}, but {member} in {world.statefile.path.name} is {stored}"
         raise SetupError("usage.settings", detail=detail, command="migrate")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.errors import SetupError
 from core.flow.plan import Change
-from core.flow.step import Check, Done, Needed, Step
+from core.flow.step import Blocked, Check, Done, Needed, Step
 from core.stages.world import World
 
 
@@ -30,10 +30,10 @@ class Purge(Step[World]):
     def check(self, world: World) -> Check:
         members = world.statefile.read()
         if world.known.bundle is None or secret_members(world):
-            return Needed()
+            return replaceable(world)
         for name, value in self.change(world)[0].items():
             if str(members.get(name, "")).lower() != value.lower():
-                return Needed()
+                return replaceable(world)
         return Done("it holds no secret and names the certificate")
 
     def plan(self, world: World) -> Sequence[Change]:
@@ -51,6 +51,15 @@ class Purge(Step[World]):
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
         return "the secret is gone from it" if remove else "thumbprint recorded"
+
+
+def replaceable(world: World) -> Check:
+    """Whether the state file, which has to be written, can be: told with the plan, before anything is changed."""
+    try:
+        world.statefile.check_replaceable()
+    except SetupError as error:
+        return Blocked(error)
+    return Needed()
 
 
 def secret_members(world: World) -> tuple[str, ...]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from core.entra import activity, application, permissions
 from core.entra.application import App
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
 from core.events import Finding
-from core.flow.step import Check, Needed, Stage, Step
+from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.flow.wait import together
 from core.machine.sources import readers
-from core.stages import handoff, prereqs, rights, roles, trust
+from core.stages import handoff, prereqs, rights, trust
 from core.stages.key import FindKey
 from core.stages.world import World
+
+#: Seconds of clock difference that the token endpoint tolerates.
+TOLERANCE: Final = 300.0
 
 
 class FindApp(Step[World]):
@@ -53,6 +56,22 @@ class FindApp(Step[World]):
         if len(found) > 1:
             raise several(world, found)
         return str(found[0]["appId"])
+
+
+class CheckClock(Step[World]):
+    """A sign-in by certificate is refused when the clocks are minutes apart: known before anything is changed."""
+
+    name = "clock"
+    title = "Compare the clocks"
+
+    def check(self, world: World) -> Check:
+        session = world.session
+        if abs(session.skew) > TOLERANCE:
+            return Blocked(SetupError("platform.clock", clock=session.clock_error, limit=round(TOLERANCE)))
+        return Done(f"{abs(session.skew):.0f} s apart")
+
+    def apply(self, world: World) -> str:
+        raise AssertionError("it has nothing to apply")
 
 
 class TestSecret(Step[World]):
@@ -164,7 +183,6 @@ class ReadProject(Step[World]):
         known = world.known
         known.resource_id, offered = application.read_offered(world.user_graph())
         known.wanted = {name: role for name, role in offered.items() if role in missing}
-        roles.confirm(world)
         if known.wanted and rights.may_grant(world) is None:
             known.may_change = False
             rights.say_unprivileged(world, "grant permissions")
@@ -174,7 +192,7 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
     """Apps that have exactly the profile's display name."""
     name = world.profile.app_display_name
     quoted = name.replace("'", "''")
-    path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,createdDateTime"
+    path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,uniqueName,createdDateTime"
     return list(world.user_graph().pages(path, "look for the app by its name"))
 
 
@@ -215,5 +233,5 @@ def say_subject(world: World) -> None:
 STAGE: Stage[World] = Stage(
     "review",
     "Review",
-    (FindApp(), prereqs.OpenJournal(), FindKey(), CheckRights(), TestSecret(), ReadProject()),
+    (FindApp(), CheckClock(), prereqs.OpenJournal(), FindKey(), CheckRights(), TestSecret(), ReadProject()),
 )

@@ -31,7 +31,7 @@ class NoMigration(Step[World]):
         return Needed() if world.known.app_id else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        prereqs.take_lock(world)
+        prereqs.take_lock(world, world.known.tenant, world.known.app_id)
         names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
         journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
         if journal.resumed:
