@@ -173,6 +173,10 @@ def _parser() -> _Parser:
     for name in ("migrate", "resume"):
         text = "also grant what the app declares and was not granted"
         subs[name].add_argument("--repair-permissions", action="store_true", help=text, **quiet)
+    text = "also grant permissions that no Provisioner needs, if the request asks for them"
+    subs["apply"].add_argument("--extra-roles", action="store_true", help=text, **quiet)
+    text = "remove expired entries of others if they block the write"
+    subs["apply"].add_argument("--drop-expired", action="store_true", help=text, **quiet)
     subs["onboard"].add_argument(
         "--only", choices=("provisioner",), help="which part (the agent chain is not part of this version)", **quiet
     )

@@ -212,7 +212,12 @@ class _Session:
             none = "No run of this project is open: nothing has to be resumed or undone."
             self.emit(FlowFinished(self.command, "unchanged", 0, (none,), 0.0))
             return self._finish((world, Result("unchanged", 0, summary=(none,))))
-        return self._finish(self._flow(found.flow, world, undo=self.command == "undo"))
+        undo = self.command == "undo"
+        if undo:
+            world.lifetime = ()  # it stores nothing that would have to outlive this run
+        what = f"Open is an interrupted '{found.flow}': {'; '.join(found.done) or 'nothing that is left'}."
+        self.emit(Finding("journal.open", "info", what))
+        return self._finish(self._flow(found.flow, world, undo=undo))
 
     def _verify(self, world: World) -> tuple[World, Result]:
         from core.stages.verify import verify

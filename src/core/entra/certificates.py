@@ -117,10 +117,14 @@ def public(der: bytes) -> Bundle:
     :raises ValueError: it is not a certificate with an RSA key of 2048 bits or more.
     """
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    certificate = x509.load_der_x509_certificate(der)
-    key = certificate.public_key()
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        key = certificate.public_key()
+    except (UnsupportedAlgorithm, x509.InvalidVersion):
+        raise ValueError("its certificate is of a kind that is not known") from None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
         raise ValueError("its certificate has no RSA key of 2048 bits or more")
     return _bundle(Secret(""), certificate)

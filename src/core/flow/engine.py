@@ -80,19 +80,31 @@ def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resu
     world.flow = flow.name
     world.emit(FlowStarted("undo", run_id))
     result = Result()
+    looking = True
     try:
         for stage, step in _steps(flow.look, world):
             _perform(stage, step, world, "unchanged")
+        looking = False
         _take_back(flow, world, result, dry_run=dry_run)
     except SetupError as error:
-        result.outcome, result.exit_code = "failed", error.exit_code
-        result.errors.append(error.as_dict())
+        _not_undone(flow, world, result, error, looking=looking)
     except Exception as bug:  # noqa: BLE001  whatever it is, it must be named
-        result.outcome, result.exit_code = "failed", 70
-        result.errors.append(internal(bug).as_dict())
+        _not_undone(flow, world, result, internal(bug), looking=looking)
     seconds = world.clock.monotonic() - start
     world.emit(FlowFinished("undo", result.outcome, result.exit_code, result.summary, seconds))
     return result
+
+
+def _not_undone(flow: Flow[W], world: W, result: Result, error: SetupError, *, looking: bool) -> None:
+    """An undo that failed: what was done stays, and that is said."""
+    result.errors.append(error.as_dict())
+    result.exit_code = error.exit_code
+    journal = world.journal
+    if looking and journal is not None and journal.resumed and not isinstance(error, Interrupted):
+        still = SetupError("flow.no-way-back", left=flow.left(world)) if journal.marked else SetupError("flow.open")
+        result.errors.append(still.as_dict())
+        result.exit_code = still.exit_code
+    result.outcome = "partial" if result.exit_code == 6 else "failed"
 
 
 def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> None:

@@ -177,7 +177,7 @@ class Journal:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise SetupError("journal.broken", path=self.path, line=number) from None
-        self.resumed = bool(self.effects) or self.marked
+        self.resumed = self.marked or any(effect.standing for effect in self.effects)
 
     def _take(self, entry: dict[str, Any]) -> None:
         match entry["state"]:

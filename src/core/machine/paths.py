@@ -24,9 +24,10 @@ def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
     return state_folder(profile) / "journal" / f"{cloud}_{tenant}_{app_id}.jsonl"
 
 
-def digest(folder: Path) -> str:
-    """A project folder as part of a file's name."""
-    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+def digest(what: Path | str) -> str:
+    """A project folder, or the name of something, as part of a file's name."""
+    text = str(what.resolve()) if isinstance(what, Path) else what
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def rollback(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.cloud import option_of
-from core.entra import application
+from core.entra import application, permissions
 from core.entra.application import App
 from core.errors import SetupError
 from core.events import Finding, Question
@@ -20,8 +19,8 @@ from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import together
 from core.stages import prereqs, review, rights, roles, signin
 from core.stages.certificate import Register
-from core.stages.passwords import DeletePasswords, Mark, TwoCleanReads
-from core.stages.provision import CreateApp, CreatePrincipal
+from core.stages.passwords import DeletePasswords, Mark, TwoCleanReads, vanished
+from core.stages.provision import CreateApp, CreatePrincipal, created_here, find_created
 from core.stages.request import Request, parse
 from core.stages.world import World
 
@@ -39,9 +38,8 @@ class ReadRequest(Step[World]):
         path = Path(world.settings.request)
         request, known = parse(path), world.known
         if (request.cloud, request.authority) != (world.cloud.name, world.cloud.authority):
-            theirs = f"{request.cloud} ({request.authority})"
-            option = option_of(request.cloud)
-            raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=world.cloud.name, option=option)
+            theirs, ours = f"{request.cloud} ({request.authority})", f"{world.cloud.name} ({world.cloud.authority})"
+            raise SetupError("request.other-cloud", path=path, theirs=theirs, ours=ours)
         for flag, given, asked in (
             ("--tenant", world.settings.tenant, request.tenant),
             ("--app-id", world.settings.app_id, request.app_id),
@@ -55,6 +53,7 @@ class ReadRequest(Step[World]):
         known.tenant, known.app_id = request.tenant, request.app_id
         known.wanted, known.unique_name, known.key_id = dict(request.roles), request.unique_name, request.key_id
         known.machine = request.machine
+        known.deleters = {"application": ("user",), "servicePrincipal": ("user",)}  # the app's key is not here
         return f"by {request.requested_by} on {request.machine}, {request.created[:10]}"
 
 
@@ -70,7 +69,7 @@ class FindRequestedApp(Step[World]):
     def apply(self, world: World) -> str:
         known, request = world.known, requested(world)
         graph = world.user_graph()
-        app_id = known.app_id or application.by_unique_name(graph, request.unique_name)
+        app_id = known.app_id or self._created(world)
 
         def offered() -> None:
             if request.roles:
@@ -91,14 +90,28 @@ class FindRequestedApp(Step[World]):
                 gone = SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
                 raise review.deleted(world, request.app_id) or gone
             return f"'{request.app_name}' will be created"
+        review.refuse_another_name(world, known.app)
+        if any(key.id == request.key_id and key.der != request.der for key in known.app.keys):
+            detail = f"its keyId {request.key_id} is that of another certificate on the app"
+            raise SetupError("request.broken", path=world.settings.request, detail=detail)
         known.app_id, known.initial = known.app.app_id, known.app.all_passwords
         if known.app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in known.app.saml_passwords))
         return f"'{known.app.name}' ({known.app_id}), created {known.app.created[:10]}"
 
+    @staticmethod
+    def _created(world: World) -> str | None:
+        """The app that an earlier run created for this request, here or elsewhere."""
+        effect = created_here(world)
+        if effect is None:
+            return application.by_unique_name(world.user_graph(), world.known.unique_name)
+        app_id = find_created(world, effect)
+        world.known.created = app_id is not None
+        return app_id
+
 
 class CheckAdministrator(Step[World]):
-    """Whether the signed-in principal may do it all."""
+    """Whether the signed-in principal may do all that is missing, and what needs a yes of its own."""
 
     name = "rights"
     title = "Check who may apply it"
@@ -108,14 +121,41 @@ class CheckAdministrator(Step[World]):
 
     def apply(self, world: World) -> str:
         known, request = world.known, requested(world)
-        may = rights.may_write(world) if known.app is not None else rights.may_create(world)
-        if may is None or (request.roles and rights.may_grant(world) is None):
+        if request.remove_passwords and not world.app.holds(world.bundle):
+            raise SetupError("request.too-early", thumbprint=world.bundle.thumbprint, app=world.app.name)
+        reasons = self._reasons(world)
+        if None in reasons:
             user = known.account.user if known.account else "?"
             raise SetupError("rights.apply", user=user, role=request.role_needed)
         roles.confirm(world)
-        if request.remove_passwords and not world.app.holds(world.bundle):
-            raise SetupError("request.too-early", thumbprint=world.bundle.thumbprint, app=world.app.name)
-        return may
+        self._beyond(world)
+        return ", ".join(dict.fromkeys(filter(None, reasons))) or "nothing is left to do"
+
+    @staticmethod
+    def _reasons(world: World) -> list[str | None]:
+        """For each right that what is missing takes, why the signed-in principal has it; None where it has not."""
+        known, app, wanted = world.known, world.known.app, set(world.known.wanted.values())
+        if app is None:
+            return [rights.may_create(world), rights.may_grant(world) if wanted else ""]
+        if _removing(world):
+            return [rights.may_write(world, holder) for holder in {p.holder for p in app.all_passwords}]
+        reasons: list[str | None] = []
+        if not app.holds(world.bundle) or wanted - app.declared or not app.principal_id:
+            # what this request created a moment ago is its creator's
+            reasons.append(rights.may_create(world) if known.created else rights.may_write(world))
+        return reasons + [rights.may_grant(world)] * bool(wanted - app.granted)
+
+    @staticmethod
+    def _beyond(world: World) -> None:
+        """Permissions that no Provisioner needs take a yes of their own (P6)."""
+        settings, app = world.settings, world.known.app
+        granted = app.granted if app is not None else frozenset()
+        names = sorted(n for n, r in world.known.wanted.items() if n not in permissions.KNOWN and r not in granted)
+        if not names or settings.extra_roles or settings.dry_run:
+            return
+        text = f"The request asks for more than a Provisioner needs: {', '.join(names)}. Grant them too?"
+        if settings.yes or not world.ask(Question("extra-roles", text, False, "--extra-roles")):
+            raise SetupError("permissions.beyond", names=", ".join(names))
 
 
 class Explain(Step[World]):
@@ -145,7 +185,7 @@ class MarkRemoval(Mark):
         return Needed() if _removing(world) and world.app.all_passwords else Done("nothing irreversible is asked for")
 
     def _rehearse(self, world: World) -> None:
-        world.known.deleters = {"application": ("user",), "servicePrincipal": ("user",)}
+        return
 
 
 class Remove(DeletePasswords):
@@ -231,7 +271,7 @@ FLOW: Flow[World] = Flow(
         Stage(
             "review",
             "Review",
-            (FindRequestedApp(), prereqs.OpenJournal(), CheckAdministrator(), Explain()),
+            (prereqs.OpenJournal(), FindRequestedApp(), CheckAdministrator(), Explain()),
         ),
     ),
     change=(
@@ -253,7 +293,7 @@ FLOW: Flow[World] = Flow(
     basis=_basis,
     refresh=_refresh,
     question=_question,
-    before_undo=lambda world, error: None,
+    before_undo=vanished,
     left=lambda world: "Some of the password credentials may be left.",
     summary=_summary,
 )

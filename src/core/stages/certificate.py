@@ -14,7 +14,7 @@ from core.entra import application, certificates, credentials
 from core.entra.application import Key
 from core.entra.graph import Graph
 from core.entra.tokens import prove
-from core.errors import GraphError, KeystoreError, SetupError
+from core.errors import KeystoreError, SetupError
 from core.events import Finding, Question
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
@@ -77,11 +77,12 @@ class Register(Step[World]):
         after = bundle.thumbprint if bundle else f"new, valid {days.days} days{why}"
         call = f"PATCH /applications/{app.object_id} keyCredentials"
         where = f"app registration '{app.name}'"
+        whose = where + handoff.by_whom(world)
         stay = tuple(
             Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', until {key.end.date()}")
             for key in app.keys
         )
-        return (Change("add", "certificate", where, "", after, True, call), *stay)
+        return (Change("add", "certificate", whose, "", after, True, call), *stay)
 
     def apply(self, world: World) -> str:
         app, bundle = world.app, world.bundle
@@ -90,19 +91,19 @@ class Register(Step[World]):
         earlier = [
             e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint
         ]
-        key_id = earlier[0].data["key_id"] if earlier else world.known.key_id or str(uuid4())
+        asked = handoff.written(world)  # whoever asked an administrator, and may do it himself by now
+        chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
+        key_id = earlier[0].data["key_id"] if earlier else chosen
         entry = credentials.entry_of(bundle, key_id, key_name(world))
         passwords = [password.id for password in world.known.initial]
         facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
-        try:
-            with world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts):
-                lost = credentials.add_key(
-                    graph, app.object_id, bundle, entry, world.clock, world.emit, lambda keys: _drop(world, keys)
-                )
-        except GraphError as error:
-            if error.status == 403 and error.refused and world.flow != "apply":
-                raise handoff.instead(world, error) from None
-            raise
+        with (
+            handoff.on_refusal(world),
+            world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
+        ):
+            lost = credentials.add_key(
+                graph, app.object_id, bundle, entry, world.clock, world.emit, lambda keys: _drop(world, keys)
+            )
         for key in lost:
             world.emit(
                 Finding(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from core.entra import application
 from core.errors import GraphError, SetupError
 from core.events import Finding, Question
 from core.flow.journal import Effect
@@ -20,6 +21,8 @@ from core.stages.world import World
 
 WRITE: Final = "request.write"
 WAITING: Final = "handoff.waiting"
+#: Effects by which this machine puts a certificate on the app itself.
+OWN: Final = ("graph.application.addKey", "graph.application.create")
 #: What an undo that somebody asked for fails with.
 UNDO: Final = "flow.undo-asked"
 
@@ -41,13 +44,10 @@ class HandOff(Step[World]):
         raise write(world)
 
     def undo(self, world: World) -> Left | None:
-        for effect in world.log.standing(WRITE):
-            bundle, app = world.known.bundle, world.known.app
-            if bundle is not None and app is not None and app.holds(bundle) and not effect.data.get("removal"):
-                what = f"certificate {bundle.thumbprint}, which an administrator added for this machine"
-                key_id = effect.data["key_id"]
-                how = f"Ask an administrator: az ad app credential delete --id {app.app_id} --key-id {key_id} --cert"
-                return Left(what, how)
+        effects = world.log.standing(WRITE)
+        if effects and (left := _applied(world, effects[-1])) is not None:
+            return left
+        for effect in effects:
             Path(effect.target).unlink(missing_ok=True)
             world.log.undone(effect)
         return None
@@ -66,10 +66,27 @@ def before_undo(world: World, error: SetupError) -> SetupError | None:
     """What a request has been written for is kept until an administrator acts, or somebody undoes it."""
     if error.id == WAITING:
         return error
-    effect, bundle, app = written(world), world.known.bundle, world.known.app
-    if effect is not None and error.id != UNDO and bundle is not None and app is not None and app.holds(bundle):
-        return SetupError("handoff.kept", cause=error.summary)
+    # an administrator may be about to apply it: a certificate whose key is nowhere would be of no use to anybody
+    effect = written(world)
+    if effect is not None and error.id != UNDO:
+        return SetupError("handoff.kept", path=effect.target, cause=error.summary)
     return None
+
+
+@contextmanager
+def on_refusal(world: World) -> Iterator[None]:
+    """Surround an effect in the directory: a 403 that the token did not announce ends in a request, too (P12)."""
+    try:
+        yield
+    except GraphError as error:
+        if error.status == 403 and error.refused and world.flow != "apply":
+            raise instead(world, error) from None
+        raise
+
+
+def by_whom(world: World) -> str:
+    """Added to a row of the plan: that an administrator makes this change."""
+    return "" if world.known.may_change else ", by an administrator"
 
 
 def needed(world: World) -> bool:
@@ -105,14 +122,16 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     """
     known, bundle, app = world.known, world.bundle, world.known.app
     earlier = written(world)
-    unique = "" if app is not None else str(earlier.data["unique_name"] if earlier else "")
+    unique = str(earlier.data["unique_name"]) if earlier else known.unique_name
+    if app is None and not unique:
+        unique = f"{world.profile.name}-{uuid4()}"
     request = Request(
         cloud=world.cloud.name,
         authority=world.cloud.authority,
         tenant=known.tenant,
         app_id=app.app_id if app is not None else "",
-        app_name=app.name if app is not None else world.profile.app_display_name,
-        unique_name=unique or ("" if app is not None else f"{world.profile.name}-{uuid4()}"),
+        app_name=app.name if app is not None else world.app_name,
+        unique_name=unique if app is None else "",
         der=bundle.der,
         key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
         machine=known.machine,
@@ -122,10 +141,35 @@ def write(world: World, *, removal: bool = False) -> SetupError:
         remove_passwords=removal,
     )
     target = path(world)
-    facts = {"key_id": request.key_id, "unique_name": request.unique_name, "removal": removal}
+    # the name stays known: the next run finds by it the app that an administrator has created
+    facts = {"key_id": request.key_id, "unique_name": unique, "removal": removal}
     with world.log.effect(WRITE, str(target), world.emit, **facts):
         _replace(target, request.to_json())
     return SetupError(WAITING, path=target, role=request.role_needed)
+
+
+def _applied(world: World, effect: Effect) -> Left | None:
+    """What an administrator has done for this machine already, and how it is taken back."""
+    bundle, app = world.known.bundle, world.known.app
+    if bundle is None or any(
+        e.data.get("thumbprint") == bundle.thumbprint and e.action in OWN and e.state != "failed"
+        for e in world.log.effects
+    ):
+        return None  # this machine registered it, and has undone that by now
+    graph, unique = world.user_graph(), effect.data["unique_name"]
+    if app is None and unique and (app_id := application.by_unique_name(graph, unique)) is not None:
+        app = application.read(graph, app_id)
+    keys = application.read_keys(graph, app.object_id) if app is not None else ()
+    found = next((key for key in keys if key.der == bundle.der), None)
+    if app is None or found is None:
+        return None
+    if unique:
+        what, command = f"app registration {app.app_id}", f"az ad app delete --id {app.app_id}"
+    else:
+        what = f"certificate {bundle.thumbprint}"
+        command = f"az ad app credential delete --id {app.app_id} --key-id {found.id} --cert"
+    how = f"Ask an administrator to run: {command}. Then run 'entraclaw-setup undo' again."
+    return Left(f"{what}, which an administrator added for this machine; its key is kept", how)
 
 
 def instead(world: World, refusal: GraphError) -> SetupError:
@@ -139,7 +183,7 @@ def instead(world: World, refusal: GraphError) -> SetupError:
 
 
 def _replace(target: Path, text: str) -> None:
-    """Write a file atomically; never through a link that somebody left there."""
+    """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
     temporary = ""
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
@@ -147,8 +191,11 @@ def _replace(target: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
     except OSError as error:
         with suppress(OSError):
             Path(temporary).unlink()
-        raise SetupError("request.io", path=target, detail=error.strerror or error) from None
+        failed = SetupError("request.io", path=target, detail=error.strerror or error)
+        failed.refused = True
+        raise failed from None

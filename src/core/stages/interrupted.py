@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import SetupError
 from core.flow.journal import Journal
 from core.machine import paths
 from core.settings import guid
+from core.stages import handoff
 from core.stages.world import World
 
 
@@ -17,11 +19,15 @@ class Open:
 
     :param flow: name of its flow.
     :param marked: whether it passed the point of no return.
+    :param done: what it did, or may have done.
+    :param request: the request for an administrator that it wrote, if it did.
     """
 
     flow: str
     marked: bool
     path: Path
+    done: tuple[str, ...]
+    request: str
 
 
 def find(world: World) -> Open | None:
@@ -36,8 +42,26 @@ def find(world: World) -> Open | None:
     if tenant and app_id:
         names = (guid(profile.tenant_member, tenant), guid(profile.client_id_member, app_id))
         candidates.insert(0, paths.journal(profile, world.cloud.key, *names))
+    elif tenant:
+        _several(world, guid(profile.tenant_member, tenant))
     for path in candidates:
         journal = Journal(path, world.run_id, world.clock)
         if journal.resumed:
-            return Open(journal.flow or "migrate", journal.marked, path)
+            done = tuple(f"{effect.action} {effect.target}" for effect in journal.effects if effect.standing)
+            requests = journal.standing(handoff.WRITE)
+            request = requests[-1].target if requests else ""
+            return Open(journal.flow or "migrate", journal.marked, path, done, request)
     return None
+
+
+def _several(world: World, tenant: str) -> None:
+    """Where nothing names the app, an open run of the tenant may be this project's.
+
+    :raises SetupError: `usage.settings`.
+    """
+    folder = paths.state_folder(world.profile) / "journal"
+    for path in sorted(folder.glob(f"{world.cloud.key}_{tenant}_*.jsonl")):
+        if Journal(path, world.run_id, world.clock).resumed:
+            app_id = path.stem.rpartition("_")[2]
+            detail = f"A run of the app {app_id} is open. If it is this project's, say so: --app-id {app_id}"
+            raise SetupError("usage.settings", detail=detail, command="resume")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from core.entra import application, credentials
+from core.entra import application
 from core.entra.tokens import try_secret
 from core.errors import SetupError
 from core.events import Finding, Question
@@ -26,6 +26,7 @@ from core.stages.passwords import (
     Mark,
     ProveAfterDeletion,
     TwoCleanReads,
+    vanished,
 )
 from core.stages.purge import Purge, secret_members
 from core.stages.roles import GrantRoles
@@ -137,31 +138,7 @@ def _left(world: World) -> str:
 
 
 def _before_undo(world: World, error: SetupError) -> SetupError | None:
-    """A password that vanished may have been this machine's only other credential: then nothing is undone (M5)."""
-    if (kept := handoff.before_undo(world, error)) is not None:
-        return kept
-    registered = world.log.standing("graph.application.addKey")
-    if not registered:
-        return None  # the directory is as it was: undoing takes no credential from anybody
-    expected = {password.id for password in world.known.initial}
-    for effect in registered:
-        expected |= set(effect.data["passwords"])
-    graph = world.user_graph()
-
-    def all_there() -> bool | None:
-        return expected <= {found.id for found in application.read_passwords(graph, world.app)} or None
-
-    if wait_until(
-        all_there,
-        clock=world.clock,
-        emit=world.emit,
-        reason="the password credentials to be seen, so that undoing is safe",
-        expected=5,
-        deadline=credentials.REPLICATION / 2,
-    ):
-        return None
-    world.log.mark()
-    return SetupError("migrate.vanished", cause=error.summary)
+    return handoff.before_undo(world, error) or vanished(world, error)
 
 
 def summary(world: World, outcome: str) -> Sequence[str]:

@@ -199,6 +199,35 @@ class ProveAfterDeletion(Step[World]):
         return prove_again(world)
 
 
+def vanished(world: World, error: SetupError) -> SetupError | None:
+    """A password that vanished may have been that machine's only other credential: then nothing is undone (M5).
+
+    :returns: the error that forbids the undo; the run is marked, and only goes forward from here.
+    """
+    registered = world.log.standing("graph.application.addKey")
+    if not registered:
+        return None  # the directory is as it was: undoing takes no credential from anybody
+    expected = {password.id for password in world.known.initial}
+    for effect in registered:
+        expected |= set(effect.data["passwords"])
+    graph = world.user_graph()
+
+    def all_there() -> bool | None:
+        return expected <= {found.id for found in application.read_passwords(graph, world.app)} or None
+
+    if wait_until(
+        all_there,
+        clock=world.clock,
+        emit=world.emit,
+        reason="the password credentials to be seen, so that undoing is safe",
+        expected=5,
+        deadline=credentials.REPLICATION / 2,
+    ):
+        return None
+    world.log.mark()
+    return SetupError("migrate.vanished", cause=error.summary)
+
+
 def _reader(world: World) -> Graph:
     """The identity that reads the password credentials back: the Provisioner if it may, else the signed-in user."""
     proof = world.known.proof

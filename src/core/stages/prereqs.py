@@ -121,10 +121,12 @@ class OpenJournal(Step[World]):
     def check(self, world: World) -> Check:
         if world.journal is not None:
             return Done("open")
-        known_or_new = world.known.app_id or world.flow == "onboard"
+        known_or_new = world.known.app_id or world.flow == "onboard" or world.known.request is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
+        if (request := world.known.request) is not None:  # an administrator's undertaking, none of this machine's
+            return _open(world, "apply", paths.digest(request.app_id or request.unique_name))
         if not world.known.app_id:
             return open_of_project(world)
         return _open(world, world.known.tenant, world.known.app_id)

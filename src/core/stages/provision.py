@@ -42,13 +42,14 @@ class CreateApp(Step[World]):
         return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
 
     def plan(self, world: World) -> Sequence[Change]:
-        where = f"tenant {world.known.tenant}"
-        what, call = f"'{world.profile.app_display_name}', single tenant", "PATCH /applications(uniqueName='…')"
+        whose, bundle = handoff.by_whom(world), world.known.bundle
+        what, call = f"'{world.app_name}', single tenant", "PATCH /applications(uniqueName='…')"
         days, why = lifetime(world)
-        certificate = f"valid {days.days} days{why}"
+        certificate = bundle.thumbprint if bundle else f"valid {days.days} days{why}"
+        app = f"the new app registration{whose}"
         return (
-            Change("add", "app registration", where, "", what, True, call),
-            Change("add", "certificate", "the new app registration", "", certificate, True, "in the same request"),
+            Change("add", "app registration", f"tenant {world.known.tenant}{whose}", "", what, True, call),
+            Change("add", "certificate", app, "", certificate, True, "in the same request"),
         )
 
     def apply(self, world: World) -> str:
@@ -58,27 +59,23 @@ class CreateApp(Step[World]):
         # the keyId of an interrupted run, so that its late write and ours are the same entry
         same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == bundle.thumbprint]
         key_id = same[0] if same else known.key_id or str(uuid4())
+        known.unique_name = unique
         entry = credentials.entry_of(bundle, key_id, key_name(world))
         body = {
-            "displayName": world.profile.app_display_name,
+            "displayName": world.app_name,
             "signInAudience": "AzureADMyOrg",
             "keyCredentials": [entry],
             "requiredResourceAccess": merged((), known.wanted.values()),
         }
         facts = {"key_id": key_id, "thumbprint": bundle.thumbprint}
         graph = world.user_graph()
-        try:
-            with world.log.effect(CREATE, unique, world.emit, **facts) as effect:
-                created = application.upsert(graph, unique, body)
-                if "appId" not in created:  # it was there already: the first answer was lost
-                    created = _by_unique_name(world, graph, unique) or {}
-                if "appId" not in created:
-                    raise SetupError("app.not-created", name=world.profile.app_display_name)
-                effect.data.update(object_id=created["id"], app_id=created["appId"])
-        except GraphError as error:
-            if error.status == 403 and error.refused and world.flow == "onboard":
-                raise handoff.instead(world, error) from None
-            raise
+        with handoff.on_refusal(world), world.log.effect(CREATE, unique, world.emit, **facts) as effect:
+            created = application.upsert(graph, unique, body)
+            if "appId" not in created:  # it was there already: the first answer was lost
+                created = _by_unique_name(world, graph, unique) or {}
+            if "appId" not in created:
+                raise SetupError("app.not-created", name=world.app_name)
+            effect.data.update(object_id=created["id"], app_id=created["appId"])
         known.app = replace(application.of_answer(created | body), policy=known.policy)
         known.app_id, known.created = known.app.app_id, True
         return f"'{known.app.name}' ({known.app_id})"
@@ -114,7 +111,7 @@ class CreatePrincipal(Step[World]):
         return Done(app.principal_id) if app is not None and app.principal_id else Needed()
 
     def plan(self, world: World) -> Sequence[Change]:
-        where = f"tenant {world.known.tenant}"
+        where = f"tenant {world.known.tenant}{handoff.by_whom(world)}"
         return (
             Change("add", "service principal", where, "", "of the app registration", True, "POST /servicePrincipals"),
         )
@@ -142,7 +139,7 @@ class CreatePrincipal(Step[World]):
                 last = error  # the app has not arrived at this replica yet
                 return None
 
-        with world.log.effect(PRINCIPAL, app.app_id, world.emit) as effect:
+        with handoff.on_refusal(world), world.log.effect(PRINCIPAL, app.app_id, world.emit) as effect:
             if not wait_until(
                 create,
                 clock=world.clock,

@@ -37,6 +37,7 @@ class Record(Step[World]):
         before = file.read_or_empty()
         former = {name: before[name] for name in values if isinstance(before.get(name), str)}
         facts = {"purged": False, "former": former, "written": values, "missing": missing}
+        facts["app_id"] = world.known.app_id  # the journal of a new app says so whose key this is
         with world.log.effect(UPDATE, str(file.path), world.emit, **facts):
             file.update(values, create=True)
         return str(file.path)

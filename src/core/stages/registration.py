@@ -15,6 +15,7 @@ from core.flow.wait import together, wait_until
 from core.machine import paths
 from core.stages import handoff, prereqs, review
 from core.stages.provision import CREATE, REPLICATION, created_here, find_created
+from core.stages.record import UPDATE
 from core.stages.world import World
 
 
@@ -28,7 +29,8 @@ class OpenJournal(prereqs.OpenJournal):
     def _unfinished(world: World) -> bool:
         """Whether an interrupted run of this project made the app that the state file names by now."""
         path = paths.journal(world.profile, world.cloud.key, *prereqs.of_project(world))
-        made = Journal(path, world.run_id, world.clock).standing(CREATE)
+        journal = Journal(path, world.run_id, world.clock)
+        made = journal.standing(CREATE) + journal.standing(UPDATE)  # an administrator may have created it
         return any(effect.data.get("app_id") == world.known.app_id for effect in made)
 
 

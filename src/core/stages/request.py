@@ -20,7 +20,9 @@ from core.settings import guid
 
 SCHEMA: Final = 1
 LARGEST: Final = 64 * 1024
-_TEXT: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]{0,200}")
+#: What hides or reorders text, and halves of characters.
+_HIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_LONGEST: Final = 256
 _UNIQUE: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
 
 
@@ -58,6 +60,8 @@ class Request:
     @property
     def role_needed(self) -> str:
         """Who may apply it."""
+        if self.roles and self.app_id:
+            return "Privileged Role Administrator who may also change the app, or Global Administrator"
         if self.roles:
             return "Privileged Role Administrator (to grant permissions), or Global Administrator"
         return "an owner of the app, Application Administrator, Cloud Application Administrator or Global Administrator"
@@ -75,6 +79,7 @@ class Request:
             calls.append(f"PATCH {app} keyCredentials (every entry that is there stays)")
         if self.roles:
             if self.app_id:
+                calls.append("POST /servicePrincipals (if it has none)")
                 calls.append(f"PATCH {app} requiredResourceAccess")
             calls += [f"POST /servicePrincipals/(Microsoft Graph)/appRoleAssignedTo {name}" for name in self.roles]
         if self.remove_passwords:
@@ -96,14 +101,14 @@ class Request:
             "authority": self.authority,
             "tenant": self.tenant,
             "app_id": self.app_id,
-            "app_name": self.app_name,
+            "app_name": _shown(self.app_name),
             "unique_name": self.unique_name,
             "certificate": base64.b64encode(self.der).decode(),
             "thumbprint": bundle.thumbprint,
             "valid_until": bundle.not_after.strftime("%Y-%m-%d"),
             "key_id": self.key_id,
-            "machine": self.machine,
-            "requested_by": self.requested_by,
+            "machine": _shown(self.machine),
+            "requested_by": _shown(self.requested_by),
             "created": self.created,
             "roles": self.roles,
             "remove_passwords": self.remove_passwords,
@@ -122,10 +127,14 @@ def parse(path: Path) -> Request:
     try:
         if not path.is_file():
             raise SetupError("request.broken", path=path, detail="there is no such file")
-        if path.stat().st_size > LARGEST:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
             raise SetupError("request.broken", path=path, detail="it is larger than 64 KiB")
-        data = json.loads(path.read_bytes().decode("utf-8-sig"))
-        return _checked(data)
+        text = content.decode("utf-8-sig")
+        if looks_secret(text):
+            raise SetupError("request.broken", path=path, detail="it holds what looks like a secret or a private key")
+        return _checked(json.loads(text))
     except OSError as error:
         raise SetupError("request.broken", path=path, detail=error.strerror or error) from None
     except RecursionError:
@@ -135,12 +144,17 @@ def parse(path: Path) -> Request:
         raise SetupError("request.broken", path=path, detail=detail) from None
 
 
+def _shown(text: str) -> str:
+    """A name as it goes into a request: not too long, and without characters that hide or reorder text."""
+    return _HIDDEN.sub("?", text)[:_LONGEST]
+
+
 def _checked(data: Any) -> Request:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f"it is no request of schema {SCHEMA}")
     texts = ("cloud", "authority", "app_name", "unique_name", "machine", "requested_by", "created", "app_id")
     for name in texts:
-        if not isinstance(data[name], str) or not _TEXT.fullmatch(data[name]):
+        if not isinstance(data[name], str) or data[name] != _shown(data[name]):
             raise ValueError(f"{name} is not a short text")
     if data["unique_name"] and not _UNIQUE.fullmatch(data["unique_name"]):
         raise ValueError("unique_name is not a name")
@@ -172,4 +186,6 @@ def _checked(data: Any) -> Request:
     )  # fmt: skip
     if request.bundle.thumbprint != data["thumbprint"]:
         raise ValueError("its thumbprint is another certificate's")
+    if request.bundle.not_after - request.bundle.not_before > certificates.LIFETIME:
+        raise ValueError("its certificate lives longer than a year")
     return request

@@ -14,7 +14,7 @@ from core.events import Finding
 from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.flow.wait import together
 from core.machine.sources import readers
-from core.stages import prereqs, rights, trust
+from core.stages import handoff, prereqs, rights, trust
 from core.stages.key import FindKey
 from core.stages.world import World
 
@@ -131,8 +131,10 @@ class CheckRights(Step[World]):
         reason = rights.may_write(world)
         if reason is None:
             world.known.may_change = False
+            if not handoff.needed(world):
+                return "no, and nothing has to be added to it"
             rights.say_unprivileged(world, f"add a certificate to '{world.app.name}'")
-        return reason or "no: if a certificate has to be added, a request for an administrator will be written"
+        return reason or "no: a request for an administrator will be written"
 
 
 class ReadProject(Step[World]):
@@ -226,7 +228,7 @@ def say_subject(world: World) -> None:
     """Which app, tenant and cloud this is about, and who is signed in (M2)."""
     known, app = world.known, world.known.app
     user = f"{known.account.user} ({known.account.kind})" if known.account else "?"
-    what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{world.profile.app_display_name}'"
+    what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{world.app_name}'"
     message = f"{what} in tenant {known.tenant}, cloud {world.cloud.name}, signed in as {user}."
     world.emit(Finding("plan.subject", "info", message))
 
@@ -234,5 +236,5 @@ def say_subject(world: World) -> None:
 STAGE: Stage[World] = Stage(
     "review",
     "Review",
-    (FindApp(), CheckClock(), prereqs.OpenJournal(), CheckRights(), FindKey(), TestSecret(), ReadProject()),
+    (FindApp(), CheckClock(), prereqs.OpenJournal(), FindKey(), CheckRights(), TestSecret(), ReadProject()),
 )

@@ -38,6 +38,7 @@ class Declare(Step[World]):
     def plan(self, world: World) -> Sequence[Change]:
         app = world.known.app
         where = f"app registration '{app.name}'" if app else "the new app registration"
+        where += handoff.by_whom(world)
         names = sorted(permissions_of(world, _undeclared(world, app)))
         call = f"PATCH /applications/{app.object_id if app else '…'} requiredResourceAccess"
         return (Change("change", "declared permissions", where, "", f"{len(names)} more", True, call),)
@@ -46,7 +47,7 @@ class Declare(Step[World]):
         graph, app = world.user_graph(), world.app
         fresh = application.read_access(graph, app.object_id)
         added = sorted(set(world.known.wanted.values()) - application.declared_in(fresh))
-        with world.log.effect(DECLARE, app.object_id, world.emit, roles=added):
+        with handoff.on_refusal(world), world.log.effect(DECLARE, app.object_id, world.emit, roles=added):
             _declare(world, graph, app, merged(fresh, added), set(added).issubset)
         world.known.app = replace(app, access=tuple(merged(fresh, added)))
         return f"{len(added)} added, none removed"
@@ -77,11 +78,13 @@ class GrantRoles(Step[World]):
         names = permissions_of(world, _ungranted(world))
         taking = permissions.takeover(names)
         call = f"POST /servicePrincipals/{world.known.resource_id}/appRoleAssignedTo"
+        where = f"service principal of '{world.known.app.name if world.known.app else world.app_name}'"
+        where += handoff.by_whom(world)
         return tuple(
             Change(
                 "add",
                 "permission",
-                f"service principal of '{world.known.app.name if world.known.app else world.profile.app_display_name}'",
+                where,
                 "",
                 name + (" (can take over the tenant)" if name in taking else ""),
                 True,
@@ -124,6 +127,8 @@ def confirm(world: World) -> None:
     known, app = world.known, world.known.app
     if app is None or known.created or not world.settings.yes or world.settings.app_id == app.app_id:
         return
+    if not known.may_change:
+        return  # an administrator will decide
     names = sorted(name for name, role in known.wanted.items() if role not in app.granted)
     if names:
         listing = f"{app.describe()}\n  to grant {', '.join(names)}"

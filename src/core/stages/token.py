@@ -23,6 +23,11 @@ def token(world: World) -> Token:
     prepared = ahead(lambda: prepare(world.session, world.cloud, known.tenant))
     text = world.keystore.read(world.service, known.tenant)
     if text is None:
+        from core.stages import interrupted
+
+        found = interrupted.find(world)
+        if found is not None and found.request:
+            raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
     known.bundle = certificates.parse(text, known.tenant)
     prepared()

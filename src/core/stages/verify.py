@@ -13,12 +13,12 @@ from core.entra.application import App
 from core.entra.certificates import Bundle
 from core.entra.tokens import Token, mint
 from core.errors import SetupError
-from core.events import Event, FlowFinished, FlowStarted, StageStarted, StepFinished
+from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted, StepFinished
 from core.flow.engine import Result
 from core.machine import weakfiles
 from core.machine.sources import git_view, readers
 from core.secret import looks_secret
-from core.stages import keystore, leftover, prereqs, rights, trust
+from core.stages import interrupted, keystore, leftover, prereqs, rights, trust
 from core.stages.world import World
 
 Check = tuple[bool, str]
@@ -41,6 +41,7 @@ def verify(world: World) -> Result:
     world.emit(FlowStarted("verify", world.run_id))
     world.emit(StageStarted("verify", "Verification"))
     prereqs.ReadStateFile().apply(world)
+    _hand_off(world)
     if world.known.app_id:
         leftover.sweep(world, signed_in=True)
     seen = _Seen()
@@ -69,6 +70,19 @@ def verify(world: World) -> Result:
     seconds = world.clock.monotonic() - start
     world.emit(FlowFinished("verify", result.outcome, result.exit_code, result.summary, seconds))
     return result
+
+
+def _hand_off(world: World) -> None:
+    """Say why not everything can hold yet."""
+    try:
+        found = interrupted.find(world)
+    except SetupError as error:
+        told = error
+    else:
+        if found is None or not found.request:
+            return
+        told = SetupError("handoff.open", path=found.request)
+    world.emit(Finding(told.id, "warning", told.summary, told.remedy))
 
 
 def _sentence(seen: _Seen) -> str:

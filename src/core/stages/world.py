@@ -138,6 +138,11 @@ class World:
         return self.known.app
 
     @property
+    def app_name(self) -> str:
+        """Display name of an app that this run creates: what a request asks for, else the profile's."""
+        return self.known.request.app_name if self.known.request is not None else self.profile.app_display_name
+
+    @property
     def bundle(self) -> Bundle:
         """The key this run works with; a step has stored or found it."""
         assert self.known.bundle is not None
