@@ -29,6 +29,7 @@ class Cloud:
     :param arm: origin of Azure Resource Manager.
     :param ca_bundle: PEM file of the only trusted roots; None means the system's choice.
     :param built_in: False for a cloud from a file.
+    :param az_name: what the Azure CLI calls it; empty for a cloud from a file.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Cloud:
     arm: str
     ca_bundle: Path | None = None
     built_in: bool = False
+    az_name: str = ""
 
     @property
     def origins(self) -> frozenset[str]:
@@ -71,6 +73,7 @@ BUILT_IN: Final = {
             "https://graph.microsoft.com",
             "https://management.azure.com",
             built_in=True,
+            az_name="AzureCloud",
         ),
         Cloud(
             "usgov",
@@ -78,6 +81,7 @@ BUILT_IN: Final = {
             "https://graph.microsoft.us",
             "https://management.usgovcloudapi.net",
             built_in=True,
+            az_name="AzureUSGovernment",
         ),
         Cloud(
             "china",
@@ -85,6 +89,7 @@ BUILT_IN: Final = {
             "https://microsoftgraph.chinacloudapi.cn",
             "https://management.chinacloudapi.cn",
             built_in=True,
+            az_name="AzureChinaCloud",
         ),
     )
 }

@@ -38,6 +38,7 @@ class Settings:
     repair_permissions: bool = False
     new: bool = False
     lock: bool = False
+    accept_live_secret: bool = False
     log_file: str = ""
     project: str = "."
     profile: str = "entraclaw"
@@ -58,7 +59,7 @@ class Settings:
 
 
 #: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
-_FLAG_ONLY: Final = frozenset({"drop_expired", "extra_roles", "new", "allow_keyring_backend"})
+_FLAG_ONLY: Final = frozenset({"drop_expired", "accept_live_secret", "extra_roles", "new", "allow_keyring_backend"})
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:

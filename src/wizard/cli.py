@@ -26,6 +26,7 @@ examples:
   entraclaw-setup migrate               migrate this project, asking first
   entraclaw-setup migrate --yes --json  the same in automation
   entraclaw-setup verify                prove that no secret is left
+  entraclaw-setup rollback              a client secret again, for 15 minutes
   entraclaw-setup token                 print an access token, nothing else
   entraclaw-setup explain AADSTS700027  what a code means, and what to do
 
@@ -38,6 +39,7 @@ _COMMANDS: Final = {
     "resume": "continue the interrupted run of this project",
     "undo": "take back what an interrupted run did before the point of no return",
     "apply": "as an administrator, do what a developer's request file asks for",
+    "rollback": "a new client secret in the state file, for 15 minutes (needs two yeses)",
     "verify": "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
     "token": "print a Microsoft Graph access token for this machine's app",
     "explain": "say what an error id, an AADSTS code or a Graph code means, and what to do",
@@ -72,7 +74,7 @@ class _Parser(argparse.ArgumentParser):
         raise _Usage(message, self.prog.partition(" ")[2])
 
     def format_help(self) -> str:
-        if self.get_default("scenario"):
+        if self.get_default("scenario") is not None:
             self.formatter_class = argparse.RawDescriptionHelpFormatter
             self.epilog = _scenarios()
         return super().format_help()
@@ -174,13 +176,19 @@ def _parser() -> _Parser:
         "--only", choices=("provisioner",), help="which part (the agent chain is not part of this version)", **quiet
     )
     subs["apply"].add_argument("request", metavar="REQUEST", help="the file that the developer's run wrote")
+    subs["rollback"].add_argument(
+        "--accept-live-secret",
+        action="store_true",
+        help="the second yes: a live secret in plain text in the state file",
+        **quiet,
+    )
     subs["verify"].add_argument(
         "--strict", action="store_true", help="source files that use a secret are failures, not warnings", **quiet
     )
     subs["explain"].add_argument("id", nargs="?", metavar="ID", help="an id or a code; without one all are listed")
     for name in ("sandbox", "demo"):
         subs[name].add_argument(
-            "--scenario", metavar="NAME", default="legacy", help="what it starts with (default: legacy)"
+            "--scenario", metavar="NAME", default="", help="what it starts with (legacy, or fresh to onboard)"
         )
         subs[name].add_argument("--seed", type=int, metavar="N", default=1, help="decides ids and secrets (default 1)")
     subs["sandbox"].add_argument("--port", type=_port, metavar="N", default=0, help="port on 127.0.0.1 (default: any)")

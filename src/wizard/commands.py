@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -103,7 +102,7 @@ class _Session:
             )
         self._settle(self.given)
         match self.command:
-            case "migrate" | "onboard" | "apply" as name:
+            case "migrate" | "onboard" | "apply" | "rollback" as name:
                 if name == "onboard" and self.given.get("only") != "provisioner":
                     detail = "the agent chain is not part of this version: pass --only provisioner"
                     raise SetupError("usage.settings", detail=detail, command="onboard")
@@ -129,8 +128,11 @@ class _Session:
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
         if self.command == "token":
-            if isinstance(event, Finding) and event.id == "keystore.allowed":  # the one that must reach somebody (K5)
-                print(redactor.redact(f"entraclaw-setup token: {event.message}"), file=sys.stderr)
+            # these must reach somebody (K5, M10), and standard output is the token's
+            if isinstance(event, Finding) and event.id.startswith(("keystore.allowed", "rollback.")):
+                with suppress(OSError):
+                    text = f"entraclaw-setup token: {event.message} {event.remedy}".rstrip()
+                    print(redactor.redact(text), file=sys.stderr)
             return
         try:
             self.renderer.event(event)
@@ -239,7 +241,7 @@ class _Session:
 
         given = self.given
         latency = given["latency_ms"] / 1000
-        lab = assemble.sandbox(given["scenario"], given["seed"], given["port"], latency, given["user"])
+        lab = assemble.sandbox(given["scenario"] or "legacy", given["seed"], given["port"], latency, given["user"])
         self.stack.callback(lab.close)
         if given.get("env"):
             import shlex
@@ -279,7 +281,8 @@ class _Session:
         back = Path.cwd()
         isolate(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
         self.stack.callback(os.chdir, back)
-        lab = assemble.sandbox(self.given["scenario"], self.given["seed"])
+        usual = "legacy" if self.given["flow"] == "migrate" else "fresh"
+        lab = assemble.sandbox(self.given["scenario"] or usual, self.given["seed"])
         self.stack.callback(lab.close)
         self._settle(self.given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
         if not (self.settings.json or self.settings.quiet):
@@ -298,26 +301,10 @@ class _Session:
         return self._finish((world, result))
 
     def _finish(self, ran: tuple[World, Result]) -> int:
+        from wizard.report import data
+
         world, result = ran
-        known = world.known
-        data: dict[str, Any] = {"tenant": known.tenant, "app_id": known.app_id, "cloud": world.cloud.name}
-        data["summary"] = list(result.summary)
-        if result.plan is not None:
-            changes = [asdict(change) for change in result.plan.changes]
-            data["plan"] = {"fingerprint": result.plan.fingerprint, "changes": changes}
-            data["dry_run"] = self.settings.dry_run
-        if known.backend is not None:
-            data["keystore"] = {"backend": known.backend.name, "allowed_by": known.backend.allowed_by}
-        if known.bundle is not None:
-            end = known.bundle.not_after.isoformat()
-            data["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end}
-        if self.command != "verify":
-            data["removed"] = {holder: len(ids) for holder, ids in known.removed.items()}
-            data["purged"] = known.purged
-            data["secret_refusal_unproven"] = known.unproven
-        if self.checks:
-            data["checks"] = self.checks
-        self._show(result.outcome, result.exit_code, data, result.errors)
+        self._show(result.outcome, result.exit_code, data(self.command, world, result, self.checks), result.errors)
         return result.exit_code
 
     def _show(self, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:

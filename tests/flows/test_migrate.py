@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -44,8 +46,8 @@ def test_M4_the_steps_come_in_the_order_that_never_leaves_a_machine_without_cred
     machine.migrate()
     order = [event.step for event in machine.events if isinstance(event, StepFinished) and event.stage == "migrate"]
     assert order == [
-        "store-key", "hand-off", "register", "grant", "prove", "adopt", "deletion-rights", "marker",
-        "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead", "tidy", "lock", "result",
+        "store-key", "hand-off", "register", "grant", "prove", "adopt", "deletion-rights", "backup", "marker",
+        "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead", "tidy", "lock", "forget", "result",
     ]  # fmt: skip
 
 
@@ -433,8 +435,12 @@ def test_M4_that_the_state_file_can_be_rewritten_is_known_before_the_marker(
 ) -> None:
     before = Snapshot.of(machine)
 
-    def read_only(*_: object, **__: object) -> None:
-        raise OSError(30, "Read-only file system")
+    real = tempfile.mkstemp
+
+    def read_only(**given: Any) -> Any:
+        if given["dir"] == machine.lab.project:
+            raise OSError(30, "Read-only file system")
+        return real(**given)
 
     monkeypatch.setattr("core.machine.statefile.tempfile.mkstemp", read_only)
     result = machine.migrate()

@@ -89,6 +89,7 @@ def test_U4_a_variable_that_is_neither_is_an_error(text: str) -> None:
         "nonsense = 1",
         "drop-expired = true",
         "drop_expired = true",
+        "accept_live_secret = true",
         'origin = "x"',
         'answers = "x"',
         "[yes]\na = 1",
@@ -111,6 +112,12 @@ def test_P8_dropping_expired_entries_is_said_by_a_flag_and_by_nothing_else() -> 
     assert resolve({}, {f"{PREFIX}DROP_EXPIRED": "1"}).drop_expired is False
     settings = resolve({"drop_expired": True}, {})
     assert (settings.drop_expired, settings.origin["drop_expired"]) == (True, "flag")
+
+
+def test_M10_a_live_secret_on_disk_is_accepted_by_a_flag_and_by_nothing_else() -> None:
+    assert resolve({}, {f"{PREFIX}ACCEPT_LIVE_SECRET": "1"}).accept_live_secret is False
+    settings = resolve({"accept_live_secret": True}, {})
+    assert (settings.accept_live_secret, settings.origin["accept_live_secret"]) == (True, "flag")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from core.errors import SetupError
 from core.machine.statefile import LARGEST, StateFile
+from core.secret import Secret
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files")
 SECRET = "abc8Q~" + "x" * 34
@@ -238,6 +239,27 @@ def test_P4_a_value_that_looks_like_a_secret_is_refused(file: StateFile, value: 
     assert (error.id, error.exit_code) == ("statefile.secret", 70)
     assert value not in str(error) + error.remedy
     assert file.path.read_bytes() == before
+
+
+def test_M10_a_rollback_alone_puts_a_secret_in_and_no_other_member_passes_with_it(file: StateFile) -> None:
+    file.put_secret("S", Secret(SECRET))
+    assert file.read() == {"A": "1", "B": "2", "S": SECRET}
+    assert failure(lambda: file.update({"S": SECRET + "y"})).id == "statefile.secret"
+    file.update({}, ("S",))
+    assert file.read() == {"A": "1", "B": "2"}
+
+
+def test_M10_what_a_killed_write_left_is_found_by_the_secrets_first_characters(file: StateFile) -> None:
+    mine = file.path.with_name("state.json.new-abcdefgh")
+    mine.write_text(json.dumps({"A": "1", "S": SECRET}, indent=2))
+    file.path.with_name("state.json.new-torn0000").write_text('{\n  "S": "abcx')
+    file.path.with_name("state.json.new-other000").write_text(json.dumps({"S": "xyz8Q~"}, indent=2))
+    file.path.with_name("state.json.backup").write_text(mine.read_text())
+    assert sorted(path.name for path in file.strays("S", "abc")) == [
+        "state.json.new-abcdefgh",
+        "state.json.new-torn0000",
+    ]
+    assert file.strays("S", "abc8Q") == [mine]
 
 
 def test_a_foreign_secret_is_kept_and_the_named_member_goes(file: StateFile) -> None:

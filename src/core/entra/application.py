@@ -214,6 +214,15 @@ def read_offered(graph: Graph) -> tuple[str, dict[str, str]]:
     return str(found["id"]), offered
 
 
+def read_default_policy(graph: Graph, created: str) -> Policy:
+    """What the tenant's policy says of an app without one of its own.
+
+    :param created: when that app was, or is going to be, created.
+    """
+    answers = graph.batch((("/policies/defaultAppManagementPolicy", "read the tenant's policy"),))
+    return combine({}, answers[0], created)
+
+
 def of_answer(body: dict[str, Any]) -> App:
     """The app of a creation.
 
@@ -318,7 +327,7 @@ def _keys(holder: dict[str, Any]) -> tuple[Key, ...]:
                 str(entry.get("displayName") or ""),
                 thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
                 der,
-                _moment(str(entry.get("endDateTime"))),
+                moment(str(entry.get("endDateTime"))),
             )
         )
     return tuple(found)
@@ -338,7 +347,7 @@ def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
     )
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """A Graph date; fractions of up to seven digits are cut."""
     whole, _, rest = text.partition(".")
     return (

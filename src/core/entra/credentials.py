@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Any, Final
 
 from core.entra.application import COLLECTION, HOLDER_NAME, App, Key, Password, read_keys, read_passwords
@@ -33,8 +34,8 @@ def entry_of(bundle: Bundle, key_id: str, name: str) -> dict[str, Any]:
         "type": "AsymmetricX509Cert",
         "usage": "Verify",
         "displayName": name[:90],
-        "startDateTime": bundle.not_before.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "endDateTime": bundle.not_after.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "startDateTime": _stamp(bundle.not_before),
+        "endDateTime": _stamp(bundle.not_after),
         "key": base64.b64encode(bundle.der).decode(),
     }
 
@@ -185,6 +186,47 @@ def removal(app: App, password: Password) -> tuple[str, str, Any, str]:
     )
 
 
+def add_password(
+    graph: Graph,
+    object_id: str,
+    name: str,
+    start: datetime,
+    end: datetime,
+    clock: Clock,
+    emit: Callable[[Event], None],
+) -> dict[str, Any]:
+    """Add a password credential to an app registration; sent again only after an answer that proves it did nothing.
+
+    :param name: its display name.
+    :param start: from when it is accepted, by the service's clock.
+    :param end: until when, by the service's clock.
+    :returns: the credential with its `secretText`, which the service tells this once.
+    :raises GraphError, NetworkError: `refused` tells whether it certainly does not exist.
+    """
+    entry = {"displayName": name, "startDateTime": _stamp(start), "endDateTime": _stamp(end)}
+    for attempt in range(TRIES):
+        failure: GraphError | NetworkError
+        try:
+            return graph.write(
+                "POST",
+                f"/applications/{object_id}/addPassword",
+                {"passwordCredential": entry},
+                "add a password credential",
+                once=True,
+            )
+        except GraphError as error:
+            failure, seconds, again = error, error.retry_after, error.transient
+            error.refused = 400 <= error.status < 500
+        except NetworkError as error:
+            failure, seconds, again = error, None, error.id not in ("network.origin", "network.untrusted")
+            error.refused = not error.maybe_done
+        if not (failure.refused and again) or attempt == TRIES - 1 or (seconds or 0) > LONGEST_WAIT:
+            raise failure
+        wanted = seconds if seconds is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
+        pause(wanted, clock=clock, emit=emit, reason="Microsoft Graph to take a new password credential")
+    raise AssertionError("the last try returns or raises")
+
+
 def remove_password(graph: Graph, app: App, password: Password, clock: Clock, emit: Callable[[Event], None]) -> bool:
     """Remove one password credential.
 
@@ -211,6 +253,10 @@ def remove_password(graph: Graph, app: App, password: Password, clock: Clock, em
             return False
         raise
     return True
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _sent(key: Key) -> dict[str, Any]:

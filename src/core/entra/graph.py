@@ -130,7 +130,8 @@ class Graph:
         :raises NetworkError: nobody knows which of them happened; GraphError and SetupError likewise.
         """
         requests = [
-            {"id": str(n), "method": method, "url": path, "body": body, "headers": {"Content-Type": "application/json"}}
+            {"id": str(n), "method": method, "url": path}
+            | ({"body": body, "headers": {"Content-Type": "application/json"}} if body is not None else {})
             for n, (method, path, body, _) in enumerate(writes)
         ]
         replies = self._call(

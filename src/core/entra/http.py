@@ -74,13 +74,15 @@ class Session(requests.Session):
 
     :param cloud: whose origins, and whose trusted roots.
     :param clock: to measure the service's clock against.
-    :ivar skew: seconds by which the service's clock was ahead of this machine's in the last answer.
+    :ivar skew: seconds by which the service's clock is ahead of it.
+    :ivar dated: whether an answer has told the service's time yet.
     """
 
     def __init__(self, cloud: Cloud, clock: Clock) -> None:
         super().__init__()
         self.skew = 0.0
         self._discovered: dict[str, tuple[bytes, Mapping[str, str]]] = {}
+        self.dated = False
         self._cloud = cloud
         self._clock = clock
         self._verify: bool | str = (
@@ -135,6 +137,7 @@ class Session(requests.Session):
         with suppress(ValueError, TypeError):  # a proxy may send no date, or nonsense
             stamp = parsedate_to_datetime(response.headers.get("Date", ""))
             self.skew = (stamp.astimezone(UTC) - self._clock.now()).total_seconds()
+            self.dated = True
         if discovery and response.status_code == 200:
             self._discovered[url] = (response.content, response.headers)
         return response

@@ -209,6 +209,10 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
     result.errors.append(error.as_dict())
     journal = world.journal
     if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
+        if result.exit_code == 6:  # nothing was done, so nothing is half-way
+            result.exit_code = 1
+        if journal is not None and changing:
+            journal.close("failed")
         return
     if not changing and not journal.marked:
         still = SetupError("flow.open")

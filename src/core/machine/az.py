@@ -131,7 +131,8 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
     """
     audience = str(token.claims.get("aud", ""))
     if not cloud.is_graph_audience(audience):
-        raise SetupError("az.wrong-audience", theirs=audience, ours=cloud.graph)
+        name = cloud.az_name or "the name it was registered with"
+        raise SetupError("az.wrong-audience", theirs=audience, ours=cloud.graph, name=name)
     if token.claims.get("tid") != tenant and (tenant or not token.claims.get("tid")):
         raise SetupError("az.wrong-tenant", theirs=token.claims.get("tid"), ours=tenant or "no tenant at all")
     return token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from core.profile import Profile
@@ -26,6 +27,16 @@ def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
 def digest(folder: Path) -> str:
     """A project folder as part of a file's name."""
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+
+
+def rollback(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
+    """The journal of a rollback, open until nothing of its secret is left (M10)."""
+    return journal(profile, cloud, tenant, app_id).with_suffix(".rollback")
+
+
+def backup(profile: Profile, cloud: str, tenant: str, app_id: str, time: datetime) -> Path:
+    """A copy of a state file without its secrets; names of one tenant and app sort by time (M10)."""
+    return state_folder(profile) / "backup" / f"{cloud}_{tenant}_{app_id}_{time:%Y%m%dT%H%M%S%fZ}.json"
 
 
 def lock(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:

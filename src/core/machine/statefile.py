@@ -1,4 +1,4 @@
-"""The state file of a project: read, merge, replace atomically; never a new secret in it (M1, M7, P4).
+"""The state file of a project: read, merge, replace atomically; no new secret in it but a rollback's (M1, M7, P4, M10).
 
 It is foreign property: unknown members are kept in their order, a broken file is reported with line and column and
 left alone, symbolic links are refused, and a change by somebody else between reading and writing is not overwritten.
@@ -6,6 +6,7 @@ left alone, symbolic links are refused, and a change by somebody else between re
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import SetupError
-from core.secret import looks_secret
+from core.secret import Secret, looks_secret
 
 #: A state file has a few hundred bytes; anything larger is something else.
 LARGEST: Final = 1024 * 1024
+#: Between the file's name and the random end of the temporary file that replaces it.
+_NEW: Final = ".new-"
 
 
 class StateFile:
@@ -89,18 +92,47 @@ class StateFile:
         """
         self._replace(values, remove, really=True, create=create)
 
-    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+    def put_secret(self, name: str, secret: Secret) -> None:
+        """Set one member to a live client secret: the one exception to "no secret on disk", for `rollback` alone (M10).
+
+        :raises SetupError: as `update` would.
+        """
+        self._replace({name: secret.reveal()}, (), really=True, secret=name)
+
+    def strays(self, name: str, start: str) -> list[Path]:
+        """Files beside it that a killed `put_secret` left, if the member's value begins like that.
+
+        :param start: the first characters of the secret.
+        """
+        found, line = [], f'{json.dumps(name)}: "{start}'
+        for path in self.path.parent.glob(f"{glob.escape(self.path.name)}{_NEW}*"):
+            with suppress(SetupError):  # a link or a folder is not what this program made
+                if line.encode() in self.at(path)._bytes():
+                    found.append(path)
+        return found
+
+    def at(self, path: Path) -> StateFile:
+        """The state file at another path, under the same lock."""
+        return self if path == self.path else StateFile(path, self._lock)
+
+    def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = (), *, create: bool = False) -> None:
         """Everything that `update` does but the replacement: lock, content, a flushed file beside it, removed again.
 
         :raises SetupError: as `update` would.
         """
-        self._replace(values, remove, really=False)
+        self._replace(values, remove, really=False, create=create)
 
     def _replace(
-        self, values: Mapping[str, str], remove: tuple[str, ...], *, really: bool, create: bool = False
+        self,
+        values: Mapping[str, str],
+        remove: tuple[str, ...],
+        *,
+        really: bool,
+        create: bool = False,
+        secret: str = "",
     ) -> None:
         for name, value in values.items():
-            if looks_secret(value):
+            if name != secret and looks_secret(value):
                 raise SetupError("statefile.secret", name=name, path=self.path)
         with self._locked():
             new = create and not self.exists()
@@ -109,12 +141,13 @@ class StateFile:
             after = {key: value for key, value in members.items() if key not in remove} | dict(values)
             if after == members:
                 return
+            self.check_replaceable()
             temporary: str | None = None
             try:
                 # mkstemp creates it exclusively and with mode 0600
-                descriptor, temporary = tempfile.mkstemp(prefix=f"{self.path.name}.", dir=self.path.parent)
+                descriptor, temporary = tempfile.mkstemp(prefix=f"{self.path.name}{_NEW}", dir=self.path.parent)
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(_content(after))
+                    file.write(content(after))
                     file.flush()
                     os.fsync(file.fileno())
                 if self.exists() if new else self._bytes() != before:
@@ -122,7 +155,7 @@ class StateFile:
                 if really:
                     Path(temporary).replace(self.path)
                     temporary = None
-                    _flush_folder(self.path.parent)
+                    flush_folder(self.path.parent)
             except OSError as error:
                 raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
             finally:
@@ -218,14 +251,16 @@ def _number(text: str) -> float:
     return value if math.isfinite(value) else _no_number(text)
 
 
-def _content(members: dict[str, Any]) -> bytes:
+def content(members: dict[str, Any]) -> bytes:
+    """The members as this program writes them."""
     try:
         return (json.dumps(members, indent=2, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:  # half a character in a foreign member: only an escape can spell it
         return (json.dumps(members, indent=2) + "\n").encode()
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make a replacement in a folder durable."""
     if os.name != "posix":
         return  # Windows cannot open folders; there the file's own flush has to do
     descriptor = os.open(folder, os.O_RDONLY)

@@ -101,8 +101,7 @@ class Register(Step[World]):
                 )
         except GraphError as error:
             if error.status == 403 and error.refused and world.flow != "apply":
-                world.known.may_change = False  # the token did not tell
-                raise handoff.write(world) from None
+                raise handoff.instead(world, error) from None
             raise
         for key in lost:
             world.emit(
@@ -220,10 +219,9 @@ def key_name(world: World) -> str:
 def lifetime(world: World) -> tuple[timedelta, str]:
     """How long a new certificate may live, and why it is shorter than usual (P3, M13)."""
     asked = timedelta(days=world.settings.certificate_days)
-    allowed = world.known.app.policy.lifetime if world.known.app is not None else None
-    if allowed is not None and allowed < asked:
-        policy = ", ".join(world.app.policy.names)
-        return allowed, f" (the policy '{policy}' allows no longer)"
+    policy = world.known.app.policy if world.known.app is not None else world.known.policy
+    if policy.lifetime is not None and policy.lifetime < asked:
+        return policy.lifetime, f" (the policy '{', '.join(policy.names)}' allows no longer)"
     return asked, ""
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from core.errors import SetupError
-from core.events import Question
+from core.errors import GraphError, SetupError
+from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
@@ -126,6 +126,16 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     with world.log.effect(WRITE, str(target), world.emit, **facts):
         _replace(target, request.to_json())
     return SetupError(WAITING, path=target, role=request.role_needed)
+
+
+def instead(world: World, refusal: GraphError) -> SetupError:
+    """What ends a run that was refused although its token did not tell: the refusal is said, the request is written.
+
+    :raises SetupError: `request.io`.
+    """
+    world.known.may_change = False
+    world.emit(Finding("rights.refused", "warning", refusal.summary))
+    return write(world)
 
 
 def _replace(target: Path, text: str) -> None:

@@ -30,7 +30,7 @@ class FindKey(Step[World]):
         if current is not None:
             self._refuse_another_apps_key(world, current)
         if current is not None and known.app is None:
-            if not current.expired(world.clock.now()):
+            if not current.expired(world.clock.now()) and not self._orphan(world, current):
                 raise SetupError("keystore.occupied", tenant=known.tenant, service=world.service)
         elif current is not None and self._usable(world, current):
             known.bundle = current
@@ -64,16 +64,21 @@ class FindKey(Step[World]):
     def _refuse_another_apps_key(self, world: World, bundle: Bundle) -> None:
         """The account is the tenant alone (P4): a second app of one tenant must not overwrite the first one's key."""
         folder, mine = paths.state_folder(world.profile) / "journal", world.known.app_id
-        owners = {}
+        owners = []
         for journal in sorted(folder.glob(f"{world.cloud.key}_*.jsonl")):
             text = journal.read_text(encoding="utf-8", errors="replace")
-            if bundle.thumbprint in text:
-                made = re.search(r'"app_id": "([0-9a-f-]{36})"', text)  # the journal of an app that was new
-                owners[made[1] if made else journal.stem.rpartition("_")[2]] = journal
-        journals = [app_id for app_id in owners if "-" in app_id]
-        if mine and journals and mine not in journals:
-            app_id = journals[0]
-            raise SetupError("keystore.other-app", tenant=world.known.tenant, app_id=app_id, service=world.service)
+            lines = [line for line in text.splitlines() if bundle.thumbprint in line]
+            made = re.findall(r'"app_id": "([0-9a-f-]{36})"', "\n".join(lines))  # by a run that created the app
+            of_app = journal.stem.rpartition("_")[2]
+            owners += made or ([of_app] if lines and "-" in of_app else [])
+        if mine and owners and mine not in owners:
+            raise SetupError("keystore.other-app", tenant=world.known.tenant, app_id=owners[0], service=world.service)
+
+    def _orphan(self, world: World, bundle: Bundle) -> bool:
+        """Whether the state file says that it is the key of an app, and that app does not exist any more."""
+        profile, members = world.profile, world.known.members
+        named = str(members.get(profile.thumbprint_member, "")).upper() == bundle.thumbprint
+        return named and bool(members.get(profile.client_id_member))
 
     def _usable(self, world: World, bundle: Bundle) -> bool:
         known = world.known

@@ -6,11 +6,14 @@ import json
 from typing import Any, Final
 
 from core.entra.graph import Graph
+from core.entra.removal import remove
 from core.events import Finding
 from core.flow.plan import Change
-from core.flow.step import Check, Done, Needed, Step
+from core.flow.step import Check, Done, Left, Needed, Step
 from core.stages.world import World
 
+CREATE: Final = "graph.policy.create"
+ASSIGN: Final = "graph.policy.assign"
 NEEDED: Final = "Policy.ReadWrite.ApplicationConfiguration"
 
 
@@ -41,15 +44,23 @@ class Lock(Step[World]):
         if graph is None:
             steps = "\n".join(f"  {method} {path}\n    {json.dumps(body)}" for method, path, body in requests(world))
             message = f"Neither az's token nor the app's carries {NEEDED}, so the app was not locked."
-            remedy = f"An administrator who may use {NEEDED} sends these to Microsoft Graph v1.0:\n{steps}"
+            remedy = (
+                f"Somebody whose token carries {NEEDED} and Application.Read.All (a Cloud Application Administrator or "
+                f"Global Administrator, signed in with an app that may use them) sends these to "
+                f"{world.cloud.graph}/v1.0, with the id from the first answer in the second:\n{steps}"
+            )
             world.emit(Finding("lock.request", "warning", message, remedy))
             return "not done: an administrator has to (the requests are shown)"
         (_, path, body), (_, reference, _) = requests(world)
         name = str(body["displayName"])
-        with world.log.effect("graph.policy.create", app.object_id, world.emit, name=name) as effect:
-            made = graph.write("POST", path, body, "create a policy", lambda: _find(graph, name) is not None)
-            effect.data["policy_id"] = policy_id = str(made.get("id") or _find(graph, name))
-        with world.log.effect("graph.policy.assign", app.object_id, world.emit, policy_id=policy_id):
+        with world.log.effect(CREATE, app.object_id, world.emit, name=name) as effect:
+            again = len(world.log.standing(CREATE)) > 1  # an interrupted run may have made it
+            policy_id = _find(graph, name) if again else None
+            if policy_id is None:
+                made = graph.write("POST", path, body, "create a policy", lambda: _find(graph, name) is not None)
+                policy_id = str(made.get("id") or _find(graph, name))
+            effect.data["policy_id"] = policy_id
+        with world.log.effect(ASSIGN, app.object_id, world.emit, policy_id=policy_id):
             to = {"@odata.id": f"{world.cloud.graph}/v1.0/policies/appManagementPolicies/{policy_id}"}
 
             def assigned() -> bool:
@@ -65,6 +76,23 @@ class Lock(Step[World]):
             )
         )
         return f"policy {policy_id}"
+
+    def undo(self, world: World) -> Left | None:
+        effects = world.log.standing(CREATE) + world.log.standing(ASSIGN)
+        graph = _graph(world)
+        for effect in world.log.standing(CREATE):
+            found = effect.data.get("policy_id") or (_find(graph, effect.data["name"]) if graph else None)
+            path = f"/policies/appManagementPolicies/{found}"
+            if graph is None:
+                return Left(f"policy '{effect.data['name']}'", f"an administrator removes it: DELETE {path}")
+            if found:
+                assigned = f"/applications/{effect.target}/appManagementPolicies/{found}/$ref"
+                if world.log.standing(ASSIGN):
+                    remove(graph, assigned, "take the policy from the app", world.clock, world.emit)
+                remove(graph, path, "delete the policy again", world.clock, world.emit)
+        for effect in effects:
+            world.log.undone(effect)
+        return None
 
 
 def requests(world: World) -> list[tuple[str, str, dict[str, Any]]]:

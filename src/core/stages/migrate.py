@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from core.entra import application, credentials
@@ -12,7 +13,8 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
-from core.stages import handoff, keystore, prereqs, review, signin
+from core.stages import handoff, keystore, leftover, prereqs, review, signin
+from core.stages.backup import Backup
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.handoff import HandOff
 from core.stages.lock import Lock
@@ -216,7 +218,12 @@ class _Remember(Step[World]):
 
 FLOW: Flow[World] = Flow(
     "migrate",
-    look=(prereqs.STAGE, signin.STAGE, keystore.STAGE, review.STAGE),
+    look=(
+        prereqs.STAGE,
+        signin.STAGE,
+        keystore.STAGE,
+        replace(review.STAGE, steps=(*review.STAGE.steps, leftover.Notice())),
+    ),
     change=(
         Stage(
             "migrate",
@@ -229,6 +236,7 @@ FLOW: Flow[World] = Flow(
                 Prove(),
                 Adopt(),
                 CheckDeletion(),
+                Backup(),
                 Mark(),
                 DeletePasswords(),
                 TwoCleanReads(),
@@ -237,6 +245,7 @@ FLOW: Flow[World] = Flow(
                 SecretIsDead(),
                 Tidy(),
                 Lock(),
+                leftover.Forget(),
                 _Remember(),
             ),
         ),

@@ -8,81 +8,17 @@ from typing import Any
 from core.entra import application, permissions
 from core.errors import SetupError
 from core.events import Finding, Question
-from core.flow.plan import Change, Plan
-from core.flow.step import Check, Done, Flow, Left, Needed, Stage, Step
-from core.flow.wait import together
-from core.stages import handoff, keystore, prereqs, review, rights, roles, signin, trust
+from core.flow.plan import Plan
+from core.flow.step import Check, Done, Flow, Needed, Stage, Step
+from core.stages import handoff, keystore, leftover, prereqs, review, rights, roles, signin, trust
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.key import FindKey
 from core.stages.lock import Lock
-from core.stages.provision import CreateApp, CreatePrincipal, created_here, find_created
-from core.stages.purge import Purge, replaceable
+from core.stages.provision import CreateApp, CreatePrincipal
+from core.stages.record import Record, Rehearse
+from core.stages.registration import FindOrCreate, OpenJournal
 from core.stages.tidy import Tidy
 from core.stages.world import World
-
-
-class FindOrCreate(Step[World]):
-    """By the id that is known, else by exact name, else to be created; adopt none by its name alone (P1)."""
-
-    name = "app"
-    title = "Find the app registration"
-
-    def check(self, world: World) -> Check:
-        return Needed()
-
-    def apply(self, world: World) -> str:
-        known = world.known
-        app_id = self._interrupted(world) or known.app_id
-        look = (lambda: application.read(world.user_graph(), app_id)) if app_id else (lambda: self._by_name(world))
-        app, _ = together(look, lambda: _offered(world))
-        if app_id and app is None:
-            self._gone(world, app_id)
-        known.app = app
-        if app is None:
-            known.app_id = ""
-            return f"there is none; '{world.profile.app_display_name}' will be created"
-        review.refuse_another_name(world, app)
-        if app.saml_passwords:
-            raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
-        if app.all_passwords or known.secret or world.profile.secret_member in world.statefile.read_or_empty():
-            listing = "; ".join(str(password) for password in app.all_passwords) or "the state file holds one"
-            raise SetupError("app.has-secrets", listing=listing)
-        known.app_id = app.app_id
-        return f"'{app.name}' ({app.app_id}), created {app.created[:10]}"
-
-    def _interrupted(self, world: World) -> str:
-        """App id of the app that an interrupted run created, or that an administrator created for it."""
-        effect = created_here(world)
-        if effect is not None:
-            world.known.created = True
-            return find_created(world, effect) or ""
-        request = handoff.written(world)
-        if request is not None and request.data["unique_name"]:
-            world.known.unique_name = request.data["unique_name"]
-            return application.by_unique_name(world.user_graph(), request.data["unique_name"]) or ""
-        return ""
-
-    def _by_name(self, world: World) -> None:
-        if world.settings.new:
-            return
-        found = review.of_that_name(world)
-        if len(found) == 1:
-            app = application.read(world.user_graph(), str(found[0]["appId"]))
-            if app is not None:
-                raise SetupError("app.adopt-or-new", listing=app.describe(), app_id=app.app_id)
-        if found:
-            raise review.several(world, found)
-
-    def _gone(self, world: World, app_id: str) -> None:
-        """A definite 404 makes an id stale; a deleted app that can be restored stops the run."""
-        deleted = review.deleted(world, app_id)
-        if deleted is not None:
-            raise deleted
-        if world.settings.app_id:
-            raise SetupError("app.missing", app_id=app_id, tenant=world.known.tenant, path=world.statefile.path)
-        if not world.known.created:
-            message = f"The app {app_id} of the state file does not exist any more; a new one will be created."
-            world.emit(Finding("app.stale", "warning", message))
 
 
 class DecideRoles(Step[World]):
@@ -102,9 +38,9 @@ class DecideRoles(Step[World]):
         if fewer := [name for name in permissions.AGENT if name not in known.offered]:
             message = f"This tenant does not offer {len(fewer)} of the agent permissions: {', '.join(fewer)}."
             world.emit(Finding("permissions.fewer", "info", message))
-        if extra := permissions.unknown(known.offered):
+        granted = known.app.granted if known.app else frozenset()
+        if extra := [name for name in permissions.unknown(known.offered) if known.offered[name] not in granted]:
             self._extra(world, extra)
-        roles.confirm(world)
         return f"{len(known.wanted)} of Microsoft Graph"
 
     def _extra(self, world: World, extra: list[str]) -> None:
@@ -130,14 +66,22 @@ class CheckProvisioning(Step[World]):
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, app = world.known, world.known.app
+        known, app, bundle = world.known, world.known.app, world.known.bundle
         wanted = set(known.wanted.values())
-        grants = bool(wanted - (app.granted if app else set()))
-        may = rights.may_write(world) if app is not None else rights.may_create(world)
-        if may is not None and (not grants or rights.may_grant(world)):
+        may: str | None = "nothing has to be changed there"
+        what = ""
+        if app is None:
+            may, what = rights.may_create(world), "create an app"
+        elif not (
+            app.principal_id and wanted <= app.declared and bundle and (known.proof is not None or app.holds(bundle))
+        ):
+            may, what = rights.may_write(world), f"change '{app.name}'"
+        if may is not None and not wanted <= (app.granted if app else set()):
+            may, what = rights.may_grant(world), "grant permissions"
+        if may is not None:
             return may
         known.may_change = False
-        rights.say_unprivileged(world, "grant permissions" if may is not None else "change this app")
+        rights.say_unprivileged(world, what)
         return "no: a request for an administrator will be written"
 
 
@@ -159,55 +103,6 @@ class Describe(Step[World]):
         return f"{len(world.app.keys)} certificate(s) on the app"
 
 
-class Record(Purge):
-    """Write the ids and the thumbprint; the file is made where there is none."""
-
-    name = "record"
-    title = "Write the state file"
-
-    def check(self, world: World) -> Check:
-        if world.known.bundle is None or not world.known.app_id:
-            return replaceable(world)
-        members = world.statefile.read_or_empty()
-        same = all(str(members.get(n, "")).lower() == v.lower() for n, v in self._values(world).items())
-        return Done("it names app and certificate") if same else replaceable(world)
-
-    def plan(self, world: World) -> Sequence[Change]:
-        where = str(world.statefile.path)
-        return (
-            Change("change", "state file", where, "", "tenant, app id, thumbprint; no secret", True, "atomic, 0600"),
-        )
-
-    def apply(self, world: World) -> str:
-        before = world.statefile.read_or_empty()
-        values = self._values(world)
-        former = {name: before.get(name) for name in values}
-        facts = {"purged": False, "former": former, "missing": not before and not world.statefile.path.exists()}
-        with world.log.effect("statefile.update", str(world.statefile.path), world.emit, **facts):
-            world.statefile.update(values, create=True)
-        return str(world.statefile.path)
-
-    def undo(self, world: World) -> Left | None:
-        for effect in world.log.standing("statefile.update"):
-            former = effect.data["former"]
-            back = {name: value for name, value in former.items() if isinstance(value, str)}
-            if effect.data["missing"]:
-                world.statefile.remove()
-            else:
-                world.statefile.update(back, tuple(name for name in former if name not in back))
-            world.log.undone(effect)
-        return None
-
-    @staticmethod
-    def _values(world: World) -> dict[str, str]:
-        cloud = {} if world.cloud.name == "public" else {"CLOUD": world.cloud.name}
-        return cloud | Purge.change(world)[0]
-
-
-def _offered(world: World) -> None:
-    world.known.resource_id, world.known.offered = application.read_offered(world.user_graph())
-
-
 def _basis(world: World) -> dict[str, object]:
     known, app = world.known, world.known.app
     return {
@@ -224,6 +119,7 @@ def _basis(world: World) -> dict[str, object]:
 def _refresh(world: World) -> None:
     if world.settings.yes:
         return
+    FindOrCreate().still_none(world)
     members: dict[str, Any] = world.statefile.read_or_empty()
     members.pop(world.profile.secret_member, None)
     world.known.members = members
@@ -285,7 +181,8 @@ FLOW: Flow[World] = Flow(
             "review",
             "Review",
             (
-                prereqs.OpenJournal(),
+                OpenJournal(),
+                leftover.Sweep(),
                 FindOrCreate(),
                 review.CheckClock(),
                 FindKey(),
@@ -302,6 +199,7 @@ FLOW: Flow[World] = Flow(
             (
                 StoreKey(),
                 handoff.HandOff(),
+                Rehearse(),
                 CreateApp(),
                 CreatePrincipal(),
                 Register(),
@@ -310,8 +208,8 @@ FLOW: Flow[World] = Flow(
                 Prove(),
                 Adopt(),
                 Record(),
-                Tidy(),
                 Lock(),
+                Tidy(),
                 Remember(),
             ),
         ),

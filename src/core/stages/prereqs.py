@@ -125,34 +125,63 @@ class OpenJournal(Step[World]):
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        from filelock import FileLock
+        if not world.known.app_id:
+            return open_of_project(world)
+        return _open(world, world.known.tenant, world.known.app_id)
 
-        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
-        if not world.known.app_id:  # the undertaking of an app that does not exist yet belongs to its project
-            names = (world.profile, world.cloud.key, "new", paths.digest(world.settings.folder))
-        lock = paths.lock(*names)
-        try:
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
-        except TimeoutError:
-            raise SetupError("lock.held", path=lock) from None
-        except OSError as error:
-            raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
-        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
-        if journal.resumed and journal.flow not in ("", world.flow):
-            raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
-        world.journal = journal
-        if not world.journal.resumed:
-            return "new"
-        where = "after" if world.journal.marked else "before"
-        world.emit(
-            Finding(
-                "journal.resumed",
-                "warning",
-                f"An earlier run was interrupted {where} the point of no return; this run continues it.",
-            )
-        )
-        return "continues an interrupted run"
+
+def of_project(world: World) -> tuple[str, str]:
+    """Names of the journal of an app that does not exist yet, or is not known: it belongs to its project."""
+    return "new", paths.digest(world.settings.folder)
+
+
+def open_of_project(world: World) -> str:
+    """Take the lock of this project's new app, and open its journal instead of the one that is open.
+
+    :raises SetupError: `lock.held`, `journal.io`, `journal.broken`, `journal.other-flow`; `az.wrong-tenant`: the
+        interrupted run was about another tenant.
+    """
+    return _open(world, *of_project(world))
+
+
+def _open(world: World, tenant: str, app_id: str) -> str:
+    take_lock(world, tenant, app_id)
+    journal = Journal(
+        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow
+    )
+    if journal.resumed and journal.flow not in ("", world.flow):
+        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
+    for effect in journal.standing("keystore.write"):
+        ours = effect.target.partition("#")[0]
+        if ours != world.known.tenant:
+            raise SetupError("az.wrong-tenant", theirs=world.known.tenant, ours=ours)
+    world.journal = journal
+    if not world.journal.resumed:
+        return "new"
+    side = "after" if world.journal.marked else "before"
+    message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
+    world.emit(Finding("journal.resumed", "warning", message))
+    return "continues an interrupted run"
+
+
+def take_lock(world: World, tenant: str, app_id: str) -> None:
+    """Take the lock of a tenant and app, until the world is closed.
+
+    :raises SetupError: `lock.held`, `journal.io`.
+    """
+    from filelock import FileLock
+
+    lock = paths.lock(world.profile, world.cloud.key, tenant, app_id)
+    if lock in world.locks:
+        return
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
+    except TimeoutError:
+        raise SetupError("lock.held", path=lock) from None
+    except OSError as error:
+        raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
+    world.locks.add(lock)
 
 
 def _refuse_another_cloud(world: World, theirs: object) -> None:

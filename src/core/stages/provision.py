@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from core.entra import application, credentials
 from core.entra.graph import Graph
+from core.entra.removal import remove
 from core.errors import GraphError, SetupError
 from core.flow.journal import Effect
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
-from core.stages.certificate import key_name
+from core.stages import handoff
+from core.stages.certificate import key_name, lifetime
 from core.stages.roles import merged
 from core.stages.world import World
 
+T = TypeVar("T")
 CREATE: Final = "graph.application.create"
 PRINCIPAL: Final = "graph.servicePrincipal.create"
 #: How long a new object may stay unknown to other parts of the directory, in seconds.
@@ -40,14 +43,21 @@ class CreateApp(Step[World]):
 
     def plan(self, world: World) -> Sequence[Change]:
         where = f"tenant {world.known.tenant}"
-        what = f"'{world.profile.app_display_name}', single tenant"
-        return (Change("add", "app registration", where, "", what, True, "PATCH /applications(uniqueName='…')"),)
+        what, call = f"'{world.profile.app_display_name}', single tenant", "PATCH /applications(uniqueName='…')"
+        days, why = lifetime(world)
+        certificate = f"valid {days.days} days{why}"
+        return (
+            Change("add", "app registration", where, "", what, True, call),
+            Change("add", "certificate", "the new app registration", "", certificate, True, "in the same request"),
+        )
 
     def apply(self, world: World) -> str:
         known, bundle = world.known, world.bundle
         earlier = world.log.standing(CREATE)
-        unique = earlier[0].data["unique_name"] if earlier else known.unique_name or f"{world.profile.name}-{uuid4()}"
-        key_id = earlier[0].data["key_id"] if earlier else known.key_id or str(uuid4())
+        unique = earlier[0].target if earlier else known.unique_name or f"{world.profile.name}-{uuid4()}"
+        # the keyId of an interrupted run, so that its late write and ours are the same entry
+        same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == bundle.thumbprint]
+        key_id = same[0] if same else known.key_id or str(uuid4())
         entry = credentials.entry_of(bundle, key_id, key_name(world))
         body = {
             "displayName": world.profile.app_display_name,
@@ -55,49 +65,41 @@ class CreateApp(Step[World]):
             "keyCredentials": [entry],
             "requiredResourceAccess": merged((), known.wanted.values()),
         }
-        facts = {"unique_name": unique, "key_id": key_id, "thumbprint": bundle.thumbprint}
+        facts = {"key_id": key_id, "thumbprint": bundle.thumbprint}
         graph = world.user_graph()
-        with world.log.effect(CREATE, unique, world.emit, **facts) as effect:
-            created = application.upsert(graph, unique, body)
-            if "appId" not in created:  # it was there already: the first answer was lost
-                created = _by_unique_name(world, graph, unique) or {}
-            if "appId" not in created:
-                raise SetupError("app.not-created", name=world.profile.app_display_name)
-            effect.data.update(object_id=created["id"], app_id=created["appId"])
-        known.app = application.of_answer(created | body)
+        try:
+            with world.log.effect(CREATE, unique, world.emit, **facts) as effect:
+                created = application.upsert(graph, unique, body)
+                if "appId" not in created:  # it was there already: the first answer was lost
+                    created = _by_unique_name(world, graph, unique) or {}
+                if "appId" not in created:
+                    raise SetupError("app.not-created", name=world.profile.app_display_name)
+                effect.data.update(object_id=created["id"], app_id=created["appId"])
+        except GraphError as error:
+            if error.status == 403 and error.refused and world.flow == "onboard":
+                raise handoff.instead(world, error) from None
+            raise
+        known.app = replace(application.of_answer(created | body), policy=known.policy)
         known.app_id, known.created = known.app.app_id, True
         return f"'{known.app.name}' ({known.app_id})"
 
     def undo(self, world: World) -> Left | None:
+        effects = world.log.standing(CREATE)  # of one app, under one name
+        if not effects:
+            return None
         graph = world.user_graph()
-        for effect in world.log.standing(CREATE):
-            found = _by_unique_name(world, graph, effect.target)
-            if found is not None:
-                path = f"/applications/{found['id']}"
-                by_hand = f"az ad app delete --id {found['appId']}"
-                keys = application.read_keys(graph, found["id"])
-                ours = any(key.thumbprint == effect.data["thumbprint"] for key in keys)
-                held = world.known.bundle is not None and world.known.bundle.thumbprint == effect.data["thumbprint"]
-                if not (ours and held):
-                    return Left(f"app registration {found['appId']}, which is not provably ours", by_hand)
-
-                def gone(path: str = path) -> bool | None:
-                    try:
-                        graph.get(f"{path}?$select=id", "see whether the app is gone")
-                    except GraphError as error:
-                        if error.status == 404:
-                            return True
-                        raise
-                    return None
-
-                graph.write("DELETE", path, None, "delete the app again", lambda: gone() is not None)
-                reason = "the app registration to disappear"
-                if not wait_until(
-                    gone, clock=world.clock, emit=world.emit, reason=reason, expected=10, deadline=REPLICATION
-                ):
-                    return Left(f"app registration {found['appId']}", by_hand)
+        found = _by_unique_name(world, graph, effects[0].target)
+        if found is not None:
+            object_id, bundle = str(found["id"]), world.known.bundle
+            keys = _seen(world, lambda: application.read_keys(graph, object_id)) or ()
+            ours = {key.thumbprint for key in keys} & {effect.data["thumbprint"] for effect in effects}
+            if bundle is None or bundle.thumbprint not in ours:
+                what = f"app registration {found['appId']}, which is not provably ours"
+                return Left(what, f"az ad app delete --id {found['appId']}")
+            remove(graph, f"/applications/{object_id}", "delete the app again", world.clock, world.emit)
+        for effect in effects:
             world.log.undone(effect)
-            world.known.app, world.known.created = None, False
+        world.known.app, world.known.created = None, False
         return None
 
 
@@ -155,18 +157,16 @@ class CreatePrincipal(Step[World]):
         return str(found["id"])
 
     def undo(self, world: World) -> Left | None:
-        with_app = bool(world.log.standing(CREATE))  # it goes with the app that this undertaking made
-        for effect in world.log.standing(PRINCIPAL):
-            if not with_app:
-                graph = world.user_graph()
-                found = _principal(graph, effect.target)
-                if found is not None:
-                    path = f"/servicePrincipals/{found['id']}"
-
-                    def gone(graph: Graph = graph, app_id: str = effect.target) -> bool:
-                        return _principal(graph, app_id) is None
-
-                    graph.write("DELETE", path, None, "delete the service principal again", gone)
+        effects = world.log.standing(PRINCIPAL)
+        if effects and not world.log.standing(CREATE):  # else it goes with the app that this undertaking made
+            graph = world.user_graph()
+            path = f"/servicePrincipals(appId='{effects[0].target}')?$select=id"
+            certain = any(effect.state == "done" for effect in effects)
+            found = _seen(world, lambda: graph.get(path, "look for the service principal"), patient=certain)
+            if found is not None:
+                path = f"/servicePrincipals/{found['id']}"
+                remove(graph, path, "delete the service principal again", world.clock, world.emit)
+        for effect in effects:
             world.log.undone(effect)
         return None
 
@@ -196,12 +196,16 @@ def _principal(graph: Graph, app_id: str) -> dict[str, Any] | None:
 
 def _by_unique_name(world: World, graph: Graph, unique: str, *, patient: bool = True) -> dict[str, Any] | None:
     """The app of a `uniqueName`; one that was made a moment ago may take a while to be seen."""
+    path = f"/applications(uniqueName='{unique}')?$select=id,appId,displayName"
+    return _seen(world, lambda: graph.get(path, "look for the new app"), patient=patient)
 
-    def look() -> dict[str, Any] | None:
+
+def _seen(world: World, read: Callable[[], T], *, patient: bool = True) -> T | None:
+    """What a read shows as soon as the object has arrived where it looks."""
+
+    def look() -> T | None:
         try:
-            return graph.get(
-                f"/applications(uniqueName='{unique}')?$select=id,appId,displayName", "look for the new app"
-            )
+            return read()
         except GraphError as error:
             if error.status == 404:
                 return None
@@ -211,7 +215,7 @@ def _by_unique_name(world: World, graph: Graph, unique: str, *, patient: bool = 
         look,
         clock=world.clock,
         emit=world.emit,
-        reason="the new app registration to be seen",
+        reason="a new object to be seen",
         expected=10,
         deadline=REPLICATION if patient else REPLICATION / 4,
     )

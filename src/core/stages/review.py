@@ -13,7 +13,7 @@ from core.events import Finding
 from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.flow.wait import together
 from core.machine.sources import readers
-from core.stages import prereqs, rights, roles, trust
+from core.stages import prereqs, rights, trust
 from core.stages.key import FindKey
 from core.stages.world import World
 
@@ -181,7 +181,6 @@ class ReadProject(Step[World]):
         known = world.known
         known.resource_id, offered = application.read_offered(world.user_graph())
         known.wanted = {name: role for name, role in offered.items() if role in missing}
-        roles.confirm(world)
         if known.wanted and rights.may_grant(world) is None:
             known.may_change = False
             rights.say_unprivileged(world, "grant permissions")
@@ -191,7 +190,7 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
     """Apps that have exactly the profile's display name."""
     name = world.profile.app_display_name
     quoted = name.replace("'", "''")
-    path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,createdDateTime"
+    path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,uniqueName,createdDateTime"
     return list(world.user_graph().pages(path, "look for the app by its name"))
 
 

@@ -10,10 +10,13 @@ from core.cloud import GRAPH_APP_ID
 from core.entra import application, permissions
 from core.entra.application import App
 from core.entra.graph import Graph
+from core.entra.removal import remove
 from core.errors import GraphError, NetworkError, SetupError
+from core.flow.journal import Effect
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
+from core.stages import handoff
 from core.stages.world import World
 
 DECLARE: Final = "graph.application.declare"
@@ -65,8 +68,10 @@ class GrantRoles(Step[World]):
     title = "Grant the permissions"
 
     def check(self, world: World) -> Check:
-        missing = _ungranted(world)
-        return Needed() if missing else Done(f"{len(world.known.wanted)} granted")
+        if not _ungranted(world):
+            return Done(f"{len(world.known.wanted)} granted")
+        confirm(world)
+        return Needed()
 
     def plan(self, world: World) -> Sequence[Change]:
         names = permissions_of(world, _ungranted(world))
@@ -76,9 +81,9 @@ class GrantRoles(Step[World]):
             Change(
                 "add",
                 "permission",
-                "the service principal, for Microsoft Graph",
+                f"service principal of '{world.known.app.name if world.known.app else world.profile.app_display_name}'",
                 "",
-                name + (" (amounts to a takeover of the tenant)" if name in taking else ""),
+                name + (" (can take over the tenant)" if name in taking else ""),
                 True,
                 call,
             )
@@ -86,62 +91,27 @@ class GrantRoles(Step[World]):
         )
 
     def apply(self, world: World) -> str:
-        graph, known = world.user_graph(), world.known
-        missing = _ungranted(world)
-        last: GraphError | NetworkError | None = None
-        doubtful = False
-
-        def grant() -> bool | None:
-            nonlocal last, missing, doubtful
-            for first in range(0, len(missing), 20):
-                chunk = missing[first : first + 20]
-                try:
-                    answers = graph.batch_once([_assignment(world, role) for role in chunk])
-                except (GraphError, NetworkError) as error:
-                    if isinstance(error, GraphError) and not error.transient:
-                        raise
-                    if error.id in ("network.origin", "network.untrusted"):
-                        raise
-                    last, doubtful = error, True
-                    continue
-                for role, answer in zip(chunk, answers, strict=True):
-                    if not isinstance(answer, GraphError):
-                        got.add(role)
-                    elif answer.status == 403:
-                        raise answer
-                    else:
-                        last, doubtful = answer, True  # granted by another at this moment, or not known here yet
-            if doubtful:
-                got.update(grant.role_id for grant in application.read_grants(graph, world.app.principal_id))
-            missing = [role for role in missing if role not in got]
-            return None if missing else True
-
-        got: set[str] = set()
-        count = len(missing)
-        with world.log.effect(GRANT, world.app.principal_id, world.emit, roles=missing, resource=known.resource_id):
-            if not wait_until(
-                grant,
-                clock=world.clock,
-                emit=world.emit,
-                reason="the service principal to be known where permissions are granted",
-                expected=15,
-                deadline=REPLICATION,
-            ):
-                assert last is not None
-                raise last
+        known, missing = world.known, _ungranted(world)
+        facts = {"roles": missing, "resource": known.resource_id}
+        try:
+            with world.log.effect(GRANT, world.app.principal_id, world.emit, **facts) as effect:
+                _grant(world, missing, effect)
+        except GraphError as error:
+            if error.status != 403:
+                raise
+            error.facts["role"] = "Privileged Role Administrator (to grant permissions), or Global Administrator"
+            if world.flow == "onboard":
+                raise handoff.instead(world, error) from None
+            raise
         fresh = tuple(application.Grant("", role, known.resource_id) for role in known.wanted.values())
         known.app = replace(world.app, grants=(*world.app.grants, *fresh))
         known.proof = None  # a token that was minted before does not carry them
-        return f"{count} granted"
+        return f"{len(missing)} granted"
 
     def undo(self, world: World) -> Left | None:
         for effect in world.log.standing(GRANT):
-            if not world.known.created:
-                graph, roles = world.user_graph(), set(effect.data["roles"])
-                for grant in application.read_grants(graph, effect.target):
-                    if grant.role_id in roles and grant.resource_id == effect.data["resource"]:
-                        path = f"/servicePrincipals/{effect.target}/appRoleAssignments/{grant.id}"
-                        graph.write("DELETE", path, None, "take a permission back", lambda: False)
+            # also from an app that is about to be deleted: whoever restored it would have them again
+            _take_back(world, effect)
             world.log.undone(effect)
         return None
 
@@ -164,7 +134,10 @@ def merged(access: Sequence[dict[str, Any]], roles: Iterable[str]) -> list[dict[
     """`requiredResourceAccess` with these Microsoft Graph roles added; nothing is removed."""
     rest = [item for item in access if item.get("resourceAppId") != GRAPH_APP_ID]
     graph = [
-        dict(entry) for item in access if item.get("resourceAppId") == GRAPH_APP_ID for entry in item["resourceAccess"]
+        dict(entry)
+        for item in access
+        if item.get("resourceAppId") == GRAPH_APP_ID
+        for entry in item.get("resourceAccess") or ()
     ]
     here = {entry.get("id") for entry in graph if entry.get("type") == "Role"}
     graph += [{"id": role, "type": "Role"} for role in roles if role not in here]
@@ -176,7 +149,9 @@ def without(access: Sequence[dict[str, Any]], roles: set[str]) -> list[dict[str,
     kept = []
     for item in access:
         if item.get("resourceAppId") == GRAPH_APP_ID:
-            left = [e for e in item["resourceAccess"] if not (e.get("type") == "Role" and e.get("id") in roles)]
+            left = [
+                e for e in item.get("resourceAccess") or () if not (e.get("type") == "Role" and e.get("id") in roles)
+            ]
             if left:
                 kept.append({**item, "resourceAccess": left})
         else:
@@ -198,6 +173,98 @@ def _ungranted(world: World) -> list[str]:
     app, resource = world.known.app, world.known.resource_id
     granted = {grant.role_id for grant in app.grants if grant.resource_id == resource} if app else set()
     return sorted(set(world.known.wanted.values()) - granted)
+
+
+def _grant(world: World, wanted: Sequence[str], effect: Effect) -> None:
+    """Grant roles, 20 in a request, until each is there.
+
+    :param effect: its `roles` become those that this run granted, as far as is known: another may have been quicker.
+    :raises GraphError: the service refused.
+    """
+    graph, missing = world.user_graph(), list(wanted)
+    doubtful: set[str] = set()  # roles that an answer nobody received may have granted
+    last: GraphError | NetworkError | None = None
+
+    def granted(seen: set[str]) -> None:
+        missing[:] = [role for role in missing if role not in seen]
+
+    def grant() -> bool | None:
+        nonlocal last
+        for chunk in [missing[first : first + 20] for first in range(0, len(missing), 20)]:
+            try:
+                answers = graph.batch_once([_assignment(world, role) for role in chunk])
+            except (GraphError, NetworkError) as error:
+                if isinstance(error, GraphError) and not error.transient:
+                    error.refused &= missing == list(wanted) and not doubtful
+                    raise
+                if error.id in ("network.origin", "network.untrusted"):
+                    raise
+                last = error
+                doubtful.update(chunk)
+                continue
+            pairs = list(zip(chunk, answers, strict=True))
+            granted({role for role, answer in pairs if not isinstance(answer, GraphError)})
+            for role, answer in pairs:
+                if isinstance(answer, GraphError):
+                    last = answer
+                    if answer.status == 403:
+                        answer.refused = missing == list(wanted) and not doubtful
+                        raise answer
+                    if answer.status >= 500:
+                        doubtful.add(role)
+        if missing and last is not None:  # granted by another at this moment, or not known here yet
+            there = {grant.role_id for grant in _grants(graph, world.app.principal_id, world.known.resource_id)}
+            others = there & set(missing) - doubtful
+            effect.data["roles"] = [role for role in effect.data["roles"] if role not in others]
+            granted(there)
+        return None if missing else True
+
+    reason = "the service principal to be known where permissions are granted"
+    if not wait_until(grant, clock=world.clock, emit=world.emit, reason=reason, expected=15, deadline=REPLICATION):
+        assert last is not None
+        raise last
+
+
+def _grants(graph: Graph, principal_id: str, resource_id: str) -> list[application.Grant]:
+    """What was granted for one resource; nothing while the principal is not known here yet."""
+    try:
+        found = application.read_grants(graph, principal_id)
+    except GraphError as error:
+        if error.status == 404:
+            return []
+        raise
+    return [grant for grant in found if grant.resource_id == resource_id]
+
+
+def _take_back(world: World, effect: Effect) -> None:
+    """Take back what an effect granted: 20 in a request, then one by one whatever was not confirmed."""
+    graph, action = world.user_graph(), "take a permission back"
+    grants = _granted_by(world, graph, effect)
+    paths = [f"/servicePrincipals/{effect.target}/appRoleAssignments/{grant.id}" for grant in grants]
+    for first in range(0, len(paths), 20):
+        chunk = paths[first : first + 20]
+        try:
+            answers: Sequence[object] = graph.batch_once([("DELETE", path, None, action) for path in chunk])
+        except (GraphError, NetworkError) as error:
+            answers = [error] * len(chunk)
+        for path, answer in zip(chunk, answers, strict=True):
+            if isinstance(answer, SetupError):
+                remove(graph, path, action, world.clock, world.emit)
+
+
+def _granted_by(world: World, graph: Graph, effect: Effect) -> list[application.Grant]:
+    """The grants of an effect, once all of them are seen, or as many as show themselves in time."""
+    found: dict[str, application.Grant] = {}
+
+    def look() -> bool | None:
+        here = _grants(graph, effect.target, effect.data["resource"])
+        found.update({grant.id: grant for grant in here if grant.role_id in effect.data["roles"]})
+        return {grant.role_id for grant in found.values()} >= set(effect.data["roles"]) or None
+
+    deadline = REPLICATION if effect.state == "done" else REPLICATION / 4
+    reason = "the permissions to be seen, so that they can be taken back"
+    wait_until(look, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline)
+    return list(found.values())
 
 
 def _assignment(world: World, role: str) -> tuple[str, str, Any, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from core.entra import certificates
 from core.entra.tokens import Token, mint
 from core.errors import SetupError
-from core.stages import prereqs
+from core.stages import leftover, prereqs
 from core.stages.world import World
 
 
 def token(world: World) -> Token:
-    """Mint a Microsoft Graph token with this machine's certificate.
+    """Mint a Microsoft Graph token with this machine's certificate; remove an expired rollback by the way (M10).
 
     :raises SetupError: whatever stands in the way.
     """
@@ -21,5 +21,7 @@ def token(world: World) -> Token:
     text = world.keystore.read(world.service, known.tenant)
     if text is None:
         raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
-    bundle = certificates.parse(text, known.tenant)
-    return mint(world.session, world.cloud, known.tenant, known.app_id, bundle)
+    known.bundle = certificates.parse(text, known.tenant)
+    known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.bundle)
+    leftover.sweep(world, signed_in=False)
+    return known.proof

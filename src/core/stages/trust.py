@@ -36,7 +36,9 @@ def unacknowledged(world: World, app: App) -> Iterator[Finding]:
             issued = f"({federated.get('issuer')}, {federated.get('subject')})"
             message = f"The app also trusts the federated credential '{federated.get('name')}' {issued}."
             yield finding("app.federated", message, name)
-    me = user.claims.get("oid") if user is not None else None
+    if user is None:
+        return  # nobody knows which of the owners is at work here
+    me = user.claims.get("oid")
     owners = {str(owner.get("id")): owner for owner in (*app.owners, *app.principal_owners)}
     for id, owner in owners.items():
         if id not in (me, app.principal_id) and id.lower() not in known:

@@ -18,7 +18,7 @@ from core.flow.engine import Result
 from core.machine import weakfiles
 from core.machine.sources import git_view, readers
 from core.secret import looks_secret
-from core.stages import keystore, prereqs, rights
+from core.stages import keystore, leftover, prereqs, rights, trust
 from core.stages.world import World
 
 Check = tuple[bool, str]
@@ -41,6 +41,8 @@ def verify(world: World) -> Result:
     world.emit(FlowStarted("verify", world.run_id))
     world.emit(StageStarted("verify", "Verification"))
     prereqs.ReadStateFile().apply(world)
+    if world.known.app_id:
+        leftover.sweep(world, signed_in=True)
     seen = _Seen()
     failures: list[tuple[str, str]] = []
     warnings = 0
@@ -50,7 +52,7 @@ def verify(world: World) -> Result:
             holds, evidence = check()
         except SetupError as error:
             holds, evidence = False, f"{error} {error.remedy}"
-        advisory = name == "sources" and not world.settings.strict
+        advisory = name in ("others", "sources") and not world.settings.strict
         if not holds and not advisory:
             failures.append((name, title))
         warnings += not holds and advisory
@@ -95,6 +97,7 @@ def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], 
     yield "passwords", "No password credential is left", lambda: _passwords(world, seen)
     yield "certificate", "The certificate on the app is ours and valid", lambda: _certificate(world, seen)
     yield "thumbprint", "The state file names the certificate", lambda: _thumbprint(world, seen)
+    yield "others", "Nobody else can act as the app unnoticed", lambda: _others(world, seen)
     yield "sources", "No source file uses the secret", lambda: _sources(world)
 
 
@@ -178,6 +181,19 @@ def _thumbprint(world: World, seen: _Seen) -> Check:
         return False, "there is no key"
     named = str(world.known.members.get(world.profile.thumbprint_member, "")).upper()
     return named == seen.bundle.thumbprint, named or "none"
+
+
+def _others(world: World, seen: _Seen) -> Check:
+    """What else can sign in as the app, by what the app and its principal show (M17)."""
+    if seen.app is None:
+        return False, "not known without the app"
+    found = list(trust.unacknowledged(world, seen.app))
+    report = trust.roles(seen.app)
+    world.emit(report)
+    owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in seen.app.owners) or "nobody"
+    if found:
+        return False, " ".join(f"{finding.message} {finding.remedy}" for finding in found)
+    return True, f"owners: {owners}; nothing that is neither this machine's nor acknowledged"
 
 
 def _sources(world: World) -> Check:

@@ -15,6 +15,7 @@ from core.entra.application import App, Password
 from core.entra.certificates import Bundle
 from core.entra.graph import Graph
 from core.entra.http import Session
+from core.entra.policies import UNREADABLE, Policy
 from core.entra.tokens import Token
 from core.events import Event, Question
 from core.flow.journal import Journal
@@ -50,6 +51,7 @@ class Known:
     :param wanted: Microsoft Graph permissions that this run sees to, name to id.
     :param resource_id: Microsoft Graph's own service principal.
     :param offered: permissions that Microsoft Graph offers to apps in this tenant, name to id.
+    :param policy: what the tenant's policy says of an app that is to be created.
     :param unique_name: `uniqueName` of the app to create, if somebody else chose it.
     :param key_id: keyId of the certificate to add, if somebody else chose it.
     :param machine: name of the machine whose certificate it is.
@@ -79,6 +81,7 @@ class Known:
     wanted: dict[str, str] = field(default_factory=dict)
     resource_id: str = ""
     offered: dict[str, str] = field(default_factory=dict)
+    policy: Policy = UNREADABLE
     unique_name: str = ""
     key_id: str = ""
     machine: str = field(default_factory=socket.gethostname)
@@ -114,6 +117,7 @@ class World:
     lifetime: tuple[str, ...] = ()
     known: Known = field(default_factory=Known)
     journal: Journal | None = None
+    locks: set[Path] = field(default_factory=set)
     resources: ExitStack = field(default_factory=ExitStack)
 
     def emit(self, event: Event) -> None:

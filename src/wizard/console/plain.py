@@ -49,6 +49,7 @@ class Plain:
         self._out, self._err = out, err
         self._colour, self._quiet, self._verbose = colour, quiet, verbose
         self._in_plan = False
+        self._place = ""  # of the rows above: it is shown once under those that share it
         self._held: list[ChangePlanned] = []  # rows that --quiet keeps back until somebody is asked about them
         # a terminal is wrapped for reading; a pipe gets whole lines
         self._width = min(shutil.get_terminal_size().columns, 100) if out.isatty() else 0
@@ -57,6 +58,7 @@ class Plain:
         """Show one event."""
         if self._in_plan and not isinstance(event, ChangePlanned):
             self._in_plan = False
+            self._placed()
             self._print("")
         match event:
             case FlowStarted() | StepStarted() | Question():
@@ -93,6 +95,7 @@ class Plain:
         quiet, self._quiet = self._quiet, False
         for row in self._held:
             self._planned(row)
+        self._placed()
         self._quiet, self._in_plan = quiet, False
         if self._held:
             self._print("", always=True)
@@ -122,12 +125,19 @@ class Plain:
         if not self._in_plan:
             self._in_plan = True
             self._print("\nPlan")
+        if change.where != self._place:
+            self._placed()
         note = " (cannot be undone)" if change.action == "delete" and not change.reversible else ""
         value = change.before or change.after
         self._row(change.action, f"{change.what}{': ' if value else ''}{value}{note}", sign=_SIGNS[change.action])
-        self._row("", f"on {change.where}", sign=" ")
         if self._verbose and change.call:
             self._row("", change.call, sign=" ")
+        self._place = change.where
+
+    def _placed(self) -> None:
+        if self._place:
+            self._row("", f"on {self._place}", sign=" ")
+        self._place = ""
 
     def _row(self, word: str, text: str, *, loud: bool = False, sign: str = "") -> None:
         """One row: a state word, then the text, wrapped under itself on a terminal."""

@@ -1,0 +1,36 @@
+"""Delete an object of the directory for certain, although answers get lost and replicas lag (A.2 rows 6, 13; A.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from core.entra.graph import Graph
+from core.errors import GraphError
+from core.events import Event
+from core.flow.wait import Clock, wait_until
+
+#: How long "there is no such object" has to last before it is believed, in seconds.
+BELIEVED: Final = 60.0
+
+
+def remove(graph: Graph, path: str, action: str, clock: Clock, emit: Callable[[Event], None]) -> None:
+    """Delete an object; that it is gone already is fine.
+
+    A 404 comes from a replica that does not know the object yet, or after a deletion whose answer was lost. So it is
+    believed only when it lasts.
+
+    :param path: the object's, below `/v1.0`.
+    :raises GraphError: the service refused.
+    """
+
+    def once() -> bool | None:
+        try:
+            graph.write("DELETE", path, None, action, lambda: False)
+        except GraphError as error:
+            if error.status == 404:
+                return None
+            raise
+        return True
+
+    wait_until(once, clock=clock, emit=emit, reason="a deletion to be accepted", expected=10, deadline=BELIEVED)

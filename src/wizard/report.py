@@ -1,0 +1,50 @@
+"""What the result object of --json holds besides outcome and errors (docs/reference/exit-codes.md)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.flow.engine import Result
+    from core.stages.world import World
+
+
+def data(command: str, world: World, result: Result, checks: list[dict[str, str]]) -> dict[str, Any]:
+    """The member `data`.
+
+    :param command: what was run.
+    :param checks: rows of a verification.
+    """
+    from core.entra import permissions
+    from core.stages import handoff
+
+    known = world.known
+    body: dict[str, Any] = {"tenant": known.tenant, "app_id": known.app_id, "cloud": world.cloud.name}
+    body["summary"] = list(result.summary)
+    if result.plan is not None:
+        changes = [asdict(change) for change in result.plan.changes]
+        body["plan"] = {"fingerprint": result.plan.fingerprint, "changes": changes}
+        body["dry_run"] = world.settings.dry_run
+    if known.backend is not None:
+        body["keystore"] = {"backend": known.backend.name, "allowed_by": known.backend.allowed_by}
+    if known.bundle is not None:
+        end = known.bundle.not_after.isoformat()
+        body["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end}
+    if known.app is not None:
+        names = sorted(permissions.name_of(role) for role in known.app.granted)
+        body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]
+    if (request := handoff.written(world)) is not None:
+        body["request"] = request.target
+    if command in ("migrate", "resume", "apply", "demo"):
+        body["removed"] = {holder: len(ids) for holder, ids in known.removed.items()}
+    if command in ("migrate", "resume", "demo"):
+        body["purged"] = known.purged
+        body["secret_refusal_unproven"] = known.unproven
+    if command == "rollback" and result.outcome == "changed":
+        from core.stages.rollback import facts
+
+        body["rollback"] = facts(world)
+    if checks:
+        body["checks"] = checks
+    return body

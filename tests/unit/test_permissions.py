@@ -1,0 +1,38 @@
+"""The Provisioner's permissions: what is known, what is wanted of a tenant, what amounts to a takeover (P6, M14)."""
+
+from __future__ import annotations
+
+from core.entra import permissions
+from core.sandbox import roles
+
+
+def test_P6_the_products_list_and_the_sandboxs_are_the_same() -> None:
+    assert dict(permissions.BASE) == dict(roles.BASE)
+    assert dict(permissions.AGENT) == dict(roles.AGENT)
+    assert len(permissions.KNOWN) == 26
+
+
+def test_P6_wanted_is_the_base_list_and_what_the_tenant_offers_of_the_known_agent_roles() -> None:
+    offered = dict(roles.OFFERED)
+    assert permissions.wanted(offered) == dict(permissions.KNOWN)
+    del offered["AgentIdentity.Create.All"]
+    assert permissions.wanted(offered).keys() == permissions.KNOWN.keys() - {"AgentIdentity.Create.All"}
+    assert permissions.wanted({}) == dict(permissions.BASE)
+
+
+def test_P6_a_new_agent_role_is_shown_and_near_misses_are_not() -> None:
+    assert permissions.unknown([*roles.OFFERED, "AgentIdentity.UpdateSponsors.All"]) == [
+        "AgentIdentity.UpdateSponsors.All"
+    ]
+    assert permissions.unknown(roles.NEAR_MISSES) == []
+    assert not any(permissions.is_agent(name) for name in roles.NEAR_MISSES)
+
+
+def test_M14_what_amounts_to_a_takeover_is_marked() -> None:
+    assert permissions.takeover(permissions.BASE) == [
+        "AppRoleAssignment.ReadWrite.All",
+        "Application.ReadWrite.All",
+        "DelegatedPermissionGrant.ReadWrite.All",
+    ]
+    assert permissions.takeover(["Organization.Read.All"]) == []
+    assert permissions.name_of("no-such-id") == "no-such-id"
