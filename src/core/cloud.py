@@ -7,7 +7,6 @@ other, which is how the sandbox is reached.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -106,6 +105,8 @@ def load(name: str) -> Cloud:
     path = Path(name)
     if not path.is_file():
         raise SetupError("usage.cloud-unknown", name=name)
+    import tomllib
+
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

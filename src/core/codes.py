@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import re
 import string
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any, Final, Literal
 
 #: Codes that say so little that any code next to them says more.
@@ -42,6 +40,9 @@ class Code:
 @cache
 def table() -> Mapping[str, Code]:
     """The rows of codes.toml by their name in lower case."""
+    import tomllib
+    from importlib import resources
+
     with resources.files("core").joinpath("codes.toml").open("rb") as file:
         data = tomllib.load(file)
     rows: dict[str, Code] = {}

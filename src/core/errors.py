@@ -16,10 +16,8 @@ code of the service has a remedy and an exit code of its own, which win over tho
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from typing import Any, Final
 
 from core import codes
@@ -33,6 +31,9 @@ TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 @cache
 def table() -> Mapping[str, Mapping[str, Any]]:
     """The rows of errors.toml by their dotted id, for example `keystore.insecure`."""
+    import tomllib
+    from importlib import resources
+
     with resources.files("core").joinpath("errors.toml").open("rb") as file:
         groups = tomllib.load(file)
     return {f"{group}.{name}": row for group, rows in groups.items() for name, row in rows.items()}

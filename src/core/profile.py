@@ -6,7 +6,6 @@ any app registration that still signs in with a secret. A profile is never disco
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -51,6 +50,8 @@ def load(name: str) -> Profile:
     """
     if name == Profile.name:
         return Profile()
+    import tomllib
+
     path = Path(name)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -94,10 +94,9 @@ class Redactor:
     def learn(self, value: str) -> None:
         """Remember a value that must not appear anywhere from now on."""
         raw = value.encode("utf-8", "surrogatepass")  # JSON can hold half a character
-        private = _CERTIFICATE.sub("", value)  # a certificate is public, and a request for an administrator holds it
         spellings = {
             value,
-            *(line for line in private.splitlines() if "-----" not in line),  # a key quoted by one of its lines
+            *_lines(value),
             quote(raw, safe=""),
             quote_plus(raw),
             json.dumps(value)[1:-1],
@@ -123,6 +122,22 @@ class Redactor:
     def finds(self, text: str) -> bool:
         """Whether the text holds something that `redact` would remove."""
         return self.redact(text) != text
+
+
+def _lines(value: str) -> list[str]:
+    """The lines that a key may be quoted by. A certificate is public, and so is what a key shares with its own: the
+    modulus, which a request for an administrator holds within the certificate.
+    """
+    public = b"".join(_decoded("".join(found.splitlines()[1:-1])) for found in _CERTIFICATE.findall(value))
+    lines = [line for line in _CERTIFICATE.sub("", value).splitlines() if "-----" not in line]
+    return [line for line in lines if not (public and _decoded(line) in public)]
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except ValueError:
+        return b"no base64"
 
 
 redactor: Final = Redactor()

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from core import __version__
-from core.errors import SetupError
 from core.machine import allowlist
 
 _DESCRIPTION: Final = """\
@@ -111,6 +110,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _usage(argv: Sequence[str], usage: _Usage) -> int:
+    from core.errors import SetupError
+
     command = usage.command or _command_in(argv)
     error = SetupError("usage.settings", detail=str(usage), command=command)
     if "--json" in argv and command != "token":

@@ -8,12 +8,14 @@ import json
 import pickle
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from core.entra import certificates
 from core.secret import Redactor, Secret, looks_secret, redactor
 
 VALUE = "p/ä+ \"q\\u'&=%7E-not-in-entra-shape"
@@ -198,3 +200,15 @@ def test_D4_any_learnt_value_is_gone_afterwards(value: str) -> None:
     mine.learn(value)
     assert value not in mine.redact(f"a {value} b").replace("[redacted]", "")
     assert mine.finds(quote(value, safe=""))
+
+
+def test_P12_what_a_key_shares_with_its_certificate_is_public() -> None:
+    """The modulus stands in both; where the lines happen to break alike, a request would hold a line of the key."""
+    now = datetime.now(UTC)
+    for length in range(3):  # one of three lengths aligns the two
+        redactor = Redactor()
+        bundle = certificates.make("x" * (length + 8), now)
+        redactor.learn(bundle.pem.reveal())
+        assert not redactor.finds(base64.b64encode(bundle.der).decode())
+        private = bundle.pem.reveal().partition("-----BEGIN PRIVATE KEY-----\n")[2].splitlines()
+        assert redactor.finds(private[-4]), "a line of the secret part"

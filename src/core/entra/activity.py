@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from core.cloud import Cloud
-from core.entra.graph import Graph
 from core.errors import GraphError, NetworkError
+
+if TYPE_CHECKING:
+    from core.cloud import Cloud
+    from core.entra.graph import Graph
 
 
 @dataclass(frozen=True)

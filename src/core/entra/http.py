@@ -74,7 +74,7 @@ class Session(requests.Session):
 
     :param cloud: whose origins, and whose trusted roots.
     :param clock: to measure the service's clock against.
-    :ivar skew: seconds by which the service's clock is ahead of it.
+    :ivar skew: seconds by which the service's clock was ahead of this machine's in the last answer.
     :ivar dated: whether an answer has told the service's time yet.
     """
 

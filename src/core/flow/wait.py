@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 
@@ -141,6 +141,22 @@ def together(*tasks: Callable[[], T]) -> list[T]:
     with ThreadPoolExecutor(len(tasks)) as pool:
         futures = [pool.submit(task) for task in tasks]
     return [future.result() for future in futures]
+
+
+def ahead(task: Callable[[], object]) -> Callable[[], None]:
+    """Begin something whose effect is wanted a little later.
+
+    :param task: it may fail without a word: whoever needs its effect finds out.
+    :returns: waits for its end.
+    """
+
+    def quietly() -> None:
+        with suppress(Exception):
+            task()
+
+    thread = threading.Thread(target=quietly, name="ahead", daemon=True)
+    thread.start()
+    return thread.join
 
 
 def pause(seconds: float, *, clock: Clock, emit: Callable[[Event], None], reason: str) -> None:

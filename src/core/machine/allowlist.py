@@ -10,12 +10,12 @@ import os
 import re
 import stat
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from core.errors import SetupError
+if TYPE_CHECKING:
+    from core.errors import SetupError
 
 FLAG: Final = "--allow-keyring-backend"
 #: Counts only where the flag is given without a class.
@@ -40,7 +40,7 @@ def read(flags: Sequence[str], environ: Mapping[str, str], file: Path) -> dict[s
         listed = [part.strip() for part in environ.get(VARIABLE, "").split(",") if part.strip()]
         if not listed:
             detail = f"{FLAG} names no class, and {VARIABLE} is not set"
-            raise SetupError("usage.settings", detail=detail, command="migrate")
+            raise _error("usage.settings", detail=detail, command="migrate")
         _add(allowed, listed, f"{VARIABLE} with {FLAG}")
     _add(allowed, _listed(file), str(file))
     return allowed
@@ -50,7 +50,7 @@ def _add(allowed: dict[str, str], paths: Iterable[str], who: str) -> None:
     for path in paths:
         if not _CLASS_PATH.fullmatch(path):
             detail = f"{who}: {path!r} is not the path of a class (module.Class)"
-            raise SetupError("usage.settings", detail=detail, command="migrate")
+            raise _error("usage.settings", detail=detail, command="migrate")
         allowed.setdefault(path, who)
 
 
@@ -60,20 +60,29 @@ def _listed(path: Path) -> list[str]:
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             if wrong := _unsafe(os.fstat(file.fileno())):
-                raise SetupError("usage.config-file", path=path, detail=wrong)
+                raise _error("usage.config-file", path=path, detail=wrong)
+            import tomllib
+
             data = tomllib.loads(file.read().decode())
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # neither UTF-8 nor TOML
         detail = "it is a symbolic link" if path.is_symlink() else str(error)
-        raise SetupError("usage.config-file", path=path, detail=detail) from None
+        raise _error("usage.config-file", path=path, detail=detail) from None
     for name in data:
         if name != MEMBER:
-            raise SetupError("usage.config-file", path=path, detail=f"{name} is not a setting")
+            raise _error("usage.config-file", path=path, detail=f"{name} is not a setting")
     listed = data.get(MEMBER, [])
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        raise SetupError("usage.config-file", path=path, detail=f"{MEMBER} must be a list of texts")
+        raise _error("usage.config-file", path=path, detail=f"{MEMBER} must be a list of texts")
     return listed
+
+
+def _error(id: str, **facts: Any) -> SetupError:
+    """Imported here: `--help` needs the names above, and no error."""
+    from core.errors import SetupError
+
+    return SetupError(id, **facts)
 
 
 def _unsafe(found: os.stat_result) -> str:

@@ -191,14 +191,17 @@ class SystemKeystore:
                 backend, who = gate(self._allowlist)
                 name = refusal.name(type(backend))
                 self._allowed = Backend(name, who, str(getattr(backend, "file_path", ""))) if who else None
-                collection = not who and type(backend).__module__ in secretservice.MODULES
-                if collection:
-                    secretservice.unlock(name, self._patience)
-                    secretservice.refuse_plaintext(name)
-                if not give_up.is_set():
-                    values.append(work(backend))
-                    if collection and action == "write":  # gnome-keyring makes the file with the first entry
-                        secretservice.refuse_plaintext(name, written=True)
+                if who or type(backend).__module__ not in secretservice.MODULES:
+                    if not give_up.is_set():
+                        values.append(work(backend))
+                    return
+                with secretservice.connection() as bus:
+                    secretservice.unlock(bus, name, self._patience)
+                    secretservice.refuse_plaintext(bus, name)
+                    if not give_up.is_set():
+                        values.append(work(backend))
+                        if action == "write":  # gnome-keyring makes the file with the first entry
+                            secretservice.refuse_plaintext(bus, name, written=True)
             except BaseException as error:  # noqa: BLE001  carried to the caller's thread, never dropped
                 errors.append(error)
 

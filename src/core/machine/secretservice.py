@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 MODULES: Final = ("keyring.backends.SecretService", "keyring.backends.libsecret")
 
 
-def unlock(backend: str, patience: float) -> None:
+@contextmanager
+def connection() -> Iterator[DBusConnection]:
+    """A connection to the session bus, for all that is asked around one operation: each one costs 2 ms."""
+    import secretstorage
+
+    with closing(secretstorage.dbus_init()) as bus:
+        yield bus
+
+
+def unlock(bus: DBusConnection, backend: str, patience: float) -> None:
     """Unlock the default collection, with a time limit that `keyring` itself does not have.
 
     :param backend: class of the backend, for the error.
@@ -27,19 +37,18 @@ def unlock(backend: str, patience: float) -> None:
     """
     import secretstorage
 
-    with closing(secretstorage.dbus_init()) as bus:
-        collection = secretstorage.get_default_collection(bus)
-        if _default_path(bus).endswith("/session"):
-            raise InsecureKeyringBackendError(
-                backend,
-                "its default collection lives in memory and is gone with the session.",
-                "Set a permanent default collection (seahorse, or log in to the desktop once).",
-            )
-        if collection.is_locked() and collection.unlock(timeout=patience):
-            raise KeystoreError("keystore.locked", detail="the prompt was dismissed")
+    collection = secretstorage.get_default_collection(bus)
+    if _default_path(bus).endswith("/session"):
+        raise InsecureKeyringBackendError(
+            backend,
+            "its default collection lives in memory and is gone with the session.",
+            "Set a permanent default collection (seahorse, or log in to the desktop once).",
+        )
+    if collection.is_locked() and collection.unlock(timeout=patience):
+        raise KeystoreError("keystore.locked", detail="the prompt was dismissed")
 
 
-def refuse_plaintext(backend: str, *, written: bool = False) -> None:
+def refuse_plaintext(bus: DBusConnection, backend: str, *, written: bool = False) -> None:
     """Refuse a collection with an empty master password: gnome-keyring keeps it as plain text, under the same class.
 
     The file lies where the *daemon* thinks its data folder is, so every candidate is looked at. After a write to
@@ -49,10 +58,7 @@ def refuse_plaintext(backend: str, *, written: bool = False) -> None:
     :param written: whether an entry was written, so that there is a file.
     :raises InsecureKeyringBackendError: it is plain text, or nobody can tell.
     """
-    import secretstorage
-
-    with closing(secretstorage.dbus_init()) as bus:
-        path, daemon = _default_path(bus), _daemon(bus)
+    path, daemon = _default_path(bus), _daemon(bus)
     stem = re.sub(r"_([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), path.rsplit("/", 1)[-1])
     encrypted = False
     for folder in _data_folders(daemon):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from core.entra import application
 from core.entra.application import App
+from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
 from core.events import Finding
 from core.flow.journal import Journal
@@ -43,7 +46,8 @@ class FindOrCreate(Step[World]):
         if known.secret or world.profile.secret_member in world.statefile.read_or_empty():
             raise SetupError("app.has-secrets", listing="the state file holds one")
         known.app_id = self._interrupted(world) or known.app_id
-        app, *_ = together(lambda: self._look(world), lambda: _offered(world), lambda: _policy(world))
+        tell = partial(discover, world.session, world.cloud, known.tenant)
+        app, *_ = together(lambda: self._look(world), lambda: _offered(world), lambda: _policy(world), tell)
         if app is None and known.app_id:
             app = self._gone(world)
         known.app = app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from core.entra import activity, application, permissions
@@ -34,7 +35,9 @@ class FindApp(Step[World]):
         known = world.known
         graph = world.user_graph()
         app_id = known.app_id or self._by_name(world)
-        app = application.read(graph, app_id)
+        # the next sign-in asks what the authority says of itself: that answer can come meanwhile
+        tell = partial(discover, world.session, world.cloud, known.tenant)
+        app, _ = together(lambda: application.read(graph, app_id), tell)
         if app is None:
             path = world.statefile.path
             raise deleted(world, app_id) or SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=path)
@@ -99,7 +102,7 @@ class TestSecret(Step[World]):
             if world.app.all_passwords:
                 known.activity = activity.read(world.user_graph(), world.cloud, known.app_id)
 
-        together(test, look, lambda: discover(world.session, world.cloud, known.tenant))
+        together(test, look)
         if known.activity.unknown:
             message = f"When the password credentials were last used is unknown: {known.activity.unknown}."
             world.emit(Finding("secret.activity", "info", message))

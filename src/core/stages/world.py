@@ -7,27 +7,29 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from core.cloud import Cloud
 from core.entra.activity import Activity
-from core.entra.application import App, Password
-from core.entra.certificates import Bundle
-from core.entra.graph import Graph
-from core.entra.http import Session
 from core.entra.policies import UNREADABLE, Policy
-from core.entra.tokens import Token
-from core.events import Event, Question
-from core.flow.journal import Journal
-from core.flow.wait import Cancel, Clock
-from core.machine.az import Account, SignIn
-from core.machine.keystore import Backend, Keystore
-from core.machine.statefile import StateFile
-from core.machine.weakfiles import WeakFile
-from core.profile import Profile
-from core.secret import Secret
-from core.settings import Settings
-from core.stages.request import Request
+
+if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
+    from core.cloud import Cloud
+    from core.entra.application import App, Password
+    from core.entra.certificates import Bundle
+    from core.entra.graph import Graph
+    from core.entra.http import Session
+    from core.entra.tokens import Token
+    from core.events import Event, Question
+    from core.flow.journal import Journal
+    from core.flow.wait import Cancel, Clock
+    from core.machine.az import Account, SignIn
+    from core.machine.keystore import Backend, Keystore
+    from core.machine.statefile import StateFile
+    from core.machine.weakfiles import WeakFile
+    from core.profile import Profile
+    from core.secret import Secret
+    from core.settings import Settings
+    from core.stages.request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
 Identity = Literal["app", "user"]
@@ -163,6 +165,7 @@ class World:
 
     def user_graph(self) -> Graph:
         """Microsoft Graph as the signed-in principal."""
+        from core.entra.graph import Graph
 
         def token(again: bool) -> str:
             if again or self.known.user is None:
@@ -173,6 +176,7 @@ class World:
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
+        from core.entra.graph import Graph
         from core.entra.tokens import mint
 
         def token(again: bool) -> str:
