@@ -19,6 +19,7 @@ import pytest
 from core.errors import KeystoreError
 from core.machine import weakfiles
 from core.machine.keystore import Keystore, SystemKeystore
+from core.secret import Secret
 from tests.contract.test_keystore import KeystoreSuite
 from tests.real.conftest import Desktop, desktop
 
@@ -368,3 +369,15 @@ def test_K6_a_bus_that_vanished_is_its_own_error(here: Desktop, monkeypatch: pyt
     with pytest.raises(KeystoreError) as caught:
         keystore.read("suite", "nobody")
     assert caught.value.id == "keystore.gone"
+
+
+def test_K6_a_keystore_that_cannot_write_its_file_is_not_called_unreachable(here: Desktop) -> None:
+    keystore = SystemKeystore(patience=10)
+    keystore.write("suite", "first", Secret("value", learn=False))
+    folder = here.home / ".local/share/keyrings"
+    folder.rename(folder.with_name("aside"))
+    folder.write_text("a file where the folder should be")
+    with pytest.raises(KeystoreError) as caught:
+        keystore.write("suite", "second", Secret("value", learn=False))
+    assert caught.value.id == "keystore.failed"
+    assert "full or read-only" in caught.value.remedy

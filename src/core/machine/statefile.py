@@ -141,6 +141,7 @@ class StateFile:
             after = {key: value for key, value in members.items() if key not in remove} | dict(values)
             if after == members:
                 return
+            self.check_replaceable()
             temporary: str | None = None
             try:
                 # mkstemp creates it exclusively and with mode 0600
