@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fix docs lock clean
+.PHONY: demo test bench check fix docs lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -11,6 +11,11 @@ demo: .venv/ready
 test: .venv/ready check
 	@sh tests/real/services.sh
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# the table of docs/explanation/performance.md; about five minutes
+bench: .venv/ready
+	@sh tests/real/services.sh
+	@$(BIN)/python -m tests.bench
 
 check: .venv/ready
 	$(BIN)/ruff check

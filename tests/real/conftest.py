@@ -33,8 +33,7 @@ def missing(what: str) -> None:
     pytest.skip(message)
 
 
-@pytest.fixture
-def az() -> Path:
+def az_folder() -> Path:
     """The folder that holds the real `az`."""
     requirements = (ROOT / "requirements" / "az.txt").read_text()
     version = re.search(r"^azure-cli==([\d.]+)", requirements, re.MULTILINE)
@@ -43,6 +42,12 @@ def az() -> Path:
     if not (folder / "ready").exists():
         missing(f"the Azure CLI {version[1]}")
     return folder / "bin"
+
+
+@pytest.fixture
+def az() -> Path:
+    """The folder that holds the real `az`."""
+    return az_folder()
 
 
 @dataclass

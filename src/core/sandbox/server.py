@@ -11,10 +11,11 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from email.utils import format_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiohttp import web
 
@@ -29,16 +30,26 @@ if TYPE_CHECKING:
 LIFETIME: Final = datetime.timedelta(days=1)
 
 
+class Served(NamedTuple):
+    """One request, from its arrival to its answer on a monotonic clock; like the log, it holds no body and no query."""
+
+    line: str
+    start: float
+    end: float
+
+
 class Server:
     """HTTPS in front of a tenant, on a thread of its own.
 
     :param port: 0 for any free one.
     :param latency: seconds before every answer.
     :ivar handle: what answers; wrap it to change answers on their way.
+    :ivar served: what was answered, in the order of the answers.
     """
 
     def __init__(self, tenant: Tenant, port: int = 0, latency: float = 0.0) -> None:
         self.handle: Callable[[Tenant, Request], Response] = service.handle
+        self.served: list[Served] = []
         self._tenant = tenant
         self._latency = latency
         self._loop = asyncio.new_event_loop()
@@ -72,7 +83,7 @@ class Server:
             ready.set()
 
     async def _serve(self, context: ssl.SSLContext, ready: threading.Event) -> None:
-        server = web.Server(self._answer, access_log=None, handler_cancellation=False)
+        server = web.Server(self._timed, access_log=None, handler_cancellation=False)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         await web.SockSite(runner, self._socket, ssl_context=context).start()
@@ -84,6 +95,13 @@ class Server:
         await runner.cleanup()
         while server.connections:
             await asyncio.sleep(0)  # the loop tells each of them that it is gone
+
+    async def _timed(self, raw: web.BaseRequest) -> web.Response:
+        start = time.monotonic()
+        try:
+            return await self._answer(raw)
+        finally:
+            self.served.append(Served(f"{raw.method} {raw.path.partition('?')[0]}", start, time.monotonic()))
 
     async def _answer(self, raw: web.BaseRequest) -> web.Response:
         request = Request.to(raw.method, raw.raw_path, dict(raw.headers), await raw.read())
