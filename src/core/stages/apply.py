@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.entra import application, permissions
+from core.entra import application, creation, permissions
 from core.entra.application import App
 from core.errors import SetupError
 from core.events import Finding, Question
@@ -73,7 +73,7 @@ class FindRequestedApp(Step[World]):
 
         def offered() -> None:
             if request.roles:
-                known.resource_id, known.offered = application.read_offered(graph)
+                known.resource_id, known.offered = permissions.read_offered(graph)
 
         found: list[App | None] = []
 
@@ -104,7 +104,7 @@ class FindRequestedApp(Step[World]):
         """The app that an earlier run created for this request, here or elsewhere."""
         effect = created_here(world)
         if effect is None:
-            return application.by_unique_name(world.user_graph(), world.known.unique_name)
+            return creation.by_unique_name(world.user_graph(), world.known.unique_name)
         app_id = find_created(world, effect)
         world.known.created = app_id is not None
         return app_id

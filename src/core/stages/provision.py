@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-from core.entra import application, credentials
+from core.entra import application, creation, credentials
 from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.errors import GraphError, SetupError
@@ -70,13 +70,13 @@ class CreateApp(Step[World]):
         facts = {"key_id": key_id, "thumbprint": bundle.thumbprint}
         graph = world.user_graph()
         with handoff.on_refusal(world), world.log.effect(CREATE, unique, world.emit, **facts) as effect:
-            created = application.upsert(graph, unique, body)
+            created = creation.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(world, graph, unique) or {}
             if "appId" not in created:
                 raise SetupError("app.not-created", name=world.app_name)
             effect.data.update(object_id=created["id"], app_id=created["appId"])
-        known.app = replace(application.of_answer(created | body), policy=known.policy)
+        known.app = replace(creation.of_answer(created | body), policy=known.policy)
         known.app_id, known.created = known.app.app_id, True
         return f"'{known.app.name}' ({known.app_id})"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from core.entra import application
+from core.entra import application, creation, permissions
 from core.entra.application import App
 from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
@@ -80,7 +80,7 @@ class FindOrCreate(Step[World]):
         request = handoff.written(world)
         if request is not None and request.data["unique_name"]:
             known.unique_name = request.data["unique_name"]
-            return application.by_unique_name(world.user_graph(), known.unique_name) or ""
+            return creation.by_unique_name(world.user_graph(), known.unique_name) or ""
         return ""
 
     def _look(self, world: World) -> App | None:
@@ -142,7 +142,7 @@ class FindOrCreate(Step[World]):
 
 
 def _offered(world: World) -> None:
-    world.known.resource_id, world.known.offered = application.read_offered(world.user_graph())
+    world.known.resource_id, world.known.offered = permissions.read_offered(world.user_graph())
 
 
 def _policy(world: World) -> None:

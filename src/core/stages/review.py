@@ -184,7 +184,7 @@ class ReadProject(Step[World]):
     def _repair(world: World, missing: Sequence[str]) -> None:
         """Plan to grant what the app declares; a migration by itself changes no permission (M18)."""
         known = world.known
-        known.resource_id, offered = application.read_offered(world.user_graph())
+        known.resource_id, offered = permissions.read_offered(world.user_graph())
         known.wanted = {name: role for name, role in offered.items() if role in missing}
         if known.wanted and rights.may_grant(world) is None:
             known.may_change = False
