@@ -70,6 +70,8 @@ def before_undo(world: World, error: SetupError) -> SetupError | None:
     effect = written(world)
     if effect is not None and error.id != UNDO:
         return SetupError("handoff.kept", path=effect.target, cause=error.summary)
+    if effect is not None and (left := _applied(world, effect)) is not None:
+        return SetupError("flow.undo-failed", cause=error.summary, left=left.what, how=left.how)
     return None
 
 

@@ -119,13 +119,20 @@ class GrantRoles(Step[World]):
         return None
 
 
+def named(world: World) -> bool:
+    """Whether the person named the app by the flag; a variable or a file may have come with a checkout (P1)."""
+    app, settings = world.known.app, world.settings
+    by_flag = settings.origin.get("app_id", "flag") == "flag"
+    return app is not None and by_flag and settings.app_id == app.app_id
+
+
 def confirm(world: World) -> None:
     """`--yes` grants no role to an app that this run neither created nor was given by --app-id (P1).
 
     :raises SetupError: `app.roles-unconfirmed`.
     """
     known, app = world.known, world.known.app
-    if app is None or known.created or not world.settings.yes or world.settings.app_id == app.app_id:
+    if app is None or known.created or not world.settings.yes or named(world):
         return
     if not known.may_change:
         return  # an administrator will decide
