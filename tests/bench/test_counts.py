@@ -13,7 +13,7 @@ from core.sandbox.az import SandboxSignIn
 from core.sandbox.lab import Lab
 from core.sandbox.server import Served
 from core.stages import migrate, onboard
-from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN, longest_chain
+from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN, longest_chain, under_way
 from tests.machine import Machine, VirtualClock
 
 #: Long enough for two requests of one moment to be seen together, also on a busy machine.
@@ -66,4 +66,5 @@ def test_a_run_and_a_second_one_stay_within_their_round_trips(
 def test_requests_at_the_same_moment_count_once() -> None:
     served = [Served("a", 0, 10), Served("b", 2, 11), Served("c", 12, 20), Served("d", 11, 30)]
     assert longest_chain(served) == ["a", "c"]
-    assert longest_chain([]) == []
+    assert under_way(served) == 29
+    assert (longest_chain([]), under_way([])) == ([], 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Self
 from core.cloud import load as load_cloud
 from core.profile import Profile
 from core.sandbox.lab import Lab
-from tests.bench.trips import longest_chain
+from tests.bench.trips import longest_chain, under_way
 from tests.real.conftest import Desktop
 from tests.real.program import Program
 
@@ -31,11 +32,13 @@ class Lap:
     :param seconds: wall time without the waits that it declared.
     :param waited: seconds that it declared.
     :param trips: the longest chain of its requests, the Azure CLI's among them.
+    :param under_way: seconds during which a request was under way.
     """
 
     seconds: float
     waited: float
     trips: list[str]
+    under_way: float
     spawns: int
 
 
@@ -100,8 +103,8 @@ class Track:
         seconds, finished = self._run([str(PROGRAM), *arguments, "--yes", "--json"])
         events = [json.loads(line) for line in finished.stderr.splitlines()]
         waits = [e["next_in"] for e in events if e["event"] == "Waiting" and not e["reason"].startswith("the keystore")]
-        trips = longest_chain(self.lab.server.served[before:])
-        return Lap(seconds - sum(waits), sum(waits), trips, self.counter.take())
+        served = self.lab.server.served[before:]
+        return Lap(seconds - sum(waits), sum(waits), longest_chain(served), under_way(served), self.counter.take())
 
     def token(self) -> float:
         """Seconds of `token`."""
@@ -115,20 +118,43 @@ class Track:
         argv = [service, self.lab.tenant.id, app_id, cloud.authority, cloud.graph_scope, ca]
         return self._run([sys.executable, str(BARE), *argv])[0]
 
+    def az_as_app(self) -> float:
+        """Seconds of the Azure CLI that is signed in as the app, with the same certificate, for a new token."""
+        folder = self.lab.folder / "azure-app"
+        environment = self.program.environment | {"AZURE_CONFIG_DIR": str(folder)}
+        az = [str(self.counter.folder / "az")]
+        if not folder.exists():
+            folder.mkdir(mode=0o700)
+            for name in ("config", "clouds.config", "versionCheck.json"):
+                shutil.copy(self.lab.az_config_dir / name, folder)
+            app_id, pem = self.program.state[Profile.client_id_member], folder / "key.pem"
+            service = load_cloud(str(self.lab.cloud_file)).keystore_service(Profile.keystore_service)
+            ask = "import sys, keyring; print(keyring.get_password(*sys.argv[1:]))"
+            _, read = self._run([sys.executable, "-c", ask, service, self.lab.tenant.id])
+            pem.touch(mode=0o600)
+            pem.write_text(read.stdout)  # of a pretend tenant: az takes a key from a file only
+            login = ["login", "--service-principal", "--username", app_id, "--certificate", str(pem)]
+            argv = [*az, *login, "--tenant", self.lab.tenant.id, "--allow-no-subscriptions"]
+            run(argv, environment, self.session.home)
+        (folder / "msal_token_cache.json").unlink(missing_ok=True)
+        return run([*az, *self._get_token()], environment, self.session.home)[0]
+
     def az(self, *, cached: bool = False) -> float:
         """Seconds of the Azure CLI alone, for the token that the flows ask it for.
 
         :param cached: with the token that it has; otherwise its folder is made anew before and after.
         """
         lab = self.lab
-        resource = f"{lab.tenant.graph}/"
-        argv = ["account", "get-access-token", "--resource", resource, "--tenant", lab.tenant.id]
         if not cached:
             lab.az_folder(lab.tenant.signed_in_user)
-        seconds, _ = self._run([str(self.counter.folder / "az"), *argv, "-o", "json", "--only-show-errors"])
+        seconds, _ = self._run([str(self.counter.folder / "az"), *self._get_token()])
         if not cached:
             lab.az_folder(lab.tenant.signed_in_user)
         return seconds
+
+    def _get_token(self) -> list[str]:
+        asked = ["--resource", f"{self.lab.tenant.graph}/", "--tenant", self.lab.tenant.id]
+        return ["account", "get-access-token", *asked, "--output", "json", "--only-show-errors"]
 
     def _run(self, argv: list[str]) -> tuple[float, subprocess.CompletedProcess[str]]:
         return run(argv, self.program.environment, self.session.home)

@@ -32,3 +32,12 @@ def longest_chain(served: Sequence[Served]) -> list[str]:
             chain.append(request.line)
             free = request.end
     return chain
+
+
+def under_way(served: Sequence[Served]) -> float:
+    """Seconds during which at least one request was under way; a count that is right makes it trips × latency."""
+    total, until = 0.0, float("-inf")
+    for request in sorted(served, key=lambda one: one.start):
+        total += max(0.0, request.end - max(request.start, until))
+        until = max(until, request.end)
+    return total

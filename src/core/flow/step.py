@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
-from core.errors import SetupError
-from core.events import Event, Question
-from core.flow.journal import Journal
-from core.flow.plan import Change, Plan
-from core.flow.wait import Cancel, Clock
+if TYPE_CHECKING:
+    from core.errors import SetupError
+    from core.events import Event, Question
+    from core.flow.journal import Journal
+    from core.flow.plan import Change, Plan
+    from core.flow.wait import Cancel, Clock
 
 
 class Runtime(Protocol):

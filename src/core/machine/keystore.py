@@ -252,6 +252,10 @@ def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:
         if variable.startswith("KEYRING_PROPERTY_"):
             why = f"the variable {variable} changes how the keystore behaves."
             raise InsecureKeyringBackendError("keyring", why, f"unset {variable}")
+    if sys.platform != "darwin":
+        # keyring loads every backend, and this part of macOS's looks for Apple's libraries with whatever `gcc` and `ld`
+        # the PATH names first: anybody's programs (C4), and 60 ms. Without it that backend says no, as it does anyway.
+        sys.modules.setdefault("keyring.backends.macOS.api", None)  # type: ignore[arg-type]
     own = _own_classes()  # both are imported before the configuration can put a folder on the module path
     others = [(_class(path, who), who) for path, who in allowlist.items()]
     import keyring

@@ -6,7 +6,8 @@ from core.entra import certificates
 from core.entra.tokens import Token, mint, prepare
 from core.errors import SetupError
 from core.flow.wait import ahead
-from core.stages import leftover, prereqs
+from core.machine import paths
+from core.stages import prereqs
 from core.stages.world import World
 
 
@@ -32,5 +33,20 @@ def token(world: World) -> Token:
     known.bundle = certificates.parse(text, known.tenant)
     prepared()
     known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.bundle)
-    leftover.sweep(world, signed_in=False)
+    if _rolled_back(world):
+        from core.stages import leftover
+
+        leftover.sweep(world, signed_in=False)
     return known.proof
+
+
+def _rolled_back(world: World) -> bool:
+    """Whether a rollback may have left something; what looks after it takes 20 ms to load."""
+    known = world.known
+    try:
+        paths.rollback(world.profile, world.cloud.key, known.tenant, known.app_id).lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # it says what is wrong
+    return True
