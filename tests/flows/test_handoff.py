@@ -74,6 +74,8 @@ class Admin:
         self.machine.keystore, os.environ["HOME"] = Untouchable(), str(self.home)
         try:
             options = {"who": self.who, "project": str(folder), "request": str(request)} | options
+            if request.is_file() and '"remove_passwords": true' in request.read_text(errors="replace"):
+                options = {"app_id": self.machine.app_id} | options  # a removal is for all machines (P12)
             return self.machine.run(apply.FLOW, answer, **options)
         finally:
             self.machine.keystore, os.environ["HOME"] = mine, home
@@ -604,6 +606,14 @@ def test_P12_a_removal_before_the_certificate_is_on_the_app_is_refused(owner: Ma
     result = admin.apply(request_of(owner))
     assert (result.exit_code, result.errors[0]["id"]) == (4, "request.too-early")
     assert owner.untouched(before)
+
+
+def test_P12_a_removal_with_yes_alone_names_no_app(owner: Machine, tmp_path: Path) -> None:
+    owner.migrate()
+    before = owner.passwords
+    result = Admin(owner, tmp_path / "alex").apply(request_of(owner), app_id="")
+    assert (result.exit_code, result.errors[0]["id"]) == (4, "app.removal-unconfirmed")
+    assert owner.passwords == before
 
 
 def test_M6_a_newcomer_during_the_removal_is_removed_by_the_administrator_too(owner: Machine, tmp_path: Path) -> None:

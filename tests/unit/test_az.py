@@ -104,7 +104,8 @@ def test_C4_az_inside_the_project_is_refused(install: Install, tmp_path: Path) -
         ("ERROR: AADSTS90033: A transient error has occurred.", "az.refused", 7),
         ("ERROR: AADSTS99999: Something new.", "az.refused", 4),
         ("ERROR: Interactive authentication is needed. Please run: az login", "az.expired", 4),
-        ("ERROR: HTTPSConnectionPool: Max retries exceeded", "az.failed", 3),
+        ("ERROR: HTTPSConnectionPool: Max retries exceeded", "network.unreachable", 7),
+        ("ERROR: something else", "az.failed", 3),
         ("", "az.failed", 3),
     ],
 )

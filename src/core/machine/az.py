@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol
 
 from core.cloud import Cloud
 from core.entra.tokens import Token, claims_of
-from core.errors import SetupError, SignInError
+from core.errors import NetworkError, SetupError, SignInError
 from core.flow.wait import Cancel
 from core.machine import process
 from core.secret import Secret, redactor
@@ -27,6 +27,14 @@ _NOT_SIGNED_IN: Final = (
     'Please run "az login"',
     "No subscription found",
     "does not exist in MSAL",
+)
+_NO_NETWORK: Final = (
+    "Max retries exceeded",
+    "NewConnectionError",
+    "NameResolutionError",
+    "Failed to resolve",
+    "ConnectTimeout",
+    "CERTIFICATE_VERIFY_FAILED",
 )
 _REFUSED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
 
@@ -143,6 +151,10 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
 def _failure(command: str, finished: process.Finished, tenant: str) -> SetupError:
     """The named error for a refusal; az's words are matched by parts, because they change."""
     option = f" --tenant {tenant}" if tenant else ""
+    if any(text in finished.stderr for text in _NO_NETWORK) and "AADSTS" not in finished.stderr:
+        detail = re.sub(r"\s+", " ", redactor.redact(finished.stderr.partition("Traceback")[0])).strip()[:300]
+        said = f"{command} says: {detail.removeprefix('ERROR: ') or 'no connection'}"
+        return NetworkError("network.unreachable", maybe_done=False, host="The sign-in service", detail=said)
     if any(text in finished.stderr for text in _NOT_SIGNED_IN):
         return SetupError("az.signed-out", tenant_option=option)
     if any(text in finished.stderr for text in _REFUSED):

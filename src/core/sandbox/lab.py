@@ -22,12 +22,14 @@ class Lab:
     """A running sandbox.
 
     :param folder: private temporary folder, removed by `close`.
+    :param admin: for `AZURE_CONFIG_DIR`: an administrator is signed in there.
     """
 
     tenant: Tenant
     server: Server
     folder: Path
     cleanup: tempfile.TemporaryDirectory[str]
+    admin: Path | None = None
 
     @classmethod
     def start(
@@ -68,6 +70,7 @@ class Lab:
             state.write_text(json.dumps({"CLOUD": CLOUD_NAME, **members}, indent=2) + "\n", encoding="utf-8")
         if sign_in:
             lab.az_folder(tenant.signed_in_user)
+            lab.admin = lab.az_folder("alex")
         return lab
 
     @property
@@ -114,6 +117,7 @@ class Lab:
             "cloud_file": str(self.cloud_file),
             "az_config_dir": str(self.az_config_dir),
             "project": str(self.project),
+            "admin_az_config_dir": str(self.admin) if self.admin else None,
         }
 
     def environment(self) -> dict[str, str]:
@@ -125,6 +129,7 @@ class Lab:
             "ENTRACLAW_SETUP_PROJECT": str(self.project),
             "ENTRACLAW_SETUP_KEY_OUTLIVES_JOB": "1",  # a sandbox in a CI job or a container is what it is for
             "NO_PROXY": "127.0.0.1,localhost",
+            **({"SANDBOX_ADMIN_AZURE_CONFIG_DIR": str(self.admin)} if self.admin else {}),
         }
 
     def close(self) -> None:

@@ -97,8 +97,6 @@ class FindRequestedApp(Step[World]):
         noted = effect is not None and effect.data.get("object_id") == known.app.object_id
         known.created = noted or (effect is not None and untouched(world, known.app))
         review.refuse_another_name(world, known.app)
-        if request.roles and known.app.all_passwords:
-            raise SetupError("app.has-secrets", listing="; ".join(str(p) for p in known.app.all_passwords))
         if any(key.id == request.key_id and key.der != request.der for key in known.app.keys):
             detail = f"its keyId {request.key_id} is that of another certificate on the app"
             raise SetupError("request.broken", path=world.settings.request, detail=detail)
@@ -137,6 +135,8 @@ class CheckAdministrator(Step[World]):
         if request.remove_passwords and world.app.all_passwords and world.settings.yes and not roles.named(world):
             raise SetupError("app.removal-unconfirmed", app_id=world.app.app_id, listing=world.app.describe())
         self._beyond(world)
+        if request.roles and known.app is not None and known.app.all_passwords:
+            raise SetupError("app.has-secrets", listing="; ".join(str(p) for p in known.app.all_passwords))
         return ", ".join(dict.fromkeys(filter(None, reasons))) or "nothing is left to do"
 
     @staticmethod

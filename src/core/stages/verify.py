@@ -111,7 +111,7 @@ def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], 
     yield "passwords", "No password credential is left", lambda: _passwords(world, seen)
     yield "certificate", "The certificate on the app is ours and valid", lambda: _certificate(world, seen)
     yield "thumbprint", "The state file names the certificate", lambda: _thumbprint(world, seen)
-    yield "others", "Nobody else can act as the app unnoticed", lambda: _others(world, seen)
+    yield "others", "Everybody who can act as the app is known", lambda: _others(world, seen)
     yield "sources", "No source file uses the secret", lambda: _sources(world)
 
 

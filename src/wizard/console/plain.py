@@ -67,7 +67,7 @@ class Plain:
                 self._print(f"\n{event.title}")
             case StepFinished():
                 detail = f": {event.detail}" if event.detail else ""
-                self._row(_WORDS[event.state], f"{event.title}{detail}", loud=event.state == "failed")
+                self._row(_WORDS[event.state], f"{event.title}{detail}", loud=event.state in ("failed", "skipped"))
             case Waiting():
                 usual = f"usually {event.expected:.0f} s, " if event.expected else ""
                 times = f"{usual}{event.elapsed:.0f} s so far, next try in {event.next_in:.0f} s"
