@@ -6,10 +6,14 @@ any app registration that still signs in with a secret. A profile is never disco
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 
 from core.errors import SetupError
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def load(name: str) -> Profile:
     for key in ("name", "app_display_name", "state_file", "keystore_service"):
         if key not in data:
             raise SetupError("usage.profile-file", path=path, detail=f"{key} is missing")
+    if not _NAME.fullmatch(str(data["name"])):
+        raise SetupError("usage.profile-file", path=path, detail="name must be letters, digits, dots and hyphens")
     for key in ("state_file", "state_folder"):
         value = data.get(key, getattr(Profile, key))
         if Path(value).name != value or value in (".", ".."):

@@ -19,10 +19,10 @@ from core import profile as profiles
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, FlowFinished, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
-from core.secret import forbid_core_dumps, redactor
+from core.secret import forbid_core_dumps
 from core.settings import Settings, resolve
 from wizard.console.ndjson import Ndjson
-from wizard.console.plain import Plain
+from wizard.console.plain import Plain, clean
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
@@ -120,7 +120,7 @@ class _Session:
     def fail(self, error: SetupError) -> int:
         """Show an error that no flow has shown; its exit code."""
         if self.command == "token":
-            print(redactor.redact(f"entraclaw-setup token: {error}\n{error.remedy}"), file=sys.stderr)
+            print(clean(f"entraclaw-setup token: {error}\n{error.remedy}"), file=sys.stderr)
         else:
             self._show("failed", error.exit_code, {}, [error.as_dict()])
         return error.exit_code
@@ -132,7 +132,7 @@ class _Session:
             if isinstance(event, Finding) and event.id.startswith(("keystore.allowed", "rollback.")):
                 with suppress(OSError):
                     text = f"entraclaw-setup token: {event.message} {event.remedy}".rstrip()
-                    print(redactor.redact(text), file=sys.stderr)
+                    print(clean(text), file=sys.stderr)
             return
         try:
             self.renderer.event(event)
@@ -205,10 +205,11 @@ class _Session:
     def _interrupted(self, world: World) -> int:
         """Continue, or take back, the run of this project that was interrupted."""
         from core.flow.engine import Result
-        from core.stages import interrupted
+        from core.stages import interrupted, leftover
 
         found = interrupted.find(world)
         if found is None:
+            leftover.after(world)
             none = "No run of this project is open: nothing has to be resumed or undone."
             self.emit(FlowFinished(self.command, "unchanged", 0, (none,), 0.0))
             return self._finish((world, Result("unchanged", 0, summary=(none,))))

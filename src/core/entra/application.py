@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from core.cloud import GRAPH_APP_ID
+from core.entra import permissions
 from core.entra.certificates import Bundle, thumbprint, thumbprint_of_identifier
 from core.entra.graph import Graph
 from core.entra.policies import UNREADABLE, Policy, combine
@@ -88,7 +87,7 @@ class App:
     @property
     def declared(self) -> frozenset[str]:
         """Ids of the Microsoft Graph application permissions that the app registration declares."""
-        return declared_in(self.access)
+        return permissions.declared_in(self.access)
 
     @property
     def granted(self) -> frozenset[str]:
@@ -161,10 +160,10 @@ def read(graph: Graph, app_id: str) -> App | None:
         app_id=found["appId"],
         name=str(found.get("displayName") or ""),
         created=created,
-        keys=_keys(found),
+        keys=keys_of(found),
         passwords=_passwords(found, "application"),
         principal_id=str(holder.get("id") or ""),
-        principal_keys=_keys(holder),
+        principal_keys=keys_of(holder),
         principal_passwords=_passwords(holder, "servicePrincipal"),
         owners=tuple(owners.get("value", ())),
         principal_owners=tuple(principal_owners.get("value", ())),
@@ -181,39 +180,6 @@ def read_grants(graph: Graph, principal_id: str) -> tuple[Grant, ...]:
     return tuple(_grant(item) for item in graph.pages(path, _GRANTS))
 
 
-def upsert(graph: Graph, unique: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Create an app registration under a `uniqueName`, or update the one of that name; safe to repeat.
-
-    :returns: the new application, or nothing when it was there already.
-    """
-    path = f"/applications(uniqueName='{unique}')"
-    headers = {"Prefer": "create-if-missing"}
-    return graph.write("PATCH", path, body, "create the app registration", lambda: False, headers=headers)
-
-
-def by_unique_name(graph: Graph, unique: str) -> str | None:
-    """App id of the app of that `uniqueName`, or None."""
-    try:
-        found = graph.get(f"/applications(uniqueName='{unique}')?$select=id,appId", "look for the new app")
-    except GraphError as error:
-        if error.status == 404:
-            return None
-        raise
-    return str(found["appId"])
-
-
-def read_offered(graph: Graph) -> tuple[str, dict[str, str]]:
-    """Microsoft Graph's own service principal: its id, and the permissions that it offers to apps, name to id."""
-    path = f"/servicePrincipals(appId='{GRAPH_APP_ID}')?$select=id,appRoles"
-    found = graph.get(path, "read what Microsoft Graph offers")
-    offered = {
-        str(role["value"]): str(role["id"])
-        for role in found.get("appRoles") or ()
-        if role.get("isEnabled") and role.get("value") and "Application" in (role.get("allowedMemberTypes") or ())
-    }
-    return str(found["id"]), offered
-
-
 def read_default_policy(graph: Graph, created: str) -> Policy:
     """What the tenant's policy says of an app without one of its own.
 
@@ -223,45 +189,9 @@ def read_default_policy(graph: Graph, created: str) -> Policy:
     return combine({}, answers[0], created)
 
 
-def of_answer(body: dict[str, Any]) -> App:
-    """The app of a creation.
-
-    :param body: the answer, with the keys that were sent, which it does not show.
-    """
-    return App(
-        object_id=body["id"],
-        app_id=body["appId"],
-        name=str(body.get("displayName") or ""),
-        created=str(body.get("createdDateTime") or "unknown"),
-        keys=_keys(body),
-        passwords=(),
-        principal_id="",
-        principal_keys=(),
-        principal_passwords=(),
-        access=tuple(body.get("requiredResourceAccess") or ()),
-    )
-
-
-def read_access(graph: Graph, object_id: str) -> tuple[dict[str, Any], ...]:
-    """`requiredResourceAccess` as it is now."""
-    answer = graph.get(f"/applications/{object_id}?$select=requiredResourceAccess", "read the declared permissions")
-    return tuple(answer.get("requiredResourceAccess") or ())
-
-
-def declared_in(access: Iterable[dict[str, Any]]) -> frozenset[str]:
-    """Ids of the Microsoft Graph application permissions in a `requiredResourceAccess`."""
-    return frozenset(
-        str(item.get("id"))
-        for resource in access
-        if resource.get("resourceAppId") == GRAPH_APP_ID
-        for item in resource.get("resourceAccess") or ()
-        if item.get("type") == "Role"
-    )
-
-
 def read_keys(graph: Graph, object_id: str) -> tuple[Key, ...]:
     """The key credentials with their certificates, which Graph gives for a single object only."""
-    return _keys(graph.get(f"/applications/{object_id}?$select=keyCredentials", "read the certificates"))
+    return keys_of(graph.get(f"/applications/{object_id}?$select=keyCredentials", "read the certificates"))
 
 
 def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
@@ -293,10 +223,10 @@ def read_credentials(
     found: list[Password] = []
     for holder, answer in zip(holders, answers, strict=True):
         passwords = _passwords(answer, holder)
-        if holder == "servicePrincipal" and (saml := _saml(_keys(answer), passwords)):
+        if holder == "servicePrincipal" and (saml := _saml(keys_of(answer), passwords)):
             raise SetupError("app.saml", key_ids=", ".join(password.id for password in saml))
         found += passwords
-    return _keys(answers[0]), tuple(found)
+    return keys_of(answers[0]), tuple(found)
 
 
 def _body(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
@@ -316,7 +246,8 @@ def _saml(keys: tuple[Key, ...], passwords: tuple[Password, ...]) -> tuple[Passw
     return tuple(p for p in passwords if p.id in ids or p.identifier in identifiers)
 
 
-def _keys(holder: dict[str, Any]) -> tuple[Key, ...]:
+def keys_of(holder: dict[str, Any]) -> tuple[Key, ...]:
+    """The key credentials in an answer of Graph."""
     found = []
     for entry in holder.get("keyCredentials") or ():
         der = base64.b64decode(entry["key"]) if entry.get("key") else None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
+
+from core.cloud import GRAPH_APP_ID
+from core.entra.graph import Graph
 
 #: What the Provisioner needs of every tenant.
 BASE: Final[Mapping[str, str]] = {
@@ -88,3 +91,32 @@ def unknown(offered: Iterable[str]) -> list[str]:
 def takeover(names: Collection[str]) -> list[str]:
     """Those that amount to a takeover of the tenant."""
     return sorted(TAKEOVER & set(names))
+
+
+def read_offered(graph: Graph) -> tuple[str, dict[str, str]]:
+    """Microsoft Graph's own service principal: its id, and the permissions that it offers to apps, name to id."""
+    path = f"/servicePrincipals(appId='{GRAPH_APP_ID}')?$select=id,appRoles"
+    found = graph.get(path, "read what Microsoft Graph offers")
+    offered = {
+        str(role["value"]): str(role["id"])
+        for role in found.get("appRoles") or ()
+        if role.get("isEnabled") and role.get("value") and "Application" in (role.get("allowedMemberTypes") or ())
+    }
+    return str(found["id"]), offered
+
+
+def read_access(graph: Graph, object_id: str) -> tuple[dict[str, Any], ...]:
+    """`requiredResourceAccess` as it is now."""
+    answer = graph.get(f"/applications/{object_id}?$select=requiredResourceAccess", "read the declared permissions")
+    return tuple(answer.get("requiredResourceAccess") or ())
+
+
+def declared_in(access: Iterable[dict[str, Any]]) -> frozenset[str]:
+    """Ids of the Microsoft Graph application permissions in a `requiredResourceAccess`."""
+    return frozenset(
+        str(item.get("id"))
+        for resource in access
+        if resource.get("resourceAppId") == GRAPH_APP_ID
+        for item in resource.get("resourceAccess") or ()
+        if item.get("type") == "Role"
+    )

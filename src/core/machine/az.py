@@ -18,6 +18,7 @@ from core.errors import SetupError, SignInError
 from core.flow.wait import Cancel
 from core.machine import process
 from core.secret import Secret, redactor
+from core.settings import guid
 
 #: Seconds for one az command; a cold start with a token refresh over a slow proxy takes 20.
 PATIENCE: Final = 60.0
@@ -135,6 +136,7 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
         raise SetupError("az.wrong-audience", theirs=audience, ours=cloud.graph, name=name)
     if token.claims.get("tid") != tenant and (tenant or not token.claims.get("tid")):
         raise SetupError("az.wrong-tenant", theirs=token.claims.get("tid"), ours=tenant or "no tenant at all")
+    guid("tid in the token of the Azure CLI", token.claims.get("tid"))  # it becomes part of paths and addresses
     return token
 
 

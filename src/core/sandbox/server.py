@@ -95,6 +95,11 @@ class Server:
         await runner.cleanup()
         while server.connections:
             await asyncio.sleep(0)  # the loop tells each of them that it is gone
+        handshakes = asyncio.all_tasks() - {asyncio.current_task()}  # of clients that were not convinced, or are slow
+        for task in handshakes:
+            task.cancel()
+        await asyncio.gather(*handshakes, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _timed(self, raw: web.BaseRequest) -> web.Response:
         start = time.monotonic()

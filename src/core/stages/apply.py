@@ -8,19 +8,20 @@ id (P1).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
-from core.entra import application, permissions
+from core.entra import activity, application, creation, permissions
 from core.entra.application import App
 from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Change, Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import together
-from core.stages import prereqs, review, rights, roles, signin
+from core.stages import prereqs, review, rights, roles, signin, trust
 from core.stages.certificate import Register
 from core.stages.passwords import DeletePasswords, Mark, TwoCleanReads, vanished
-from core.stages.provision import CreateApp, CreatePrincipal, created_here, find_created
+from core.stages.provision import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.stages.request import Request, parse
 from core.stages.world import World
 
@@ -49,6 +50,8 @@ class ReadRequest(Step[World]):
                 raise SetupError("usage.settings", detail=detail, command="apply")
         if request.bundle.expired(world.clock.now()):
             raise SetupError("request.broken", path=path, detail="its certificate has expired")
+        if request.bundle.not_before > world.clock.now() + timedelta(days=1):
+            raise SetupError("request.broken", path=path, detail="its certificate is not valid yet")
         known.request, known.bundle = request, request.bundle
         known.tenant, known.app_id = request.tenant, request.app_id
         known.wanted, known.unique_name, known.key_id = dict(request.roles), request.unique_name, request.key_id
@@ -73,7 +76,7 @@ class FindRequestedApp(Step[World]):
 
         def offered() -> None:
             if request.roles:
-                known.resource_id, known.offered = application.read_offered(graph)
+                known.resource_id, known.offered = permissions.read_offered(graph)
 
         found: list[App | None] = []
 
@@ -90,7 +93,12 @@ class FindRequestedApp(Step[World]):
                 gone = SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
                 raise review.deleted(world, request.app_id) or gone
             return f"'{request.app_name}' will be created"
+        effect = created_here(world)
+        noted = effect is not None and effect.data.get("object_id") == known.app.object_id
+        known.created = noted or (effect is not None and untouched(world, known.app))
         review.refuse_another_name(world, known.app)
+        if request.roles and known.app.all_passwords:
+            raise SetupError("app.has-secrets", listing="; ".join(str(p) for p in known.app.all_passwords))
         if any(key.id == request.key_id and key.der != request.der for key in known.app.keys):
             detail = f"its keyId {request.key_id} is that of another certificate on the app"
             raise SetupError("request.broken", path=world.settings.request, detail=detail)
@@ -104,10 +112,8 @@ class FindRequestedApp(Step[World]):
         """The app that an earlier run created for this request, here or elsewhere."""
         effect = created_here(world)
         if effect is None:
-            return application.by_unique_name(world.user_graph(), world.known.unique_name)
-        app_id = find_created(world, effect)
-        world.known.created = app_id is not None
-        return app_id
+            return creation.by_unique_name(world.user_graph(), world.known.unique_name)
+        return find_created(world, effect)
 
 
 class CheckAdministrator(Step[World]):
@@ -128,6 +134,8 @@ class CheckAdministrator(Step[World]):
             user = known.account.user if known.account else "?"
             raise SetupError("rights.apply", user=user, role=request.role_needed)
         roles.confirm(world)
+        if request.remove_passwords and world.app.all_passwords and world.settings.yes and not roles.named(world):
+            raise SetupError("app.removal-unconfirmed", app_id=world.app.app_id, listing=world.app.describe())
         self._beyond(world)
         return ", ".join(dict.fromkeys(filter(None, reasons))) or "nothing is left to do"
 
@@ -169,7 +177,16 @@ class Explain(Step[World]):
 
     def apply(self, world: World) -> str:
         review.say_subject(world)
-        request, bundle = requested(world), world.bundle
+        request, bundle, app = requested(world), world.bundle, world.known.app
+        if app is not None and not request.app_id and not world.known.created:
+            message = f"The app that it asks to create is there already:\n{app.describe()}"
+            world.emit(Finding("request.app-exists", "warning", message, "Ask who made it, before you go on."))
+        if app is not None:
+            for finding in trust.unacknowledged(world, app):
+                world.emit(finding)
+        if app is not None and _removing(world) and app.all_passwords:
+            world.known.activity = activity.read(world.user_graph(), world.cloud, app.app_id)
+            world.emit(review.others_stop())
         message = (
             f"{request.requested_by} asks for it. The certificate {bundle.thumbprint} belongs to the machine "
             f"'{request.machine}': whoever holds its key can act as this app until {bundle.not_after.date()}."
@@ -235,7 +252,11 @@ def _basis(world: World) -> dict[str, object]:
 
 
 def _refresh(world: World) -> None:
-    if not world.settings.yes and world.known.app is not None:
+    if world.settings.yes:
+        return
+    if world.known.app is None and creation.by_unique_name(world.user_graph(), world.known.unique_name):
+        raise SetupError("flow.outdated")
+    if world.known.app is not None:
         app = application.read(world.user_graph(), world.known.app_id)
         if app is None:
             raise SetupError("flow.outdated")

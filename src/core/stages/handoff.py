@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from core.entra import application
+from core.entra import application, creation
 from core.errors import GraphError, SetupError
 from core.events import Finding, Question
 from core.flow.journal import Effect
@@ -70,6 +70,8 @@ def before_undo(world: World, error: SetupError) -> SetupError | None:
     effect = written(world)
     if effect is not None and error.id != UNDO:
         return SetupError("handoff.kept", path=effect.target, cause=error.summary)
+    if effect is not None and (left := _applied(world, effect)) is not None:
+        return SetupError("flow.undo-failed", cause=error.summary, left=left.what, how=left.how)
     return None
 
 
@@ -157,7 +159,7 @@ def _applied(world: World, effect: Effect) -> Left | None:
     ):
         return None  # this machine registered it, and has undone that by now
     graph, unique = world.user_graph(), effect.data["unique_name"]
-    if app is None and unique and (app_id := application.by_unique_name(graph, unique)) is not None:
+    if app is None and unique and (app_id := creation.by_unique_name(graph, unique)) is not None:
         app = application.read(graph, app_id)
     keys = application.read_keys(graph, app.object_id) if app is not None else ()
     found = next((key for key in keys if key.der == bundle.der), None)

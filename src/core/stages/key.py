@@ -11,6 +11,7 @@ from core.errors import SetupError, TokenError
 from core.events import Finding
 from core.flow.step import Check, Needed, Step
 from core.machine import paths
+from core.stages import prereqs
 from core.stages.world import World
 
 
@@ -26,6 +27,8 @@ class FindKey(Step[World]):
     def apply(self, world: World) -> str:
         known = world.known
         known.bundle = known.proof = None
+        # the account is the tenant's: no other run of this tenant may put its key there until this one is over
+        prereqs.take_lock(world, known.tenant, "keystore")
         current = self._read(world, known.tenant)
         if current is not None:
             self._refuse_another_apps_key(world, current)
@@ -63,7 +66,8 @@ class FindKey(Step[World]):
 
     def _refuse_another_apps_key(self, world: World, bundle: Bundle) -> None:
         """The account is the tenant alone (P4): a second app of one tenant must not overwrite the first one's key."""
-        folder, mine = paths.state_folder(world.profile) / "journal", world.known.app_id
+        folder = paths.state_folder(world.profile) / "journal"
+        mine = world.known.app_id or str(world.known.members.get(world.profile.client_id_member, "")).lower()
         owners = []
         for journal in sorted(folder.glob(f"{world.cloud.key}_*.jsonl")):
             text = journal.read_text(encoding="utf-8", errors="replace")

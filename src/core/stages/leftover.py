@@ -195,6 +195,14 @@ def sweep(world: World, *, signed_in: bool) -> None:
         world.emit(Finding("rollback.left", "warning", message, error.remedy))
 
 
+def after(world: World) -> None:
+    """`sweep` for a command that runs no flow: it reads the state file first, if there is one."""
+    if world.statefile.exists():
+        prereqs.ReadStateFile(required=False).apply(world)
+        if world.known.app_id and world.known.tenant:
+            sweep(world, signed_in=True)
+
+
 def remove_expired(world: World, journal: RollbackJournal, *, signed_in: bool) -> None:
     """Remove an expired secret from file and app, as the certificate if it may, else as the signed-in principal."""
     ended = utc(journal.ends)

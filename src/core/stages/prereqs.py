@@ -129,7 +129,16 @@ class OpenJournal(Step[World]):
             return _open(world, "apply", paths.digest(request.app_id or request.unique_name))
         if not world.known.app_id:
             return open_of_project(world)
+        if world.flow != "onboard" and unfinished(world):
+            raise SetupError("journal.other-flow", theirs="onboard", ours=world.flow)
         return _open(world, world.known.tenant, world.known.app_id)
+
+
+def unfinished(world: World) -> bool:
+    """Whether an interrupted run of this project made the app that the state file names by now."""
+    path = paths.journal(world.profile, world.cloud.key, *of_project(world))
+    effects = Journal(path, world.run_id, world.clock).effects
+    return any(effect.standing and effect.data.get("app_id") == world.known.app_id for effect in effects)
 
 
 def of_project(world: World) -> tuple[str, str]:

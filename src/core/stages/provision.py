@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-from core.entra import application, credentials
+from core.entra import application, creation, credentials
+from core.entra.application import App
 from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.errors import GraphError, SetupError
@@ -70,15 +71,23 @@ class CreateApp(Step[World]):
         facts = {"key_id": key_id, "thumbprint": bundle.thumbprint}
         graph = world.user_graph()
         with handoff.on_refusal(world), world.log.effect(CREATE, unique, world.emit, **facts) as effect:
-            created = application.upsert(graph, unique, body)
+            created = creation.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(world, graph, unique) or {}
+                if created and world.flow == "apply":  # or somebody who had read the request was faster
+                    self._ours(world, graph, str(created["appId"]))
             if "appId" not in created:
                 raise SetupError("app.not-created", name=world.app_name)
             effect.data.update(object_id=created["id"], app_id=created["appId"])
-        known.app = replace(application.of_answer(created | body), policy=known.policy)
+        known.app = replace(creation.of_answer(created | body), policy=known.policy)
         known.app_id, known.created = known.app.app_id, True
         return f"'{known.app.name}' ({known.app_id})"
+
+    @staticmethod
+    def _ours(world: World, graph: Graph, app_id: str) -> None:
+        app = _seen(world, lambda: application.read(graph, app_id))
+        if app is None or not untouched(world, app):
+            raise SetupError("app.appeared", app_id=app_id, listing=app.describe() if app else "  unknown")
 
     def undo(self, world: World) -> Left | None:
         effects = world.log.standing(CREATE)  # of one app, under one name
@@ -166,6 +175,17 @@ class CreatePrincipal(Step[World]):
         for effect in effects:
             world.log.undone(effect)
         return None
+
+
+def untouched(world: World, app: App) -> bool:
+    """Whether an app that answers to our name was made by the signed-in principal, and holds nothing of others.
+
+    The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
+    """
+    bundle, user = world.known.bundle, world.known.user
+    me = str(user.claims.get("oid")) if user is not None else ""
+    others = {key.thumbprint for key in app.keys} - {bundle.thumbprint if bundle else ""}
+    return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)
 
 
 def created_here(world: World) -> Effect | None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from core.entra import application
+from core.entra import application, creation, permissions
 from core.entra.application import App
 from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
 from core.events import Finding
-from core.flow.journal import Journal
 from core.flow.step import Check, Needed, Step
 from core.flow.wait import together, wait_until
-from core.machine import paths
 from core.stages import handoff, prereqs, review
-from core.stages.provision import CREATE, REPLICATION, created_here, find_created
-from core.stages.record import UPDATE
+from core.stages.provision import REPLICATION, created_here, find_created
 from core.stages.world import World
 
 
@@ -23,15 +20,7 @@ class OpenJournal(prereqs.OpenJournal):
     """Lock and journal: those of the app, or of the project while the app that it is making is not finished."""
 
     def apply(self, world: World) -> str:
-        return prereqs.open_of_project(world) if self._unfinished(world) else super().apply(world)
-
-    @staticmethod
-    def _unfinished(world: World) -> bool:
-        """Whether an interrupted run of this project made the app that the state file names by now."""
-        path = paths.journal(world.profile, world.cloud.key, *prereqs.of_project(world))
-        journal = Journal(path, world.run_id, world.clock)
-        made = journal.standing(CREATE) + journal.standing(UPDATE)  # an administrator may have created it
-        return any(effect.data.get("app_id") == world.known.app_id for effect in made)
+        return prereqs.open_of_project(world) if prereqs.unfinished(world) else super().apply(world)
 
 
 class FindOrCreate(Step[World]):
@@ -80,7 +69,7 @@ class FindOrCreate(Step[World]):
         request = handoff.written(world)
         if request is not None and request.data["unique_name"]:
             known.unique_name = request.data["unique_name"]
-            return application.by_unique_name(world.user_graph(), known.unique_name) or ""
+            return creation.by_unique_name(world.user_graph(), known.unique_name) or ""
         return ""
 
     def _look(self, world: World) -> App | None:
@@ -142,7 +131,7 @@ class FindOrCreate(Step[World]):
 
 
 def _offered(world: World) -> None:
-    world.known.resource_id, world.known.offered = application.read_offered(world.user_graph())
+    world.known.resource_id, world.known.offered = permissions.read_offered(world.user_graph())
 
 
 def _policy(world: World) -> None:

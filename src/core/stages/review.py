@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
 from core.entra import activity, application, permissions
 from core.entra.application import App
@@ -158,14 +159,7 @@ class ReadProject(Step[World]):
         if not found.complete:
             world.emit(Finding("sources.incomplete", "warning", "The project is too large to read all of it."))
         if app.all_passwords:
-            world.emit(
-                Finding(
-                    "plan.others",
-                    "warning",
-                    "Every other machine or pipeline that signs in with a secret of this app stops working "
-                    "until it migrates too.",
-                )
-            )
+            world.emit(others_stop())
         for finding in trust.findings(world, app):
             world.emit(finding)
         if missing := trust.drift(app):
@@ -184,17 +178,25 @@ class ReadProject(Step[World]):
     def _repair(world: World, missing: Sequence[str]) -> None:
         """Plan to grant what the app declares; a migration by itself changes no permission (M18)."""
         known = world.known
-        known.resource_id, offered = application.read_offered(world.user_graph())
+        known.resource_id, offered = permissions.read_offered(world.user_graph())
         known.wanted = {name: role for name, role in offered.items() if role in missing}
         if known.wanted and rights.may_grant(world) is None:
             known.may_change = False
             rights.say_unprivileged(world, "grant permissions")
 
 
+def others_stop() -> Finding:
+    """Who would break (M15)."""
+    message = (
+        "Every other machine or pipeline that signs in with a secret of this app stops working until it migrates too."
+    )
+    return Finding("plan.others", "warning", message)
+
+
 def of_that_name(world: World) -> list[dict[str, Any]]:
     """Apps that have exactly the profile's display name."""
     name = world.profile.app_display_name
-    quoted = name.replace("'", "''")
+    quoted = quote(name.replace("'", "''"))
     path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,uniqueName,createdDateTime"
     return list(world.user_graph().pages(path, "look for the app by its name"))
 

@@ -45,8 +45,8 @@ class Declare(Step[World]):
 
     def apply(self, world: World) -> str:
         graph, app = world.user_graph(), world.app
-        fresh = application.read_access(graph, app.object_id)
-        added = sorted(set(world.known.wanted.values()) - application.declared_in(fresh))
+        fresh = permissions.read_access(graph, app.object_id)
+        added = sorted(set(world.known.wanted.values()) - permissions.declared_in(fresh))
         with handoff.on_refusal(world), world.log.effect(DECLARE, app.object_id, world.emit, roles=added):
             _declare(world, graph, app, merged(fresh, added), set(added).issubset)
         world.known.app = replace(app, access=tuple(merged(fresh, added)))
@@ -56,7 +56,7 @@ class Declare(Step[World]):
         for effect in world.log.standing(DECLARE):
             if not world.known.created:  # else it goes with the app
                 graph, roles = world.user_graph(), set(effect.data["roles"])
-                fresh = application.read_access(graph, effect.target)
+                fresh = permissions.read_access(graph, effect.target)
                 _declare(world, graph, world.app, without(fresh, roles), roles.isdisjoint)
             world.log.undone(effect)
         return None
@@ -119,13 +119,20 @@ class GrantRoles(Step[World]):
         return None
 
 
+def named(world: World) -> bool:
+    """Whether the person named the app by the flag; a variable or a file may have come with a checkout (P1)."""
+    app, settings = world.known.app, world.settings
+    by_flag = settings.origin.get("app_id", "flag") == "flag"
+    return app is not None and by_flag and settings.app_id == app.app_id
+
+
 def confirm(world: World) -> None:
     """`--yes` grants no role to an app that this run neither created nor was given by --app-id (P1).
 
     :raises SetupError: `app.roles-unconfirmed`.
     """
     known, app = world.known, world.known.app
-    if app is None or known.created or not world.settings.yes or world.settings.app_id == app.app_id:
+    if app is None or known.created or not world.settings.yes or named(world):
         return
     if not known.may_change:
         return  # an administrator will decide
@@ -282,7 +289,7 @@ def _declare(
     world: World, graph: Graph, app: App, access: list[dict[str, Any]], holds: Callable[[frozenset[str]], bool]
 ) -> None:
     def seen() -> bool | None:
-        return holds(application.declared_in(application.read_access(graph, app.object_id))) or None
+        return holds(permissions.declared_in(permissions.read_access(graph, app.object_id))) or None
 
     body = {"requiredResourceAccess": access}
     graph.write("PATCH", f"/applications/{app.object_id}", body, "declare permissions", lambda: bool(seen()))

@@ -34,6 +34,8 @@ class NoMigration(Step[World]):
         prereqs.take_lock(world, world.known.tenant, world.known.app_id)
         names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
         journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
+        if prereqs.unfinished(world):
+            raise SetupError("rollback.migration-open", theirs="onboard")
         if journal.resumed:
             raise SetupError("rollback.migration-open", theirs=journal.flow or "migrate")
         return "there is none"

@@ -173,6 +173,9 @@ def _passwords(world: World, seen: _Seen) -> Check:
         return False, SetupError(
             "app.missing", app_id=world.known.app_id, tenant=world.known.tenant, path=world.statefile.path
         ).summary
+    journal = leftover.RollbackJournal.of(world)
+    if journal.stands:
+        return False, leftover.standing(journal).message
     left = seen.app.all_passwords
     if left:
         return False, "; ".join(str(password) for password in left)

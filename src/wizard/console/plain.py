@@ -103,7 +103,7 @@ class Plain:
         for line in before:
             self._sentence(line)
         while True:
-            self._out.write(f"{self._clean(last)} {hint} ")
+            self._out.write(f"{clean(last)} {hint} ")
             self._out.flush()
             try:
                 given = input().strip().lower()
@@ -116,7 +116,7 @@ class Plain:
     def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         """Show what went wrong; the summary was shown with the last event."""
         for error in errors:
-            text = self._clean(f"{error['message']} [{error['id']}]\n{error['remedy']}")
+            text = clean(f"{error['message']} [{error['id']}]\n{error['remedy']}")
             print(f"\n{self._paint('FAIL', 'FAIL')}  " + text.replace("\n", "\n      "), file=self._err, flush=True)
         if outcome in ("planned", "unchanged") and not errors and "plan" in data and data.get("dry_run"):
             self._print(f"\nNothing was changed: this was a dry run (plan {data['plan']['fingerprint']}).", always=True)
@@ -143,7 +143,7 @@ class Plain:
         """One row: a state word, then the text, wrapped under itself on a terminal."""
         head = f"{sign} {word:<7}" if sign else f"{word:<7}"
         margin = " " * (len(head) + 3)
-        lines = self._clean(text).split("\n")
+        lines = clean(text).split("\n")
         if self._width:
             room = self._width - len(margin)
             lines = [part for line in lines for part in textwrap.wrap(line, room, break_on_hyphens=False) or [""]]
@@ -154,7 +154,7 @@ class Plain:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
 
     def _sentence(self, text: str) -> None:
-        lines = self._clean(text).split("\n")
+        lines = clean(text).split("\n")
         if self._width:
             lines = [part for line in lines for part in textwrap.wrap(line, self._width) or [""]]
         self._print("\n".join(lines), always=True)
@@ -163,6 +163,7 @@ class Plain:
         if always or not self._quiet:
             print(redactor.redact(text), file=self._out, flush=True)
 
-    @staticmethod
-    def _clean(text: str) -> str:
-        return _CONTROL.sub("?", redactor.redact(text))
+
+def clean(text: str) -> str:
+    """A text without secrets, and without characters that would act on a terminal or hide something in it."""
+    return _CONTROL.sub("?", redactor.redact(text))

@@ -1,0 +1,49 @@
+"""A new app registration, made under a name that is known before the request is sent (P1, ADR-0004)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.entra.application import App, keys_of
+from core.entra.graph import Graph
+from core.errors import GraphError
+
+
+def upsert(graph: Graph, unique: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Create an app registration under a `uniqueName`, or update the one of that name; safe to repeat.
+
+    :returns: the new application, or nothing when it was there already.
+    """
+    path = f"/applications(uniqueName='{unique}')"
+    headers = {"Prefer": "create-if-missing"}
+    return graph.write("PATCH", path, body, "create the app registration", lambda: False, headers=headers)
+
+
+def by_unique_name(graph: Graph, unique: str) -> str | None:
+    """App id of the app of that `uniqueName`, or None."""
+    try:
+        found = graph.get(f"/applications(uniqueName='{unique}')?$select=id,appId", "look for the new app")
+    except GraphError as error:
+        if error.status == 404:
+            return None
+        raise
+    return str(found["appId"])
+
+
+def of_answer(body: dict[str, Any]) -> App:
+    """The app of a creation.
+
+    :param body: the answer, with the keys that were sent, which it does not show.
+    """
+    return App(
+        object_id=body["id"],
+        app_id=body["appId"],
+        name=str(body.get("displayName") or ""),
+        created=str(body.get("createdDateTime") or "unknown"),
+        keys=keys_of(body),
+        passwords=(),
+        principal_id="",
+        principal_keys=(),
+        principal_passwords=(),
+        access=tuple(body.get("requiredResourceAccess") or ()),
+    )
