@@ -64,7 +64,7 @@ def test_a_run_and_a_second_one_stay_within_their_round_trips(
 
 
 def test_requests_at_the_same_moment_count_once() -> None:
-    served = [Served("a", 0, 10), Served("b", 2, 11), Served("c", 12, 20), Served("d", 11, 30)]
+    served = [Served("a", 0, 10), Served("b", 2, 11), Served("c", 12, 20), Served("d", 13, 30)]
     assert longest_chain(served) == ["a", "c"]
     assert under_way(served) == 29
     assert (longest_chain([]), under_way([])) == ([], 0)

@@ -35,7 +35,7 @@ def longest_chain(served: Sequence[Served]) -> list[str]:
 
 
 def under_way(served: Sequence[Served]) -> float:
-    """Seconds during which at least one request was under way; a count that is right makes it trips × latency."""
+    """Seconds during which at least one request was under way; if the count is right, latency times trips."""
     total, until = 0.0, float("-inf")
     for request in sorted(served, key=lambda one: one.start):
         total += max(0.0, request.end - max(request.start, until))
