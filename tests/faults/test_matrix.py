@@ -64,7 +64,8 @@ def converges(machine: Machine, others: dict[str, bytes]) -> None:
     """A clean run reaches the end state."""
     machine.tenant.faults.script.clear()
     machine.watch = None
-    machine.clock.waited = 0.0  # the sandbox has not waited along, and clocks that differ stop a run
+    if machine.tenant.clock is not machine.clock:  # the sandbox has not waited along, and clocks that differ stop a run
+        machine.clock.waited = 0.0
     result = machine.migrate()
     assert result.exit_code == 0, result.errors
     assert machine.passwords == []
