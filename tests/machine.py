@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from core import assemble
 from core.cloud import Cloud
 from core.cloud import load as load_cloud
@@ -21,6 +23,7 @@ from core.errors import SetupError
 from core.events import Event, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
+from core.flow.journal import Journal
 from core.flow.step import Flow
 from core.flow.wait import Cancel
 from core.profile import Profile
@@ -57,6 +60,29 @@ class VirtualClock:
 
 class Crash(BaseException):
     """Stands for SIGKILL: nothing that the engine catches."""
+
+
+def killed(nth: int, act: Callable[[], object]) -> bool:
+    """Do something that is killed right after it wrote the nth line of a journal.
+
+    :returns: False when it came to its end before that.
+    """
+    write, count = Journal._write, 0
+
+    def crash(journal: Journal, **entry: object) -> None:
+        nonlocal count
+        write(journal, **entry)
+        count += 1
+        if count == nth:
+            raise Crash
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "_write", crash)
+        try:
+            act()
+        except Crash:
+            return True
+    return False
 
 
 @dataclass

@@ -14,10 +14,9 @@ import pytest
 
 from core.events import ChangeMade, StepFinished
 from core.flow.engine import Result
-from core.flow.journal import Journal
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
-from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
+from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
 
 #: More requests than a migration makes; the test says so when it is too small.
 MOST = 60
@@ -148,31 +147,14 @@ def legacy(machine: Machine) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("prepare", [legacy, former_key, dead_secret])
 def test_M8_a_crash_after_any_line_of_the_journal_converges_on_the_next_run(
-    start_lab: Callable[[str], Lab], monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Machine], None]
+    start_lab: Callable[[str], Lab], prepare: Callable[[Machine], None]
 ) -> None:
     """Between the intention and the effect, and between the effect and its note."""
-    write = Journal._write
     for nth in range(1, MOST):
         machine = Machine(start_lab("legacy"), VirtualClock())
         prepare(machine)
         others, had = machine.keys, machine.usable()
-        count = 0
-
-        def crash(journal: Journal, nth: int = nth, **entry: object) -> None:
-            nonlocal count
-            write(journal, **entry)
-            count += 1
-            if count == nth:
-                raise Crash
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Journal, "_write", crash)
-            try:
-                machine.migrate()
-            except Crash:
-                crashed = True
-            else:
-                crashed = False
+        crashed = killed(nth, machine.migrate)
         if not crashed:
             assert nth > 10
             return

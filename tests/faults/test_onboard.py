@@ -15,7 +15,7 @@ from core.flow.journal import Journal
 from core.sandbox import roles, scenarios
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
-from tests.machine import Crash, Machine, Snapshot, VirtualClock
+from tests.machine import Crash, Machine, Snapshot, VirtualClock, killed
 from tests.provisioning import ROLES, apps, complete, granted, nothing, unchanged
 
 #: More requests, journal lines and steps than an onboarding has; the tests say so when it is too small.
@@ -138,30 +138,11 @@ def test_M5_the_service_fails_for_good_from_every_request_on(begin: Callable[...
 
 
 @pytest.mark.timeout(300)
-def test_M8_a_crash_after_any_line_of_the_journal_converges_on_the_next_run(
-    begin: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_M8_a_crash_after_any_line_of_the_journal_converges_on_the_next_run(begin: Callable[..., Machine]) -> None:
     """Between the intention and the effect, and between the effect and its note."""
-    write = Journal._write
     for nth in range(1, MOST):
         machine = begin()
-        count = 0
-
-        def crash(journal: Journal, nth: int = nth, **entry: object) -> None:
-            nonlocal count
-            write(journal, **entry)
-            count += 1
-            if count == nth:
-                raise Crash
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Journal, "_write", crash)
-            try:
-                machine.onboard()
-            except Crash:
-                crashed = True
-            else:
-                crashed = False
+        crashed = killed(nth, machine.onboard)
         if not crashed:
             assert nth > 10
             return

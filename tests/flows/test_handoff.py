@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from core.sandbox.keystore import MemoryKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
 from core.stages import apply, migrate, onboard, token
-from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
+from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
 from wizard.cli import _parser
 
 M7 = (
@@ -751,32 +751,6 @@ def test_P12_verify_and_token_name_the_open_request(dev: Machine) -> None:
 # killed
 
 
-def _killed_at_each_line(run: Callable[[], object]) -> Iterator[Callable[[], bool]]:
-    """For n = 1, 2, 3 …: a function that runs and is killed after the n-th line of the journal; False: it has none."""
-    write = Journal._write
-    for nth in range(1, MOST):
-
-        def kill(nth: int = nth) -> bool:
-            count = 0
-
-            def crash(journal: Journal, **entry: object) -> None:
-                nonlocal count
-                write(journal, **entry)
-                count += 1
-                if count == nth:
-                    raise Crash
-
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Journal, "_write", crash)
-                try:
-                    run()
-                except Crash:
-                    return True
-            return False
-
-        yield kill
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("who", ["the developer asks", "the administrator applies", "the developer finishes"])
 @pytest.mark.parametrize("scenario", ["unprivileged", "fresh"])
@@ -793,7 +767,7 @@ def test_M8_P12_a_crash_after_any_line_of_either_journal_converges(
         return admin.apply(request_of(machine))
 
     run = {"the administrator applies": administer}.get(who, develop)
-    for nth, kill in enumerate(_killed_at_each_line(run)):
+    for nth in range(1, MOST):
         machine = Machine(start_lab(scenario), VirtualClock())
         if scenario == "fresh":
             rights_of(machine)
@@ -803,8 +777,8 @@ def test_M8_P12_a_crash_after_any_line_of_either_journal_converges(
             develop()
         if who == "the developer finishes":
             administer()
-        if not kill():
-            assert nth > 2
+        if not killed(nth, run):
+            assert nth > 3
             return
         assert scenario == "fresh" or machine.usable(), "zero usable credentials"
         if who == "the developer asks":
@@ -834,13 +808,13 @@ def test_M8_P12_a_removal_killed_at_any_line_converges(start_lab: Callable[[str]
     def administer() -> Result:
         return admin.apply(request_of(machine))
 
-    for nth, kill in enumerate(_killed_at_each_line(administer)):
+    for nth in range(1, MOST):
         machine = Machine(start_lab("legacy"), VirtualClock())
         _owned(machine)
         admin = Admin(machine, tmp_path / f"alex{nth}")
         machine.migrate()
-        if not kill():
-            assert nth > 5
+        if not killed(nth, administer):
+            assert nth > 6
             return
         assert machine.usable()
         assert administer().exit_code == 0

@@ -19,7 +19,7 @@ from core.sandbox.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from core.stages import interrupted, migrate, onboard
-from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
+from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
 
 
 def killed_at(machine: Machine, step: str) -> None:
@@ -140,26 +140,9 @@ def test_U2_a_journal_whose_effects_were_all_reversed_is_not_open(machine: Machi
 @pytest.mark.parametrize("step", ["register", "adopt"])
 def test_M8_an_undo_that_is_killed_is_finished_by_the_next(machine: Machine, step: str) -> None:
     before = Snapshot.of(machine)
-    write = Journal._write
     for nth in range(1, 20):
         killed_at(machine, step)
-        count = 0
-
-        def crash(journal: Journal, nth: int = nth, **entry: object) -> None:
-            nonlocal count
-            write(journal, **entry)
-            count += 1
-            if count == nth:
-                raise Crash
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Journal, "_write", crash)
-            try:
-                undo(machine)
-            except Crash:
-                crashed = True
-            else:
-                crashed = False
+        crashed = killed(nth, lambda: undo(machine))
         assert undo(machine).exit_code == 0
         assert machine.untouched(before)
         if not crashed:

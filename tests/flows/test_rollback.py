@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,6 @@ from core.entra.tokens import try_secret
 from core.events import ChangePlanned, Finding, Question, StepFinished, to_json
 from core.flow.engine import Result
 from core.flow.engine import run as run_flow
-from core.flow.journal import Journal
 from core.machine import paths
 from core.sandbox import directory
 from core.sandbox.faults import Fault, Kind
@@ -28,7 +28,7 @@ from core.secret import Secret
 from core.stages.leftover import RollbackJournal
 from core.stages.rollback import FLOW
 from core.stages.token import token
-from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
+from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
 
 MEMBER = PROFILE.secret_member
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
@@ -436,28 +436,11 @@ def test_M5_M10_a_fault_at_every_request(
 
 @pytest.mark.parametrize("after", ["rollback", "migrate"])
 def test_M8_M10_a_crash_after_any_line_of_the_journal_converges_on_the_next_run(
-    start_lab: Callable[[str], Lab], clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, after: str
+    start_lab: Callable[[str], Lab], clock: VirtualClock, after: str
 ) -> None:
-    write = Journal._write
     for nth in range(1, 30):
         machine = patient(Machine(start_lab("clean"), clock))
-        count = 0
-
-        def crash(journal: Journal, nth: int = nth, **entry: object) -> None:
-            nonlocal count
-            write(journal, **entry)
-            count += 1
-            if count == nth:
-                raise Crash
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Journal, "_write", crash)
-            try:
-                rollback(machine)
-            except Crash:
-                crashed = True
-            else:
-                crashed = False
+        crashed = killed(nth, partial(rollback, machine))
         if not crashed:
             assert nth > 5
             return
@@ -477,11 +460,11 @@ def test_M8_M10_a_run_killed_while_it_writes_the_file_leaves_no_copy_for_long(
 ) -> None:
     with monkeypatch.context() as patch:
 
-        def killed(*_: object) -> None:
+        def crash(*_: object) -> None:
             patch.setattr("core.machine.statefile.Path.unlink", lambda *_, **__: None)
             raise Crash
 
-        patch.setattr("core.machine.statefile.Path.replace", killed)
+        patch.setattr("core.machine.statefile.Path.replace", crash)
         with pytest.raises(Crash):
             rollback(plain)
     assert len(list(plain.lab.project.iterdir())) == 2

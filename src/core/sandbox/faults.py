@@ -21,6 +21,7 @@ class Fault:
         before or after the effect; `hold-before` and `hold-after` wait for `release` before or after it.
     :param match: regular expression over `METHOD /path`.
     :param nth: the n-th matching request, from 1; 0 means every one.
+    :ivar reached: set when the fault strikes; for `hold-after`, after the effect.
     """
 
     kind: Kind
@@ -39,7 +40,8 @@ class Fault:
         self.seen += 1
         if self.nth not in (0, self.seen):
             return False
-        self.reached.set()
+        if self.kind != "hold-after":  # which is reached when the effect is there
+            self.reached.set()
         return True
 
     def answer(self) -> Response:

@@ -124,6 +124,7 @@ class Server:
                 return web.Response()  # the client is gone, and its request with it
         response = self.handle(self._tenant, request) if _right_host(request, raw) else Response(421)
         if fault is not None and fault.kind == "hold-after":
+            fault.reached.set()
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
         if fault is not None and fault.kind == "cut-after":
             return _cut(raw)
