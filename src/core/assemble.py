@@ -16,7 +16,7 @@ from core.events import Event, Question
 from core.flow.wait import Cancel, SystemClock
 from core.machine import allowlist, lifetime, paths
 from core.machine.az import AzureCli
-from core.machine.keystore import SystemKeystore
+from core.machine.keystore import Keystore, SystemKeystore
 from core.machine.statefile import StateFile
 from core.settings import Settings
 from core.stages.world import World
@@ -76,6 +76,16 @@ def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0, user:
             raise
         raise SetupError("sandbox.missing", detail=error.name) from None
     return Lab.start(scenario, seed=seed, port=port, latency=latency, user=user)
+
+
+def memory(locked: int = 0) -> Keystore:
+    """A keystore in memory, for a demo.
+
+    :param locked: how often it is found locked before somebody unlocks it.
+    """
+    from core.sandbox.keystore import MemoryKeystore
+
+    return MemoryKeystore(locked)
 
 
 def pretend(

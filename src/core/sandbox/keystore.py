@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from core.errors import KeystoreError
 from core.machine.keystore import Backend
 from core.secret import Secret
 
 
 class MemoryKeystore:
-    """Keeps entries until the process ends."""
+    """Keeps entries until the process ends.
 
-    def __init__(self) -> None:
+    :param locked: how often it is found locked before somebody unlocks it.
+    """
+
+    def __init__(self, locked: int = 0) -> None:
         self._entries: dict[tuple[str, str], Secret] = {}
+        self._locked = locked
 
     def backend(self) -> Backend:
         return Backend("in-memory keystore (sandbox only)")
@@ -20,6 +25,9 @@ class MemoryKeystore:
         return None if entry is None else entry.reveal()
 
     def write(self, service: str, account: str, value: Secret) -> None:
+        if self._locked:
+            self._locked -= 1
+            raise KeystoreError("keystore.locked", detail="by script; it is unlocked now, so check again")
         self._entries[service, account] = value
 
     def delete(self, service: str, account: str) -> None:

@@ -13,7 +13,7 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
-from core.stages import handoff, keystore, leftover, prereqs, review, signin
+from core.stages import handoff, hardware, keystore, leftover, prereqs, review, signin
 from core.stages.backup import Backup
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.handoff import HandOff
@@ -199,6 +199,7 @@ FLOW: Flow[World] = Flow(
         prereqs.STAGE,
         signin.STAGE,
         keystore.STAGE,
+        hardware.STAGE,
         replace(review.STAGE, steps=(*review.STAGE.steps, leftover.Notice())),
     ),
     change=(

@@ -10,7 +10,7 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
-from core.stages import handoff, keystore, leftover, prereqs, review, rights, roles, signin, trust
+from core.stages import handoff, hardware, keystore, leftover, prereqs, review, rights, roles, signin, trust
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.key import FindKey
 from core.stages.lock import Lock
@@ -177,6 +177,7 @@ FLOW: Flow[World] = Flow(
         ),
         signin.STAGE,
         keystore.STAGE,
+        hardware.STAGE,
         Stage(
             "review",
             "Review",

@@ -1,0 +1,144 @@
+"""Where the wizard stands: on this machine, or on a sandbox that is thrown away (U8)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from core import assemble
+from core.events import Event, Question
+from core.flow.wait import Cancel
+from core.settings import Settings, resolve
+from wizard.demo import isolate
+
+if TYPE_CHECKING:
+    from core.machine.keystore import Keystore
+    from core.sandbox.lab import Lab
+    from core.stages.world import World
+
+Emit = Callable[[Event], None]
+Ask = Callable[[Question], bool]
+
+
+class Scenario(NamedTuple):
+    """What a demo can start with.
+
+    :param text: what a person reads.
+    :param flow: what is done there.
+    :param seed: the sandbox's scenario.
+    :param slow: factor of the replication delays.
+    :param locked: how often the keystore refuses before it is unlocked.
+    """
+
+    text: str
+    flow: str
+    seed: str
+    slow: float = 1.0
+    locked: int = 0
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "legacy": Scenario("Migrate a machine that has a live client secret", "migrate", "legacy"),
+    "fresh": Scenario("Set up an app registration from nothing", "onboard", "fresh"),
+    "slow": Scenario("Migrate while the directory replicates slowly", "migrate", "legacy", slow=4.0),
+    "unprivileged": Scenario("Migrate without the rights for it: an administrator is asked", "migrate", "unprivileged"),
+    "locked": Scenario("Migrate with a locked keystore", "migrate", "legacy", locked=1),
+}
+
+
+class Ground(Protocol):
+    """What the front ends of the wizard need to know of where they stand.
+
+    :ivar settings: of every run that is started here.
+    :ivar label: shown on every screen; empty on a real machine.
+    :ivar scenarios: what can be chosen, name to description; empty on a real machine.
+    """
+
+    settings: Settings
+    label: str
+    scenarios: Mapping[str, Scenario]
+
+    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+        """A world for one undertaking; whoever gets it closes it.
+
+        :raises SetupError: the cloud, the profile or the configuration file cannot be used.
+        """
+
+    def move(self, scenario: str) -> None:
+        """Start over on another scenario.
+
+        :raises SetupError: the sandbox cannot be started.
+        """
+
+    def close(self) -> None:
+        """Remove what was only for this."""
+
+
+class Real:
+    """This machine."""
+
+    label = ""
+    scenarios: Mapping[str, Scenario] = {}
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+        return assemble.real(self.settings, cancel, emit, ask)
+
+    def move(self, scenario: str) -> None:
+        raise AssertionError("a real machine has no scenarios")
+
+    def close(self) -> None:
+        """There is nothing to remove."""
+
+
+class Demo:
+    """A sandbox in this process, with a keystore in memory; home and working directory are elsewhere until it closes.
+
+    :param given: the command line's options.
+    :param scenario: what to start with: one of `SCENARIOS`, or any of the sandbox's own.
+    :param seed: decides ids and secrets.
+    :raises SetupError: `sandbox.missing`, `sandbox.scenario`, `usage.settings`.
+    """
+
+    label = "SANDBOX, keystore in memory"
+
+    def __init__(self, given: Mapping[str, Any], scenario: str, seed: int = 1) -> None:
+        self.scenarios = SCENARIOS
+        self._given, self._seed = dict(given), seed
+        self._stack, self._labs = ExitStack(), ExitStack()
+        back = Path.cwd()
+        isolate(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
+        self._stack.callback(os.chdir, back)
+        self._keystore: Keystore | None = None
+        self.lab: Lab
+        try:
+            self.move(scenario)
+        except BaseException:
+            self.close()
+            raise
+
+    def move(self, scenario: str) -> None:
+        chosen = self.scenarios.get(scenario) or Scenario(scenario, "migrate", scenario)
+        lab = assemble.sandbox(chosen.seed, self._seed)
+        self._labs.close()
+        self._labs.callback(lab.close)
+        self.lab = lab
+        lab.tenant.lag = {kind: seconds * chosen.slow for kind, seconds in lab.tenant.lag.items()}
+        self.settings = resolve(self._given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
+        self._keystore = assemble.memory(chosen.locked)
+
+    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+        world = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
+        assert self._keystore is not None
+        world.keystore = self._keystore
+        return world
+
+    def close(self) -> None:
+        self._labs.close()
+        self._stack.close()
