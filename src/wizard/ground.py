@@ -17,7 +17,6 @@ from wizard.demo import isolate
 
 if TYPE_CHECKING:
     from core.machine.keystore import Keystore
-    from core.sandbox.lab import Lab
     from core.stages.world import World
 
 Emit = Callable[[Event], None]
@@ -116,7 +115,6 @@ class Demo:
         isolate(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
         self._stack.callback(os.chdir, back)
         self._keystore: Keystore | None = None
-        self.lab: Lab
         try:
             self.move(scenario)
         except BaseException:
