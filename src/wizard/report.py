@@ -17,6 +17,7 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     :param checks: rows of a verification.
     """
     from core.entra import permissions
+    from core.entra.certificates import DUE
     from core.stages import handoff
 
     known = world.known
@@ -30,7 +31,8 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
         body["keystore"] = {"backend": known.backend.name, "allowed_by": known.backend.allowed_by}
     if known.bundle is not None:
         end = known.bundle.not_after.isoformat()
-        body["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end}
+        due = (known.bundle.not_after - DUE).isoformat()
+        body["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end, "due": due}
     if known.app is not None:
         names = sorted(permissions.name_of(role) for role in known.app.granted)
         body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]

@@ -12,11 +12,10 @@ from dataclasses import replace
 
 import pytest
 
-from core.events import ChangeMade, StepFinished
 from core.flow.engine import Result
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
-from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
+from tests.machine import PROFILE, Machine, Snapshot, VirtualClock, killed
 
 #: More requests than a migration makes; the test says so when it is too small.
 MOST = 60
@@ -188,38 +187,3 @@ def test_M5_M8_a_request_that_fails_for_good_on_other_machines(
         machine.session.close()
         machine.lab.close()
     pytest.fail(f"a migration made more than {MOST} requests")
-
-
-def _moments(machine: Machine) -> int:
-    """How many moments there are at which a run can be killed: each change and each end of a step."""
-    return sum(isinstance(event, (ChangeMade, StepFinished)) for event in machine.events)
-
-
-@pytest.mark.timeout(600)
-def test_M8_a_crash_at_any_event_converges_on_the_next_run(start_lab: Callable[[str], Lab]) -> None:
-    for nth in range(1, MOST):
-        machine = Machine(start_lab("legacy"), VirtualClock())
-        others = machine.keys
-        count = 0
-
-        def crash(event: object, nth: int = nth) -> None:
-            nonlocal count
-            if isinstance(event, (ChangeMade, StepFinished)):
-                count += 1
-                if count == nth:
-                    raise Crash
-
-        machine.watch = crash
-        try:
-            machine.migrate()
-        except Crash:
-            machine.watch = None
-            assert machine.usable(), "zero usable credentials"
-            converges(machine, others)
-        else:
-            assert nth == _moments(machine) + 1
-            assert nth > 20
-            return
-        machine.session.close()
-        machine.lab.close()
-    pytest.fail(f"a migration has more than {MOST} moments")

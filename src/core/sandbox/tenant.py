@@ -13,6 +13,7 @@ import string
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -106,7 +107,6 @@ class Tenant:
         self._rng = random.Random(self.seed)  # noqa: S311  determinism is wanted
         self._replica = random.Random(self.seed + 1)  # noqa: S311
         self._objects: dict[str, dict[str, list[_Version]]] = {}
-        self._signing_key: RSAPrivateKey | None = None
         self.id = self.new_id()
         self.name = "Contoso"
         self.domain = "contoso.onmicrosoft.com"
@@ -125,12 +125,8 @@ class Tenant:
         return f"https://localhost:{self.port}"
 
     def signing_key(self) -> RSAPrivateKey:
-        """The key that signs tokens, made at first use."""
-        if self._signing_key is None:
-            from cryptography.hazmat.primitives.asymmetric import rsa
-
-            self._signing_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        return self._signing_key
+        """The key that signs tokens; tenants of a process share it, and know their tokens by what they issued."""
+        return _signing_key()
 
     def new_id(self) -> str:
         """A GUID from the seed."""
@@ -202,3 +198,10 @@ class Tenant:
         else:
             states = (self.seen(kind, object_id, replica) for object_id in list(self._objects.get(kind, {})))
         return next((state for state in states if state is not None and state.get(name) == value), None)
+
+
+@cache
+def _signing_key() -> RSAPrivateKey:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -26,13 +26,13 @@ from core.events import (
 from core.secret import redactor
 
 _COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}
-_WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
-_SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FAIL"}
+WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
+SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FAIL"}
 #: C0 and C1 controls but for the line break, and what reorders or hides text.
 _CONTROL: Final = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]"
 )
-_SIGNS: Final = {"add": "+", "delete": "-", "change": "~", "keep": " "}
+SIGNS: Final = {"add": "+", "delete": "-", "change": "~", "keep": " "}
 
 
 class Plain:
@@ -67,13 +67,13 @@ class Plain:
                 self._print(f"\n{event.title}")
             case StepFinished():
                 detail = f": {event.detail}" if event.detail else ""
-                self._row(_WORDS[event.state], f"{event.title}{detail}", loud=event.state in ("failed", "skipped"))
+                self._row(WORDS[event.state], f"{event.title}{detail}", loud=event.state in ("failed", "skipped"))
             case Waiting():
                 usual = f"usually {event.expected:.0f} s, " if event.expected else ""
                 times = f"{usual}{event.elapsed:.0f} s so far, next try in {event.next_in:.0f} s"
                 self._row("wait", f"waiting for {event.reason} ({times})")
             case Finding():
-                self._row(_SEVERITY[event.severity], event.message, loud=event.severity in ("warning", "failure"))
+                self._row(SEVERITY[event.severity], event.message, loud=event.severity in ("warning", "failure"))
                 if event.remedy:
                     self._row("", event.remedy, loud=event.severity in ("warning", "failure"))
             case ChangePlanned():
@@ -129,7 +129,7 @@ class Plain:
             self._placed()
         note = " (cannot be undone)" if change.action == "delete" and not change.reversible else ""
         value = change.before or change.after
-        self._row(change.action, f"{change.what}{': ' if value else ''}{value}{note}", sign=_SIGNS[change.action])
+        self._row(change.action, f"{change.what}{': ' if value else ''}{value}{note}", sign=SIGNS[change.action])
         if self._verbose and change.call:
             self._row("", change.call, sign=" ")
         self._place = change.where

@@ -1,0 +1,247 @@
+"""The engine on a thread of its own: events come out as messages, answers and a request to stop go in.
+
+A daemon thread, so that quitting never waits for a blocked network call; a queue for what a person says, so that a
+question, a door and a request to stop wake the same wait.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
+
+from textual.message import Message
+
+from core.errors import Interrupted, SetupError
+from core.events import Event, FlowStarted, Question, StageStarted
+from core.flow.wait import Cancel
+from wizard import undertaking
+from wizard.model import LOOK, Door, Ended, Item, Outline
+
+if TYPE_CHECKING:
+    from core.flow.engine import Result
+    from core.flow.step import Flow
+    from core.stages.world import World
+    from wizard.ground import Ground
+    from wizard.undertaking import Kind
+
+Prospect = Literal["nothing", "undo", "forward"]
+T = TypeVar("T")
+_STOP: Final = object()
+
+
+class Moved(Message):
+    """Something happened on a bridge; what, is fetched with `take`."""
+
+    bubble = False
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self.bridge = bridge
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Moved) and message.bridge is self.bridge
+
+
+class Bridge:
+    """One undertaking.
+
+    :param ground: gives the world.
+    :param kind: what is set in motion.
+    :param post: hands a message to the app, from any thread.
+    :param open_doors: stages that are left without waiting for a person, because they were left before.
+    """
+
+    def __init__(
+        self, ground: Ground, kind: Kind, post: Callable[[Message], object], open_doors: frozenset[str] = frozenset()
+    ) -> None:
+        self.kind = kind
+        self._ground, self._post = ground, post
+        self._doors = (LOOK if kind not in ("undo", "verify") else frozenset()) - open_doors
+        self._cancel = Cancel()
+        self._items: deque[Item] = deque()
+        self._told = False
+        self._lock = threading.Lock()
+        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._world: World | None = None
+        self._stage = ""
+        self._asked = False
+        self._thread = threading.Thread(target=self._run, name=f"engine-{kind}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not come to its end."""
+        return self._thread.is_alive()
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for its end.
+
+        :param seconds: at most that long.
+        """
+        self._thread.join(seconds)
+
+    def take(self) -> list[Item]:
+        """What happened since it was asked last."""
+        with self._lock:
+            items, self._told = list(self._items), False
+            self._items.clear()
+        return items
+
+    def answer(self, yes: bool) -> None:
+        """Answer the open question, or open the door."""
+        self._inbox.put(yes)
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """Ask it to stop at the next safe place.
+
+        :param number: the signal whose exit code it gets.
+        """
+        self._cancel.ask(number)
+        self._inbox.put(_STOP)
+
+    @property
+    def prospect(self) -> Prospect:
+        """What stopping now means: nothing was done, what was done is undone, or it can only go forward."""
+        journal = self._world.journal if self._world is not None else None
+        if not self.running or journal is None or self.kind == "verify":
+            return "nothing"
+        if journal.marked:
+            return "forward"
+        if self._stage in LOOK and self.kind != "undo":
+            return "nothing"  # what an interrupted run left stays as it is while this one only looks
+        return "undo" if any(effect.standing for effect in journal.effects) else "nothing"
+
+    def _run(self) -> None:
+        from core.flow.engine import internal
+
+        try:
+            ended = self._carry_out()
+        except SetupError as error:
+            ended = Ended(_failed(error), {})
+        except Exception as bug:  # noqa: BLE001  the app shows it; a thread that dies silently would hang it
+            ended = Ended(_failed(internal(bug)), {})
+        self._put(ended)
+
+    def _carry_out(self) -> Ended:
+        from wizard.report import data
+
+        world = self._world = self._ground.world(self._cancel, self._emit, self._ask)
+        try:
+            flow = undertaking.flow_of(self.kind, world)
+            if flow is not None and self.kind != "undo":
+                self._put(_outline(flow))
+            result = undertaking.carry_out(self.kind, world, flow)
+            return Ended(result, data(self.kind, world, result, []))
+        finally:
+            world.close()
+
+    def _emit(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._leave(self._stage)
+            self._stage = event.stage
+        elif isinstance(event, FlowStarted):
+            self._stage = ""
+        self._put(event)
+
+    def _leave(self, stage: str) -> None:
+        """Wait until the person went on from the screen of a stage; a plan's question is such a step too."""
+        if stage in self._doors and not (stage == "review" and self._asked):
+            self._put(Door(stage))
+            self._said()
+
+    def _ask(self, question: Question) -> bool:
+        self._asked = True
+        self._put(question)
+        return self._said()
+
+    def _said(self) -> bool:
+        said = self._inbox.get()
+        if said is _STOP:
+            self._cancel.check()
+            raise Interrupted(signal.SIGINT)  # a stretch that is shielded from stopping asks nobody
+        return bool(said)
+
+    def _put(self, item: Item) -> None:
+        with self._lock:
+            self._items.append(item)
+            told, self._told = self._told, True
+        if not told:
+            self._post(Moved(self))
+
+
+class Told(Message, Generic[T]):
+    """A job came to its end, or has something to say on its way.
+
+    :ivar value: what it returned, what it said, or the error it ended with.
+    :ivar over: whether it has ended.
+    """
+
+    bubble = False
+
+    def __init__(self, job: Job, value: object, *, over: bool) -> None:
+        super().__init__()
+        self.job, self.value, self.over = job, value, over
+
+
+class Job:
+    """Something short beside the engine, such as a sign-in.
+
+    :param work: receives the world, a function that tells something, and the request to stop.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        post: Callable[[Message], object],
+        work: Callable[[World, Callable[[object], None], Cancel], object],
+    ) -> None:
+        self._ground, self._post, self._work = ground, post, work
+        self._cancel = Cancel()
+        self._thread = threading.Thread(target=self._run, name="job", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to stop."""
+        self._cancel.ask(signal.SIGINT)
+
+    def _run(self) -> None:
+        from core.flow.engine import internal
+
+        try:
+            world = self._ground.world(self._cancel, lambda event: None, lambda question: False)
+            try:
+                value = self._work(world, self._say, self._cancel)
+            finally:
+                world.close()
+        except SetupError as error:
+            value = error
+        except Exception as bug:  # noqa: BLE001  the app shows it; a thread that dies silently would hang it
+            value = internal(bug)
+        self._post(Told(self, value, over=True))
+
+    def _say(self, value: object) -> None:
+        self._post(Told(self, value, over=False))
+
+
+def _failed(error: SetupError) -> Result:
+    from core.flow.engine import Result
+
+    return Result("failed", error.exit_code, errors=[error.as_dict()])
+
+
+def _outline(flow: Flow[World]) -> Outline:
+    return Outline(
+        tuple(
+            (stage.name, stage.title, tuple((step.name, step.title) for step in stage.steps)) for stage in flow.change
+        )
+    )

@@ -1,0 +1,203 @@
+"""What the screens show of an undertaking, gathered from its events; screens come and go, this stays."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+from core.events import (
+    ChangeMade,
+    ChangePlanned,
+    Event,
+    Finding,
+    FlowFinished,
+    FlowStarted,
+    Question,
+    StageStarted,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+from wizard.console.plain import Plain
+
+if TYPE_CHECKING:
+    from core.flow.engine import Result
+    from wizard.undertaking import Kind
+
+#: The rail: name of a screen, and what the rail calls it. The first four, and `review`, are stages of the flows.
+RAIL: Final = (
+    ("prereqs", "Prerequisites"),
+    ("signin", "Azure sign-in"),
+    ("keystore", "Keystore"),
+    ("hardware", "Hardware key"),
+    ("review", "Review"),
+    ("progress", "Progress"),
+    ("verify", "Verification"),
+    ("summary", "Summary"),
+)
+#: Stages that have a screen of their own before anything is changed.
+LOOK: Final = frozenset({"prereqs", "signin", "keystore", "hardware", "review"})
+_LINES: Final = 5000
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is going to happen, known before it does: stages that change, with name, title, and their steps' titles."""
+
+    stages: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
+
+
+@dataclass(frozen=True)
+class Door:
+    """The engine waits before the next stage until the person went on from the one on the screen."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The engine came to its end.
+
+    :param data: what `--json` would print.
+    """
+
+    result: Result
+    data: dict[str, Any]
+
+
+Item = Event | Outline | Door | Ended
+
+
+@dataclass
+class Row:
+    """One step.
+
+    :param state: `todo`, `working`, or what `StepFinished` said.
+    :param began: seconds on the engine's clock.
+    """
+
+    step: str
+    title: str
+    state: str = "todo"
+    detail: str = ""
+    began: float | None = None
+    ended: float | None = None
+
+
+@dataclass
+class Stage:
+    """Steps and findings of one stage."""
+
+    name: str
+    title: str
+    rows: dict[str, Row] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass
+class Model:
+    """Everything that was seen of one undertaking.
+
+    :param stage: the one that works, or worked last.
+    :param question: open now.
+    :param door: the stage whose screen holds the engine, if one does.
+    :param waiting: what is being waited for, and since when on the UI's clock the next look counts down.
+    """
+
+    kind: Kind
+    stages: dict[str, Stage] = field(default_factory=dict)
+    stage: str = ""
+    plan: list[ChangePlanned] = field(default_factory=list)
+    made: list[ChangeMade] = field(default_factory=list)
+    question: Question | None = None
+    door: str = ""
+    waiting: tuple[Waiting, float] | None = None
+    began: float = 0.0
+    ended: Ended | None = None
+    sentences: tuple[str, ...] = ()
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
+
+    def __post_init__(self) -> None:
+        self._text = io.StringIO()
+        self._printer = Plain(self._text, self._text, colour=False, quiet=False, verbose=True)
+
+    def take(self, items: Iterable[Item], now: float) -> None:
+        """Take in what happened.
+
+        :param now: seconds on the UI's clock.
+        """
+        for item in items:
+            self._take(item, now)
+
+    def rows(self, names: Iterable[str]) -> list[Row]:
+        """The steps of some stages, in order."""
+        return [row for name in names if name in self.stages for row in self.stages[name].rows.values()]
+
+    @property
+    def changing(self) -> list[str]:
+        """Names of the stages that are shown as progress."""
+        return [name for name in self.stages if name not in LOOK] if self.kind != "undo" else list(self.stages)
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The errors of the result."""
+        return self.ended.result.errors if self.ended is not None else []
+
+    def _take(self, item: Item, now: float) -> None:
+        match item:
+            case Outline():
+                for name, title, steps in item.stages:
+                    rows = {step: Row(step, told) for step, told in steps}
+                    self.stages.setdefault(name, Stage(name, title, rows))
+                return
+            case Door():
+                self.door = item.stage
+                return
+            case Ended():
+                self.ended, self.question, self.door, self.waiting = item, None, "", None
+                return
+            case FlowStarted():
+                self.began = now
+            case StageStarted():
+                self.stages.setdefault(item.stage, Stage(item.stage, item.title)).title = item.title
+                self.stage, self.door = item.stage, ""
+            case StepStarted():
+                row = self._row(item.stage, item.step, item.title)
+                row.state, row.began = "working", now
+            case StepFinished():
+                row = self._row(item.stage, item.step, item.title)
+                row.state, row.detail, row.ended = item.state, item.detail, now
+                self.waiting = None
+            case Waiting():
+                self.waiting = (item, now)
+            case Finding():
+                self._current().findings.append(item)
+            case ChangePlanned():
+                self.plan.append(item)
+            case ChangeMade():
+                self.made.append(item)
+            case Question():
+                self.question = item
+            case FlowFinished():
+                self.sentences = item.summary
+            case _:
+                assert_never(item)
+        self._note(item)
+
+    def _row(self, stage: str, step: str, title: str) -> Row:
+        place = self.stages.setdefault(stage, Stage(stage, stage))
+        return place.rows.setdefault(step, Row(step, title))
+
+    def _current(self) -> Stage:
+        return self.stages.setdefault(self.stage, Stage(self.stage, self.stage))
+
+    def _note(self, event: Event) -> None:
+        self._printer.event(event)
+        text = self._text.getvalue()
+        if text:
+            self._text.seek(0)
+            self._text.truncate()
+            self.log.extend(text.rstrip("\n").split("\n"))
