@@ -208,7 +208,7 @@ def _failure(command: str, finished: process.Finished, tenant: str) -> SetupErro
     if any(text in finished.stderr for text in _NOT_SIGNED_IN):
         return SetupError("az.signed-out", tenant_option=option)
     if any(text in finished.stderr for text in _REFUSED):
-        said = _DESCRIPTION.search(finished.stderr)
-        return SignInError(said[1] if said else finished.stderr.strip().removeprefix("ERROR: "), tenant)
+        answer = _DESCRIPTION.search(finished.stderr)
+        return SignInError(answer[1] if answer else finished.stderr.strip().removeprefix("ERROR: "), tenant)
     words = re.sub(r"\s+", " ", redactor.redact(finished.stderr)).strip().removeprefix("ERROR: ")[:400]
     return SetupError("az.failed", command=command, code=finished.code, detail=words or "no message")

@@ -57,14 +57,14 @@ class Listener:
         elif level is None and self._device_code and address and not self._codes and not self._rest:
             # in another language: the code is somewhere in it
             self._tell(Prompt("", address[0].rstrip("."), text))
-        else:
+        elif level is None or level[1] == "ERROR":
             self._rest.append(plain)
-            if level is not None and level[1] == "WARNING" and not self._device_code:
-                self._tell(Prompt("", address[0].rstrip(".") if address else "", text))
+        elif level[1] == "WARNING" and not self._device_code:
+            self._tell(Prompt("", address[0].rstrip(".") if address else "", text))
 
     @property
     def rest(self) -> str:
-        """All other lines, without any code: what an error may quote."""
+        """What an error may quote: no prompt, no warning, and no code."""
         text = "\n".join(self._rest)
         for code in self._codes:
             text = text.replace(code, "[code]")
