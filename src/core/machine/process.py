@@ -146,6 +146,7 @@ class _Run:
                     into, chunk = self._said.get(timeout=_SLICE)
                     streams -= not chunk
                     self._take(into, chunk, hear)
+                    self._limit(ended)
         except BaseException:  # whatever ends the waiting, the child must not outlive it
             self._stop()
             raise
@@ -155,13 +156,15 @@ class _Run:
     def _take(self, into: bytearray, chunk: bytes, hear: Callable[[str], None] | None) -> None:
         begun = into.rfind(b"\n") + 1  # of the line that is not complete yet
         into += chunk
-        if len(self._stdout) + len(self._stderr) > LIMIT:
-            raise SetupError("az.floods", command=self._command(), limit=LIMIT // 1_000_000)
         if hear is None or into is not self._stderr:
             return
         *lines, rest = bytes(into[begun:]).split(b"\n")
         for line in [*lines, *([rest] if rest and not chunk else [])]:
             hear(line.decode(errors="replace").rstrip("\r"))
+
+    def _limit(self, ended: float | None) -> None:
+        if ended is None and len(self._stdout) + len(self._stderr) > LIMIT:
+            raise SetupError("az.floods", command=self._command(), limit=LIMIT // 1_000_000)
 
     def _check(self, seconds: float, left: float) -> None:
         if left <= 0:
