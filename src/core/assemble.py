@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -14,7 +15,7 @@ from core.entra.http import Session
 from core.errors import SetupError
 from core.events import Event, Question
 from core.flow.wait import Cancel, SystemClock
-from core.machine import allowlist, lifetime, paths
+from core.machine import allowlist, lifetime, paths, tools
 from core.machine.az import AzureCli
 from core.machine.keystore import Keystore, SystemKeystore
 from core.machine.statefile import StateFile
@@ -49,6 +50,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         emitter=emit,
         asker=ask,
         untrusted=untrusted,
+        tools=cache(partial(tools.look, untrusted, cancel, own_keystore=not allowed)),
         run_id=uuid4().hex[:12],
         lifetime=lifetime.evidence(os.environ, Path("/")),
     )
@@ -94,13 +96,19 @@ def pretend(
     cancel: Cancel,
     emit: Callable[[Event], None],
     ask: Callable[[Question], bool],
+    *,
+    signed_in: bool = True,
 ) -> World:
-    """The world of a demo: the sandbox's cloud and sign-in, and a keystore in memory (U8)."""
-    from core.sandbox.az import SandboxSignIn
+    """The world of a demo: the sandbox's cloud and sign-in, and a keystore in memory (U8).
+
+    :param signed_in: whether somebody is signed in already.
+    """
+    from core.sandbox.az import TOOLS, SandboxSignIn
     from core.sandbox.keystore import MemoryKeystore
 
     world = real(settings, cancel, emit, ask)
-    world.sign_in = SandboxSignIn(lab.tenant, world.cloud)
+    world.sign_in = SandboxSignIn(lab.tenant, world.cloud, signed_in=signed_in)
+    world.tools = lambda: TOOLS
     world.keystore = MemoryKeystore()
     world.lifetime = ()  # nothing of a demo is to outlive it
     return world

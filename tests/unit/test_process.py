@@ -144,3 +144,89 @@ def test_C4_the_first_one_found_decides(tmp_path: Path, monkeypatch: pytest.Monk
         process.find("tool", [inside.parent])
     monkeypatch.setenv("PATH", f"{outside.parent}{os.pathsep}{inside.parent}")
     assert process.find("tool", [inside.parent]) == outside
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("stream", ["", ">&2"])
+def test_a_program_that_prints_without_end_is_stopped(tmp_path: Path, stream: str) -> None:
+    pids = tmp_path / "pids"
+    program = script(tmp_path / "p", f"yes &\necho $$ $! > {pids}\nexec cat /dev/zero {stream}")
+    with pytest.raises(SetupError) as caught:
+        process.run([str(program)], seconds=60, cancel=Cancel())
+    assert (caught.value.id, caught.value.exit_code) == ("az.floods", 3)
+    assert "4 MB" in caught.value.summary
+    assert [pid for pid in map(int, pids.read_text().split()) if not gone(pid)] == []
+
+
+def test_a_long_answer_is_whole(tmp_path: Path) -> None:
+    program = script(tmp_path / "p", "head -c 3000000 /dev/zero | tr '\\0' x; echo err >&2")
+    finished = process.run([str(program)], seconds=60, cancel=Cancel())
+    assert (len(finished.stdout), finished.stderr) == (3_000_000, "err\n")
+
+
+def test_the_limit_is_wall_time(tmp_path: Path) -> None:
+    program = script(tmp_path / "p", "while :; do echo x; done")
+    times = iter([0.0, 5.0, 61.0])
+    with pytest.raises(SetupError) as caught:
+        process.run([str(program)], seconds=60, cancel=Cancel(), monotonic=lambda: next(times))
+    assert caught.value.id == "az.hangs"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_program_that_closes_its_streams_and_stays(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    program = script(tmp_path / "p", f"echo $$ > {pid}; exec sleep 600 >&- 2>&-")
+    with pytest.raises(SetupError) as caught:
+        process.run([str(program)], seconds=1.0, cancel=Cancel())
+    assert caught.value.id == "az.hangs"
+    assert gone(int(pid.read_text()))
+
+
+def test_U3_lines_are_heard_while_the_program_runs(tmp_path: Path) -> None:
+    go, heard = tmp_path / "go", []
+    os.mkfifo(go)
+    program = script(
+        tmp_path / "p", f'printf "one\\r\\ntw" >&2; printf "o\\n" >&2; read line < {go}; printf "$line" >&2'
+    )
+
+    def hear(line: str) -> None:
+        heard.append(line)
+        if line == "two":  # it waits for us: so it still runs
+            go.write_text("three\n")
+
+    finished = process.attend([str(program)], hear, seconds=60, cancel=Cancel())
+    assert heard == ["one", "two", "three"]
+    assert (finished.code, finished.stderr) == (0, "one\r\ntwo\nthree")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("way", ["cancelled", "the listener fails"])
+def test_U3_a_program_that_is_attended_ends_with_its_group(tmp_path: Path, way: str) -> None:
+    cancel = Cancel()
+    program = script(tmp_path / "p", "sleep 600 & echo $$ $! >&2; wait")
+    pids: list[int] = []
+
+    def hear(line: str) -> None:
+        pids.extend(map(int, line.split()))
+        if way != "cancelled":
+            raise LookupError
+        cancel.ask(15)
+
+    with pytest.raises(Interrupted if way == "cancelled" else LookupError):
+        process.attend([str(program)], hear, seconds=60, cancel=cancel)
+    assert len(pids) == 2
+    assert [pid for pid in pids if not gone(pid)] == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("browser", ["sleep 600", "yes"])
+def test_U3_a_browser_that_stays_open_holds_nobody_up(tmp_path: Path, browser: str) -> None:
+    pid = tmp_path / "pid"
+    program = script(tmp_path / "p", f"{browser} >&2 & echo $! > {pid}; echo done >&2; exit 3")
+    try:
+        finished = process.attend([str(program)], lambda line: None, seconds=60, cancel=Cancel())
+        assert finished.code == 3
+        assert "done\n" in finished.stderr
+        assert not select.select([os.pidfd_open(int(pid.read_text()))], [], [], 0)[0], "it was left alone"
+    finally:
+        os.kill(int(pid.read_text()), 9)

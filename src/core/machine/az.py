@@ -1,4 +1,4 @@
-"""The Azure CLI: one Microsoft Graph token, which also says who is signed in (entra-protocol E).
+"""The Azure CLI: one Microsoft Graph token, which also says who is signed in (entra-protocol E); signing in and out.
 
 One spawn, half a second; JSON only, streams apart, with a time limit. Everything else goes to Graph directly.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -16,7 +16,8 @@ from core.cloud import Cloud
 from core.entra.tokens import Token, claims_of
 from core.errors import NetworkError, SetupError, SignInError
 from core.flow.wait import Cancel
-from core.machine import process
+from core.machine import login, process
+from core.machine.login import Prompt
 from core.secret import Secret, redactor
 from core.settings import guid
 
@@ -36,6 +37,10 @@ _NO_NETWORK: Final = (
     "ConnectTimeout",
     "CERTIFICATE_VERIFY_FAILED",
 )
+# PYTHONSAFEPATH: az is Python, and a timeit.py in the working directory would break it
+_EXTRA: Final = {"PYTHONSAFEPATH": "1", "AZURE_CORE_NO_COLOR": "true"}
+#: What the sign-in service said, inside a traceback or a sentence of az.
+_DESCRIPTION: Final = re.compile(r'"error_description": "(AADSTS(?:[^"\\]|\\.)*)"')
 _REFUSED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
 
 
@@ -73,6 +78,23 @@ class SignIn(Protocol):
         :raises SetupError: `az.*`.
         """
 
+    def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
+        """Sign a person in; it changes the configuration of the Azure CLI, so only an explicit wish leads here (U3).
+
+        :param tenant: its id or domain name; empty means the person's own.
+        :param device_code: let the person type a code on a page of any device, instead of opening a browser here.
+        :param tell: shown what the person has to do, once or more, in the caller's thread.
+        :param cancel: ends it.
+        :raises SetupError: `az.*`; `usage.settings`: no such name of a tenant; `program.untrusted`.
+        :raises Interrupted: it was cancelled.
+        """
+
+    def logout(self) -> None:
+        """Sign out; nothing happens when nobody is signed in.
+
+        :raises SetupError: `az.*`, `program.untrusted`.
+        """
+
 
 class AzureCli:
     """The real one.
@@ -106,17 +128,41 @@ class AzureCli:
             raise _garbage(path, f"the token is not a JWT ({error})") from None
         return checked_user_token(Token(secret, claims), self._cloud, tenant)
 
-    def _run(self, arguments: list[str], tenant: str) -> tuple[Path, dict[str, Any]]:
+    def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
+        login.checked_tenant(tenant)
+        listener = login.Listener(device_code=device_code, tell=tell)
+        arguments = ["login", *(["--use-device-code"] if device_code else []), "--output", "none"]
+        argv = [str(self._path()), *arguments, "--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
+        extra = _EXTRA | {"AZURE_CORE_LOGIN_EXPERIENCE_V2": "off"}  # with it, az asks for a subscription
+        try:
+            finished = process.attend(argv, listener, seconds=login.PATIENCE, cancel=cancel, extra=extra)
+        except OSError as error:
+            raise _not_started(error) from None
+        if finished.code != 0:
+            raise _failure("az login", replace(finished, stderr=listener.rest), tenant)
+
+    def logout(self) -> None:
+        argv = [str(self._path()), "logout", "--output", "none", "--only-show-errors"]
+        try:
+            finished = process.run(argv, seconds=self._seconds, cancel=self._cancel, extra=_EXTRA)
+        except OSError as error:
+            raise _not_started(error) from None
+        if finished.code != 0 and "no active accounts" not in finished.stderr:
+            raise _failure("az logout", finished, "")
+
+    def _path(self) -> Path:
         path = process.find("az", self._untrusted)
         if path is None:
             raise SetupError("az.missing")
+        return path
+
+    def _run(self, arguments: list[str], tenant: str) -> tuple[Path, dict[str, Any]]:
+        path = self._path()
         argv = [str(path), *arguments, "--output", "json", "--only-show-errors"]
-        # PYTHONSAFEPATH: az is Python, and a timeit.py in the working directory would break it
-        extra = {"PYTHONSAFEPATH": "1", "AZURE_CORE_NO_COLOR": "true"}
         try:
-            finished = process.run(argv, seconds=self._seconds, cancel=self._cancel, extra=extra)
+            finished = process.run(argv, seconds=self._seconds, cancel=self._cancel, extra=_EXTRA)
         except OSError as error:
-            raise SetupError("az.failed", command="az", code="-", detail=error.strerror or error) from None
+            raise _not_started(error) from None
         command = "az " + " ".join(arguments[:2])
         if finished.code != 0:
             raise _failure(command, finished, tenant)
@@ -127,6 +173,10 @@ class AzureCli:
         if not isinstance(data, dict):
             raise _garbage(path, "not a JSON object" if finished.stdout.strip() else "nothing at all")
         return path, data
+
+
+def _not_started(error: OSError) -> SetupError:
+    return SetupError("az.failed", command="az", code="-", detail=error.strerror or error)
 
 
 def _garbage(path: Path, detail: str) -> SetupError:
@@ -158,6 +208,7 @@ def _failure(command: str, finished: process.Finished, tenant: str) -> SetupErro
     if any(text in finished.stderr for text in _NOT_SIGNED_IN):
         return SetupError("az.signed-out", tenant_option=option)
     if any(text in finished.stderr for text in _REFUSED):
-        return SignInError(finished.stderr.strip().removeprefix("ERROR: "), tenant)
+        answer = _DESCRIPTION.search(finished.stderr)
+        return SignInError(answer[1] if answer else finished.stderr.strip().removeprefix("ERROR: "), tenant)
     words = re.sub(r"\s+", " ", redactor.redact(finished.stderr)).strip().removeprefix("ERROR: ")[:400]
     return SetupError("az.failed", command=command, code=finished.code, detail=words or "no message")

@@ -6,17 +6,23 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from queue import Empty, SimpleQueue
+from typing import IO, Final
 
 from core.errors import SetupError
 from core.flow.wait import Cancel
 from core.secret import looks_secret, redactor
 
+#: Bytes of output, both streams together, after which a program is stopped: no answer is that long.
+LIMIT: Final = 4_000_000
 _SLICE: Final = 0.2
+_CHUNK: Final = 65536
 
 
 @dataclass(frozen=True)
@@ -49,51 +55,141 @@ def find(name: str, untrusted: Sequence[Path]) -> Path | None:
 
 
 def run(
-    argv: Sequence[str], *, seconds: float, cancel: Cancel, extra: Mapping[str, str] | None = None, drop: str = ""
+    argv: Sequence[str],
+    *,
+    seconds: float,
+    cancel: Cancel,
+    extra: Mapping[str, str] | None = None,
+    drop: str = "",
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Finished:
-    """Run a program to its end.
+    """Run a program to its end, and to the end of what its children print.
 
     :param argv: program and arguments.
     :param seconds: after that long it is stopped, with all its children.
     :param extra: variables to set for it.
     :param drop: prefix of variables that it must not inherit.
-    :raises SetupError: `az.hangs`.
+    :param monotonic: the time that `seconds` are measured with.
+    :raises SetupError: `az.hangs`, `az.floods`.
+    :raises Interrupted: somebody asked to stop.
     :raises OSError: it could not be started.
     """
-    if any(looks_secret(argument) for argument in argv):
-        raise AssertionError("a secret was about to become an argument")
-    inherited = {key: value for key, value in os.environ.items() if not (drop and key.startswith(drop))}
-    environment = {key: value for key, value in inherited.items() if not looks_secret(value)} | dict(extra or {})
-    process = subprocess.Popen(  # noqa: S603  no shell; the program's path was resolved
-        list(argv),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        start_new_session=True,  # a Ctrl-C reaches us and not the child
-    )
-    left = seconds
-    try:
-        while True:
-            try:
-                stdout, stderr = process.communicate(timeout=min(_SLICE, left))
-                break
-            except subprocess.TimeoutExpired:
+    return _Run(argv, extra, drop).finish(seconds, cancel, monotonic, None)
+
+
+def attend(
+    argv: Sequence[str],
+    hear: Callable[[str], None],
+    *,
+    seconds: float,
+    cancel: Cancel,
+    extra: Mapping[str, str] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Finished:
+    """Run a program that tells on its standard error what a person has to do meanwhile; the rest is as in `run`.
+
+    It is over when the program is: a browser that it opened may hold its streams for as long as it likes.
+
+    :param hear: given each line of standard error as it comes, in the caller's thread. What it raises ends the
+        program, with all its children.
+    """
+    return _Run(argv, extra, "").finish(seconds, cancel, monotonic, hear)
+
+
+class _Run:
+    """A program under way. Each stream has a thread, because not every system can wait for several pipes."""
+
+    def __init__(self, argv: Sequence[str], extra: Mapping[str, str] | None, drop: str) -> None:
+        if any(looks_secret(argument) for argument in argv):
+            raise AssertionError("a secret was about to become an argument")
+        inherited = {key: value for key, value in os.environ.items() if not (drop and key.startswith(drop))}
+        self._argv = argv
+        self._process = subprocess.Popen(  # noqa: S603  no shell; the program's path was resolved
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env={key: value for key, value in inherited.items() if not looks_secret(value)} | dict(extra or {}),
+            start_new_session=True,  # a Ctrl-C reaches us and not the child
+        )
+        self._said: SimpleQueue[tuple[bytearray, bytes]] = SimpleQueue()
+        self._stdout, self._stderr = bytearray(), bytearray()
+        pipes = ((self._process.stdout, self._stdout), (self._process.stderr, self._stderr))
+        self._readers = [
+            threading.Thread(target=_read, args=(pipe, into, self._said), name="program's output", daemon=True)
+            for pipe, into in pipes
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def finish(
+        self, seconds: float, cancel: Cancel, monotonic: Callable[[], float], hear: Callable[[str], None] | None
+    ) -> Finished:
+        """Wait for the end, and stop it if that does not come."""
+        deadline = monotonic() + seconds
+        ended = None
+        streams = len(self._readers)
+        try:
+            while streams or self._process.poll() is None:
+                if hear is not None and ended is None and self._process.poll() is not None:
+                    ended = time.monotonic()
+                if ended is not None and time.monotonic() - ended > _SLICE:
+                    break  # what still comes is not its own
                 cancel.check()
-                left -= _SLICE
-                if left <= 0:
-                    command = redactor.redact(" ".join(argv))
-                    raise SetupError("az.hangs", command=command, seconds=round(seconds)) from None
-    except BaseException:  # whatever ends the waiting, the child must not outlive it
-        _stop(process)
-        raise
-    return Finished(process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+                self._check(seconds, deadline - monotonic())
+                if not streams:  # it closed both, and stays
+                    with suppress(subprocess.TimeoutExpired):
+                        self._process.wait(_SLICE)
+                    continue
+                with suppress(Empty):
+                    into, chunk = self._said.get(timeout=_SLICE)
+                    streams -= not chunk
+                    self._take(into, chunk, hear)
+                    self._limit(ended)
+        except BaseException:  # whatever ends the waiting, the child must not outlive it
+            self._stop()
+            raise
+        stdout, stderr = (bytes(stream).decode(errors="replace") for stream in (self._stdout, self._stderr))
+        return Finished(self._process.returncode, stdout, stderr)
+
+    def _take(self, into: bytearray, chunk: bytes, hear: Callable[[str], None] | None) -> None:
+        begun = into.rfind(b"\n") + 1  # of the line that is not complete yet
+        into += chunk
+        if hear is None or into is not self._stderr:
+            return
+        *lines, rest = bytes(into[begun:]).split(b"\n")
+        for line in [*lines, *([rest] if rest and not chunk else [])]:
+            hear(line.decode(errors="replace").rstrip("\r"))
+
+    def _limit(self, ended: float | None) -> None:
+        if ended is None and len(self._stdout) + len(self._stderr) > LIMIT:
+            raise SetupError("az.floods", command=self._command(), limit=LIMIT // 1_000_000)
+
+    def _check(self, seconds: float, left: float) -> None:
+        if left <= 0:
+            raise SetupError("az.hangs", command=self._command(), seconds=round(seconds))
+
+    def _command(self) -> str:
+        return redactor.redact(" ".join(self._argv))
+
+    def _stop(self) -> None:
+        with suppress(ProcessLookupError):
+            if os.name == "posix":
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+        for reader in self._readers:
+            reader.join(_SLICE)  # one that left the session may still hold the pipe
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.communicate()
+def _read(pipe: IO[bytes], into: bytearray, said: SimpleQueue[tuple[bytearray, bytes]]) -> None:
+    """Pass on what comes; what is over the limit is read and dropped, so that nobody waits for a full pipe."""
+    left = LIMIT
+    with pipe:
+        while chunk := pipe.read(_CHUNK):
+            if left >= 0:
+                said.put((into, chunk))
+            left -= len(chunk)
+    said.put((into, b""))

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlencode
+
 from core.cloud import Cloud
 from core.entra.tokens import Token, claims_of
+from core.errors import SetupError, SignInError
+from core.flow.wait import Cancel
 from core.machine.az import checked_user_token
+from core.machine.login import Prompt, checked_tenant
+from core.machine.tools import AZ, BUS, GIT, PYTHON, SECRETS, Tool
+from core.sandbox import login as endpoint
 from core.sandbox import scenarios
-from core.sandbox.tenant import State, Tenant
+from core.sandbox.tenant import ARM_RESOURCE, State, Tenant
 from core.sandbox.tokens import AZURE_CLI, app_token, user_token
+from core.sandbox.wire import Request, Response
 from core.secret import Secret
+
+#: Seconds until the pretend person has typed the code.
+MOMENT: Final = 3.0
+_SLICE: Final = 0.1
+#: The computer of a demo: nothing of the real one is looked at.
+TOOLS: Final = (
+    Tool(PYTHON, ">= 3.11", f"{sys.version_info.major}.{sys.version_info.minor}", ok=True, required=True),
+    Tool(GIT, "", "not needed here, nothing of the demo is in a repository", ok=True),
+    Tool(SECRETS, "", "not needed here, the sandbox keeps the key in memory", ok=True),
+    Tool(BUS, "", "not needed here, the sandbox keeps the key in memory", ok=True),
+    Tool(AZ, "", "not needed here, the sandbox signs in", ok=True, required=True),
+)
 
 
 class SandboxSignIn:
@@ -16,21 +39,67 @@ class SandboxSignIn:
 
     :param who: a user principal name, the part before its `@`, or an object id; or the app id of an application,
         as after `az login --service-principal`. Empty: the scenario's user, whoever that is at each call.
+    :param signed_in: whether that has happened already.
     :raises SetupError: `usage.settings`, at the first use: nobody is called that.
     """
 
-    def __init__(self, tenant: Tenant, cloud: Cloud, who: str = "") -> None:
+    def __init__(self, tenant: Tenant, cloud: Cloud, who: str = "", *, signed_in: bool = True) -> None:
         self._tenant = tenant
         self._cloud = cloud
         self._who = who
+        self.signed_in = signed_in
 
     def graph_token(self, tenant: str) -> Token:
+        if not self.signed_in:
+            raise SetupError("az.signed-out", tenant_option=f" --tenant {tenant}" if tenant else "")
         app, audience = self._app(), f"{self._tenant.graph}/"
         if app:
             value = app_token(self._tenant, app, audience, self._tenant.replica())
         else:
             value = user_token(self._tenant, self._user(), audience, AZURE_CLI)
         return checked_user_token(Token(Secret(value), claims_of(value)), self._cloud, tenant)
+
+    def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
+        directory = checked_tenant(tenant) or "organizations"
+        self._ask(tenant, "GET", f"{directory}/v2.0/.well-known/openid-configuration")
+        cancel.check()
+        if self._app() is not None:
+            self._who = ""  # it is a person who signs in
+        if device_code:
+            form = {"client_id": AZURE_CLI, "scope": f"{ARM_RESOURCE}/.default"}
+            flow = self._ask(tenant, "POST", f"{directory}/oauth2/v2.0/devicecode", form).json()
+            tell(Prompt(flow["user_code"], flow["verification_uri"], flow["message"]))
+            self._let_pass(MOMENT, cancel)
+            endpoint.approve(self._tenant, flow["user_code"], self._user()["id"])
+            form = {"client_id": AZURE_CLI, "grant_type": endpoint.DEVICE_GRANT, "device_code": flow["device_code"]}
+            self._ask(tenant, "POST", f"{directory}/oauth2/v2.0/token", form)
+        else:
+            page = f"{self._tenant.authority}/{directory}/oauth2/v2.0/authorize"
+            tell(Prompt("", page, f"A web browser would have been opened at {page}; the pretend person signed in."))
+        self.signed_in = True
+
+    def logout(self) -> None:
+        self.signed_in = False
+
+    def _ask(self, tenant: str, method: str, path: str, form: dict[str, str] | None = None) -> Response:
+        """Ask the authority.
+
+        :raises SignInError: it refused.
+        """
+        body = urlencode(form or {}).encode()
+        response = endpoint.handle(self._tenant, Request.to(method, f"{self._tenant.authority}/{path}", {}, body))
+        if response.status != 200:
+            raise SignInError(response.json()["error_description"], tenant)
+        return response
+
+    def _let_pass(self, seconds: float, cancel: Cancel) -> None:
+        """Time of the tenant, in pieces: its clock does not know what was cancelled here."""
+        clock = self._tenant.clock
+        end = clock.monotonic() + seconds
+        while (left := end - clock.monotonic()) > 0:
+            cancel.check()
+            clock.wait(min(_SLICE, left))
+        cancel.check()
 
     def _app(self) -> State | None:
         return self._tenant.find("servicePrincipal", "appId", self._who) if self._who else None

@@ -33,6 +33,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
             case "GET", "discovery/v2.0/keys":
                 return answer(200, {"keys": [tokens.jwk(tenant)]})
             case "POST", "oauth2/v2.0/devicecode":
+                _known(tenant, directory)
                 return _device_code(tenant, request.form())
             case "POST", "oauth2/v2.0/token":
                 _known(tenant, directory)
@@ -87,8 +88,9 @@ def _metadata(tenant: Tenant, directory: str) -> Response:
 def _device_code(tenant: Tenant, form: dict[str, str]) -> Response:
     _required(form, "client_id", "scope")
     code = _opaque(tenant)
-    tenant.device_codes[code] = DeviceCode(form["client_id"], form["scope"], tenant.now() + timedelta(seconds=900))
     user_code = hashlib.sha256(code.encode()).hexdigest()[:9].upper()
+    expires = tenant.now() + timedelta(seconds=900)
+    tenant.device_codes[code] = DeviceCode(form["client_id"], form["scope"], expires, user_code)
     where = f"{tenant.authority}/devicelogin"
     return answer(
         200,
@@ -102,6 +104,19 @@ def _device_code(tenant: Tenant, form: dict[str, str]) -> Response:
             "to authenticate.",
         },
     )
+
+
+def approve(tenant: Tenant, user_code: str, user_id: str) -> bool:
+    """A person types a device code, and agrees.
+
+    :param user_id: the person's object id.
+    :returns: whether that code is waited for.
+    """
+    for code in list(tenant.device_codes.values()):
+        if code.user_code == user_code and tenant.now() <= code.expires:
+            code.approved_by = user_id
+            return True
+    return False
 
 
 def _token(tenant: Tenant, form: dict[str, str]) -> Response:

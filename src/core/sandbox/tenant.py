@@ -52,12 +52,14 @@ class Issued:
 class DeviceCode:
     """A device-code sign-in under way.
 
+    :param user_code: what the person types.
     :param approved_by: object id of who has approved it; empty: the scenario's user does so after some polls.
     """
 
     client_id: str
     scope: str
     expires: datetime
+    user_code: str = ""
     polls: int = 0
     approved_by: str = ""
 

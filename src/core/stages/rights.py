@@ -11,16 +11,22 @@ from core.stages.world import World
 WRITE: Final = "Application.ReadWrite.All"
 ASSIGN: Final = "AppRoleAssignment.ReadWrite.All"
 _GLOBAL: Final = "62e90394-69f5-4237-9190-012177145e10"
-#: Directory roles whose holders may change any app registration (template ids, the `wids` claim).
-APP_ADMINS: Final = frozenset(
-    {
-        _GLOBAL,
-        "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3",  # Application Administrator
-        "158c047a-c907-4556-b7ef-446551a6b5f7",  # Cloud Application Administrator
-    }
-)
-#: Directory roles whose holders may grant Microsoft Graph application permissions; the two above may not.
-ROLE_ADMINS: Final = frozenset({_GLOBAL, "e8611ab8-c189-46e8-94e1-60213ab1f814"})  # Privileged Role Administrator
+_APPLICATION: Final = "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3"
+_CLOUD_APPLICATION: Final = "158c047a-c907-4556-b7ef-446551a6b5f7"
+_PRIVILEGED_ROLE: Final = "e8611ab8-c189-46e8-94e1-60213ab1f814"
+#: Names of the directory roles that matter here, by template id (the `wids` claim).
+ROLE_NAMES: Final = {
+    _GLOBAL: "Global Administrator",
+    _PRIVILEGED_ROLE: "Privileged Role Administrator",
+    _APPLICATION: "Application Administrator",
+    _CLOUD_APPLICATION: "Cloud Application Administrator",
+}
+#: What the claim holds for every member, and for every app: no role that anybody was given.
+_EVERYBODY: Final = frozenset({"b79fbf4d-3ef9-4689-8143-76b194e85509", "0997a1d0-0d1d-4acb-b408-d5ca73121e90"})
+#: Directory roles whose holders may change any app registration.
+APP_ADMINS: Final = frozenset({_GLOBAL, _APPLICATION, _CLOUD_APPLICATION})
+#: Directory roles whose holders may grant Microsoft Graph application permissions; the other two may not.
+ROLE_ADMINS: Final = frozenset({_GLOBAL, _PRIVILEGED_ROLE})
 _UNKNOWN: Final = "unknown until it is tried"
 
 
@@ -61,6 +67,21 @@ def may_grant(world: World) -> str | None:
     if ASSIGN not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
         return None
     return _by_role(world, ROLE_ADMINS)
+
+
+def directory_roles(world: World) -> str:
+    """The directory roles of the signed-in principal in words, as far as its token tells."""
+    user = world.known.user
+    assert user is not None
+    claim = user.claims.get("wids")
+    if not isinstance(claim, list):
+        return "unknown: the token does not say"
+    held = {str(role).lower() for role in claim} - _EVERYBODY
+    names = [name for role, name in ROLE_NAMES.items() if role in held]
+    others = len(held) - len(names)
+    if others:
+        names.append(f"{others} other{'s' if others > 1 else ''}")
+    return ", ".join(names) or "none"
 
 
 def say_unprivileged(world: World, what: str) -> None:

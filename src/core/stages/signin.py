@@ -1,9 +1,10 @@
-"""Azure sign-in: one Graph token of the right tenant, and whose it is (U3)."""
+"""Azure sign-in: one Graph token of the right tenant, whose it is, and in which roles (U3)."""
 
 from __future__ import annotations
 
 from core.flow.step import Check, Needed, Stage, Step
 from core.machine.az import Account
+from core.stages import rights
 from core.stages.world import World
 
 
@@ -24,4 +25,17 @@ class GetToken(Step[World]):
         return f"{known.account.user} ({known.account.kind}), tenant {known.tenant}, cloud {world.cloud.name}"
 
 
-STAGE: Stage[World] = Stage("signin", "Azure sign-in", (GetToken(),))
+class LookAtRoles(Step[World]):
+    """Say which directory roles the token names; that costs no request."""
+
+    name = "directory-roles"
+    title = "Look at your directory roles"
+
+    def check(self, world: World) -> Check:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        return rights.directory_roles(world)
+
+
+STAGE: Stage[World] = Stage("signin", "Azure sign-in", (GetToken(), LookAtRoles()))

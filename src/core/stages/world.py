@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.az import Account, SignIn
     from core.machine.keystore import Backend, Keystore
     from core.machine.statefile import StateFile
+    from core.machine.tools import Tool
     from core.machine.weakfiles import WeakFile
     from core.profile import Profile
     from core.secret import Secret
@@ -99,6 +100,7 @@ class Known:
 class World:
     """Everything a step may touch; handed in by the composition root (`core.assemble`).
 
+    :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -114,6 +116,7 @@ class World:
     emitter: Callable[[Event], None]
     asker: Callable[[Question], bool]
     untrusted: tuple[Path, ...]
+    tools: Callable[[], tuple[Tool, ...]]
     run_id: str
     flow: str = ""
     lifetime: tuple[str, ...] = ()
