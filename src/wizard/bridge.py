@@ -11,7 +11,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 from textual.message import Message
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from wizard.undertaking import Kind
 
 Prospect = Literal["nothing", "undo", "forward"]
-T = TypeVar("T")
 _STOP: Final = object()
 
 
@@ -176,7 +175,7 @@ class Bridge:
             self._post(Moved(self))
 
 
-class Told(Message, Generic[T]):
+class Told(Message):
     """A job came to its end, or has something to say on its way.
 
     :ivar value: what it returned, what it said, or the error it ended with.

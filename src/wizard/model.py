@@ -146,7 +146,7 @@ class Model:
         """The errors of the result."""
         return self.ended.result.errors if self.ended is not None else []
 
-    def _take(self, item: Item, now: float) -> None:
+    def _take(self, item: Item, now: float) -> None:  # noqa: PLR0912  a branch for each member of the union
         match item:
             case Outline():
                 for name, title, steps in item.stages:
@@ -163,6 +163,8 @@ class Model:
                 self.began = now
             case StageStarted():
                 self.stages.setdefault(item.stage, Stage(item.stage, item.title)).title = item.title
+                if self.stage in LOOK and item.stage not in LOOK:
+                    self.began = now  # what a person took to read does not count
                 self.stage, self.door = item.stage, ""
             case StepStarted():
                 row = self._row(item.stage, item.step, item.title)

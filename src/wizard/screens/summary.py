@@ -1,0 +1,119 @@
+"""Summary: the sentences that are true, what changed, when to rotate, and what to do next (M7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from wizard.console.plain import clean
+from wizard.screens.base import WizardScreen, errors_text
+from wizard.widgets.parts import card
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+_NEXT = (
+    ("entraclaw-setup verify", "proves all of this again"),
+    ("entraclaw-setup token", "prints a token for the app"),
+)
+
+
+class Summary(WizardScreen):
+    """The end of a run, good or bad."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "start", "Back to the start"),
+        Binding("s", "save", "Save answers"),
+        Binding("e", "explain", "Explain"),
+        Binding("c", "copy", "Copy"),
+    ]
+    place = "summary"
+    advice = "s saves an answers file: with it the same run is one headless command. It holds no secret."
+
+    def content(self) -> ComposeResult:
+        yield Static(classes="heading outcome")
+        with VerticalScroll(classes="checks"):
+            yield Static(classes="sentences")
+
+    def buttons(self) -> list[Button]:
+        return [
+            Button("Back to the start", id="start", variant="primary", compact=True),
+            Button("Save answers", id="save", compact=True),
+            Button("Quit", id="leave", compact=True),
+        ]
+
+    def moved(self) -> None:
+        failed = self._errors
+        lines: list[Content] = []
+        if failed:
+            lines += [card(failed), Content("")]
+        lines += [Content(clean(sentence)) for sentence in self._sentences]
+        data = self.model.ended.data if self.model.ended is not None else {}
+        if self.model.made and not failed:
+            lines += [Content(""), Content.assemble(("What changed", "bold"))]
+            lines += [
+                Content.assemble((f"{row.title}: ", "$text-muted"), clean(row.detail))
+                for row in self.model.rows(self.model.changing)
+                if row.state == "done"
+            ]
+        if (certificate := data.get("certificate")) and not failed:
+            told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
+            lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
+        lines += [Content(""), Content.assemble(("Next", "bold"))]
+        lines += [Content.assemble(f"  {command:<26}", (text, "$text-muted")) for command, text in self._next()]
+        self.query_one(".outcome", Static).update(self._outcome())
+        self.query_one(".sentences", Static).update(Content("\n").join(lines))
+        self.enable({"save": bool(self.check_action("save", ()))}, "start")
+
+    def _next(self) -> list[tuple[str, str]]:
+        if self._errors:
+            kind = "resume" if self.wizard.exit_code == 6 else "explain " + str(self._errors[-1]["id"])
+            return [(f"entraclaw-setup {kind}", "says more" if kind.startswith("explain") else "finishes it")]
+        return list(_NEXT)
+
+    def _outcome(self) -> Content:
+        code = self.wizard.exit_code
+        word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(self.wizard.outcome, "")
+        if code == 0:
+            return Content.assemble(("ok  ", "bold $text-success"), word)
+        left = "It is half-way: what is left is named below." if code == 6 else "It did not succeed."
+        return Content.assemble(("FAIL  ", "bold $text-error"), f"{left} (exit code {code})")
+
+    @property
+    def _errors(self) -> list[dict[str, object]]:
+        return [*self.model.failed, *self.wizard.proof.failed]
+
+    @property
+    def _sentences(self) -> list[str]:
+        return [*self.model.sentences, *(s for s in self.wizard.proof.sentences if s not in self.model.sentences)]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "save":
+            return not self._errors and self.model.kind in ("migrate", "onboard")
+        if action in ("explain", "copy"):
+            return bool(self._errors)
+        return True
+
+    def action_leave(self) -> None:
+        """Quit."""
+        self.wizard.action_leave()
+
+    def action_start(self) -> None:
+        """Back to the first screen."""
+        self.wizard.restart()
+
+    def action_save(self) -> None:
+        """Save an answers file that replays this run."""
+        self.wizard.save_answers()
+
+    def action_explain(self) -> None:
+        """Say more about the error."""
+        self.wizard.explain(self._errors)
+
+    def action_copy(self) -> None:
+        """Put the error on the clipboard."""
+        self.wizard.copy(errors_text(self._errors))

@@ -1,0 +1,106 @@
+"""Welcome: what can be done here, the likely thing first, an interrupted run before everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from wizard.console.plain import clean
+from wizard.screens.base import WizardScreen
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from core.stages.survey import Survey
+
+_TITLES = {
+    "migrate": ("Migrate", "replace the client secret by a certificate whose key is in the keystore"),
+    "onboard": ("Set up", "create or complete the app registration, from nothing if need be"),
+    "verify": ("Verify", "prove that no secret is left and the certificate works; changes nothing"),
+    "sandbox": ("Sandbox", "leave this machine and try everything on a pretend tenant"),
+    "diagnose": ("Diagnose", "not in this version"),
+    "rotate": ("Rotate", "not in this version"),
+}
+_SUBJECT = {
+    "secret": "The state file of this project holds a client secret: migrate it.",
+    "certificate": "The state file of this project holds no client secret.",
+    "nothing": "This project has no state file yet: set it up.",
+    "unreadable": "The state file of this project cannot be read.",
+}
+
+
+class Welcome(WizardScreen):
+    """The first screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "Start", show=True)]
+    heading = "Give this machine its Entra identity, without a client secret"
+    advice = "The arrows choose and Enter starts. Nothing is changed before you have seen the plan and said yes to it."
+
+    def content(self) -> ComposeResult:
+        yield Static(classes="lead survey")
+        yield OptionList(classes="menu")
+
+    def moved(self) -> None:
+        survey = self.wizard.survey
+        menu = self.query_one(OptionList)
+        at = menu.highlighted_option.id if menu.highlighted_option is not None else None
+        menu.clear_options()
+        menu.add_options(self._options(survey))
+        wanted = at or self._best(survey)
+        menu.highlighted = next((i for i, option in enumerate(menu.options) if option.id == wanted), 0)
+        menu.focus()
+        self.query_one(".survey", Static).update(Content(clean(self._said(survey))))
+
+    def _options(self, survey: Survey | None) -> list[Option | None]:
+        options: list[Option | None] = []
+        if survey is not None and survey.open is not None:
+            told = "after the point of no return" if survey.open.marked else "before the point of no return"
+            options.append(_option("resume", "Resume", f"continue the interrupted {survey.open.flow} ({told})"))
+            if not survey.open.marked:
+                options.append(_option("undo", "Undo", f"take back what the interrupted {survey.open.flow} did"))
+        if self.wizard.ground.scenarios:
+            options += [_option(f"demo:{name}", name, s.text) for name, s in self.wizard.ground.scenarios.items()]
+            options.append(_option("verify", *_TITLES["verify"]))
+            return options
+        for name in ("migrate", "onboard", "verify", "sandbox"):
+            options.append(_option(name, *_TITLES[name]))
+        options += [_option(name, *_TITLES[name], disabled=True) for name in ("diagnose", "rotate")]
+        return options
+
+    def _best(self, survey: Survey | None) -> str:
+        if survey is not None and survey.open is not None:
+            return "resume"
+        if self.wizard.ground.scenarios:
+            return f"demo:{self.wizard.scenario}"
+        return "onboard" if survey is not None and survey.subject == "nothing" else "migrate"
+
+    def _said(self, survey: Survey | None) -> str:
+        if self.wizard.ground.scenarios:
+            first = "A pretend tenant on 127.0.0.1. Choose what to try."
+            if survey is not None and survey.open is not None:
+                first = "The run on this pretend machine was interrupted. Go on with it, or take it back."
+            return first
+        if survey is None:
+            return f"{self.wizard.ground.settings.folder}: looking …"
+        if survey.open is not None:
+            return f"{self.wizard.ground.settings.folder}: a run was interrupted. Go on with it, or take it back."
+        return f"{self.wizard.ground.settings.folder}: {survey.trouble or _SUBJECT[survey.subject]}"
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Start it."""
+        event.stop()
+        if event.option.id:
+            self.wizard.choose(event.option.id)
+
+    def action_choose(self) -> None:
+        """Start what is highlighted."""
+        self.query_one(OptionList).action_select()
+
+
+def _option(name: str, title: str, text: str, *, disabled: bool = False) -> Option:
+    prompt = Content.assemble((f"{title:<14}", "bold"), clean(text))
+    return Option(prompt, id=name, disabled=disabled)
