@@ -119,14 +119,14 @@ class Wizard(App[None]):
         self._job: Job | None = None
         self._after_job: Callable[[object], None] | None = None
         self._telling: SigningIn | None = None
-        self._leaving = False
+        self._leaving = self._begun = False
 
     # what the screens read
 
     @property
     def subject(self) -> str:
         """What is being done, for the top line."""
-        return _SUBJECTS.get(self.model.kind, self.model.kind) if self.bridge is not None else ""
+        return _SUBJECTS.get(self.model.kind, self.model.kind) if self._begun else ""
 
     @property
     def prospect(self) -> str:
@@ -152,7 +152,7 @@ class Wizard(App[None]):
     def restart(self) -> None:
         """Back to the first screen."""
         self._drop()
-        self.bridge, self.survey = None, None
+        self.survey, self._begun = None, False
         self.model, self.proof = Model("verify"), Model("verify")
         self._open_doors = frozenset()
         self._show("welcome")
@@ -257,6 +257,7 @@ class Wizard(App[None]):
 
     def _begin(self, kind: Kind) -> None:
         self._drop()
+        self._begun = True
         if kind == "verify":
             self.model = Model("verify")
             self.verify()
@@ -321,7 +322,7 @@ class Wizard(App[None]):
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop()
             self.bridge.join(2.0)  # its lock must be free for the next
-        self._asking = None
+        self.bridge, self._asking = None, None
 
     def on_moved(self, message: Moved) -> None:
         """Something happened."""

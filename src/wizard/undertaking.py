@@ -21,6 +21,7 @@ def flow_of(kind: Kind, world: World) -> Flow[World] | None:
     :raises SetupError: the state file or a journal cannot be read.
     """
     from core.stages import interrupted
+    from core.stages.tools import with_tools
 
     name: str = kind if kind in ("migrate", "onboard") else ""
     if kind in ("resume", "undo"):
@@ -29,7 +30,7 @@ def flow_of(kind: Kind, world: World) -> Flow[World] | None:
     if not name:
         return None
     flow: Flow[World] = import_module(f"core.stages.{name}").FLOW
-    return flow
+    return with_tools(flow)
 
 
 def carry_out(kind: Kind, world: World, flow: Flow[World] | None) -> Result:

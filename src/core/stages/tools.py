@@ -107,7 +107,7 @@ def _report(world: World, tool: Tool) -> None:
 
 
 def _evidence(tool: Tool) -> str:
-    return f"{tool.name}: {tool.found}" + (f" (needed {tool.needed})" if tool.needed else "")
+    return tool.found + (f" (needed {tool.needed})" if tool.needed else "")
 
 
 def _wanted(tool: Tool) -> str:
