@@ -54,8 +54,9 @@ class Offers(Provider):
         offers: dict[str, tuple[str, str, Callable[[], Any]]] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if active.enabled and binding.show and binding.description:
-                told = f"key {binding.key}"
+            ours = type(active.node).__module__.startswith("wizard.")
+            if ours and active.enabled and binding.description:
+                told = f"key {binding.key_display or binding.key}"
                 run = _action(app, binding.action, active.node)
                 offers.setdefault(binding.action, (binding.description, told, run))
         themes = [(f"Theme: {name}", "", _theme(app, name)) for name in THEMES if name != app.theme]
@@ -112,6 +113,7 @@ class Wizard(App[None]):
         self.survey: Survey | None = None
         self.bridge: Bridge | None = None
         self.exit_code, self.outcome = 0, ""
+        self.passed: set[str] = set()
         self.incident = ""
         self.again_on: type[object] | None = None
         self._asking: Question | None = None
@@ -258,6 +260,7 @@ class Wizard(App[None]):
     def _begin(self, kind: Kind) -> None:
         self._drop()
         self._begun = True
+        self.passed = set(self._open_doors)
         if kind == "verify":
             self.model = Model("verify")
             self.verify()
@@ -280,6 +283,8 @@ class Wizard(App[None]):
     def forward(self, place: str) -> None:
         """Go on from a screen."""
         model = self.model
+        if place not in ("progress", "verify") or not (model.failed or self.proof.failed):
+            self.passed.add(place)
         if place == "review" and model.question is not None:
             self._ask(model.question)
         elif place in LOOK and model.door == place:
@@ -499,7 +504,7 @@ class Wizard(App[None]):
         from wizard.explain import answer
 
         if errors:
-            _, text = answer(str(errors[-1]["id"]), min(self.size.width - 8, 90))
+            _, text = answer(str(errors[-1]["id"]), min(self.size.width * 9 // 10 - 6, 84))
             self.push_screen(Text("Explanation", text))
 
     def copy(self, text: str) -> None:

@@ -16,6 +16,7 @@ from core.settings import Settings, resolve
 from wizard.demo import isolate
 
 if TYPE_CHECKING:
+    from core.machine.az import SignIn
     from core.machine.keystore import Keystore
     from core.stages.world import World
 
@@ -115,6 +116,7 @@ class Demo:
         isolate(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
         self._stack.callback(os.chdir, back)
         self._keystore: Keystore | None = None
+        self._sign_in: SignIn | None = None
         try:
             self.move(scenario)
         except BaseException:
@@ -129,12 +131,14 @@ class Demo:
         self.lab = lab
         lab.tenant.lag = {kind: seconds * chosen.slow for kind, seconds in lab.tenant.lag.items()}
         self.settings = resolve(self._given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
+        self._sign_in = None
         self._keystore = assemble.memory(chosen.locked)
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
         world = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
         assert self._keystore is not None
         world.keystore = self._keystore
+        self._sign_in = world.sign_in = self._sign_in or world.sign_in  # who has signed out stays so
         return world
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ class WizardScreen(Screen[None]):
     :cvar advice: what F1 shows besides the keys.
     """
 
+    AUTO_FOCUS = ""  # `enable` decides
     place: ClassVar[str] = ""
     heading: ClassVar[str] = ""
     lead: ClassVar[str] = ""
@@ -47,10 +48,10 @@ class WizardScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Bar(self.wizard.subject, self.wizard.ground.label)
         if self.place:
-            yield Rail(self.place, broad=False)
+            yield Rail(self.place, self.wizard.passed, broad=False)
         with Horizontal(classes="frame"):
             if self.place:
-                yield Rail(self.place, broad=True)
+                yield Rail(self.place, self.wizard.passed, broad=True)
             with Vertical(classes="body"):
                 if self.heading:
                     yield Static(self.heading, classes="heading")
@@ -103,7 +104,8 @@ class StageScreen(WizardScreen):
     """A stage that looks: its checks, and the way on when they hold."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "forward", "Continue"),
+        Binding("enter", "forward", show=False),
+        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("r", "again", "Check again"),
         Binding("escape,b", "back", "Back"),
         Binding("e", "explain", "Explain"),

@@ -20,7 +20,8 @@ class Progress(WizardScreen):
     """The changes as they are made."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "forward", "Continue"),
+        Binding("enter", "forward", show=False),
+        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("x,escape", "stop", "Stop …"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),
@@ -67,7 +68,7 @@ class Progress(WizardScreen):
 
     def _clock(self, done: int, steps: int, now: float) -> str:
         if self.model.ended is not None:
-            return f"{done} of {steps} steps. " + ("It failed; see below." if self.model.failed else "All done.")
+            return f"{done} of {steps} steps. " + ("It stopped; see below." if self.model.failed else "All done.")
         side = {
             "nothing": "nothing was changed yet",
             "undo": "a failure undoes everything",

@@ -26,7 +26,8 @@ class Summary(WizardScreen):
     """The end of a run, good or bad."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "start", "Back to the start"),
+        Binding("enter", "start", show=False),
+        Binding("n", "start", "Back to the start", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("s", "save", "Save answers"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),
@@ -63,7 +64,8 @@ class Summary(WizardScreen):
         if (certificate := data.get("certificate")) and not failed:
             told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
             lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
-        lines += [Content(""), Content.assemble(("Next", "bold"))]
+        if self._next():
+            lines += [Content(""), Content.assemble(("Next", "bold"))]
         lines += [Content.assemble(f"  {command:<26}", (text, "$text-muted")) for command, text in self._next()]
         self.query_one(".outcome", Static).update(self._outcome())
         self.query_one(".sentences", Static).update(Content("\n").join(lines))
@@ -71,8 +73,11 @@ class Summary(WizardScreen):
 
     def _next(self) -> list[tuple[str, str]]:
         if self._errors:
-            kind = "resume" if self.wizard.exit_code == 6 else "explain " + str(self._errors[-1]["id"])
-            return [(f"entraclaw-setup {kind}", "says more" if kind.startswith("explain") else "finishes it")]
+            if self._waits:
+                return [("entraclaw-setup apply FILE", "what the administrator runs")]
+            if self.wizard.exit_code == 6:
+                return [("entraclaw-setup resume", "finishes it")]
+            return []
         return list(_NEXT)
 
     def _outcome(self) -> Content:
@@ -80,8 +85,15 @@ class Summary(WizardScreen):
         word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(self.wizard.outcome, "")
         if code == 0:
             return Content.assemble(("ok  ", "bold $text-success"), word)
+        if self._waits:
+            return Content.assemble(("wait  ", "bold $text-warning"), "An administrator has to go on from here.")
         left = "It is half-way: what is left is named below." if code == 6 else "It did not succeed."
         return Content.assemble(("FAIL  ", "bold $text-error"), f"{left} (exit code {code})")
+
+    @property
+    def _waits(self) -> bool:
+        """A request was written, and somebody else's turn is next."""
+        return any(error["id"] == "handoff.waiting" for error in self._errors)
 
     @property
     def _errors(self) -> list[dict[str, object]]:

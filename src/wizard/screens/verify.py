@@ -19,7 +19,8 @@ class Verify(WizardScreen):
     """The checks of `entraclaw-setup verify`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "forward", "Continue"),
+        Binding("enter", "forward", show=False),
+        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("r", "again", "Check again"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),

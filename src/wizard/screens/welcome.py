@@ -36,7 +36,7 @@ _SUBJECT = {
 class Welcome(WizardScreen):
     """The first screen."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "Start", show=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "choose", "Start", key_display="⏎")]
     heading = "Give this machine its Entra identity, without a client secret"
     advice = "The arrows choose and Enter starts. Nothing is changed before you have seen the plan and said yes to it."
 
