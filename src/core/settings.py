@@ -58,7 +58,7 @@ class Settings:
 
 
 #: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
-_FLAG_ONLY: Final = frozenset({"drop_expired", "accept_live_secret", "extra_roles", "new", "allow_keyring_backend"})
+FLAG_ONLY: Final = frozenset({"drop_expired", "accept_live_secret", "extra_roles", "new", "allow_keyring_backend"})
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -79,9 +79,9 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
         variable = PREFIX + name.upper()
         if flags.get(name) is not None:
             values[name], origin[name] = tuple(flags[name]) if kind is tuple else flags[name], "flag"
-        elif name not in _FLAG_ONLY and variable in environ:
+        elif name not in FLAG_ONLY and variable in environ:
             values[name], origin[name] = _parse(variable, environ[variable], kind), "environment"
-        elif name not in _FLAG_ONLY and name in answers:
+        elif name not in FLAG_ONLY and name in answers:
             if type(answers[name]) is not kind:
                 raise SetupError("usage.answers-file", path=answers_path, detail=f"{name} must be a {kind.__name__}")
             values[name], origin[name] = answers[name], "file"
@@ -124,7 +124,7 @@ def _answers(path: Path) -> dict[str, Any]:
     answers = {key.replace("-", "_"): value for key, value in data.items()}
     known = {member.name for member in fields(Settings)} - {"origin"}
     for key in answers:
-        if key not in known or key in _FLAG_ONLY:
+        if key not in known or key in FLAG_ONLY:
             raise SetupError("usage.answers-file", path=path, detail=f"{key} is not an answer")
     return answers
 

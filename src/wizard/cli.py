@@ -17,8 +17,13 @@ _DESCRIPTION: Final = """\
 Gives a machine its Entra identity, and replaces client secrets by certificates
 whose key lives in the system's keystore.
 
+Without a command it opens the wizard, which looks at the project and asks what
+to do; in a terminal that cannot show it, and with --plain, as a dialogue that is
+answered by number.
+
 examples:
-  entraclaw-setup demo                  see a migration on a pretend tenant
+  entraclaw-setup                       the wizard
+  entraclaw-setup demo                  the wizard on a pretend tenant
   entraclaw-setup onboard --only provisioner
                                         set up the app registration from nothing
   entraclaw-setup migrate --dry-run     show what a migration would change
@@ -29,7 +34,7 @@ examples:
   entraclaw-setup token                 print an access token, nothing else
   entraclaw-setup explain AADSTS700027  what a code means, and what to do
 
-The full-screen wizard is not part of this version; every flow is a command.
+Every flow of the wizard is a command, too.
 Documentation: docs/ in the source tree.
 """
 _COMMANDS: Final = {
@@ -43,7 +48,7 @@ _COMMANDS: Final = {
     "token": "print a Microsoft Graph access token for this machine's app",
     "explain": "say what an error id, an AADSTS code or a Graph code means, and what to do",
     "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
-    "demo": "run a flow on a pretend tenant; touches nothing real",
+    "demo": "the wizard, or with --yes a flow, on a pretend tenant; touches nothing real",
 }
 _VALUES: Final = (
     ("--log-file", "F", "append every event to this file"),
@@ -102,8 +107,14 @@ def run(argv: Sequence[str]) -> int:
     if command is None:
         if given.get("json"):
             return _usage(argv, _Usage("a command is missing", ""))
-        _parser().print_help(sys.stderr)
-        return 2
+        from wizard import launch
+
+        return launch.run(given)
+    if command == "demo":
+        from wizard import launch
+
+        if launch.opens(given):
+            return launch.run(given, demo=True)
     from wizard import commands
 
     return commands.run(command, given)
@@ -228,7 +239,7 @@ def _common() -> _Parser:
         ("--yes", "answer every question of the plan with yes"),
         ("--dry-run", "stop after the plan; change nothing"),
         ("--json", "events as JSON lines on standard error, one result object on standard output"),
-        ("--plain", "linear text (always so in this version)"),
+        ("--plain", "the wizard as a dialogue: no redraw, answers by number (also ACCESSIBLE=1)"),
         ("--quiet", "only warnings, failures and the summary"),
         ("--verbose", "also what each change calls"),
         ("--no-color", "no colour (also NO_COLOR)"),

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
-import signal
-import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol
 
-from core import profile as profiles
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, FlowFinished, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
-from core.secret import forbid_core_dumps
 from core.settings import Settings, resolve
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain, clean
+from wizard.process import flush, log, prepare, signals
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
@@ -49,15 +44,12 @@ def run(command: str, given: dict[str, Any]) -> int:
     :param given: long options that were given, with underscores.
     :returns: the exit code; `token` knows 0 and 1 only.
     """
-    forbid_core_dumps()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character must not end a run
-            stream.reconfigure(errors="backslashreplace")
+    prepare()
     cancel, stack = Cancel(), ExitStack()
     with stack:
         session = _Session(command, given, cancel, stack)
         try:
-            with _signals(cancel, session):
+            with signals(session):
                 code = session.run()
         except SetupError as error:
             code = session.fail(error)
@@ -65,12 +57,7 @@ def run(command: str, given: dict[str, Any]) -> int:
             from core.flow.engine import internal
 
             code = session.fail(internal(bug))
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:  # nobody reads it: Python would turn that into an exit code of its own
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            code = code or (1 if command == "token" else 0)
+    code = flush(code, unread=1 if command == "token" else 0)
     return (0 if code == 0 else 1) if command == "token" else code
 
 
@@ -162,23 +149,7 @@ class _Session:
         self.settings = resolve(flags)
         self.renderer = self._renderer(self.settings)
         if self.settings.log_file:
-            self.sinks.append(Ndjson(self._log(Path(self.settings.log_file)), None).event)
-
-    def _log(self, path: Path) -> TextIO:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        detail = ""
-        if path.resolve() == (self.settings.folder / profiles.load(self.settings.profile).state_file).resolve():
-            detail = f"--log-file {path} is the state file"
-        else:
-            try:
-                descriptor = os.open(path, flags, 0o600)
-                if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    return self.stack.enter_context(os.fdopen(descriptor, "a", encoding="utf-8"))
-                os.close(descriptor)
-                detail = f"--log-file {path} is not a regular file"
-            except OSError as error:
-                detail = f"--log-file {path} cannot be opened: {error.strerror}"
-        raise SetupError("usage.settings", detail=detail, command=self.command)
+            self.sinks.append(Ndjson(self.stack.enter_context(log(self.settings, self.command)), None).event)
 
     def _renderer(self, settings: Settings) -> Renderer:
         if settings.json:
@@ -316,21 +287,3 @@ class _Session:
     def _show(self, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         with suppress(OSError, ValueError):  # nobody is there to read it; the exit code still tells
             self.renderer.result(self.command, outcome, code, data, errors)
-
-
-@contextmanager
-def _signals(cancel: Cancel, session: _Session) -> Iterator[None]:
-    """Turn signals into a request to stop at the next safe place; at a question they stop at once."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        cancel.ask(number)
-        if session.asking:
-            raise Interrupted(number)
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {getattr(signal, name): signal.signal(getattr(signal, name), handle) for name in names}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

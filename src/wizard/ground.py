@@ -112,9 +112,11 @@ class Demo:
         self.scenarios = SCENARIOS
         self._given, self._seed = dict(given), seed
         self._stack, self._labs = ExitStack(), ExitStack()
-        back = Path.cwd()
+        back, environ = Path.cwd(), dict(os.environ)
         isolate(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
         self._stack.callback(os.chdir, back)
+        self._stack.callback(os.environ.update, environ)
+        self._stack.callback(os.environ.clear)
         self._keystore: Keystore | None = None
         self._sign_in: SignIn | None = None
         try:

@@ -43,16 +43,18 @@ class Plain:
     :param colour: whether to colour the state words, which say the same without.
     :param quiet: only warnings, failures and the summary.
     :param verbose: also what each change calls.
+    :ivar width: columns of a terminal; 0 where lines are not wrapped.
     """
 
     def __init__(self, out: TextIO, err: TextIO, *, colour: bool, quiet: bool, verbose: bool) -> None:
         self._out, self._err = out, err
         self._colour, self._quiet, self._verbose = colour, quiet, verbose
         self._in_plan = False
+        self._apart = True  # whether an empty line was the last
         self._place = ""  # of the rows above: it is shown once under those that share it
         self._held: list[ChangePlanned] = []  # rows that --quiet keeps back until somebody is asked about them
         # a terminal is wrapped for reading; a pipe gets whole lines
-        self._width = min(shutil.get_terminal_size().columns, 100) if out.isatty() else 0
+        self.width = min(shutil.get_terminal_size().columns, 100) if out.isatty() else 0
 
     def event(self, event: Event) -> None:
         """Show one event."""
@@ -103,8 +105,7 @@ class Plain:
         for line in before:
             self._sentence(line)
         while True:
-            self._out.write(f"{clean(last)} {hint} ")
-            self._out.flush()
+            self.prompt(f"{last} {hint}")
             try:
                 given = input().strip().lower()
             except EOFError:
@@ -115,11 +116,35 @@ class Plain:
 
     def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         """Show what went wrong; the summary was shown with the last event."""
+        width = self.width if self._err.isatty() else 0
         for error in errors:
-            text = clean(f"{error['message']} [{error['id']}]\n{error['remedy']}")
-            print(f"\n{self._paint('FAIL', 'FAIL')}  " + text.replace("\n", "\n      "), file=self._err, flush=True)
+            lines = _wrapped(f"{error['message']} [{error['id']}]\n{error['remedy']}", width - 6)
+            print(f"\n{self._paint('FAIL', 'FAIL')}  " + "\n      ".join(lines), file=self._err, flush=True)
         if outcome in ("planned", "unchanged") and not errors and "plan" in data and data.get("dry_run"):
             self._print(f"\nNothing was changed: this was a dry run (plan {data['plan']['fingerprint']}).", always=True)
+
+    def gap(self) -> None:
+        """Show an empty line, unless the last one is empty."""
+        if not self._apart:
+            self._print("", always=True)
+
+    def say(self, text: str) -> None:
+        """Show sentences."""
+        self._sentence(text)
+
+    def item(self, number: int, text: str) -> None:
+        """Show one entry of a list to choose from."""
+        head = f"  {number}  "
+        self._print(head + f"\n{' ' * len(head)}".join(_wrapped(text, self.width - len(head))), always=True)
+
+    def verbatim(self, text: str) -> None:
+        """Show what is to be copied: no line is broken."""
+        self._print(clean(text), always=True)
+
+    def prompt(self, text: str) -> None:
+        """Show what is asked, and leave the cursor behind it."""
+        self._out.write(f"{clean(text)} ")
+        self._out.flush()
 
     def _planned(self, change: ChangePlanned) -> None:
         if not self._in_plan:
@@ -143,10 +168,7 @@ class Plain:
         """One row: a state word, then the text, wrapped under itself on a terminal."""
         head = f"{sign} {word:<7}" if sign else f"{word:<7}"
         margin = " " * (len(head) + 3)
-        lines = clean(text).split("\n")
-        if self._width:
-            room = self._width - len(margin)
-            lines = [part for line in lines for part in textwrap.wrap(line, room, break_on_hyphens=False) or [""]]
+        lines = _wrapped(text, self.width - len(margin))
         self._print(f"  {self._paint(word, head)} " + f"\n{margin}".join(lines), always=loud)
 
     def _paint(self, word: str, text: str) -> str:
@@ -154,14 +176,23 @@ class Plain:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
 
     def _sentence(self, text: str) -> None:
-        lines = clean(text).split("\n")
-        if self._width:
-            lines = [part for line in lines for part in textwrap.wrap(line, self._width) or [""]]
-        self._print("\n".join(lines), always=True)
+        self._print("\n".join(_wrapped(text, self.width)), always=True)
 
     def _print(self, text: str, *, always: bool = False) -> None:
         if always or not self._quiet:
+            self._apart = text == ""
             print(redactor.redact(text), file=self._out, flush=True)
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """The lines of a text; words stay whole, also in paths and flags.
+
+    :param room: columns; none where a pipe gets whole lines.
+    """
+    lines = clean(text).split("\n")
+    if room <= 0:
+        return lines
+    return [part for line in lines for part in textwrap.wrap(line, room, break_on_hyphens=False) or [""]]
 
 
 def clean(text: str) -> str:

@@ -1,0 +1,313 @@
+"""The wizard as a linear dialogue: the same flows, no redraw, no spinner, answers by number (U1, U2, U6).
+
+For screen readers, for terminals that can do nothing, and for whoever prefers it; every flow can be finished with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TextIO, cast
+
+from core import __version__
+from core.errors import Interrupted, SetupError
+from core.events import Event, FlowFinished, Question
+from core.settings import Settings
+from wizard import answers
+from wizard.console import trouble
+from wizard.console.menu import Menu
+from wizard.console.ndjson import Ndjson
+from wizard.console.plain import Plain
+from wizard.ground import Demo
+from wizard.process import log, signals
+from wizard.undertaking import Kind, carry_out, flow_of
+
+if TYPE_CHECKING:
+    from core.flow.engine import Result
+    from core.stages.interrupted import Open
+    from core.stages.survey import Survey
+    from wizard.ground import Ground
+
+#: What the survey found, in words, and what is recommended then.
+_SUBJECTS: Final = {
+    "secret": ("The state file of this project holds a client secret.", "migrate"),
+    "certificate": ("The state file of this project names an app and holds no client secret.", "verify"),
+    "nothing": ("This project has no state file: nothing is set up here yet.", "onboard"),
+    "unreadable": ("The state file of this project cannot be read.", "verify"),
+}
+_MENU: Final = {
+    "migrate": "Migrate: replace the client secret by a certificate",
+    "onboard": "Set up from nothing: app registration, certificate, permissions (the Provisioner part)",
+    "verify": "Verify: prove that no secret is left and that the certificate works",
+    "diagnose": "Diagnose (not in this version)",
+    "rotate": "Rotate the certificate (not in this version)",
+}
+_ABSENT: Final = {
+    "diagnose": "Diagnostics are not in this version. Verify tells what does not hold, and why.",
+    "rotate": "Rotation is not in this version.",
+}
+#: Flows that end with this machine's certificate at work, so that a verification follows.
+_PROVABLE: Final = frozenset({"migrate", "onboard"})
+
+
+def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> int:
+    """Talk until the person quits.
+
+    :param out: receives everything but errors.
+    :param err: receives errors.
+    :param source: gives the answers.
+    :returns: the exit code: that of the last run; 4 when the input ended at a question after nothing that failed.
+    """
+    plain = Plain(out, err, colour=False, quiet=False, verbose=ground.settings.verbose)
+    menu = Menu(plain, source)
+    dialogue = _Dialogue(ground, plain, menu)
+    with signals(menu), ExitStack() as stack:
+        try:
+            if ground.settings.log_file:
+                dialogue.log = Ndjson(stack.enter_context(log(ground.settings, "")), None).event
+            dialogue.greet()
+            dialogue.talk()
+        except Interrupted as error:
+            error.facts.update(left="No run was under way.")
+            dialogue.code = _told(plain, error)
+        except SetupError as error:
+            code = _told(plain, error)
+            dialogue.code = dialogue.code or code
+        except OSError:  # nobody reads it any more
+            dialogue.code = dialogue.code or 4
+    return dialogue.code
+
+
+def _told(plain: Plain, error: SetupError) -> int:
+    with suppress(OSError):
+        plain.result("", "failed", error.exit_code, {}, [error.as_dict()])
+    return error.exit_code
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """What an undertaking came to.
+
+    :param flow: name of its flow.
+    :param tenant: the tenant that it was about, as far as it came.
+    """
+
+    result: Result
+    flow: str
+    tenant: str
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the errors."""
+        return [error["id"] for error in self.result.errors]
+
+
+class _Dialogue:
+    """One ground, from the greeting to the exit code.
+
+    :param inner: it began in another dialogue, and ends there.
+    """
+
+    def __init__(self, ground: Ground, plain: Plain, menu: Menu, *, inner: bool = False) -> None:
+        self._ground, self._plain, self._menu, self._inner = ground, plain, menu, inner
+        self._kind: Kind = "verify"
+        self.code = 0
+        self.log: Callable[[Event], None] | None = None
+
+    def greet(self) -> None:
+        """Say what this is, and where it stands."""
+        settings = self._ground.settings
+        self._plain.say(f"entraclaw-setup {__version__}, plain mode: answer with a number; Ctrl-C stops safely.")
+        where = f"Project {settings.folder}, cloud {settings.cloud}. Nothing is changed before you agree."
+        told = f"{self._ground.label}. Nothing real is touched." if self._ground.label else where
+        self._plain.say(told)
+
+    def talk(self) -> None:
+        """Look, ask, do, until the person quits.
+
+        :raises SetupError: nothing can be done here at all, or the input ended.
+        :raises Interrupted: a signal came at a question.
+        """
+        while True:
+            found = self._survey()
+            wish = self._interrupted(found.open) if found.open is not None else "menu"
+            if wish == "menu":
+                wish = self._choose(found)
+            match wish:
+                case "quit":
+                    return
+                case "sandbox":
+                    self._visit()
+                case "scenario":
+                    self._move()
+                case "migrate" | "onboard" | "verify" | "resume" | "undo":
+                    if not self._undertake(wish):
+                        return
+                case _:
+                    self._plain.say(f"\n{_ABSENT[wish]}")
+
+    def _survey(self) -> Survey:
+        from core.stages.survey import survey
+
+        world = self._ground.world(self._menu.cancel, self._emit, self._ask)
+        try:
+            return survey(world)
+        finally:
+            world.close()
+
+    def _interrupted(self, found: Open) -> str:
+        """Offer an interrupted run before anything else: nothing new can begin while it is open."""
+        parts = [f"A run of '{found.flow}' was not finished here. What it did:"]
+        parts += [*found.done] or ["nothing that is left"]
+        if found.request:
+            parts.append("It waits for an administrator who applies its request: entraclaw-setup apply FILE")
+        options = {"resume": "Go on with it"}
+        if found.marked:
+            parts.append("It is past the point of no return: it can only be finished.")
+        else:
+            options["undo"] = "Take it back"
+        options |= {"menu": "Leave it as it is, and show what else there is", "quit": self._quit}
+        return self._menu.choose("\n".join(parts), options, "resume")
+
+    def _choose(self, found: Survey) -> str:
+        text, recommended = _SUBJECTS[found.subject]
+        options = dict(_MENU)
+        if self._ground.scenarios:
+            options["scenario"] = "Start over with another scenario of the sandbox"
+        else:
+            options["sandbox"] = "Try it on a sandbox: nothing real is touched"
+        options["quit"] = self._quit
+        trouble = f" {found.trouble}" if found.trouble else ""
+        heading = f"{text}{trouble}\nWhat do you want to do?"
+        return self._menu.choose(heading, options, recommended, "recommended, Enter")
+
+    @property
+    def _quit(self) -> str:
+        return "Leave the sandbox" if self._inner else "Quit"
+
+    def _move(self) -> None:
+        names = {name: scenario.text for name, scenario in self._ground.scenarios.items()}
+        name = self._menu.choose("Which scenario?", names, next(iter(names)))
+        self._ground.move(name)
+        self._plain.say(f"\nThe sandbox starts over: {names[name]}.")
+
+    def _visit(self) -> None:
+        """A sandbox, and back to this machine."""
+        try:
+            demo = Demo({}, "legacy")
+        except SetupError as error:  # it is not installed
+            _told(self._plain, error)
+            return
+        try:
+            inner = _Dialogue(demo, self._plain, self._menu, inner=True)
+            self._plain.say("")
+            inner.greet()
+            inner.talk()
+        finally:
+            demo.close()
+
+    def _undertake(self, kind: Kind) -> bool:
+        """Run it as often as the person likes.
+
+        :returns: whether to go on after that.
+        """
+        while True:
+            last = ran = self._carry_out(kind)
+            proven = self.code == 0 and kind != "undo" and ran.flow in _PROVABLE and not self._menu.cancel.signal
+            if proven:
+                last = self._carry_out("verify")
+            self._sum_up(ran, last)
+            if self._menu.cancel.signal or "flow.unanswered" in last.ids:
+                return False
+            if self.code == 0 or last.ids == ["flow.no"]:
+                if proven:
+                    self._next(kind)
+                return True
+            wish = trouble.after(last.result.errors, self._ground, last.tenant, self._plain, self._menu)
+            if wish != "again":
+                return wish == "menu"
+            if proven:
+                kind = "verify"
+            elif kind == "resume" and ran.flow in _PROVABLE:
+                kind = cast("Kind", ran.flow)  # what it was to go on with may be undone by now
+
+    def _carry_out(self, kind: Kind) -> _Ran:
+        from core.flow.engine import Result
+
+        self._kind = kind
+        try:
+            world = self._ground.world(self._menu.cancel, self._emit, self._ask)
+        except SetupError as error:
+            ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, "")
+        else:
+            try:
+                flow = flow_of(kind, world)
+                ran = _Ran(carry_out(kind, world, flow), flow.name if flow is not None else kind, world.known.tenant)
+            except SetupError as error:
+                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, world.known.tenant)
+            finally:
+                world.close()
+        self.code = ran.result.exit_code
+        return ran
+
+    def _sum_up(self, ran: _Ran, last: _Ran) -> None:
+        """What was reached, and what failed."""
+        sentences = [*ran.result.summary, *(last.result.summary if last is not ran else ())]
+        if sentences:
+            self._plain.gap()
+            self._plain.say("Summary")
+        for sentence in sentences:
+            self._plain.say(sentence)
+        if last.ids == ["flow.no"]:
+            self._plain.say(f"\n{last.result.errors[0]['message']}")
+        else:
+            self._plain.result(self._kind, last.result.outcome, self.code, {}, last.result.errors)
+
+    def _next(self, kind: Kind) -> None:
+        """What can be done from here without the wizard, and the answers of this run for another time."""
+        settings = self._replayed
+        self._plain.say("\nTo prove it again at any time:")
+        self._plain.verbatim(answers.command_line("verify", settings))
+        self._plain.say("To print an access token of the app:")
+        self._plain.verbatim(answers.command_line("token", settings))
+        path = answers.free_path(kind, self._ground.settings)
+        gone = " (it goes with the sandbox)" if self._ground.label else ""
+        options = {True: f"Yes, to {path}{gone}", False: "No"}
+        if not self._menu.choose("Save the answers of this run, to replay it without questions?", options, False):
+            return
+        try:
+            answers.save(path, kind, settings)
+        except SetupError as error:
+            _told(self._plain, error)
+            return
+        self._plain.say("Saved. This replays it:")
+        self._plain.verbatim(answers.replay(kind, settings, path))
+
+    @property
+    def _replayed(self) -> Settings:
+        """The settings of a headless run; a sandbox that is gone by then is in none."""
+        settings = self._ground.settings
+        return replace(settings, project=".", cloud="public") if self._ground.label else settings
+
+    def _ask(self, question: Question) -> bool:
+        options = {True: "Yes", False: "No"}
+        if question.flag == "--yes":
+            options = {True: "Yes, do it", False: "No, change nothing"}
+            with suppress(OSError):  # the question finds out that nobody is there
+                self._plain.gap()
+                self._plain.say(f"The same without questions{', on a real machine' if self._ground.label else ''}:")
+                self._plain.verbatim(answers.command_line(self._kind, self._replayed))
+        return self._menu.choose(question.text, options, question.default)
+
+    def _emit(self, event: Event) -> None:
+        if self.log is not None:
+            try:
+                self.log(event)
+            except (OSError, ValueError) as error:
+                self.log = None
+                with suppress(OSError):
+                    self._plain.say(f"--log-file {self._ground.settings.log_file}: {error}; it ends here")
+        if not isinstance(event, FlowFinished):  # its sentences are part of the summary
+            with suppress(OSError, ValueError):  # nobody reads it; what was begun is finished all the same
+                self._plain.event(event)

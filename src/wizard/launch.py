@@ -1,0 +1,120 @@
+"""Opens the wizard: full screen where the terminal can do it, else as a dialogue (U1, U6, U8).
+
+What opens is decided before anything of Textual is imported, because Textual writes escapes wherever it is started.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from typing import Any, Final, TextIO
+
+from core.errors import SetupError
+from core.flow.wait import Cancel
+from core.settings import PREFIX, Settings, resolve
+from wizard import process
+from wizard.console.plain import Plain
+from wizard.demo import refuse
+from wizard.ground import Demo, Ground, Real
+
+#: What only a run without a wizard can honour.
+_HEADLESS: Final = ("yes", "dry_run", "json", "quiet")
+
+
+def opens(given: Mapping[str, Any]) -> bool:
+    """Whether a demo is shown by the wizard: a person sits there, and nothing asks for a run without one.
+
+    :param given: the command line's options.
+    """
+    return _terminal(sys.stdin) and not any(given.get(name) for name in _HEADLESS)
+
+
+def plain(wished: bool, environ: Mapping[str, str], out: TextIO | None, platform: str = sys.platform) -> bool:
+    """Whether the dialogue is right.
+
+    :param wished: somebody said so.
+    :param out: standard output; None where there is none.
+    """
+    accessible = environ.get("ACCESSIBLE", "") not in ("", "0")
+    dumb = environ.get("TERM", "") in ("", "dumb") if platform != "win32" else environ.get("TERM") == "dumb"
+    return wished or accessible or dumb or not _terminal(out)
+
+
+def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
+    """Open the wizard.
+
+    :param given: the command line's options.
+    :param demo: on a sandbox.
+    :returns: the exit code.
+    """
+    process.prepare()
+    starting = _Starting()
+    with process.signals(starting), ExitStack() as stack:
+        try:
+            settings = _demo(given) if demo else _real(given)
+            linear = plain(settings.plain, os.environ, sys.stdout)
+            ground: Ground = Demo(given, _scenario(given), given["seed"]) if demo else Real(settings)
+            stack.callback(ground.close)
+            starting.asking = False  # from here on the front end decides, and what is removed is removed completely
+            starting.cancel.check()
+            code = _dialogue(ground) if linear else _full_screen(ground)
+        except SetupError as error:
+            code = _fail(error)
+        except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
+            from core.flow.engine import internal
+
+            code = _fail(internal(bug))
+    return process.flush(code)
+
+
+class _Starting:
+    """Until a front end is there, a signal ends it at once: nothing has been changed."""
+
+    def __init__(self) -> None:
+        self.cancel, self.asking = Cancel(), True
+
+
+def _real(given: Mapping[str, Any]) -> Settings:
+    settings = resolve(given)
+    for name in _HEADLESS:
+        if getattr(settings, name):
+            detail = f"--{name.replace('_', '-')} ({settings.origin[name]}) needs a command: the wizard shows and asks"
+            raise SetupError("usage.settings", detail=detail, command="")
+    if not _terminal(sys.stdin):
+        raise SetupError("flow.no-terminal")
+    return settings
+
+
+def _demo(given: Mapping[str, Any]) -> Settings:
+    """Which front end it is; everything else of the environment is dropped before a demo begins (U8)."""
+    refuse(dict(given))
+    variable = f"{PREFIX}PLAIN"
+    return resolve({"plain": given.get("plain")}, {variable: os.environ[variable]} if variable in os.environ else {})
+
+
+def _scenario(given: Mapping[str, Any]) -> str:
+    return str(given["scenario"] or ("legacy" if given["flow"] == "migrate" else "fresh"))
+
+
+def _dialogue(ground: Ground) -> int:
+    from wizard.console import dialogue
+
+    return dialogue.run(ground, sys.stdout, sys.stderr, sys.stdin)
+
+
+def _full_screen(ground: Ground) -> int:
+    return int(importlib.import_module("wizard.app").run(ground))
+
+
+def _fail(error: SetupError) -> int:
+    with suppress(OSError):  # nobody is there to read it; the exit code still tells
+        printer = Plain(sys.stdout, sys.stderr, colour=False, quiet=False, verbose=False)
+        printer.result("", "failed", error.exit_code, {}, [error.as_dict()])
+    return error.exit_code
+
+
+def _terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()

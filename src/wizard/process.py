@@ -1,0 +1,97 @@
+"""How this process behaves whatever it runs: no core dumps, streams that end nothing, signals, a log file."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Protocol, TextIO
+
+from core import profile as profiles
+from core.errors import Interrupted, SetupError
+from core.flow.wait import Cancel
+from core.secret import forbid_core_dumps
+from core.settings import Settings
+
+
+class Interruptible(Protocol):
+    """What a signal reaches.
+
+    :ivar cancel: of what is under way.
+    :ivar asking: whether a person is being asked right now.
+    """
+
+    cancel: Cancel
+    asking: bool
+
+
+def prepare() -> None:
+    """Before anything runs: nothing of it reaches a core file, and no character that cannot be shown ends it."""
+    forbid_core_dumps()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+
+
+def flush(code: int, unread: int = 0) -> int:
+    """Empty the streams at the end; Python would turn a reader that went away into an exit code of its own.
+
+    :param code: what the run came to.
+    :param unread: instead of 0, if nobody has read the output.
+    :returns: the exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or unread
+    return code
+
+
+@contextmanager
+def signals(running: Interruptible) -> Iterator[None]:
+    """Turn signals into a request to stop at the next safe place; at a question they stop at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        running.cancel.ask(number)
+        if running.asking:
+            raise Interrupted(number)
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.signal(getattr(signal, name), handle) for name in names}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def log(settings: Settings, command: str) -> TextIO:
+    """Open `--log-file`; whoever gets it closes it.
+
+    :param command: for the error.
+    :raises SetupError: `usage.settings`: it is the state file, no regular file, or cannot be opened.
+    """
+    path = Path(settings.log_file)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if path.resolve() == (settings.folder / profiles.load(settings.profile).state_file).resolve():
+        detail = f"--log-file {path} is the state file"
+    else:
+        try:
+            descriptor = os.open(path, flags, 0o600)
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return os.fdopen(descriptor, "a", encoding="utf-8")
+            os.close(descriptor)
+            detail = f"--log-file {path} is not a regular file"
+        except OSError as error:
+            detail = f"--log-file {path} cannot be opened: {error.strerror}"
+    raise SetupError("usage.settings", detail=detail, command=command)
