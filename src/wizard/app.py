@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
-import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import App
@@ -24,6 +22,8 @@ from wizard.model import LOOK, RAIL, Model
 from wizard.screens.dialogs import SMALLEST, Ask, Line, Text, TooSmall
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from textual.screen import Screen
 
     from core.events import Finding, Question
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 THEMES: Final = ("textual-dark", "textual-light", "ansi-dark", "ansi-light")
 _SUBJECTS: Final = {"onboard": "set up", "verify": "verify"}
+#: Seconds in which what runs may take back what it keeps for a moment: a probe of the keystore, a program.
+_GRACE: Final = 0.3
 _STOPPING: Final = {
     "nothing": "Nothing was changed yet. Stopping now leaves everything as it is.",
     "undo": "Stopping now undoes what this run has done so far, and then ends. That takes some seconds.",
@@ -122,6 +124,8 @@ class Wizard(App[None]):
         self._after_job: Callable[[object], None] | None = None
         self._telling: SigningIn | None = None
         self._leaving = self._begun = False
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._signal = 0
 
     # what the screens read
 
@@ -142,14 +146,12 @@ class Wizard(App[None]):
     # start and end
 
     def on_mount(self) -> None:
-        """First screen; signals end the app in order instead of leaving the terminal as it is."""
+        """First screen."""
         self.theme = THEMES[0]
-        loop = asyncio.get_running_loop()
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                with suppress(NotImplementedError, RuntimeError):  # Windows, and an app that is not in the main thread
-                    loop.add_signal_handler(getattr(signal, name), self._signalled, int(getattr(signal, name)))
+        self._home = asyncio.get_running_loop()
         self.restart()
+        if self._signal:  # it came before there was a loop
+            self._signalled()
 
     def restart(self) -> None:
         """Back to the first screen."""
@@ -173,10 +175,20 @@ class Wizard(App[None]):
             self.survey = value  # type: ignore[assignment]
             self._moved_screen()
 
-    def _signalled(self, number: int) -> None:
+    def signalled(self, number: int) -> None:
+        """End in order instead of leaving the terminal as it is; for a signal's handler, at any time.
+
+        :param number: the signal's.
+        """
+        self._signal = self._signal or number
+        if self._home is not None:
+            with suppress(RuntimeError):  # it is closed: the screens are gone, and what must be finished is
+                self._home.call_soon_threadsafe(self._signalled)
+
+    def _signalled(self) -> None:
         if self.bridge is not None and self.bridge.running:
-            self.bridge.stop(number)
-        self.exit_code = 128 + number
+            self.bridge.stop(self._signal)
+        self.exit_code = 128 + self._signal
         self.exit(return_code=self.exit_code)
 
     def action_leave(self) -> None:
@@ -209,9 +221,29 @@ class Wizard(App[None]):
     def _stop_now(self) -> None:
         assert self.bridge is not None
         self.bridge.stop()
-        self.bridge.join(0.3)  # what it keeps for a moment, such as a probe of the keystore, is taken back
         self.exit_code = 130
         self.exit(return_code=130)
+
+    def finish(self) -> None:
+        """When the screens are gone: end what runs, after it took back or named what must not stay half-done."""
+        if self._job is not None:
+            self._job.stop()
+            self._job.join(_GRACE)
+        bridge = self.bridge
+        if bridge is None:
+            return
+        if bridge.running:
+            bridge.stop(self._signal or signal.SIGINT)
+            bridge.join(_GRACE)
+        if bridge.running and bridge.prospect != "nothing":
+            with suppress(OSError):  # the terminal may be gone
+                print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
+            bridge.join()
+        model = self.proof if bridge.kind == "verify" else self.model
+        was = model.ended
+        model.take(bridge.take(), self.now())
+        if model.ended is not was and model.ended is not None and not self.incident:
+            self.exit_code = model.ended.result.exit_code
 
     async def action_quit(self) -> None:
         """The framework's own way out takes the same road."""
@@ -332,6 +364,8 @@ class Wizard(App[None]):
     def on_moved(self, message: Moved) -> None:
         """Something happened."""
         bridge = message.bridge
+        if self._exit:
+            return  # nothing is shown any more; `finish` takes it
         items = bridge.take()
         if bridge is not self.bridge:
             return  # of a run that was given up
@@ -600,16 +634,35 @@ def run(ground: Ground, scenario: str = "") -> int:
 
     :returns: the exit code of what was done last; what must not stay half-done is finished first.
     """
-    app = Wizard(ground, scenario)
-    app.run()
-    bridge = app.bridge
-    if bridge is not None and bridge.running and bridge.prospect != "nothing":
-        with suppress(OSError):  # the terminal may be gone
-            print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
-        bridge.join()
-        app.model.take(bridge.take(), time.monotonic())
-    _epilogue(app)
+    return conduct(Wizard(ground, scenario))
+
+
+def conduct(app: Wizard) -> int:
+    """Run an app that was made already.
+
+    :returns: as `run`.
+    """
+    with _signals(app):
+        app.run()
+        app.finish()
+        _epilogue(app)
     return app.exit_code
+
+
+@contextmanager
+def _signals(app: Wizard) -> Iterator[None]:
+    """Hand signals to the app, also when its loop is over: a terminal that is closed sends more than one of them."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        app.signalled(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def _epilogue(app: Wizard) -> None:
@@ -617,13 +670,7 @@ def _epilogue(app: Wizard) -> None:
     with suppress(OSError):
         if app.incident:
             print(redactor.redact(app.incident), file=sys.stderr)
-            return
         for sentence in app.model.sentences:
             print(clean(sentence))
         for error in app.model.failed:
             print(clean(f"{error['message']} [{error['id']}]\n{error['remedy']}"), file=sys.stderr)
-
-
-def trace_of(error: BaseException) -> str:
-    """A traceback without local variables."""
-    return "".join(traceback.format_exception(error))

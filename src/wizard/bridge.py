@@ -213,6 +213,13 @@ class Job:
         """Ask it to stop."""
         self._cancel.ask(signal.SIGINT)
 
+    def join(self, seconds: float) -> None:
+        """Wait for its end.
+
+        :param seconds: at most that long.
+        """
+        self._thread.join(seconds)
+
     def _run(self) -> None:
         from core.flow.engine import internal
 
