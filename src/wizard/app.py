@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -267,7 +266,7 @@ class Wizard(App[None]):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = 0, ""
-        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors)
+        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now)
         self._asking = None
         self._show("progress" if kind == "undo" else "prereqs")
         self.bridge.start()
@@ -276,7 +275,7 @@ class Wizard(App[None]):
         """Prove the end state."""
         self._drop()
         self.proof = Model("verify")
-        self.bridge = Bridge(self.ground, "verify", self.post_message)
+        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now)
         self._show("verify")
         self.bridge.start()
 
@@ -337,7 +336,7 @@ class Wizard(App[None]):
             return  # of a run that was given up
         model = self.proof if bridge.kind == "verify" else self.model
         was = model.stage
-        model.take(items, self.now())
+        model.take(items)
         if model.ended is not None:
             self._ended(model)
         if bridge.kind not in ("verify", "undo") and model.stage != was:
@@ -607,7 +606,7 @@ def run(ground: Ground, scenario: str = "") -> int:
         with suppress(OSError):  # the terminal may be gone
             print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
         bridge.join()
-        app.model.take(bridge.take(), time.monotonic())
+        app.model.take(bridge.take())
     _epilogue(app)
     return app.exit_code
 
