@@ -241,7 +241,7 @@ class Wizard(App[None]):
             bridge.join()
         model = self.proof if bridge.kind == "verify" else self.model
         was = model.ended
-        model.take(bridge.take(), self.now())
+        model.take(bridge.take())
         if model.ended is not was and model.ended is not None and not self.incident:
             self.exit_code = model.ended.result.exit_code
 
@@ -299,7 +299,7 @@ class Wizard(App[None]):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = 0, ""
-        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors)
+        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now)
         self._asking = None
         self._show("progress" if kind == "undo" else "prereqs")
         self.bridge.start()
@@ -308,7 +308,7 @@ class Wizard(App[None]):
         """Prove the end state."""
         self._drop()
         self.proof = Model("verify")
-        self.bridge = Bridge(self.ground, "verify", self.post_message)
+        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now)
         self._show("verify")
         self.bridge.start()
 
@@ -371,7 +371,7 @@ class Wizard(App[None]):
             return  # of a run that was given up
         model = self.proof if bridge.kind == "verify" else self.model
         was = model.stage
-        model.take(items, self.now())
+        model.take(items)
         if model.ended is not None:
             self._ended(model)
         if bridge.kind not in ("verify", "undo") and model.stage != was:
