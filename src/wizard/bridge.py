@@ -113,6 +113,11 @@ class Bridge:
         self._inbox.put(_STOP)
 
     @property
+    def tenant(self) -> str:
+        """The tenant of the plan, as far as it is known."""
+        return self._world.known.tenant if self._world is not None else ""
+
+    @property
     def prospect(self) -> Prospect:
         """What stopping now means: nothing was done, what was done is undone, or it can only go forward."""
         journal = self._world.journal if self._world is not None else None

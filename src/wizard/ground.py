@@ -56,11 +56,13 @@ class Ground(Protocol):
     :ivar settings: of every run that is started here.
     :ivar label: shown on every screen; empty on a real machine.
     :ivar scenarios: what can be chosen, name to description; empty on a real machine.
+    :ivar scenario: what was chosen.
     """
 
     settings: Settings
     label: str
     scenarios: Mapping[str, Scenario]
+    scenario: str
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
         """A world for one undertaking; whoever gets it closes it.
@@ -82,6 +84,7 @@ class Real:
     """This machine."""
 
     label = ""
+    scenario = ""
     scenarios: Mapping[str, Scenario] = {}
 
     def __init__(self, settings: Settings) -> None:
@@ -128,6 +131,7 @@ class Demo:
     def move(self, scenario: str) -> None:
         chosen = self.scenarios.get(scenario) or Scenario(scenario, "migrate", scenario)
         lab = assemble.sandbox(chosen.seed, self._seed)
+        self.scenario = scenario
         self._labs.close()
         self._labs.callback(lab.close)
         self.lab = lab

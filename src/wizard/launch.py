@@ -106,7 +106,7 @@ def _dialogue(ground: Ground) -> int:
 
 
 def _full_screen(ground: Ground) -> int:
-    return int(importlib.import_module("wizard.app").run(ground))
+    return int(importlib.import_module("wizard.terminal").run(ground))
 
 
 def _fail(error: SetupError) -> int:

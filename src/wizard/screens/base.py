@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Static
 
+from wizard import aside
 from wizard.widgets.parts import Actions, Bar, Card, Checks, Rail
 
 if TYPE_CHECKING:
@@ -189,13 +190,8 @@ class StageScreen(WizardScreen):
 
     def action_explain(self) -> None:
         """Say more about the error."""
-        self.wizard.explain(self.model.failed)
+        aside.explain(self.wizard, self.model.failed)
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        self.wizard.copy(errors_text(self.model.failed))
-
-
-def errors_text(errors: list[dict[str, Any]]) -> str:
-    """Errors as text to be pasted into a report."""
-    return "\n\n".join(f"{error['message']}\n{error['remedy']}\n[{error['id']}]" for error in errors)
+        aside.copy_errors(self.wizard, self.model.failed)

@@ -8,8 +8,9 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from wizard import aside
 from wizard.console.plain import clean
-from wizard.screens.base import WizardScreen, errors_text
+from wizard.screens.base import WizardScreen
 from wizard.widgets.parts import Card, Checks
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ class Progress(WizardScreen):
 
     def action_explain(self) -> None:
         """Say more about the error."""
-        self.wizard.explain(self.model.failed)
+        aside.explain(self.wizard, self.model.failed)
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        self.wizard.copy(errors_text(self.model.failed))
+        aside.copy_errors(self.wizard, self.model.failed)

@@ -9,8 +9,9 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from wizard import aside
 from wizard.console.plain import clean
-from wizard.screens.base import WizardScreen, errors_text
+from wizard.screens.base import WizardScreen
 from wizard.widgets.parts import card
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class Summary(WizardScreen):
             lines += [card(failed), Content("")]
         lines += [Content(clean(sentence)) for sentence in self._sentences]
         data = self.model.ended.data if self.model.ended is not None else {}
+        if (certificate := data.get("certificate")) and not failed:
+            told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
+            lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
+        if self._next():
+            lines += [Content(""), Content.assemble(("Next", "bold"))]
+        lines += [Content.assemble(f"  {command:<26}", (text, "$text-muted")) for command, text in self._next()]
         if self.model.made and not failed:
             lines += [Content(""), Content.assemble(("What changed", "bold"))]
             lines += [
@@ -61,12 +68,6 @@ class Summary(WizardScreen):
                 for row in self.model.rows(self.model.changing)
                 if row.state == "done"
             ]
-        if (certificate := data.get("certificate")) and not failed:
-            told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
-            lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
-        if self._next():
-            lines += [Content(""), Content.assemble(("Next", "bold"))]
-        lines += [Content.assemble(f"  {command:<26}", (text, "$text-muted")) for command, text in self._next()]
         self.query_one(".outcome", Static).update(self._outcome())
         self.query_one(".sentences", Static).update(Content("\n").join(lines))
         self.enable({"save": bool(self.check_action("save", ()))}, "start")
@@ -120,12 +121,12 @@ class Summary(WizardScreen):
 
     def action_save(self) -> None:
         """Save an answers file that replays this run."""
-        self.wizard.save_answers()
+        aside.save_answers(self.wizard)
 
     def action_explain(self) -> None:
         """Say more about the error."""
-        self.wizard.explain(self._errors)
+        aside.explain(self.wizard, self._errors)
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        self.wizard.copy(errors_text(self._errors))
+        aside.copy_errors(self.wizard, self._errors)

@@ -8,7 +8,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from wizard.screens.base import WizardScreen, errors_text
+from wizard import aside
+from wizard.screens.base import WizardScreen
 from wizard.widgets.parts import Card, Checks
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class Verify(WizardScreen):
 
     def action_explain(self) -> None:
         """Say more about the error."""
-        self.wizard.explain(self.wizard.proof.failed)
+        aside.explain(self.wizard, self.wizard.proof.failed)
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        self.wizard.copy(errors_text(self.wizard.proof.failed))
+        aside.copy_errors(self.wizard, self.wizard.proof.failed)

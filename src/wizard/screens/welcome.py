@@ -75,7 +75,7 @@ class Welcome(WizardScreen):
         if survey is not None and survey.open is not None:
             return "resume"
         if self.wizard.ground.scenarios:
-            return f"demo:{self.wizard.scenario}"
+            return f"demo:{self.wizard.ground.scenario}"
         return "onboard" if survey is not None and survey.subject == "nothing" else "migrate"
 
     def _said(self, survey: Survey | None) -> str:
