@@ -9,6 +9,8 @@ from textual.app import App
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 THEMES: Final = ("textual-dark", "textual-light", "ansi-dark", "ansi-light")
+#: What every screen of the framework binds.
+_FRAMEWORK: Final = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text"})
 
 
 class Offers(Provider):
@@ -29,7 +31,7 @@ class Offers(Provider):
         offers: dict[str, tuple[str, str, Callable[[], Any]]] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            ours = type(active.node).__module__.startswith("wizard.")
+            ours = type(active.node).__module__.startswith("wizard.") and binding.action not in _FRAMEWORK
             if ours and active.enabled and binding.description:
                 told = f"key {binding.key_display or binding.key}"
                 run = _action(app, binding.action, active.node)
