@@ -9,44 +9,30 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 
 from core.errors import SetupError
-from core.flow.wait import SystemClock
 from wizard import aside
-from wizard.bridge import Bridge, Job, Moved, Told
-from wizard.model import LOOK, RAIL, Model
+from wizard.bridge import Job, Told
+from wizard.course import Course
 from wizard.palette import THEMES, Offers
-from wizard.screens.dialogs import SMALLEST, Ask, Text, TooSmall
+from wizard.screens.dialogs import SMALLEST, Text, TooSmall
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
-
-    from core.events import Question
     from core.flow.wait import Cancel, Clock
     from core.stages.survey import Survey
     from core.stages.world import World
     from wizard.ground import Ground
-    from wizard.screens.base import WizardScreen
-    from wizard.undertaking import Kind
 
-_SUBJECTS: Final = {"onboard": "set up", "verify": "verify"}
 #: Seconds in which what runs may take back what it keeps for a moment: a probe of the keystore, a program.
 _GRACE: Final = 0.3
-_STOPPING: Final = {
-    "nothing": "Nothing was changed yet. Stopping now leaves everything as it is.",
-    "undo": "Stopping now undoes what this run has done so far, and then ends. That takes some seconds.",
-    "forward": "The point of no return is behind: password credentials are being deleted, and the certificate was "
-    "proven to work. Stopping now leaves this half-way; `entraclaw-setup resume` finishes it. There is no way back.",
-}
 
 
 def _nothing(value: object) -> None:
     """What a job that has nothing to tell is heard by."""
 
 
-class Wizard(App[None]):
+class Wizard(Course):
     """The app.
 
     :param ground: where it stands.
@@ -67,42 +53,16 @@ class Wizard(App[None]):
     ]
 
     def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
-        super().__init__()
-        self.ground = ground
-        self.clock = clock or SystemClock()
-        self.model, self.proof = Model("verify"), Model("verify")
+        super().__init__(ground, clock)
         self.survey: Survey | None = None
-        self.bridge: Bridge | None = None
-        self.exit_code, self.outcome = 0, ""
-        self.passed: set[str] = set()
+        self.moving = False
         self.incident = ""
         self.to_sandbox = False
-        self._asking: Question | None = None
-        self._open_doors: frozenset[str] = frozenset()
         self._job: Job | None = None
         self._after_job: Callable[[object], object] = _nothing
         self._job_tells: Callable[[object], object] = _nothing
-        self._leaving = self._begun = False
         self._home: asyncio.AbstractEventLoop | None = None
         self._signal = 0
-
-    # what the screens read
-
-    @property
-    def subject(self) -> str:
-        """What is being done, for the top line."""
-        return _SUBJECTS.get(self.model.kind, self.model.kind) if self._begun else ""
-
-    @property
-    def prospect(self) -> str:
-        """What stopping now would do."""
-        return self.bridge.prospect if self.bridge is not None else "nothing"
-
-    def now(self) -> float:
-        """Seconds on the screens' clock."""
-        return self.clock.monotonic()
-
-    # start and end
 
     def on_mount(self) -> None:
         """First screen."""
@@ -113,12 +73,9 @@ class Wizard(App[None]):
             self._signalled()
 
     def restart(self) -> None:
-        """Back to the first screen."""
-        self.drop()
-        self.survey, self._begun = None, False
-        self.model, self.proof = Model("verify"), Model("verify")
-        self._open_doors = frozenset()
-        self._show("welcome")
+        """Back to the first screen; what can be done is looked at anew."""
+        self.survey, self.moving = None, False
+        super().restart()
 
         def look(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
             from core.stages.survey import survey
@@ -129,10 +86,10 @@ class Wizard(App[None]):
 
     def _surveyed(self, value: object) -> None:
         if isinstance(value, SetupError):
-            self.push_screen(Text("This cannot start", f"{value.summary}\n{value.remedy}\n[{value.id}]"))
+            self._tell("This cannot start", value)
         else:
             self.survey = value  # type: ignore[assignment]
-            self._moved_screen()
+            self.moved_screen()
 
     def signalled(self, number: int) -> None:
         """End in order instead of leaving the terminal as it is; for a signal's handler, at any time.
@@ -158,30 +115,6 @@ class Wizard(App[None]):
             self._stop_now()
         else:
             self.ask_to_stop(leave=True)
-
-    def ask_to_stop(self, *, leave: bool = False) -> None:
-        """Say what stopping would do now, and ask."""
-
-        def answered(yes: bool | None) -> None:
-            if not yes or self.bridge is None or not self.bridge.running:
-                return
-            if self.prospect == "nothing":
-                if leave:
-                    self._stop_now()
-                else:
-                    self.drop()
-                    self.restart()
-                return
-            self._leaving = leave
-            self.bridge.stop()
-
-        self.push_screen(Ask(_STOPPING[self.prospect], "Quit" if leave else "Stop", "Go on"), answered)
-
-    def _stop_now(self) -> None:
-        assert self.bridge is not None
-        self.bridge.stop()
-        self.exit_code = 130
-        self.exit(return_code=130)
 
     def finish(self) -> None:
         """When the screens are gone: end what runs, after it took back or named what must not stay half-done."""
@@ -239,153 +172,27 @@ class Wizard(App[None]):
             self.to_sandbox = True
             self.exit(return_code=0)
             return
-        if name.startswith("demo:"):
-            chosen = name.removeprefix("demo:")
-            if not (chosen == self.ground.scenario and self.survey is not None and self.survey.open is None):
-                self.ground.move(chosen)
-            name = self.ground.scenarios[chosen].flow
-        self._begin(name)  # type: ignore[arg-type]
-
-    def _begin(self, kind: Kind) -> None:
-        self.drop()
-        self._begun = True
-        self.passed = set(self._open_doors)
-        if kind == "verify":
-            self.model = Model("verify")
-            self.verify()
+        if self.moving:
             return
-        self.model, self.proof = Model(kind), Model("verify")
-        self.exit_code, self.outcome = 0, ""
-        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now)
-        self._asking = None
-        self._show("progress" if kind == "undo" else "prereqs")
-        self.bridge.start()
+        if not name.startswith("demo:"):
+            self.begin(name)  # type: ignore[arg-type]
+            return
+        chosen = name.removeprefix("demo:")
+        flow = self.ground.scenarios[chosen].flow
+        if chosen == self.ground.scenario and self.survey is not None and self.survey.open is None:
+            self.begin(flow)
+            return
+        self.moving = True
+        self.moved_screen()
 
-    def verify(self) -> None:
-        """Prove the end state."""
-        self.drop()
-        self.proof = Model("verify")
-        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now)
-        self._show("verify")
-        self.bridge.start()
-
-    def forward(self, place: str) -> None:
-        """Go on from a screen."""
-        model = self.model
-        if place not in ("progress", "verify") or not (model.failed or self.proof.failed):
-            self.passed.add(place)
-        if place == "review" and model.question is not None:
-            self._ask(model.question)
-        elif place in LOOK and model.door == place:
-            model.door = ""
-            self._open_doors |= {place}
-            assert self.bridge is not None
-            self.bridge.answer(True)
-            if place == "review":
-                self._show("progress")
-        elif place in LOOK:
-            names = [name for name, _ in RAIL]
-            self._show(names[names.index(place) + 1])
-        elif place == "progress":
-            if model.failed or model.kind == "undo":
-                self._show("summary")
+        def moved(value: object) -> None:
+            self.moving = False
+            if isinstance(value, SetupError):
+                self._tell("The sandbox cannot start", value)
             else:
-                self.verify()
-        else:
-            self._show("summary")
+                self.begin(flow)
 
-    def back(self, place: str) -> None:
-        """Back to the screen before; from the first one the run is given up."""
-        names = [name for name, _ in RAIL]
-        at = names.index(place)
-        if at:
-            self._show(names[at - 1])
-        elif self.bridge is not None and self.bridge.running:
-            self.ask_to_stop()
-        else:
-            self.restart()
-
-    def again(self, place: str) -> None:
-        """Look again: a new run, which passes by itself the screens that were left before this one."""
-        names = [name for name, _ in RAIL]
-        self._open_doors = frozenset(names[: names.index(place)])
-        self._begin(self.model.kind)
-
-    def drop(self) -> None:
-        """Give up a run that only looks, and forget it."""
-        if self.bridge is not None and self.bridge.running:
-            self.bridge.stop()
-            self.bridge.join(2.0)  # its lock must be free for the next
-        self.bridge, self._asking = None, None
-
-    def on_moved(self, message: Moved) -> None:
-        """Something happened."""
-        bridge = message.bridge
-        if self._exit:
-            return  # nothing is shown any more; `finish` takes it
-        items = bridge.take()
-        if bridge is not self.bridge:
-            return  # of a run that was given up
-        model = self.proof if bridge.kind == "verify" else self.model
-        was = model.stage
-        model.take(items)
-        if model.ended is not None:
-            self._ended(model)
-        if bridge.kind not in ("verify", "undo") and model.stage != was:
-            self._follow(model.stage)
-        self._moved_screen()
-        question = model.question
-        if question is not None and question is not self._asking:
-            self._asking = question
-            if not self._on_review(question):
-                self._ask(question)
-
-    def _follow(self, stage: str) -> None:
-        """Show the screen of the stage that has begun."""
-        place = stage if stage in LOOK else "progress"
-        if getattr(self.base_screen, "place", "") != place:
-            self._show(place)
-
-    def _on_review(self, question: Question) -> bool:
-        """The question of the plan is asked from the screen of the plan."""
-        return self.model.stage == "review" and bool(self.model.plan)
-
-    def _ask(self, question: Question) -> None:
-        bridge = self.bridge
-        planned = self._on_review(question)
-
-        def answered(yes: bool | None) -> None:
-            if bridge is None or bridge is not self.bridge or self.model.question is not question:
-                return
-            if planned and not yes:
-                return  # back to the plan, which is still open
-            self.model.question = None
-            bridge.answer(bool(yes))
-            if planned:
-                self._open_doors = frozenset(LOOK)
-                self._show("progress")
-
-        yes = "Yes, make these changes" if planned else "Yes"
-        self.push_screen(Ask(question.text, yes, "No", default=question.default and not planned), answered)
-
-    def _ended(self, model: Model) -> None:
-        assert model.ended is not None
-        result = model.ended.result
-        self.exit_code, self.outcome = result.exit_code, result.outcome if model is self.model else self.outcome
-        for error in result.errors:
-            if error["id"] == "bug.internal":
-                self._report_bug(error)
-        if self._leaving:
-            self.exit(return_code=self.exit_code)
-
-    def _report_bug(self, error: dict[str, Any]) -> None:
-        from wizard import incident
-
-        try:
-            path = incident.write(str(error["remedy"]), self.model.log, self.clock.now())
-        except OSError:
-            return  # the card shows it whole
-        error["remedy"] = f"Please report it with the file {path}; it holds no secrets."
+        self._begin_job(lambda say, cancel: self.ground.move(chosen), moved)
 
     def begin_job(
         self,
@@ -393,13 +200,32 @@ class Wizard(App[None]):
         after: Callable[[object], object],
         tells: Callable[[object], object] = _nothing,
     ) -> None:
-        """Do something short beside the engine.
+        """Do something short beside the engine, in a world of its own.
 
         :param after: receives what it returned, or the error it ended with.
         :param tells: receives what it says on its way.
         """
-        self._job, self._after_job, self._job_tells = Job(self.ground, self.post_message, work), after, tells
+
+        def within(say: Callable[[object], None], cancel: Cancel) -> object:
+            world = self.ground.world(cancel, lambda event: None, lambda question: False)
+            try:
+                return work(world, say, cancel)
+            finally:
+                world.close()
+
+        self._begin_job(within, after, tells)
+
+    def _begin_job(
+        self,
+        work: Callable[[Callable[[object], None], Cancel], object],
+        after: Callable[[object], object],
+        tells: Callable[[object], object] = _nothing,
+    ) -> None:
+        self._job, self._after_job, self._job_tells = Job(self.post_message, work), after, tells
         self._job.start()
+
+    def _tell(self, title: str, error: SetupError) -> None:
+        self.push_screen(Text(title, f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]"))
 
     def stop_job(self) -> None:
         """Give up what runs beside the engine."""
@@ -415,8 +241,6 @@ class Wizard(App[None]):
             self._after_job(message.value)
         else:
             self._job_tells(message.value)
-
-    # small things
 
     def action_log(self) -> None:
         """Everything that happened."""
@@ -436,46 +260,3 @@ class Wizard(App[None]):
         small = self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
         if small and not isinstance(self.screen, TooSmall):
             self.push_screen(TooSmall())
-
-    @property
-    def base_screen(self) -> Screen[Any]:
-        """The screen below whatever stands on top of it."""
-        return next((s for s in reversed(self.screen_stack) if not s.is_modal), self.screen)
-
-    def _moved_screen(self) -> None:
-        screen = self.base_screen
-        if screen.is_mounted and hasattr(screen, "moved"):
-            screen.moved()
-
-    def _show(self, name: str) -> None:
-        while self.screen.is_modal:
-            self.pop_screen()
-        if len(self.screen_stack) > 1:
-            self.switch_screen(_screen(name))
-        else:
-            self.push_screen(_screen(name))
-
-
-def _screen(name: str) -> WizardScreen:
-    from wizard.screens.hardware import Hardware
-    from wizard.screens.keystore import Keystore
-    from wizard.screens.prereqs import Prereqs
-    from wizard.screens.progress import Progress
-    from wizard.screens.review import Review
-    from wizard.screens.signin import SignIn
-    from wizard.screens.summary import Summary
-    from wizard.screens.verify import Verify
-    from wizard.screens.welcome import Welcome
-
-    screens: dict[str, type[WizardScreen]] = {
-        "welcome": Welcome,
-        "prereqs": Prereqs,
-        "signin": SignIn,
-        "keystore": Keystore,
-        "hardware": Hardware,
-        "review": Review,
-        "progress": Progress,
-        "verify": Verify,
-        "summary": Summary,
-    }
-    return screens[name]()

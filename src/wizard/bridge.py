@@ -204,16 +204,13 @@ class Told(Message):
 class Job:
     """Something short beside the engine, such as a sign-in.
 
-    :param work: receives the world, a function that tells something, and the request to stop.
+    :param work: receives a function that tells something, and the request to stop.
     """
 
     def __init__(
-        self,
-        ground: Ground,
-        post: Callable[[Message], object],
-        work: Callable[[World, Callable[[object], None], Cancel], object],
+        self, post: Callable[[Message], object], work: Callable[[Callable[[object], None], Cancel], object]
     ) -> None:
-        self._ground, self._post, self._work = ground, post, work
+        self._post, self._work = post, work
         self._cancel = Cancel()
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
 
@@ -236,11 +233,7 @@ class Job:
         from core.flow.engine import internal
 
         try:
-            world = self._ground.world(self._cancel, lambda event: None, lambda question: False)
-            try:
-                value = self._work(world, self._say, self._cancel)
-            finally:
-                world.close()
+            value = self._work(self._say, self._cancel)
         except SetupError as error:
             value = error
         except Exception as bug:  # noqa: BLE001  the app shows it; a thread that dies silently would hang it

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from core.machine.az import SignIn
     from core.machine.keystore import Keystore
     from core.stages.world import World
+    from wizard.undertaking import Kind
 
 Emit = Callable[[Event], None]
 Ask = Callable[[Question], bool]
@@ -35,7 +36,7 @@ class Scenario(NamedTuple):
     """
 
     text: str
-    flow: str
+    flow: Kind
     seed: str
     slow: float = 1.0
     locked: int = 0

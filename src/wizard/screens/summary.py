@@ -83,11 +83,15 @@ class Summary(WizardScreen):
 
     def _outcome(self) -> Content:
         code = self.wizard.exit_code
-        word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(self.wizard.outcome, "")
+        word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(
+            self.wizard.outcome, "Everything holds"
+        )
         if code == 0:
             return Content.assemble(("ok  ", "bold $text-success"), word)
         if self._waits:
             return Content.assemble(("wait  ", "bold $text-warning"), "An administrator has to go on from here.")
+        if any(error["id"] == "flow.interrupted" for error in self._errors) and code != 6:
+            return Content.assemble(("stop  ", "bold $text-warning"), f"Stopped, as asked. (exit code {code})")
         left = "It is half-way: what is left is named below." if code == 6 else "It did not succeed."
         return Content.assemble(("FAIL  ", "bold $text-error"), f"{left} (exit code {code})")
 

@@ -81,6 +81,8 @@ class Welcome(WizardScreen):
     def _said(self, survey: Survey | None) -> str:
         if self.wizard.ground.scenarios:
             first = "A pretend tenant on 127.0.0.1. Choose what to try."
+            if self.wizard.moving:
+                return "Starting another pretend tenant …"
             if survey is not None and survey.open is not None:
                 first = "The run on this pretend machine was interrupted. Go on with it, or take it back."
             return first

@@ -1,0 +1,283 @@
+"""The way through the wizard: which run is under way, and which screen shows it (U1, U2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from textual.app import App
+
+from core.flow.wait import SystemClock
+from wizard.bridge import Bridge, Moved
+from wizard.model import LOOK, RAIL, Model
+from wizard.screens.dialogs import Ask
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from core.events import Question
+    from core.flow.wait import Clock
+    from wizard.ground import Ground
+    from wizard.screens.base import WizardScreen
+    from wizard.undertaking import Kind
+
+_SUBJECTS: Final = {"onboard": "set up", "verify": "verify"}
+_STOPPING: Final = {
+    "nothing": "Nothing was changed yet. Stopping now leaves everything as it is.",
+    "undo": "Stopping now undoes what this run has done so far, and then ends. That takes some seconds.",
+    "forward": "The point of no return is behind: password credentials are being deleted, and the certificate was "
+    "proven to work. Stopping now leaves this half-way; `entraclaw-setup resume` finishes it. There is no way back.",
+}
+
+
+class Course(App[None]):
+    """An app that leads a person through one undertaking after the other.
+
+    :param ground: where it stands.
+    :param clock: time of the screens; tests and pictures give their own.
+    :ivar exit_code: of what was done last.
+    """
+
+    def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
+        super().__init__()
+        self.ground = ground
+        self.clock = clock or SystemClock()
+        self.model, self.proof = Model("verify"), Model("verify")
+        self.bridge: Bridge | None = None
+        self.exit_code, self.outcome = 0, ""
+        self.passed: set[str] = set()
+        self._asking: Question | None = None
+        self._open_doors: frozenset[str] = frozenset()
+        self._leaving = self._begun = False
+
+    def restart(self) -> None:
+        """Back to the first screen, with nothing under way."""
+        self.drop()
+        self._begun = False
+        self.model, self.proof = Model("verify"), Model("verify")
+        self._open_doors = frozenset()
+        self.show("welcome")
+
+    @property
+    def subject(self) -> str:
+        """What is being done, for the top line."""
+        return _SUBJECTS.get(self.model.kind, self.model.kind) if self._begun else ""
+
+    @property
+    def prospect(self) -> str:
+        """What stopping now would do."""
+        return self.bridge.prospect if self.bridge is not None else "nothing"
+
+    def now(self) -> float:
+        """Seconds on the screens' clock."""
+        return self.clock.monotonic()
+
+    def begin(self, kind: Kind) -> None:
+        """Set something in motion."""
+        self.drop()
+        self._begun = True
+        self.passed = set(self._open_doors)
+        if kind == "verify":
+            self.model = Model("verify")
+            self.verify()
+            return
+        self.model, self.proof = Model(kind), Model("verify")
+        self.exit_code, self.outcome = 0, ""
+        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now)
+        self._asking = None
+        self.show("progress" if kind == "undo" else "prereqs")
+        self.bridge.start()
+
+    def verify(self) -> None:
+        """Prove the end state."""
+        self.drop()
+        self.proof = Model("verify")
+        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now)
+        self.show("verify")
+        self.bridge.start()
+
+    def forward(self, place: str) -> None:
+        """Go on from a screen."""
+        model = self.model
+        if place not in ("progress", "verify") or not (model.failed or self.proof.failed):
+            self.passed.add(place)
+        if place == "review" and model.question is not None:
+            self._ask(model.question)
+        elif place in LOOK and model.door == place:
+            model.door = ""
+            self._open_doors |= {place}
+            assert self.bridge is not None
+            self.bridge.answer(True)
+            if place == "review":
+                self.show("progress")
+        elif place in LOOK:
+            names = [name for name, _ in RAIL]
+            self.show(names[names.index(place) + 1])
+        elif place == "progress":
+            if model.failed or model.kind == "undo":
+                self.show("summary")
+            else:
+                self.verify()
+        else:
+            self.show("summary")
+
+    def back(self, place: str) -> None:
+        """Back to the screen before; from the first one the run is given up."""
+        names = [name for name, _ in RAIL]
+        at = names.index(place)
+        if at:
+            self.show(names[at - 1])
+        elif self.bridge is not None and self.bridge.running:
+            self.ask_to_stop()
+        else:
+            self.restart()
+
+    def again(self, place: str) -> None:
+        """Look again: a new run, which passes by itself the screens that were left before this one."""
+        names = [name for name, _ in RAIL]
+        self._open_doors = frozenset(names[: names.index(place)])
+        self.begin(self.model.kind)
+
+    def drop(self) -> None:
+        """Give up a run that only looks, and forget it."""
+        if self.bridge is not None and self.bridge.running:
+            self.bridge.stop()
+            self.bridge.join(2.0)  # its lock must be free for the next
+        self.bridge, self._asking = None, None
+
+    def on_moved(self, message: Moved) -> None:
+        """Something happened."""
+        bridge = message.bridge
+        if self._exit:
+            return  # nothing is shown any more; `finish` takes it
+        items = bridge.take()
+        if bridge is not self.bridge:
+            return  # of a run that was given up
+        model = self.proof if bridge.kind == "verify" else self.model
+        was = model.stage
+        model.take(items)
+        if model.ended is not None:
+            self._ended(model)
+        if bridge.kind not in ("verify", "undo") and model.stage != was:
+            self._follow(model.stage)
+        self.moved_screen()
+        question = model.question
+        if question is not None and question is not self._asking:
+            self._asking = question
+            if not self._on_review(question):
+                self._ask(question)
+
+    def _follow(self, stage: str) -> None:
+        """Show the screen of the stage that has begun."""
+        place = stage if stage in LOOK else "progress"
+        if getattr(self.base_screen, "place", "") != place:
+            self.show(place)
+
+    def _on_review(self, question: Question) -> bool:
+        """The question of the plan is asked from the screen of the plan."""
+        return self.model.stage == "review" and bool(self.model.plan)
+
+    def _ask(self, question: Question) -> None:
+        bridge = self.bridge
+        planned = self._on_review(question)
+
+        def answered(yes: bool | None) -> None:
+            if bridge is None or bridge is not self.bridge or self.model.question is not question:
+                return
+            if planned and not yes:
+                return  # back to the plan, which is still open
+            self.model.question = None
+            bridge.answer(bool(yes))
+            if planned:
+                self._open_doors = frozenset(LOOK)
+                self.show("progress")
+
+        yes = "Yes, make these changes" if planned else "Yes"
+        self.push_screen(Ask(question.text, yes, "No", default=question.default and not planned), answered)
+
+    def _ended(self, model: Model) -> None:
+        assert model.ended is not None
+        result = model.ended.result
+        self.exit_code, self.outcome = result.exit_code, result.outcome if model is self.model else self.outcome
+        for error in result.errors:
+            if error["id"] == "bug.internal":
+                self._report_bug(error)
+        if self._leaving:
+            self.exit(return_code=self.exit_code)
+
+    def _report_bug(self, error: dict[str, Any]) -> None:
+        from wizard import incident
+
+        try:
+            path = incident.write(str(error["remedy"]), self.model.log, self.clock.now())
+        except OSError:
+            return  # the card shows it whole
+        error["remedy"] = f"Please report it with the file {path}; it holds no secrets."
+
+    def ask_to_stop(self, *, leave: bool = False) -> None:
+        """Say what stopping would do now, and ask."""
+
+        def answered(yes: bool | None) -> None:
+            if not yes or self.bridge is None or not self.bridge.running:
+                return
+            if self.prospect == "nothing":
+                if leave:
+                    self._stop_now()
+                else:
+                    self.drop()
+                    self.restart()
+                return
+            self._leaving = leave
+            self.bridge.stop()
+
+        self.push_screen(Ask(_STOPPING[self.prospect], "Quit" if leave else "Stop", "Go on"), answered)
+
+    def _stop_now(self) -> None:
+        assert self.bridge is not None
+        self.bridge.stop()
+        self.exit_code = 130
+        self.exit(return_code=130)
+
+    @property
+    def base_screen(self) -> Screen[Any]:
+        """The screen below whatever stands on top of it."""
+        return next((s for s in reversed(self.screen_stack) if not s.is_modal), self.screen)
+
+    def moved_screen(self) -> None:
+        """Tell the screen that there is something new."""
+        screen = self.base_screen
+        if screen.is_mounted and hasattr(screen, "moved"):
+            screen.moved()
+
+    def show(self, name: str) -> None:
+        """Show a screen, without what stood on top of the one before."""
+        while self.screen.is_modal:
+            self.pop_screen()
+        if len(self.screen_stack) > 1:
+            self.switch_screen(_screen(name))
+        else:
+            self.push_screen(_screen(name))
+
+
+def _screen(name: str) -> WizardScreen:
+    from wizard.screens.hardware import Hardware
+    from wizard.screens.keystore import Keystore
+    from wizard.screens.prereqs import Prereqs
+    from wizard.screens.progress import Progress
+    from wizard.screens.review import Review
+    from wizard.screens.signin import SignIn
+    from wizard.screens.summary import Summary
+    from wizard.screens.verify import Verify
+    from wizard.screens.welcome import Welcome
+
+    screens: dict[str, type[WizardScreen]] = {
+        "welcome": Welcome,
+        "prereqs": Prereqs,
+        "signin": SignIn,
+        "keystore": Keystore,
+        "hardware": Hardware,
+        "review": Review,
+        "progress": Progress,
+        "verify": Verify,
+        "summary": Summary,
+    }
+    return screens[name]()
