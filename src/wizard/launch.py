@@ -5,7 +5,6 @@ What opens is decided before anything of Textual is imported, because Textual wr
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -60,7 +59,7 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
             stack.callback(ground.close)
             starting.asking = False  # from here on the front end decides, and what is removed is removed completely
             starting.cancel.check()
-            code = _dialogue(ground) if linear else _full_screen(ground)
+            code = _dialogue(ground) if linear else _full_screen(ground, _scenario(given) if demo else "")
         except SetupError as error:
             code = _fail(error)
         except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
@@ -105,8 +104,10 @@ def _dialogue(ground: Ground) -> int:
     return dialogue.run(ground, sys.stdout, sys.stderr, sys.stdin)
 
 
-def _full_screen(ground: Ground) -> int:
-    return int(importlib.import_module("wizard.app").run(ground))
+def _full_screen(ground: Ground, scenario: str) -> int:
+    from wizard import app
+
+    return app.run(ground, scenario)
 
 
 def _fail(error: SetupError) -> int:

@@ -159,7 +159,7 @@ class _Dialogue:
     def _interrupted(self, found: Open) -> str:
         """Offer an interrupted run before anything else: nothing new can begin while it is open."""
         parts = [f"A run of '{found.flow}' was not finished here. What it did:"]
-        parts += [*found.done] or ["nothing that is left"]
+        parts += [f"- {effect}" for effect in found.done] or ["- nothing that is left"]
         if found.request:
             parts.append("It waits for an administrator who applies its request: entraclaw-setup apply FILE")
         options = {"resume": "Go on with it"}
