@@ -5,38 +5,35 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from core.errors import SetupError
 from core.flow.wait import SystemClock
-from core.secret import redactor
+from wizard import aside
 from wizard.bridge import Bridge, Job, Moved, Told
-from wizard.console.plain import clean
 from wizard.model import LOOK, RAIL, Model
-from wizard.screens.dialogs import SMALLEST, Ask, Line, Text, TooSmall
+from wizard.palette import THEMES, Offers
+from wizard.screens.dialogs import SMALLEST, Ask, Text, TooSmall
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from core.events import Finding, Question
+    from core.events import Question
     from core.flow.wait import Cancel, Clock
     from core.stages.survey import Survey
     from core.stages.world import World
     from wizard.ground import Ground
     from wizard.screens.base import WizardScreen
-    from wizard.screens.signin import SigningIn
     from wizard.undertaking import Kind
 
-THEMES: Final = ("textual-dark", "textual-light", "ansi-dark", "ansi-light")
 _SUBJECTS: Final = {"onboard": "set up", "verify": "verify"}
+#: Seconds in which what runs may take back what it keeps for a moment: a probe of the keystore, a program.
+_GRACE: Final = 0.3
 _STOPPING: Final = {
     "nothing": "Nothing was changed yet. Stopping now leaves everything as it is.",
     "undo": "Stopping now undoes what this run has done so far, and then ends. That takes some seconds.",
@@ -45,49 +42,14 @@ _STOPPING: Final = {
 }
 
 
-class Offers(Provider):
-    """The command palette: what applies on this screen now, and the themes."""
-
-    def _offers(self) -> list[tuple[str, str, Callable[[], Any]]]:
-        app = self.app
-        assert isinstance(app, Wizard)
-        offers: dict[str, tuple[str, str, Callable[[], Any]]] = {}
-        for active in self.screen.active_bindings.values():
-            binding = active.binding
-            if active.enabled and binding.show and binding.description:
-                told = f"key {binding.key}"
-                run = _action(app, binding.action, active.node)
-                offers.setdefault(binding.action, (binding.description, told, run))
-        themes = [(f"Theme: {name}", "", _theme(app, name)) for name in THEMES if name != app.theme]
-        return [*offers.values(), *themes]
-
-    async def discover(self) -> Hits:
-        for title, told, run in self._offers():
-            yield DiscoveryHit(title, run, help=told)
-
-    async def search(self, query: str) -> Hits:
-        matcher = self.matcher(query)
-        for title, told, run in self._offers():
-            if (score := matcher.match(title)) > 0:
-                yield Hit(score, matcher.highlight(title), run, help=told)
-
-
-def _action(app: Wizard, action: str, node: Any) -> Callable[[], Any]:
-    async def run() -> None:
-        await app.run_action(action, node)
-
-    return run
-
-
-def _theme(app: Wizard, name: str) -> Callable[[], Any]:
-    return lambda: setattr(app, "theme", name)
+def _nothing(value: object) -> None:
+    """What a job that has nothing to tell is heard by."""
 
 
 class Wizard(App[None]):
     """The app.
 
     :param ground: where it stands.
-    :param scenario: what is highlighted first in a demo.
     :param clock: time of the screens; tests and pictures give their own.
     """
 
@@ -104,22 +66,25 @@ class Wizard(App[None]):
         Binding("ctrl+q", "leave", show=False, priority=True),
     ]
 
-    def __init__(self, ground: Ground, scenario: str = "", clock: Clock | None = None) -> None:
+    def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
         super().__init__()
-        self.ground, self.scenario = ground, scenario
+        self.ground = ground
         self.clock = clock or SystemClock()
         self.model, self.proof = Model("verify"), Model("verify")
         self.survey: Survey | None = None
         self.bridge: Bridge | None = None
         self.exit_code, self.outcome = 0, ""
+        self.passed: set[str] = set()
         self.incident = ""
-        self.again_on: type[object] | None = None
+        self.to_sandbox = False
         self._asking: Question | None = None
         self._open_doors: frozenset[str] = frozenset()
         self._job: Job | None = None
-        self._after_job: Callable[[object], None] | None = None
-        self._telling: SigningIn | None = None
+        self._after_job: Callable[[object], object] = _nothing
+        self._job_tells: Callable[[object], object] = _nothing
         self._leaving = self._begun = False
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._signal = 0
 
     # what the screens read
 
@@ -140,18 +105,16 @@ class Wizard(App[None]):
     # start and end
 
     def on_mount(self) -> None:
-        """First screen; signals end the app in order instead of leaving the terminal as it is."""
+        """First screen."""
         self.theme = THEMES[0]
-        loop = asyncio.get_running_loop()
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                with suppress(NotImplementedError, RuntimeError):  # Windows, and an app that is not in the main thread
-                    loop.add_signal_handler(getattr(signal, name), self._signalled, int(getattr(signal, name)))
+        self._home = asyncio.get_running_loop()
         self.restart()
+        if self._signal:  # it came before there was a loop
+            self._signalled()
 
     def restart(self) -> None:
         """Back to the first screen."""
-        self._drop()
+        self.drop()
         self.survey, self._begun = None, False
         self.model, self.proof = Model("verify"), Model("verify")
         self._open_doors = frozenset()
@@ -162,7 +125,7 @@ class Wizard(App[None]):
 
             return survey(world)
 
-        self._begin_job(look, self._surveyed)
+        self.begin_job(look, self._surveyed)
 
     def _surveyed(self, value: object) -> None:
         if isinstance(value, SetupError):
@@ -171,10 +134,20 @@ class Wizard(App[None]):
             self.survey = value  # type: ignore[assignment]
             self._moved_screen()
 
-    def _signalled(self, number: int) -> None:
+    def signalled(self, number: int) -> None:
+        """End in order instead of leaving the terminal as it is; for a signal's handler, at any time.
+
+        :param number: the signal's.
+        """
+        self._signal = self._signal or number
+        if self._home is not None:
+            with suppress(RuntimeError):  # it is closed: the screens are gone, and what must be finished is
+                self._home.call_soon_threadsafe(self._signalled)
+
+    def _signalled(self) -> None:
         if self.bridge is not None and self.bridge.running:
-            self.bridge.stop(number)
-        self.exit_code = 128 + number
+            self.bridge.stop(self._signal)
+        self.exit_code = 128 + self._signal
         self.exit(return_code=self.exit_code)
 
     def action_leave(self) -> None:
@@ -196,7 +169,7 @@ class Wizard(App[None]):
                 if leave:
                     self._stop_now()
                 else:
-                    self._drop()
+                    self.drop()
                     self.restart()
                 return
             self._leaving = leave
@@ -207,9 +180,29 @@ class Wizard(App[None]):
     def _stop_now(self) -> None:
         assert self.bridge is not None
         self.bridge.stop()
-        self.bridge.join(0.3)  # what it keeps for a moment, such as a probe of the keystore, is taken back
         self.exit_code = 130
         self.exit(return_code=130)
+
+    def finish(self) -> None:
+        """When the screens are gone: end what runs, after it took back or named what must not stay half-done."""
+        if self._job is not None:
+            self._job.stop()
+            self._job.join(_GRACE)
+        bridge = self.bridge
+        if bridge is None:
+            return
+        if bridge.running:
+            bridge.stop(self._signal or signal.SIGINT)
+            bridge.join(_GRACE)
+        if bridge.running and bridge.prospect != "nothing":
+            with suppress(OSError):  # the terminal may be gone
+                print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
+            bridge.join()
+        model = self.proof if bridge.kind == "verify" else self.model
+        was = model.ended
+        model.take(bridge.take())
+        if model.ended is not was and model.ended is not None and not self.incident:
+            self.exit_code = model.ended.result.exit_code
 
     async def action_quit(self) -> None:
         """The framework's own way out takes the same road."""
@@ -243,43 +236,44 @@ class Wizard(App[None]):
     def choose(self, name: str) -> None:
         """Start what was chosen on the first screen."""
         if name == "sandbox":
-            self.again_on = object
+            self.to_sandbox = True
             self.exit(return_code=0)
             return
         if name.startswith("demo:"):
             chosen = name.removeprefix("demo:")
-            scenario = self.ground.scenarios[chosen]
-            if not (chosen == self.scenario and self.survey is not None and self.survey.open is None):
+            if not (chosen == self.ground.scenario and self.survey is not None and self.survey.open is None):
                 self.ground.move(chosen)
-            self.scenario = chosen
-            name = scenario.flow
+            name = self.ground.scenarios[chosen].flow
         self._begin(name)  # type: ignore[arg-type]
 
     def _begin(self, kind: Kind) -> None:
-        self._drop()
+        self.drop()
         self._begun = True
+        self.passed = set(self._open_doors)
         if kind == "verify":
             self.model = Model("verify")
             self.verify()
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = 0, ""
-        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors)
+        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now)
         self._asking = None
         self._show("progress" if kind == "undo" else "prereqs")
         self.bridge.start()
 
     def verify(self) -> None:
         """Prove the end state."""
-        self._drop()
+        self.drop()
         self.proof = Model("verify")
-        self.bridge = Bridge(self.ground, "verify", self.post_message)
+        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now)
         self._show("verify")
         self.bridge.start()
 
     def forward(self, place: str) -> None:
         """Go on from a screen."""
         model = self.model
+        if place not in ("progress", "verify") or not (model.failed or self.proof.failed):
+            self.passed.add(place)
         if place == "review" and model.question is not None:
             self._ask(model.question)
         elif place in LOOK and model.door == place:
@@ -317,8 +311,8 @@ class Wizard(App[None]):
         self._open_doors = frozenset(names[: names.index(place)])
         self._begin(self.model.kind)
 
-    def _drop(self) -> None:
-        """Give up a run that only looks."""
+    def drop(self) -> None:
+        """Give up a run that only looks, and forget it."""
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop()
             self.bridge.join(2.0)  # its lock must be free for the next
@@ -327,12 +321,14 @@ class Wizard(App[None]):
     def on_moved(self, message: Moved) -> None:
         """Something happened."""
         bridge = message.bridge
+        if self._exit:
+            return  # nothing is shown any more; `finish` takes it
         items = bridge.take()
         if bridge is not self.bridge:
             return  # of a run that was given up
         model = self.proof if bridge.kind == "verify" else self.model
         was = model.stage
-        model.take(items, self.now())
+        model.take(items)
         if model.ended is not None:
             self._ended(model)
         if bridge.kind not in ("verify", "undo") and model.stage != was:
@@ -347,7 +343,7 @@ class Wizard(App[None]):
     def _follow(self, stage: str) -> None:
         """Show the screen of the stage that has begun."""
         place = stage if stage in LOOK else "progress"
-        if getattr(self._base_screen, "place", "") != place:
+        if getattr(self.base_screen, "place", "") != place:
             self._show(place)
 
     def _on_review(self, question: Question) -> bool:
@@ -391,154 +387,49 @@ class Wizard(App[None]):
             return  # the card shows it whole
         error["remedy"] = f"Please report it with the file {path}; it holds no secrets."
 
-    # sign-in
+    def begin_job(
+        self,
+        work: Callable[[World, Callable[[object], None], Cancel], object],
+        after: Callable[[object], object],
+        tells: Callable[[object], object] = _nothing,
+    ) -> None:
+        """Do something short beside the engine.
 
-    def sign_in(self, *, device_code: bool, tenant: str = "") -> None:
-        """Run `az login`."""
-        from wizard.screens.signin import SigningIn
-
-        self._drop()
-        tenant = tenant or self._tenant()
-        telling = self._telling = SigningIn(device_code=device_code)
-
-        def work(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
-            world.sign_in.login(tenant, device_code=device_code, tell=say, cancel=cancel)
-            return None
-
-        self.push_screen(telling)
-        self._begin_job(work, self._signed_in)
-
-    def sign_out(self) -> None:
-        """Run `az logout`, after a yes."""
-
-        def work(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
-            world.sign_in.logout()
-            return None
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._drop()
-                self._begin_job(work, self._signed_in)
-
-        self.push_screen(Ask("Sign the Azure CLI out? Other programs that use its account lose it too."), answered)
-
-    def other_tenant(self) -> None:
-        """Sign in to another tenant."""
-
-        def answered(tenant: str | None) -> None:
-            if tenant:
-                self.sign_in(device_code=True, tenant=tenant)
-
-        self.push_screen(Line("Tenant to sign in to: its id, or one of its domains.", self._tenant()), answered)
+        :param after: receives what it returned, or the error it ended with.
+        :param tells: receives what it says on its way.
+        """
+        self._job, self._after_job, self._job_tells = Job(self.ground, self.post_message, work), after, tells
+        self._job.start()
 
     def stop_job(self) -> None:
         """Give up what runs beside the engine."""
         if self._job is not None:
             self._job.stop()
 
-    def _tenant(self) -> str:
-        """The tenant of the plan, as far as it is known."""
-        if self.model.ended is not None:
-            return str(self.model.ended.data.get("tenant") or self.ground.settings.tenant)
-        return self.ground.settings.tenant
-
-    def _signed_in(self, value: object) -> None:
-        if self._telling is not None:
-            self._telling.dismiss()
-            self._telling = None
-        self.again("signin")
-        if isinstance(value, SetupError) and value.id != "flow.interrupted":
-            self.push_screen(Text("The sign-in did not succeed", f"{value.summary}\n\n{value.remedy}\n\n[{value.id}]"))
-
-    def _begin_job(
-        self,
-        work: Callable[[World, Callable[[object], None], Cancel], object],
-        after: Callable[[object], None],
-    ) -> None:
-        self._job, self._after_job = Job(self.ground, self.post_message, work), after
-        self._job.start()
-
     def on_told(self, message: Told) -> None:
         """What runs beside the engine says something, or has ended."""
         if message.job is not self._job:
             return
         if message.over:
-            self._job, after = None, self._after_job
-            if after is not None:
-                after(message.value)
-        elif self._telling is not None:
-            prompt: Any = message.value
-            self._telling.tell(prompt.code, prompt.address, prompt.text)
+            self._job = None
+            self._after_job(message.value)
+        else:
+            self._job_tells(message.value)
 
     # small things
 
     def action_log(self) -> None:
-        """Everything that happened, as text."""
-        lines = [*self.model.log, *self.proof.log]
-        self.push_screen(Text("Log", "\n".join(lines) or "Nothing has happened yet.", end=True))
+        """Everything that happened."""
+        aside.log(self)
 
     def action_keys(self) -> None:
         """What can be done here."""
-        screen = self._base_screen
-        keys = [
-            f"{active.binding.key_display or active.binding.key.split(',')[0]:<10} {active.binding.description}"
-            for active in self.screen.active_bindings.values()
-            if active.enabled and active.binding.show and active.binding.description
-        ]
-        listing = "\n".join(dict.fromkeys([*keys, "f2         Theme", "ctrl+p     Everything that applies now"]))
-        advice = getattr(screen, "advice", "")
-        self.push_screen(Text("Help", f"{advice}\n\n{listing}\n\narrows and Tab move, Enter takes what is marked"))
+        aside.keys(self)
 
     def action_theme(self) -> None:
         """The next theme."""
         at = THEMES.index(self.theme) if self.theme in THEMES else -1
         self.theme = THEMES[(at + 1) % len(THEMES)]
-
-    def explain(self, errors: list[dict[str, Any]]) -> None:
-        """Say more about an error."""
-        from wizard.explain import answer
-
-        if errors:
-            _, text = answer(str(errors[-1]["id"]), min(self.size.width - 8, 90))
-            self.push_screen(Text("Explanation", text))
-
-    def copy(self, text: str) -> None:
-        """Put a text on the clipboard, and show it: a terminal does not say whether it took it."""
-        told = clean(text)
-        self.copy_to_clipboard(told)
-        self.push_screen(Text("Sent to the terminal's clipboard, if it supports that", told))
-
-    def show_command(self) -> None:
-        """The command that does the same without screens."""
-        from wizard.answers import command_line
-
-        self.copy(command_line(self.model.kind, self.ground.settings))
-
-    def show_findings(self, findings: list[Finding]) -> None:
-        """What was found on the way, whole."""
-        text = "\n\n".join(f"{f.severity}: {f.message}\n{f.remedy}".rstrip() for f in findings)
-        self.push_screen(Text("Findings", text))
-
-    def save_answers(self) -> None:
-        """Save an answers file that replays this run."""
-        from pathlib import Path
-
-        from wizard.answers import save
-
-        def answered(name: str | None) -> None:
-            if not name:
-                return
-            path = Path(name).expanduser()
-            try:
-                save(path, self.model.kind, self.ground.settings)
-            except SetupError as error:
-                self.push_screen(Text("Not saved", f"{error.summary}\n{error.remedy}\n[{error.id}]"))
-                return
-            told = f"entraclaw-setup {self.model.kind} --answers {path}"
-            self.push_screen(Text("Saved", f"{path}\n\n{told}\n\nreplays this run without a question."))
-
-        default = str(Path.home() / f"entraclaw-{self.model.kind}.toml")
-        self.push_screen(Line("Save the answers of this run to", default), answered)
 
     def on_resize(self) -> None:
         """A terminal in which nothing can be read safely answers nothing."""
@@ -547,12 +438,12 @@ class Wizard(App[None]):
             self.push_screen(TooSmall())
 
     @property
-    def _base_screen(self) -> Screen[Any]:
+    def base_screen(self) -> Screen[Any]:
         """The screen below whatever stands on top of it."""
         return next((s for s in reversed(self.screen_stack) if not s.is_modal), self.screen)
 
     def _moved_screen(self) -> None:
-        screen = self._base_screen
+        screen = self.base_screen
         if screen.is_mounted and hasattr(screen, "moved"):
             screen.moved()
 
@@ -588,37 +479,3 @@ def _screen(name: str) -> WizardScreen:
         "summary": Summary,
     }
     return screens[name]()
-
-
-def run(ground: Ground, scenario: str = "") -> int:
-    """Run the wizard in this terminal.
-
-    :returns: the exit code of what was done last; what must not stay half-done is finished first.
-    """
-    app = Wizard(ground, scenario)
-    app.run()
-    bridge = app.bridge
-    if bridge is not None and bridge.running and bridge.prospect != "nothing":
-        with suppress(OSError):  # the terminal may be gone
-            print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
-        bridge.join()
-        app.model.take(bridge.take(), time.monotonic())
-    _epilogue(app)
-    return app.exit_code
-
-
-def _epilogue(app: Wizard) -> None:
-    """What remains on the terminal when the screens are gone."""
-    with suppress(OSError):
-        if app.incident:
-            print(redactor.redact(app.incident), file=sys.stderr)
-            return
-        for sentence in app.model.sentences:
-            print(clean(sentence))
-        for error in app.model.failed:
-            print(clean(f"{error['message']} [{error['id']}]\n{error['remedy']}"), file=sys.stderr)
-
-
-def trace_of(error: BaseException) -> str:
-    """A traceback without local variables."""
-    return "".join(traceback.format_exception(error))

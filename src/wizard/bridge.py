@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
@@ -52,16 +53,22 @@ class Bridge:
     :param kind: what is set in motion.
     :param post: hands a message to the app, from any thread.
     :param open_doors: stages that are left without waiting for a person, because they were left before.
+    :param now: seconds on the clock of the screens: what happened is dated here, however late it is shown.
     """
 
     def __init__(
-        self, ground: Ground, kind: Kind, post: Callable[[Message], object], open_doors: frozenset[str] = frozenset()
+        self,
+        ground: Ground,
+        kind: Kind,
+        post: Callable[[Message], object],
+        open_doors: frozenset[str] = frozenset(),
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.kind = kind
-        self._ground, self._post = ground, post
+        self._ground, self._post, self._now = ground, post, now
         self._doors = (LOOK if kind not in ("undo", "verify") else frozenset()) - open_doors
         self._cancel = Cancel()
-        self._items: deque[Item] = deque()
+        self._items: deque[tuple[float, Item]] = deque()
         self._told = False
         self._lock = threading.Lock()
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -86,8 +93,8 @@ class Bridge:
         """
         self._thread.join(seconds)
 
-    def take(self) -> list[Item]:
-        """What happened since it was asked last."""
+    def take(self) -> list[tuple[float, Item]]:
+        """What happened since it was asked last, each with its time."""
         with self._lock:
             items, self._told = list(self._items), False
             self._items.clear()
@@ -104,6 +111,11 @@ class Bridge:
         """
         self._cancel.ask(number)
         self._inbox.put(_STOP)
+
+    @property
+    def tenant(self) -> str:
+        """The tenant of the plan, as far as it is known."""
+        return self._world.known.tenant if self._world is not None else ""
 
     @property
     def prospect(self) -> Prospect:
@@ -169,7 +181,7 @@ class Bridge:
 
     def _put(self, item: Item) -> None:
         with self._lock:
-            self._items.append(item)
+            self._items.append((self._now(), item))
             told, self._told = self._told, True
         if not told:
             self._post(Moved(self))
@@ -212,6 +224,13 @@ class Job:
     def stop(self) -> None:
         """Ask it to stop."""
         self._cancel.ask(signal.SIGINT)
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end.
+
+        :param seconds: at most that long.
+        """
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         from core.flow.engine import internal

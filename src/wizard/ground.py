@@ -16,6 +16,7 @@ from core.settings import Settings, resolve
 from wizard.demo import isolate
 
 if TYPE_CHECKING:
+    from core.machine.az import SignIn
     from core.machine.keystore import Keystore
     from core.stages.world import World
 
@@ -55,11 +56,13 @@ class Ground(Protocol):
     :ivar settings: of every run that is started here.
     :ivar label: shown on every screen; empty on a real machine.
     :ivar scenarios: what can be chosen, name to description; empty on a real machine.
+    :ivar scenario: what was chosen.
     """
 
     settings: Settings
     label: str
     scenarios: Mapping[str, Scenario]
+    scenario: str
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
         """A world for one undertaking; whoever gets it closes it.
@@ -81,6 +84,7 @@ class Real:
     """This machine."""
 
     label = ""
+    scenario = ""
     scenarios: Mapping[str, Scenario] = {}
 
     def __init__(self, settings: Settings) -> None:
@@ -117,6 +121,7 @@ class Demo:
         self._stack.callback(os.environ.update, environ)
         self._stack.callback(os.environ.clear)
         self._keystore: Keystore | None = None
+        self._sign_in: SignIn | None = None
         try:
             self.move(scenario)
         except BaseException:
@@ -126,17 +131,20 @@ class Demo:
     def move(self, scenario: str) -> None:
         chosen = self.scenarios.get(scenario) or Scenario(scenario, "migrate", scenario)
         lab = assemble.sandbox(chosen.seed, self._seed)
+        self.scenario = scenario
         self._labs.close()
         self._labs.callback(lab.close)
         self.lab = lab
         lab.tenant.lag = {kind: seconds * chosen.slow for kind, seconds in lab.tenant.lag.items()}
         self.settings = resolve(self._given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
+        self._sign_in = None
         self._keystore = assemble.memory(chosen.locked)
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
         world = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
         assert self._keystore is not None
         world.keystore = self._keystore
+        self._sign_in = world.sign_in = self._sign_in or world.sign_in  # who has signed out stays so
         return world
 
     def close(self) -> None:

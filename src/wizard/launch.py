@@ -59,7 +59,7 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
             stack.callback(ground.close)
             starting.asking = False  # from here on the front end decides, and what is removed is removed completely
             starting.cancel.check()
-            code = _dialogue(ground) if linear else _full_screen(ground, _scenario(given) if demo else "")
+            code = _dialogue(ground) if linear else _full_screen(ground)
         except SetupError as error:
             code = _fail(error)
         except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
@@ -104,10 +104,10 @@ def _dialogue(ground: Ground) -> int:
     return dialogue.run(ground, sys.stdout, sys.stderr, sys.stdin)
 
 
-def _full_screen(ground: Ground, scenario: str) -> int:
-    from wizard import app
+def _full_screen(ground: Ground) -> int:
+    from wizard import terminal
 
-    return app.run(ground, scenario)
+    return terminal.run(ground)
 
 
 def _fail(error: SetupError) -> int:

@@ -124,12 +124,9 @@ class Model:
         self._text = io.StringIO()
         self._printer = Plain(self._text, self._text, colour=False, quiet=False, verbose=True)
 
-    def take(self, items: Iterable[Item], now: float) -> None:
-        """Take in what happened.
-
-        :param now: seconds on the UI's clock.
-        """
-        for item in items:
+    def take(self, items: Iterable[tuple[float, Item]]) -> None:
+        """Take in what happened, each with its time in seconds on the UI's clock."""
+        for now, item in items:
             self._take(item, now)
 
     def rows(self, names: Iterable[str]) -> list[Row]:

@@ -136,10 +136,24 @@ def together(*tasks: Callable[[], T]) -> list[T]:
     :returns: what each returned, in their order.
     :raises Exception: the first one that a task raised, after all of them ended.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future
 
-    with ThreadPoolExecutor(len(tasks)) as pool:
-        futures = [pool.submit(task) for task in tasks]
+    def settle(task: Callable[[], T], future: Future[T]) -> None:
+        try:
+            future.set_result(task())
+        except BaseException as error:  # noqa: BLE001  it is raised again where the result is asked for
+            future.set_exception(error)
+
+    futures: list[Future[T]] = [Future() for _ in tasks]
+    # daemons, unlike the threads of an executor: the end of the process must not wait for a network that hangs
+    threads = [
+        threading.Thread(target=settle, args=pair, name="together", daemon=True)
+        for pair in zip(tasks, futures, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return [future.result() for future in futures]
 
 

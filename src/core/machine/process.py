@@ -142,11 +142,13 @@ class _Run:
                     with suppress(subprocess.TimeoutExpired):
                         self._process.wait(_SLICE)
                     continue
-                with suppress(Empty):
+                try:
                     into, chunk = self._said.get(timeout=_SLICE)
-                    streams -= not chunk
-                    self._take(into, chunk, hear)
-                    self._limit(ended)
+                except Empty:
+                    continue
+                streams -= not chunk
+                self._take(into, chunk, hear)
+                self._limit(ended)
         except BaseException:  # whatever ends the waiting, the child must not outlive it
             self._stop()
             raise
@@ -174,7 +176,7 @@ class _Run:
         return redactor.redact(" ".join(self._argv))
 
     def _stop(self) -> None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
             if os.name == "posix":
                 os.killpg(self._process.pid, signal.SIGKILL)
             else:

@@ -188,7 +188,8 @@ class _Dialogue:
 
     def _move(self) -> None:
         names = {name: scenario.text for name, scenario in self._ground.scenarios.items()}
-        name = self._menu.choose("Which scenario?", names, next(iter(names)))
+        default = self._ground.scenario if self._ground.scenario in names else next(iter(names))
+        name = self._menu.choose("Which scenario?", names, default)
         self._ground.move(name)
         self._plain.say(f"\nThe sandbox starts over: {names[name]}.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Static
 
+from wizard import aside
 from wizard.widgets.parts import Actions, Bar, Card, Checks, Rail
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class WizardScreen(Screen[None]):
     :cvar advice: what F1 shows besides the keys.
     """
 
+    AUTO_FOCUS = ""  # `enable` decides
     place: ClassVar[str] = ""
     heading: ClassVar[str] = ""
     lead: ClassVar[str] = ""
@@ -47,10 +49,10 @@ class WizardScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Bar(self.wizard.subject, self.wizard.ground.label)
         if self.place:
-            yield Rail(self.place, broad=False)
+            yield Rail(self.place, self.wizard.passed, broad=False)
         with Horizontal(classes="frame"):
             if self.place:
-                yield Rail(self.place, broad=True)
+                yield Rail(self.place, self.wizard.passed, broad=True)
             with Vertical(classes="body"):
                 if self.heading:
                     yield Static(self.heading, classes="heading")
@@ -103,7 +105,8 @@ class StageScreen(WizardScreen):
     """A stage that looks: its checks, and the way on when they hold."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "forward", "Continue"),
+        Binding("enter", "forward", show=False),
+        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("r", "again", "Check again"),
         Binding("escape,b", "back", "Back"),
         Binding("e", "explain", "Explain"),
@@ -187,13 +190,8 @@ class StageScreen(WizardScreen):
 
     def action_explain(self) -> None:
         """Say more about the error."""
-        self.wizard.explain(self.model.failed)
+        aside.explain(self.wizard, self.model.failed)
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        self.wizard.copy(errors_text(self.model.failed))
-
-
-def errors_text(errors: list[dict[str, Any]]) -> str:
-    """Errors as text to be pasted into a report."""
-    return "\n\n".join(f"{error['message']}\n{error['remedy']}\n[{error['id']}]" for error in errors)
+        aside.copy_errors(self.wizard, self.model.failed)

@@ -75,12 +75,12 @@ class Text(ModalScreen[None]):
         self._title, self._text, self._end = title, text, end
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog tall"):
+        with Vertical(classes="dialog tall" if self._end else "dialog"):
             yield Static(Content(self._title), classes="heading")
             if self._end:
                 yield Log(classes="log", auto_scroll=True)
             else:
-                with VerticalScroll():
+                with VerticalScroll(classes="dialog-text"):
                     yield Static(Content(clean(self._text)))
             yield Static("up and down scroll, Escape closes", classes="dialog-keys")
 

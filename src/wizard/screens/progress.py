@@ -8,8 +8,9 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from wizard import aside
 from wizard.console.plain import clean
-from wizard.screens.base import WizardScreen, errors_text
+from wizard.screens.base import WizardScreen
 from wizard.widgets.parts import Card, Checks
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class Progress(WizardScreen):
     """The changes as they are made."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "forward", "Continue"),
+        Binding("enter", "forward", show=False),
+        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("x,escape", "stop", "Stop …"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),
@@ -67,7 +69,7 @@ class Progress(WizardScreen):
 
     def _clock(self, done: int, steps: int, now: float) -> str:
         if self.model.ended is not None:
-            return f"{done} of {steps} steps. " + ("It failed; see below." if self.model.failed else "All done.")
+            return f"{done} of {steps} steps. " + ("It stopped; see below." if self.model.failed else "All done.")
         side = {
             "nothing": "nothing was changed yet",
             "undo": "a failure undoes everything",
@@ -104,8 +106,8 @@ class Progress(WizardScreen):
 
     def action_explain(self) -> None:
         """Say more about the error."""
-        self.wizard.explain(self.model.failed)
+        aside.explain(self.wizard, self.model.failed)
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        self.wizard.copy(errors_text(self.model.failed))
+        aside.copy_errors(self.wizard, self.model.failed)

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widgets import Button, DataTable, Static
 from textual.widgets.data_table import ColumnKey
 
+from wizard import aside
 from wizard.console.plain import SIGNS, clean
 from wizard.screens.base import StageScreen
 from wizard.widgets.parts import Card
@@ -164,11 +165,11 @@ class Review(StageScreen):
 
     def action_headless(self) -> None:
         """The command that does the same without screens."""
-        self.wizard.show_command()
+        aside.command(self.wizard)
 
     def action_findings(self) -> None:
         """What was found on the way, whole."""
-        self.wizard.show_findings(self._findings)
+        aside.findings(self.wizard, self._findings)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "findings":

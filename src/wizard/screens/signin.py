@@ -55,19 +55,27 @@ class SignIn(StageScreen):
 
     def action_browser(self) -> None:
         """`az login` by the browser."""
-        self.wizard.sign_in(device_code=False)
+        from wizard import account
+
+        account.sign_in(self.wizard, device_code=False)
 
     def action_device(self) -> None:
         """`az login --use-device-code`."""
-        self.wizard.sign_in(device_code=True)
+        from wizard import account
+
+        account.sign_in(self.wizard, device_code=True)
 
     def action_tenant(self) -> None:
         """Sign in to another tenant."""
-        self.wizard.other_tenant()
+        from wizard import account
+
+        account.other_tenant(self.wizard)
 
     def action_out(self) -> None:
         """`az logout`."""
-        self.wizard.sign_out()
+        from wizard import account
+
+        account.sign_out(self.wizard)
 
 
 class SigningIn(ModalScreen[None]):

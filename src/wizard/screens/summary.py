@@ -9,8 +9,9 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from wizard import aside
 from wizard.console.plain import clean
-from wizard.screens.base import WizardScreen, errors_text
+from wizard.screens.base import WizardScreen
 from wizard.widgets.parts import card
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Summary(WizardScreen):
     """The end of a run, good or bad."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "start", "Back to the start"),
+        Binding("enter", "start", show=False),
+        Binding("n", "start", "Back to the start", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("s", "save", "Save answers"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),
@@ -53,6 +55,12 @@ class Summary(WizardScreen):
             lines += [card(failed), Content("")]
         lines += [Content(clean(sentence)) for sentence in self._sentences]
         data = self.model.ended.data if self.model.ended is not None else {}
+        if (certificate := data.get("certificate")) and not failed:
+            told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
+            lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
+        if self._next():
+            lines += [Content(""), Content.assemble(("Next", "bold"))]
+        lines += [Content.assemble(f"  {command:<26}", (text, "$text-muted")) for command, text in self._next()]
         if self.model.made and not failed:
             lines += [Content(""), Content.assemble(("What changed", "bold"))]
             lines += [
@@ -60,19 +68,17 @@ class Summary(WizardScreen):
                 for row in self.model.rows(self.model.changing)
                 if row.state == "done"
             ]
-        if (certificate := data.get("certificate")) and not failed:
-            told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
-            lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
-        lines += [Content(""), Content.assemble(("Next", "bold"))]
-        lines += [Content.assemble(f"  {command:<26}", (text, "$text-muted")) for command, text in self._next()]
         self.query_one(".outcome", Static).update(self._outcome())
         self.query_one(".sentences", Static).update(Content("\n").join(lines))
         self.enable({"save": bool(self.check_action("save", ()))}, "start")
 
     def _next(self) -> list[tuple[str, str]]:
         if self._errors:
-            kind = "resume" if self.wizard.exit_code == 6 else "explain " + str(self._errors[-1]["id"])
-            return [(f"entraclaw-setup {kind}", "says more" if kind.startswith("explain") else "finishes it")]
+            if self._waits:
+                return [("entraclaw-setup apply FILE", "what the administrator runs")]
+            if self.wizard.exit_code == 6:
+                return [("entraclaw-setup resume", "finishes it")]
+            return []
         return list(_NEXT)
 
     def _outcome(self) -> Content:
@@ -80,8 +86,15 @@ class Summary(WizardScreen):
         word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(self.wizard.outcome, "")
         if code == 0:
             return Content.assemble(("ok  ", "bold $text-success"), word)
+        if self._waits:
+            return Content.assemble(("wait  ", "bold $text-warning"), "An administrator has to go on from here.")
         left = "It is half-way: what is left is named below." if code == 6 else "It did not succeed."
         return Content.assemble(("FAIL  ", "bold $text-error"), f"{left} (exit code {code})")
+
+    @property
+    def _waits(self) -> bool:
+        """A request was written, and somebody else's turn is next."""
+        return any(error["id"] == "handoff.waiting" for error in self._errors)
 
     @property
     def _errors(self) -> list[dict[str, object]]:
@@ -108,12 +121,12 @@ class Summary(WizardScreen):
 
     def action_save(self) -> None:
         """Save an answers file that replays this run."""
-        self.wizard.save_answers()
+        aside.save_answers(self.wizard)
 
     def action_explain(self) -> None:
         """Say more about the error."""
-        self.wizard.explain(self._errors)
+        aside.explain(self.wizard, self._errors)
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        self.wizard.copy(errors_text(self._errors))
+        aside.copy_errors(self.wizard, self._errors)

@@ -8,7 +8,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from wizard.screens.base import WizardScreen, errors_text
+from wizard import aside
+from wizard.screens.base import WizardScreen
 from wizard.widgets.parts import Card, Checks
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ class Verify(WizardScreen):
     """The checks of `entraclaw-setup verify`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "forward", "Continue"),
+        Binding("enter", "forward", show=False),
+        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("r", "again", "Check again"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),
@@ -68,8 +70,8 @@ class Verify(WizardScreen):
 
     def action_explain(self) -> None:
         """Say more about the error."""
-        self.wizard.explain(self.wizard.proof.failed)
+        aside.explain(self.wizard, self.wizard.proof.failed)
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        self.wizard.copy(errors_text(self.wizard.proof.failed))
+        aside.copy_errors(self.wizard, self.wizard.proof.failed)

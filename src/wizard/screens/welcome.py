@@ -36,7 +36,7 @@ _SUBJECT = {
 class Welcome(WizardScreen):
     """The first screen."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "Start", show=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "choose", "Start", key_display="⏎")]
     heading = "Give this machine its Entra identity, without a client secret"
     advice = "The arrows choose and Enter starts. Nothing is changed before you have seen the plan and said yes to it."
 
@@ -75,7 +75,7 @@ class Welcome(WizardScreen):
         if survey is not None and survey.open is not None:
             return "resume"
         if self.wizard.ground.scenarios:
-            return f"demo:{self.wizard.scenario}"
+            return f"demo:{self.wizard.ground.scenario}"
         return "onboard" if survey is not None and survey.subject == "nothing" else "migrate"
 
     def _said(self, survey: Survey | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import Binding, BindingType
@@ -52,14 +52,14 @@ class Bar(Static):
 class Rail(Static):
     """The way through the wizard: a column where there is room, else one line."""
 
-    def __init__(self, here: str, *, broad: bool) -> None:
+    def __init__(self, here: str, passed: Container[str], *, broad: bool) -> None:
         names = [name for name, _ in RAIL]
         at = names.index(here) if here in names else -1
         if broad:
             parts: list[Content | str | tuple[str, str]] = []
-            for index, (_, title) in enumerate(RAIL):
-                sign = "▸" if index == at else "✓" if index < at else " "
-                style = "bold $text-accent" if index == at else "" if index < at else "$text-muted"
+            for name, title in RAIL:
+                sign = "▸" if name == here else "✓" if name in passed else " "
+                style = "bold $text-accent" if name == here else "" if name in passed else "$text-muted"
                 parts.append((f" {sign} {title}\n", style))
             super().__init__(Content.assemble(*parts), classes="rail")
         else:

@@ -1,0 +1,75 @@
+"""The wizard in this terminal, from the first screen to the last word: signals, exit code, and what remains (U2)."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from core.secret import redactor
+from wizard.app import Wizard
+from wizard.console.plain import clean
+from wizard.ground import Demo
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from wizard.ground import Ground
+
+
+def run(ground: Ground) -> int:
+    """Run the wizard.
+
+    :returns: the exit code of what was done last; what must not stay half-done is finished first.
+    :raises SetupError: the sandbox that was chosen cannot be started.
+    """
+    app = Wizard(ground)
+    code = conduct(app)
+    if not app.to_sandbox:
+        return code
+    demo = Demo({}, "legacy")
+    try:
+        return conduct(Wizard(demo))
+    finally:
+        demo.close()
+
+
+def conduct(app: Wizard) -> int:
+    """Run an app that was made already.
+
+    :returns: as `run`.
+    """
+    with _signals(app):
+        app.run()
+        app.finish()
+        _epilogue(app)
+    return app.exit_code
+
+
+@contextmanager
+def _signals(app: Wizard) -> Iterator[None]:
+    """Hand signals to the app, also when its loop is over: a terminal that is closed sends more than one of them."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        app.signalled(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _epilogue(app: Wizard) -> None:
+    """What remains on the terminal when the screens are gone."""
+    with suppress(OSError):
+        if app.incident:
+            print(redactor.redact(app.incident), file=sys.stderr)
+        for sentence in app.model.sentences:
+            print(clean(sentence))
+        for error in app.model.failed:
+            print(clean(f"{error['message']} [{error['id']}]\n{error['remedy']}"), file=sys.stderr)
