@@ -18,8 +18,8 @@ Gives a machine its Entra identity, and replaces client secrets by certificates
 whose key lives in the system's keystore.
 
 Without a command it opens the wizard, which looks at the project and asks what
-to do; in a terminal that cannot show it, and with --plain, as a dialogue that is
-answered by number.
+to do: full screen; with --plain, and in a terminal that cannot show that,
+as a dialogue that is answered by number.
 
 examples:
   entraclaw-setup                       the wizard

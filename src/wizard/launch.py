@@ -5,7 +5,6 @@ What opens is decided before anything of Textual is imported, because Textual wr
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -106,7 +105,9 @@ def _dialogue(ground: Ground) -> int:
 
 
 def _full_screen(ground: Ground) -> int:
-    return int(importlib.import_module("wizard.terminal").run(ground))
+    from wizard import terminal
+
+    return terminal.run(ground)
 
 
 def _fail(error: SetupError) -> int:

@@ -55,10 +55,12 @@ def test_U8_the_help_lists_every_scenario(run: Run, command: str) -> None:
     assert all(len(line) <= 80 for line in lines)
 
 
-def test_without_a_command_help_is_shown_on_standard_error(run: Run) -> None:
-    finished = run()
-    assert (finished.returncode, finished.stdout) == (2, "")
-    assert "usage:" in finished.stderr
+@pytest.mark.parametrize("option", ["", "--plain"])
+def test_U4_without_a_command_and_a_terminal_the_commands_are_named(run: Run, option: str) -> None:
+    finished = run(*option.split())
+    assert (finished.returncode, finished.stdout) == (4, "")
+    for command in ("migrate", "onboard --only provisioner", "verify", "demo", "--help"):
+        assert command in finished.stderr
 
 
 @pytest.mark.parametrize(

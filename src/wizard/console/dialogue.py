@@ -159,7 +159,7 @@ class _Dialogue:
     def _interrupted(self, found: Open) -> str:
         """Offer an interrupted run before anything else: nothing new can begin while it is open."""
         parts = [f"A run of '{found.flow}' was not finished here. What it did:"]
-        parts += [*found.done] or ["nothing that is left"]
+        parts += [f"- {effect}" for effect in found.done] or ["- nothing that is left"]
         if found.request:
             parts.append("It waits for an administrator who applies its request: entraclaw-setup apply FILE")
         options = {"resume": "Go on with it"}
@@ -188,7 +188,8 @@ class _Dialogue:
 
     def _move(self) -> None:
         names = {name: scenario.text for name, scenario in self._ground.scenarios.items()}
-        name = self._menu.choose("Which scenario?", names, next(iter(names)))
+        default = self._ground.scenario if self._ground.scenario in names else next(iter(names))
+        name = self._menu.choose("Which scenario?", names, default)
         self._ground.move(name)
         self._plain.say(f"\nThe sandbox starts over: {names[name]}.")
 

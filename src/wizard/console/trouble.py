@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from core.errors import Interrupted, SetupError
-from core.flow.wait import Cancel
 from wizard.console.menu import Menu
 from wizard.console.plain import Plain
 from wizard.explain import answer
 
 if TYPE_CHECKING:
-    from core.stages.world import World
+    from core.machine.login import Prompt
     from wizard.ground import Ground
 
 Wish = Literal["again", "menu", "quit"]
@@ -35,7 +34,7 @@ def after(errors: Sequence[dict[str, Any]], ground: Ground, tenant: str, plain: 
     :raises Interrupted: a signal came.
     """
     ids = {error["id"] for error in errors}
-    signs_in = any(id.startswith("az.") for id in ids - {"az.missing"}) and _can_sign_in(ground, menu)
+    signs_in = any(id.startswith("az.") for id in ids - {"az.missing"})
     options = {name: text for name, text in _OPTIONS.items() if signs_in or name not in ("browser", "code")}
     default = "menu" if "handoff.waiting" in ids else "again"  # an administrator is next
     while True:
@@ -65,30 +64,18 @@ def _code(error: dict[str, Any]) -> str:
     return str(error["docs"]).partition("#")[2] if "meaning" in error else ""
 
 
-class _Prompt(Protocol):
-    code: str
-    address: str
-    text: str
-
-
-class _SignsIn(Protocol):
-    """The part of a sign-in that changes the configuration of the Azure CLI: only an explicit wish leads here (U3)."""
-
-    def login(self, tenant: str, *, device_code: bool, tell: Callable[[_Prompt], None], cancel: Cancel) -> None: ...
-
-
 def _signed_in(ground: Ground, tenant: str, plain: Plain, menu: Menu, *, device_code: bool) -> bool:
-    def tell(prompt: _Prompt) -> None:
+    def tell(prompt: Prompt) -> None:
         plain.say(prompt.text)
-        if prompt.address:
-            plain.verbatim(f"Address: {prompt.address}")
-        if prompt.code:
-            plain.verbatim(f"Code: {prompt.code}")
+        for name, value in (("Address", prompt.address), ("Code", prompt.code)):
+            if value:
+                plain.verbatim(f"{name}: {value}")
 
-    plain.say("\nSigning in: Ctrl-C stops it." if device_code else "\nA browser opens: sign in there. Ctrl-C stops it.")
-    world = _world(ground, menu)
+    plain.gap()
+    plain.say("Signing in to Azure; Ctrl-C ends it.")
+    world = ground.world(menu.cancel, lambda event: None, lambda question: False)
     try:
-        cast(_SignsIn, world.sign_in).login(tenant, device_code=device_code, tell=tell, cancel=menu.cancel)
+        world.sign_in.login(tenant, device_code=device_code, tell=tell, cancel=menu.cancel)
     except Interrupted:
         raise
     except SetupError as error:
@@ -98,15 +85,3 @@ def _signed_in(ground: Ground, tenant: str, plain: Plain, menu: Menu, *, device_
         world.close()
     plain.say("Signed in.")
     return True
-
-
-def _can_sign_in(ground: Ground, menu: Menu) -> bool:
-    world = _world(ground, menu)
-    try:
-        return hasattr(world.sign_in, "login")
-    finally:
-        world.close()
-
-
-def _world(ground: Ground, menu: Menu) -> World:
-    return ground.world(menu.cancel, lambda event: None, lambda question: False)
