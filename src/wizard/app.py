@@ -24,6 +24,8 @@ from wizard.screens.dialogs import SMALLEST, Ask, Line, Text, TooSmall
 if TYPE_CHECKING:
     from types import FrameType
 
+    from textual.events import Resize
+    from textual.geometry import Size
     from textual.screen import Screen
 
     from core.events import Finding, Question
@@ -410,6 +412,7 @@ class Wizard(App[None]):
 
         yes = "Yes, make these changes" if planned else "Yes"
         self.push_screen(Ask(question.text, yes, "No", default=question.default and not planned), answered)
+        self._guard(self.size)
 
     def _ended(self, model: Model) -> None:
         assert model.ended is not None
@@ -579,9 +582,13 @@ class Wizard(App[None]):
         default = str(Path.home() / f"entraclaw-{self.model.kind}.toml")
         self.push_screen(Line("Save the answers of this run to", default), answered)
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: Resize) -> None:
         """A terminal in which nothing can be read safely answers nothing."""
-        small = self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
+        self._guard(event.size)
+
+    def _guard(self, size: Size) -> None:
+        """Cover everything when the terminal is too small; the app's own size follows a resize some time later."""
+        small = size.width < SMALLEST[0] or size.height < SMALLEST[1]
         if small and not isinstance(self.screen, TooSmall):
             self.push_screen(TooSmall())
 
@@ -602,6 +609,7 @@ class Wizard(App[None]):
             self.switch_screen(_screen(name))
         else:
             self.push_screen(_screen(name))
+        self._guard(self.size)
 
 
 def _screen(name: str) -> WizardScreen:
