@@ -16,7 +16,7 @@ from wizard import aside
 from wizard.bridge import Job, Told
 from wizard.course import Course
 from wizard.palette import THEMES, Offers
-from wizard.screens.dialogs import SMALLEST, Text, TooSmall
+from wizard.screens.dialogs import Text
 
 if TYPE_CHECKING:
     from core.flow.wait import Cancel, Clock
@@ -254,9 +254,3 @@ class Wizard(Course):
         """The next theme."""
         at = THEMES.index(self.theme) if self.theme in THEMES else -1
         self.theme = THEMES[(at + 1) % len(THEMES)]
-
-    def on_resize(self) -> None:
-        """A terminal in which nothing can be read safely answers nothing."""
-        small = self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
-        if small and not isinstance(self.screen, TooSmall):
-            self.push_screen(TooSmall())

@@ -9,9 +9,11 @@ from textual.app import App
 from core.flow.wait import SystemClock
 from wizard.bridge import Bridge, Moved
 from wizard.model import LOOK, RAIL, Model
-from wizard.screens.dialogs import Ask
+from wizard.screens.dialogs import SMALLEST, Ask, TooSmall
 
 if TYPE_CHECKING:
+    from textual.events import Resize
+    from textual.geometry import Size
     from textual.screen import Screen
 
     from core.events import Question
@@ -193,6 +195,7 @@ class Course(App[None]):
 
         yes = "Yes, make these changes" if planned else "Yes"
         self.push_screen(Ask(question.text, yes, "No", default=question.default and not planned), answered)
+        self._guard(self.size)
 
     def _ended(self, model: Model) -> None:
         assert model.ended is not None
@@ -256,6 +259,17 @@ class Course(App[None]):
             self.switch_screen(_screen(name))
         else:
             self.push_screen(_screen(name))
+        self._guard(self.size)
+
+    def on_resize(self, event: Resize) -> None:
+        """A terminal in which nothing can be read safely answers nothing."""
+        self._guard(event.size)
+
+    def _guard(self, size: Size) -> None:
+        """Cover everything when the terminal is too small; the app's own size follows a resize some time later."""
+        small = size.width < SMALLEST[0] or size.height < SMALLEST[1]
+        if small and not isinstance(self.screen, TooSmall):
+            self.push_screen(TooSmall())
 
 
 def _screen(name: str) -> WizardScreen:

@@ -131,11 +131,16 @@ class TooSmall(ModalScreen[None]):
         """Say how large it is."""
         self.on_resize()
 
+    def on_screen_resume(self) -> None:
+        """It may have grown while something else was on top."""
+        self.on_resize()
+
     def on_resize(self) -> None:
         """Say how large it is, or go away."""
         width, height = self.app.size
         if width >= SMALLEST[0] and height >= SMALLEST[1]:
-            self.dismiss()
+            if self.is_current:
+                self.dismiss()
             return
         text = (
             f"This terminal has {width} x {height} characters; {SMALLEST[0]} x {SMALLEST[1]} are needed. "

@@ -91,9 +91,11 @@ class Review(StageScreen):
         if column.width != width:
             column.auto_width, column.width = False, width
             table.refresh(layout=True)
+            row = table.cursor_row
             table.clear()
             for index, change in enumerate(self._rows):
                 table.add_row(*_cells(change), key=str(index))
+            table.move_cursor(row=row)
 
     def on_resize(self) -> None:
         """Fit the table."""
