@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from core.stages.survey import Survey
 
 _TITLES = {
-    "migrate": ("Migrate", "replace the client secret by a certificate whose key is in the keystore"),
-    "onboard": ("Set up", "create or complete the app registration, from nothing if need be"),
-    "verify": ("Verify", "prove that no secret is left and the certificate works; changes nothing"),
-    "sandbox": ("Sandbox", "leave this machine and try everything on a pretend tenant"),
+    "migrate": ("Migrate", "replace the client secret by a certificate in the keystore"),
+    "onboard": ("Set up", "create or complete the app registration"),
+    "verify": ("Verify", "prove that no secret is left; changes nothing"),
+    "sandbox": ("Sandbox", "try everything on a pretend tenant"),
     "diagnose": ("Diagnose", "not in this version"),
     "rotate": ("Rotate", "not in this version"),
 }
@@ -44,13 +44,17 @@ class Welcome(WizardScreen):
         yield Static(classes="lead survey")
         yield OptionList(classes="menu")
 
+    _suggested = ""
+
     def moved(self) -> None:
         survey = self.wizard.survey
         menu = self.query_one(OptionList)
         at = menu.highlighted_option.id if menu.highlighted_option is not None else None
         menu.clear_options()
         menu.add_options(self._options(survey))
-        wanted = at or self._best(survey)
+        best = self._best(survey)
+        wanted = best if at in (None, self._suggested) else at  # what a person chose stays
+        self._suggested = best
         menu.highlighted = next((i for i, option in enumerate(menu.options) if option.id == wanted), 0)
         menu.focus()
         self.query_one(".survey", Static).update(Content(clean(self._said(survey))))
