@@ -218,6 +218,21 @@ def test_U2_a_key_after_the_point_of_no_return_says_what_finishes_it(demo: Calla
     assert person.ends() == 130
 
 
+@pytest.mark.parametrize("place", ["question", "run"])
+def test_U2_a_terminal_that_is_closed_leaves_nothing(demo: Callable[..., Terminal], tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    person = demo(TMPDIR=str(folder))
+    if place == "run":
+        person.answer("", YES)
+        person.says("waiting for a moment, to see that the certificate stays")
+    else:
+        person.child.expect(PROMPT)
+    os.dup2(os.open(os.devnull, os.O_RDWR), person.child.child_fd)  # the terminal has no other end any more
+    assert person.child.wait() == 129
+    assert list(folder.iterdir()) == [], "the sandbox and the home of the demo"
+
+
 def test_the_end_of_the_input_is_4_and_changes_nothing(demo: Callable[..., Terminal]) -> None:
     for place in ("menu", "plan"):
         person = demo()
