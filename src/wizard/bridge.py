@@ -12,12 +12,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from textual.message import Message
 
 from core.errors import Interrupted, SetupError
-from core.events import Event, FlowStarted, Question, StageStarted
+from core.events import Event, Finding, FlowStarted, Question, StageStarted
 from core.flow.wait import Cancel
 from wizard import undertaking
 from wizard.model import LOOK, Door, Ended, Item, Outline
@@ -54,6 +54,7 @@ class Bridge:
     :param post: hands a message to the app, from any thread.
     :param open_doors: stages that are left without waiting for a person, because they were left before.
     :param now: seconds on the clock of the screens: what happened is dated here, however late it is shown.
+    :param log: receives every event too; when it fails, that is a finding, and it is left alone from then on.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Bridge:
         post: Callable[[Message], object],
         open_doors: frozenset[str] = frozenset(),
         now: Callable[[], float] = time.monotonic,
+        log: Callable[[Event], None] | None = None,
     ) -> None:
         self.kind = kind
+        self._log = log
         self._ground, self._post, self._now = ground, post, now
         self._doors = (LOOK if kind not in ("undo", "verify") else frozenset()) - open_doors
         self._cancel = Cancel()
@@ -180,6 +183,12 @@ class Bridge:
         return bool(said)
 
     def _put(self, item: Item) -> None:
+        if self._log is not None and isinstance(item, get_args(Event)):
+            try:
+                self._log(item)
+            except (OSError, ValueError) as error:
+                self._log = None
+                self._put(Finding("log.ended", "warning", f"The log file could not be written: {error}; it ends here."))
         with self._lock:
             self._items.append((self._now(), item))
             told, self._told = self._told, True

@@ -12,11 +12,13 @@ from wizard.model import LOOK, RAIL, Model
 from wizard.screens.dialogs import SMALLEST, Ask, TooSmall
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.events import Resize
     from textual.geometry import Size
     from textual.screen import Screen
 
-    from core.events import Question
+    from core.events import Event, Question
     from core.flow.wait import Clock
     from wizard.ground import Ground
     from wizard.screens.base import WizardScreen
@@ -37,6 +39,7 @@ class Course(App[None]):
     :param ground: where it stands.
     :param clock: time of the screens; tests and pictures give their own.
     :ivar exit_code: of what was done last.
+    :ivar log_to: receives every event, such as a log file.
     """
 
     def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
@@ -47,6 +50,7 @@ class Course(App[None]):
         self.bridge: Bridge | None = None
         self.exit_code, self.outcome = 0, ""
         self.passed: set[str] = set()
+        self.log_to: Callable[[Event], None] | None = None
         self._asking: Question | None = None
         self._open_doors: frozenset[str] = frozenset()
         self._leaving = self._begun = False
@@ -84,7 +88,7 @@ class Course(App[None]):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = 0, ""
-        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now)
+        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now, self.log_to)
         self._asking = None
         self.show("progress" if kind == "undo" else "prereqs")
         self.bridge.start()
@@ -93,7 +97,7 @@ class Course(App[None]):
         """Prove the end state."""
         self.drop()
         self.proof = Model("verify")
-        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now)
+        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now, log=self.log_to)
         self.show("verify")
         self.bridge.start()
 

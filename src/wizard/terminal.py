@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from core.secret import redactor
 from wizard.app import Wizard
+from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
 from wizard.ground import Demo
+from wizard.process import log
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -23,10 +26,15 @@ def run(ground: Ground) -> int:
     """Run the wizard.
 
     :returns: the exit code of what was done last; what must not stay half-done is finished first.
-    :raises SetupError: the sandbox that was chosen cannot be started.
+    :raises SetupError: the sandbox that was chosen cannot be started; the log file cannot be written.
     """
+    if ground.settings.no_color:
+        os.environ["NO_COLOR"] = "1"  # the framework reads it there
     app = Wizard(ground)
-    code = conduct(app)
+    with ExitStack() as stack:
+        if ground.settings.log_file:
+            app.log_to = Ndjson(stack.enter_context(log(ground.settings, "")), None).event
+        code = conduct(app)
     if not app.to_sandbox:
         return code
     demo = Demo({}, "legacy")
