@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -13,6 +13,7 @@ from core.errors import SetupError
 
 PREFIX: Final = "ENTRACLAW_SETUP_"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_GUIDS: Final = ("tenant", "app_id")
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
 
@@ -56,6 +57,14 @@ class Settings:
         """The project folder, absolute."""
         return Path(self.project).absolute()
 
+    def said(self, name: str, value: object) -> Settings:
+        """These settings, with one more that a person at the keyboard said just now, as if by its flag.
+
+        :raises SetupError: `usage.not-a-guid`.
+        """
+        given = guid(f"--{name.replace('_', '-')}", value) if name in _GUIDS else value
+        return replace(self, **{name: given, "origin": {**self.origin, name: "flag"}})  # type: ignore[arg-type]
+
 
 #: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
 FLAG_ONLY: Final = frozenset({"drop_expired", "accept_live_secret", "extra_roles", "new", "allow_keyring_backend"})
@@ -92,7 +101,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
     if not 1 <= values.get("certificate_days", 365) <= 365:
         detail = f"--certificate-days must lie between 1 and 365, not {values['certificate_days']}"
         raise SetupError("usage.settings", detail=detail, command="")
-    for name in ("tenant", "app_id"):
+    for name in _GUIDS:
         if values.get(name):
             values[name] = guid(f"--{name.replace('_', '-')}", values[name])
     return Settings(**values, origin=origin)

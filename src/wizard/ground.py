@@ -113,7 +113,7 @@ class Demo:
     label = "SANDBOX, keystore in memory"
 
     def __init__(self, given: Mapping[str, Any], scenario: str, seed: int = 1) -> None:
-        self.scenarios = SCENARIOS
+        self.scenarios: Mapping[str, Scenario] = SCENARIOS
         self._given, self._seed = dict(given), seed
         self._stack, self._labs = ExitStack(), ExitStack()
         back, environ = Path.cwd(), dict(os.environ)
@@ -130,8 +130,10 @@ class Demo:
             raise
 
     def move(self, scenario: str) -> None:
-        chosen = self.scenarios.get(scenario) or Scenario(scenario, "migrate", scenario)
+        text = assemble.scenarios().get(scenario, scenario) if scenario not in self.scenarios else ""
+        chosen = self.scenarios.get(scenario) or Scenario(text, self._given.get("flow", "migrate"), scenario)
         lab = assemble.sandbox(chosen.seed, self._seed)
+        self.scenarios = {**self.scenarios, scenario: chosen}
         self.scenario = scenario
         self._labs.close()
         self._labs.callback(lab.close)

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Static
 
-from wizard import aside
+from wizard import aside, consent
 from wizard.widgets.parts import Actions, Bar, Card, Checks, Rail
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ class StageScreen(WizardScreen):
         Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("r", "again", "Check again"),
         Binding("escape,b", "back", "Back"),
+        Binding("a", "name_app", "Name the app …"),
+        Binding("i", "insist", "Say so …"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),
     ]
@@ -142,7 +144,10 @@ class StageScreen(WizardScreen):
     def hint(self) -> Content:
         """The line above the buttons."""
         if self._failed:
-            return Content("Nothing was changed. Mend the cause, then check again.")
+            errors = self.model.failed
+            keys = {"a": consent.offered(errors, typed=True), "i": consent.offered(errors, typed=False)}
+            more = "".join(f" Or {said.label}: {key}." for key, said in keys.items() if said)
+            return Content(f"Nothing was changed. Mend the cause, then check again.{more}")
         return Content("All is well here. Enter continues." if self._ready else "")
 
     def more(self) -> dict[str, bool]:
@@ -156,6 +161,8 @@ class StageScreen(WizardScreen):
             return self._ready or self._failed
         if action in ("explain", "copy"):
             return self._failed
+        if action in ("name_app", "insist"):
+            return self._failed and consent.offered(self.model.failed, typed=action == "name_app") is not None
         return True
 
     @property
@@ -187,6 +194,16 @@ class StageScreen(WizardScreen):
     def action_back(self) -> None:
         """Back to the screen before."""
         self.wizard.back(self.place)
+
+    def action_name_app(self) -> None:
+        """Say by its id which app is meant."""
+        if said := consent.offered(self.model.failed, typed=True):
+            consent.say(self.wizard, said, self.place)
+
+    def action_insist(self) -> None:
+        """Say what the run stopped for."""
+        if said := consent.offered(self.model.failed, typed=False):
+            consent.say(self.wizard, said, self.place)
 
     def action_explain(self) -> None:
         """Say more about the error."""

@@ -71,6 +71,7 @@ class Review(StageScreen):
         self.query_one(Card).show(failed)
         table.display = bool(plan) and not failed
         self.query_one(".detail").display = table.display
+        self.query_one(".subject").display = not failed
         self.query_one(".subject", Static).update(Content(clean(self._subject())))
         self.query_one(".hint", Static).update(self.hint())
         forward = self.query_one("#forward", Button)
