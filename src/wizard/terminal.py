@@ -77,7 +77,7 @@ def _epilogue(app: Wizard) -> None:
     with suppress(OSError):
         if app.incident:
             print(redactor.redact(app.incident), file=sys.stderr)
-        for sentence in app.model.sentences:
+        for sentence in dict.fromkeys([*app.model.sentences, *app.proof.sentences]):
             print(clean(sentence))
-        for error in app.model.failed:
+        for error in [*app.model.failed, *app.proof.failed]:
             print(clean(f"{error['message']} [{error['id']}]\n{error['remedy']}"), file=sys.stderr)

@@ -241,9 +241,8 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
         if journal.marked:
             result.outcome = "partial"
             if isinstance(error, Interrupted):
-                error.facts.update(
-                    where=" after the point of no return", left="Run the same command again: it finishes."
-                )
+                finishes = "Run the same command again, or `entraclaw-setup resume`: it finishes."
+                error.facts.update(where=" after the point of no return", left=f"{flow.left(world)} {finishes}")
                 result.errors[-1] = error.as_dict()
             elif error.exit_code != 6:
                 half = SetupError("flow.half-way", cause=error.summary, left=flow.left(world))

@@ -1,0 +1,85 @@
+"""The wizard as a process of its own, in front of a sandbox in the process of the test (see `screens.Stage`).
+
+Arguments: folder of the sandbox's cloud file, project and the user's token; `broken` for an app with a bug.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from core.entra.http import Session
+from core.entra.tokens import Token, claims_of
+from core.events import Event, Question
+from core.flow.wait import Cancel
+from core.machine.login import Prompt
+from core.profile import Profile
+from core.sandbox.az import TOOLS
+from core.sandbox.keystore import MemoryKeystore
+from core.secret import Secret
+from core.settings import Settings
+from core.stages.world import World
+from tests.machine import VirtualClock
+from wizard import app, process
+from wizard.app import Wizard
+from wizard.ground import Real
+from wizard.terminal import conduct
+
+
+class SignedIn:
+    """Somebody is signed in already, with a token that the sandbox issued beforehand."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def graph_token(self, tenant: str) -> Token:
+        return Token(Secret(self._token), claims_of(self._token))
+
+    def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
+        raise AssertionError("nobody signs in here")
+
+    def logout(self) -> None:
+        raise AssertionError("nobody signs out here")
+
+
+class Ground(Real):
+    """This machine, with a keystore in memory and somebody signed in; what is waited for has passed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Settings(project=str(folder / "project"), cloud=str(folder / "cloud.toml")))
+        self.keystore = MemoryKeystore()
+        self._clock = VirtualClock()
+        self._sign_in = SignedIn((folder / "token").read_text())
+
+    def world(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
+        world = super().world(cancel, emit, ask)
+        world.sign_in, world.keystore, world.tools, world.lifetime = self._sign_in, self.keystore, lambda: TOOLS, ()
+        world.clock = self._clock
+        self._clock.cancel = cancel
+        world.session = Session(world.cloud, self._clock)
+        return world
+
+
+class Broken(Wizard):
+    """Its log has a bug, with a secret at hand."""
+
+    CSS_PATH = str(Path(app.__file__).with_name("wizard.tcss"))
+
+    def action_log(self) -> None:
+        client_secret = self.ground.settings.folder.joinpath(Profile.state_file).read_text()
+        raise ValueError(f"cannot show {len(client_secret)} characters of {client_secret}")
+
+
+def main() -> int:
+    """Run it."""
+    ground = Ground(Path(sys.argv[1]))
+    code = conduct((Broken if "broken" in sys.argv else Wizard)(ground))
+    with suppress(OSError):  # the terminal may be gone
+        sys.stdout.write(f"in the keystore: {len(ground.keystore._entries)}\n")
+    return process.flush(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
