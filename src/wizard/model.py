@@ -168,7 +168,9 @@ class Model:
                 row.state, row.began = "working", now
             case StepFinished():
                 row = self._row(item.stage, item.step, item.title)
-                row.state, row.detail, row.ended = item.state, item.detail, now
+                row.state, row.detail = item.state, item.detail
+                if item.state != "undone" or row.ended is None:  # undoing comes late and is not what took the time
+                    row.ended = now
                 self.waiting = None
             case Waiting():
                 self.waiting = (item, now)

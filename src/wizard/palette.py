@@ -10,7 +10,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 THEMES: Final = ("textual-dark", "textual-light", "ansi-dark", "ansi-light")
 #: What every screen of the framework binds.
-_FRAMEWORK: Final = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text"})
+_FRAMEWORK: Final = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text", "command_palette"})
 
 
 class Offers(Provider):

@@ -132,7 +132,7 @@ class Review(StageScreen):
         told = []
         for stage, step, title in (("review", "app", "App"), ("signin", "token", "By")):
             row = self.model.stages[stage].rows.get(step) if stage in self.model.stages else None
-            if row is not None and row.detail:
+            if row is not None and row.detail and row.state != "failed":
                 told.append(f"{title}: {row.detail}")
         return "\n".join(told)
 

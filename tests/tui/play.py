@@ -1,0 +1,172 @@
+"""The app under a pilot's hands: keys in, what the screen shows out, and waiting for conditions instead of time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+import wizard
+from tests.tui.stand import Stand, standing
+from tests.tui.still import Watch
+from wizard.app import Wizard
+from wizard.bridge import Moved, Told
+
+_PATIENCE: Final = 30.0
+
+
+class Posed(Wizard):
+    """The wizard, which tells when something happened, and is drawn the same every time."""
+
+    CSS_PATH = Path(wizard.__file__).with_name("wizard.tcss")
+
+    def __init__(self, stand: Stand, scenario: str = "") -> None:
+        super().__init__(stand, scenario, Watch(stand.time))
+        self._stand = stand
+        self.stirred = asyncio.Event()
+        self.animation_level = "none"
+
+    def on_moved(self, message: Moved) -> None:
+        """The wizard's own handler runs too."""
+        self.call_next(self.stirred.set)
+
+    def on_told(self, message: Told) -> None:
+        """The wizard's own handler runs too."""
+        self.call_next(self.stirred.set)
+
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """A picture without chance in it."""
+        for field in self.screen.query(Input):
+            field.cursor_blink = False
+        return self._stand.normal(super().export_screenshot(title=title or "entraclaw-setup", simplify=simplify))
+
+
+Posed.__module__ = Wizard.__module__  # what is ours is known by it
+
+
+class Play:
+    """A person in front of the wizard."""
+
+    def __init__(self, app: Posed, pilot: Pilot[Any], stand: Stand) -> None:
+        self.app, self.pilot, self.stand = app, pilot, stand
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Go on as soon as it holds."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _PATIENCE
+        while True:
+            self.app.stirred.clear()
+            await self.pilot.pause()
+            if condition():
+                break
+            assert loop.time() < end, f"it never came to that; the screen shows\n{self.text}"
+            try:
+                await asyncio.wait_for(self.app.stirred.wait(), 0.02)
+            except TimeoutError:
+                continue
+        await self.pilot.pause()
+
+    async def press(self, *keys: str) -> None:
+        """Press keys."""
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def click(self, selector: str) -> None:
+        """Click with the mouse."""
+        assert await self.pilot.click(selector), f"nothing to click at {selector}:\n{self.text}"
+        await self.pilot.pause()
+
+    async def at(self, place: str) -> None:
+        """Wait for a screen on which the wizard waits for a person."""
+        await self.until(lambda: self.place == place and self.settled)
+
+    async def on(self, dialog: type[object]) -> None:
+        """Wait for something on top of the screen."""
+        await self.until(lambda: isinstance(self.app.screen, dialog))
+
+    @property
+    def place(self) -> str:
+        """The screen below any dialog."""
+        return str(getattr(self.app._base_screen, "place", "")) or "welcome"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing happens before a person does something."""
+        app, model = self.app, self.app.model
+        match self.place:
+            case "welcome":
+                return app.survey is not None
+            case "verify":
+                return app.proof.ended is not None
+            case "review":
+                return model.question is not None or model.door == "review" or model.ended is not None
+            case "progress":
+                return model.ended is not None
+            case "summary":
+                return True
+            case place:
+                return model.door == place or model.ended is not None or model.stage != place
+
+    @property
+    def text(self) -> str:
+        """What can be read."""
+        screen = self.app.screen
+        return "\n".join(strip.text.rstrip() for strip in screen._compositor.render_strips(self.app.size))
+
+    def shows(self, text: str) -> bool:
+        """Whether it can be read, however it is wrapped."""
+        return " ".join(text.split()) in " ".join(self.text.replace("│", " ").split())
+
+    async def through(self, place: str) -> None:
+        """Enter, until a screen before the changes, or the screen on which the changes are over."""
+        for _ in range(12):
+            await self.until(lambda: self.settled or self.app.screen.is_modal)
+            if self.place == place:
+                return
+            await self.press("enter")
+        raise AssertionError(f"{place} was not reached:\n{self.text}")
+
+
+@asynccontextmanager
+async def play(
+    scenario: str = "legacy",
+    *,
+    real: bool = False,
+    size: tuple[int, int] = (80, 24),
+    prepare: Callable[[Stand], object] | None = None,
+    given: dict[str, Any] | None = None,
+) -> AsyncIterator[Play]:
+    """The wizard on its first screen.
+
+    :param prepare: what was there before it was opened.
+    """
+    with standing(scenario, real=real, **(given or {})) as stand:
+        if prepare is not None:
+            prepare(stand)
+        app = Posed(stand, scenario)
+        async with app.run_test(size=size) as pilot:
+            try:
+                yield Play(app, pilot, stand)
+            finally:
+                stop(app, stand)
+
+
+def stop(app: Wizard, stand: Stand) -> None:
+    """End what still runs, as its folder is about to go."""
+    stand.release()
+    app.stop_job()
+    if app.bridge is not None and app.bridge.running:
+        app.bridge.stop()
+        app.bridge.join(20)
+    if app._job is not None:
+        app._job._thread.join(20)
+
+
+def run(play: Coroutine[Any, Any, None]) -> None:
+    """Run a play to its end."""
+    asyncio.run(play)

@@ -1,0 +1,134 @@
+"""Where a pictured or tested wizard stands: the demo's ground, in a world that stands still."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from core import assemble
+from core.entra.http import Session
+from core.events import Event, Question, Waiting
+from core.flow.wait import Cancel
+from core.machine import tools
+from core.sandbox.lab import Lab
+from core.stages.world import World
+from tests.machine import Machine, VirtualClock
+from tests.tui.still import Replicas, Time, Watch, still
+from wizard.ground import Demo
+
+#: Everything that changes how Textual draws.
+_DRAWN: Final = ("NO_COLOR", "COLORTERM", "TERM", "FORCE_COLOR", "COLUMNS", "LINES")
+_SKEW: Final = 1e9
+#: Where the edge of the screen cuts a port or a folder's name.
+_PORT: Final = re.compile(r"((?:127\.0\.0\.1|localhost)[:_])(\d{1,5})")
+_FOLDER: Final = re.compile(r"(entraclaw-(?:sandbox|demo)-)([a-z0-9_]{1,8})")
+
+
+class Stand(Demo):
+    """A demo's ground, or one that looks like a real machine's.
+
+    :param scenario: of `wizard.ground.SCENARIOS`, or of the sandbox.
+    :param real: show no label and no scenarios.
+    :ivar hold_at: a wait whose reason holds this text does not end before `time.release()`.
+    :ivar time: of everybody here.
+    """
+
+    def __init__(self, scenario: str = "legacy", *, real: bool = False, **given: Any) -> None:
+        self.time = Time()
+        self.hold_at = ""
+        self.missing: tuple[tools.Tool, ...] = ()
+        super().__init__(given, scenario)
+        if real:
+            self.label, self.scenarios = "", {}
+
+    def move(self, scenario: str) -> None:
+        def sandbox(name: str, seed: int) -> Lab:
+            return Lab.start(name, seed=seed, clock=Watch(self.time), sign_in=False)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(assemble, "sandbox", sandbox)
+            super().move(scenario)
+        tenant = self.lab.tenant
+        tenant._replica = Replicas()
+        tenant.switches.skew = _SKEW  # assertions are dated by this computer's clock
+        if scenario != "slow":
+            tenant.lag = {}
+
+    def world(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
+        def watched(event: Event) -> None:
+            if isinstance(event, Waiting) and self.hold_at and self.hold_at in event.reason:
+                self.time.hold()
+            emit(event)
+
+        world = super().world(cancel, watched, ask)
+        world.clock = Watch(self.time, cancel)
+        world.session = Session(world.cloud, world.clock)
+        world.run_id = "0123456789ab"
+        world.known.machine = "workstation"
+        own, missing = world.tools(), {tool.name: tool for tool in self.missing}
+        seen = tuple(
+            missing.get(tool.name) or (replace(tool, found="3.12") if tool.name == tools.PYTHON else tool)
+            for tool in own
+        )
+        world.tools = lambda: seen
+        return world
+
+    @property
+    def machine(self) -> Machine:
+        """The tenant and this machine, behind the wizard's back."""
+        from core.sandbox.keystore import MemoryKeystore
+
+        assert isinstance(self._keystore, MemoryKeystore)
+        return Machine(self.lab, VirtualClock(), self._keystore)
+
+    def normal(self, text: str) -> str:
+        """What is left of chance, the port and the names of folders, replaced by something of the same width."""
+        tenant, folders = self.lab.tenant, (self.lab.folder, Path(os.environ["HOME"]))
+        text = re.sub(rf"(?<!\d){tenant.port}(?!\d)", "50123"[: len(str(tenant.port))], text)
+        for folder in folders:
+            kind, _, chance = folder.name.rpartition("-")
+            text = text.replace(chance, "pictures") if kind.startswith("entraclaw-") and len(chance) == 8 else text
+        text = _PORT.sub(lambda cut: cut[1] + "50123"[: len(cut[2])], text)
+        return _FOLDER.sub(lambda cut: cut[1] + "pictures"[: len(cut[2])], text)
+
+    def release(self) -> None:
+        """Let everything go that is held."""
+        self.hold_at = ""
+        self.time.release()
+        for fault in self.lab.tenant.faults.script:
+            fault.release()
+
+
+@contextmanager
+def standing(scenario: str = "legacy", *, real: bool = False, **given: Any) -> Iterator[Stand]:
+    """A stand in surroundings of its own; those of the process come back afterwards."""
+    with pytest.MonkeyPatch.context() as patch, still():
+        _surroundings(patch)
+        stand = Stand(scenario, real=real, **given)
+        try:
+            yield stand
+        finally:
+            stand.release()
+            stand.close()
+
+
+def _surroundings(patch: pytest.MonkeyPatch) -> None:
+    before: Mapping[str, str] = dict(os.environ)
+    for name in before:  # the demo changes many and brings none back
+        patch.setenv(name, before[name])
+    for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        patch.setenv(name, before.get(name, ""))
+    for name in ("XDG_RUNTIME_DIR", "LOCALAPPDATA", "NETRC"):
+        patch.setenv(name, before.get(name, ""))
+    for name in before:
+        if name in _DRAWN or name.startswith("TEXTUAL_"):
+            patch.delenv(name)
+    patch.setattr(tempfile, "tempdir", "/tmp" if Path("/tmp").is_dir() else None)
