@@ -81,7 +81,7 @@ def office(
         return world
 
     monkeypatch.setattr(assemble, "real", build)
-    monkeypatch.setattr(commands, "forbid_core_dumps", lambda: None)
+    monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)
     return place
 
 

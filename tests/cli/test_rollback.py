@@ -38,7 +38,7 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
         return world
 
     monkeypatch.setattr(assemble, "real", build)
-    monkeypatch.setattr(commands, "forbid_core_dumps", lambda: None)
+    monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)
 
     def run(*arguments: str) -> int:
         where = ["--project", str(machine.lab.project), "--cloud", str(machine.lab.cloud_file)]
