@@ -65,6 +65,10 @@ class Settings:
         given = guid(f"--{name.replace('_', '-')}", value) if name in _GUIDS else value
         return replace(self, **{name: given, "origin": {**self.origin, name: "flag"}})  # type: ignore[arg-type]
 
+    def named(self, app_id: str) -> bool:
+        """Whether the person named this app by the flag; a variable or a file may have come with a checkout (P1)."""
+        return self.origin.get("app_id", "flag") == "flag" and self.app_id == app_id
+
 
 #: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
 FLAG_ONLY: Final = frozenset({"drop_expired", "accept_live_secret", "extra_roles", "new", "allow_keyring_backend"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
@@ -57,6 +58,7 @@ def run(command: str, given: dict[str, Any]) -> int:
             from core.flow.engine import internal
 
             code = session.fail(internal(bug))
+    code = session.told(code)
     code = flush(code, unread=1 if command == "token" else 0)
     return (0 if code == 0 else 1) if command == "token" else code
 
@@ -66,7 +68,8 @@ class _Session:
 
     def __init__(self, command: str, given: dict[str, Any], cancel: Cancel, stack: ExitStack) -> None:
         self.command, self.given, self.cancel, self.stack = command, given, cancel, stack
-        self.asking = False
+        self.asking = self.changed = False
+        self.lost: Exception | None = None  # why standard output did not take all of it
         # before anything can be wrong with them: in which form a mistake in the settings is told
         wanted = os.environ.get("ENTRACLAW_SETUP_JSON", "").lower() in ("1", "true", "yes", "on")
         self.settings = Settings(json=bool(given.get("json", wanted)))
@@ -112,6 +115,25 @@ class _Session:
             self._show("failed", error.exit_code, {}, [error.as_dict()])
         return error.exit_code
 
+    def told(self, code: int) -> int:
+        """The exit code; a result that could not be written is no success, unless whoever read it just went away (U4).
+
+        :param code: what the run came to.
+        """
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError) as error:
+            self._missed(error)
+        if self.lost is None or self.command in ("token", "sandbox"):  # to those it is an error like any other
+            return code
+        failed = _unwritten(self.lost)
+        with suppress(OSError, ValueError):
+            if self.settings.json:
+                Ndjson(sys.stderr, None).event(Finding(failed.id, "failure", failed.summary, failed.remedy))
+            else:
+                print(clean(f"entraclaw-setup: {failed}\n{failed.remedy}"), file=sys.stderr, flush=True)
+        return code or (6 if self.changed else failed.exit_code)
+
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
         if self.command == "token":
@@ -123,8 +145,12 @@ class _Session:
             return
         try:
             self.renderer.event(event)
-        except (OSError, ValueError):  # whoever read the output is gone; what was begun is finished all the same
-            self.renderer = Ndjson(None, None)
+        except (OSError, ValueError) as error:  # what was begun is finished all the same
+            if self.settings.json:
+                self.renderer = Ndjson(None, sys.stdout)
+            else:
+                self._missed(error)
+                self.renderer = Plain(io.StringIO(), sys.stderr, colour=False, quiet=True, verbose=False)
         for sink in list(self.sinks):
             try:
                 sink(event)
@@ -209,8 +235,7 @@ class _Session:
     def _token(self, world: World) -> int:
         from core.stages.token import token
 
-        sys.stdout.write(token(world).value.reveal() + "\n")
-        sys.stdout.flush()
+        self._write(token(world).value.reveal())
         return 0
 
     def _sandbox(self) -> int:
@@ -223,13 +248,11 @@ class _Session:
         if given.get("env"):
             import shlex
 
-            for name, value in lab.environment().items():
-                print(f"export {name}={shlex.quote(value)}")
+            self._write("\n".join(f"export {name}={shlex.quote(value)}" for name, value in lab.environment().items()))
         else:
             import json
 
-            print(json.dumps(lab.info()))
-        sys.stdout.flush()
+            self._write(json.dumps(lab.info()))
         try:
             while True:
                 SystemClock(self.cancel).wait(3600)
@@ -245,8 +268,7 @@ class _Session:
         if self.settings.json:
             self._show("unchanged", 0, data, [])
         else:
-            with suppress(OSError):  # nobody reads it
-                print(text)
+            self._say(text)
         return 0
 
     def _demo(self) -> int:
@@ -263,7 +285,7 @@ class _Session:
         self.stack.callback(lab.close)
         self._settle(self.given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
         if not (self.settings.json or self.settings.quiet):
-            print("Demo: pretend tenant on 127.0.0.1, keystore in memory. Nothing real is touched.")
+            self._say("Demo: pretend tenant on 127.0.0.1, keystore in memory. Nothing real is touched.")
         world = assemble.pretend(lab, self.settings, self.cancel, self.emit, self.ask)
         self.stack.callback(world.close)
         world, result = self._flow(self.given["flow"], world)
@@ -285,5 +307,34 @@ class _Session:
         return result.exit_code
 
     def _show(self, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
-        with suppress(OSError, ValueError):  # nobody is there to read it; the exit code still tells
+        self.changed = outcome in ("changed", "partial")
+        try:
             self.renderer.result(self.command, outcome, code, data, errors)
+        except (OSError, ValueError) as error:
+            self._missed(error)
+
+    def _say(self, text: str) -> None:
+        try:
+            print(text, flush=True)
+        except (OSError, ValueError) as error:
+            self._missed(error)
+
+    def _missed(self, error: Exception) -> None:
+        """Remember what standard output did not take; that nobody is there to read it is no failure."""
+        if not isinstance(error, BrokenPipeError):
+            self.lost = self.lost or error
+
+    @staticmethod
+    def _write(text: str) -> None:
+        """Write what the command is for.
+
+        :raises SetupError: `output.lost`.
+        """
+        try:
+            print(text, flush=True)
+        except (OSError, ValueError) as error:
+            raise _unwritten(error) from None
+
+
+def _unwritten(error: Exception) -> SetupError:
+    return SetupError("output.lost", detail=getattr(error, "strerror", None) or error)

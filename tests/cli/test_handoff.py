@@ -18,7 +18,7 @@ from core.sandbox.lab import Lab
 from core.settings import Settings
 from core.stages.world import World
 from tests.machine import Crash, Machine, VirtualClock
-from wizard import commands, process
+from wizard import commands
 from wizard.cli import _parser, run
 
 MEMBERS = {"schema", "command", "outcome", "exit_code", "data", "errors"}
@@ -81,7 +81,7 @@ def office(
         return world
 
     monkeypatch.setattr(assemble, "real", build)
-    monkeypatch.setattr(process, "forbid_core_dumps", lambda: None)
+    monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)
     return place
 
 

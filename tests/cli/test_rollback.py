@@ -16,7 +16,7 @@ from core.sandbox.az import SandboxSignIn
 from core.settings import Settings
 from core.stages.world import World
 from tests.machine import PROFILE, Machine
-from wizard import commands, process
+from wizard import commands
 from wizard.cli import _parser
 
 Command = Callable[..., int]
@@ -38,7 +38,7 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
         return world
 
     monkeypatch.setattr(assemble, "real", build)
-    monkeypatch.setattr(process, "forbid_core_dumps", lambda: None)
+    monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)
 
     def run(*arguments: str) -> int:
         where = ["--project", str(machine.lab.project), "--cloud", str(machine.lab.cloud_file)]

@@ -19,6 +19,7 @@ from typing import Any
 from core.errors import SetupError
 from core.events import ChangeMade
 from core.flow.wait import Clock
+from core.machine import paths
 from core.secret import looks_secret
 
 
@@ -52,7 +53,8 @@ class Journal:
     :param flow: name of the flow that writes; `resume` and `undo` find it again.
     :ivar flow: name of the flow whose undertaking is open, else empty.
     :ivar marked: whether the point of no return was passed, by this run (`marked_here`) or an earlier one.
-    :raises SetupError: `journal.broken` for an unreadable entry that is not the torn last line of a crash.
+    :raises SetupError: `journal.broken` for an unreadable entry that is not the torn last line of a crash;
+        `folder.unsafe`.
     """
 
     def __init__(self, path: Path, run: str, clock: Clock, flow: str = "") -> None:
@@ -146,7 +148,7 @@ class Journal:
         if looks_secret(line):
             raise AssertionError("a secret was about to enter the journal")
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            paths.private(self.path.parent)
             new = not self.path.exists()
             flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             descriptor = os.open(self.path, flags, 0o600)
@@ -166,7 +168,10 @@ class Journal:
         try:
             if not self.path.is_file() and self.path.exists():
                 raise SetupError("journal.io", path=self.path, detail="it is not a regular file")
+            if self.path.parent.exists():
+                paths.private(self.path.parent)
             content = self.path.read_bytes()
+            paths.refuse_foreign(self.path)
         except FileNotFoundError:
             return
         except OSError as error:

@@ -194,7 +194,10 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
         raise SetupError("az.wrong-audience", theirs=audience, ours=cloud.graph, name=name)
     if token.claims.get("tid") != tenant and (tenant or not token.claims.get("tid")):
         raise SetupError("az.wrong-tenant", theirs=token.claims.get("tid"), ours=tenant or "no tenant at all")
-    guid("tid in the token of the Azure CLI", token.claims.get("tid"))  # it becomes part of paths and addresses
+    try:  # it becomes part of paths and addresses
+        guid("tid", token.claims.get("tid"))
+    except SetupError as error:
+        raise _garbage(Path("az"), f"in the token, {error.summary}") from None
     return token
 
 

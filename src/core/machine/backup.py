@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import SetupError
+from core.machine import paths
 from core.machine.statefile import content, flush_folder
 from core.secret import looks_secret
 
@@ -39,8 +40,7 @@ def save(path: Path, members: Mapping[str, Any]) -> None:
     """
     temporary: str | None = None
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
+        paths.private(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
         with os.fdopen(descriptor, "wb") as file:
             file.write(content(dict(members)))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from core.errors import SetupError
 from core.profile import Profile
 
 
@@ -17,6 +22,48 @@ def state_folder(profile: Profile) -> Path:
 
         return Path(platformdirs.user_data_dir(profile.name, appauthor=False)) / "setup"
     return Path.home() / profile.state_folder / "setup"
+
+
+def private(folder: Path) -> None:
+    """Make a folder for this user alone, whatever the umask; below the home every folder on the way to it, too.
+
+    One of this user that others may write to is closed to them; one of somebody else is refused.
+
+    :raises SetupError: `folder.unsafe`.
+    :raises OSError: it cannot be made.
+    """
+    if os.name != "posix":
+        folder.mkdir(parents=True, exist_ok=True)  # below the user's own profile, which others cannot write to
+        return
+    home = Path.home()
+    for place in (*reversed(folder.parents), folder):
+        if not place.exists():
+            with suppress(FileExistsError):  # another run was faster
+                place.mkdir(mode=0o700)
+        if place == folder:
+            _close(place, stat.S_IRWXG | stat.S_IRWXO)
+        elif home in place.parents:
+            _close(place, stat.S_IWGRP | stat.S_IWOTH)
+
+
+def refuse_foreign(path: Path) -> None:
+    """See that a file or folder is this user's, or the system's.
+
+    :raises SetupError: `folder.unsafe`.
+    :raises OSError: it is not there.
+    """
+    if os.name == "posix" and path.stat().st_uid not in (os.geteuid(), 0):
+        raise SetupError("folder.unsafe", path=path, detail="it is another user's")
+
+
+def _close(folder: Path, rights: int) -> None:
+    """Take rights on a folder from everybody else."""
+    refuse_foreign(folder)
+    mode = folder.stat().st_mode
+    if not stat.S_ISDIR(mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if mode & rights and not mode & stat.S_ISVTX:
+        folder.chmod(stat.S_IMODE(mode) & ~rights)
 
 
 def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:

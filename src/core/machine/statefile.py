@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import SetupError
+from core.machine import paths
 from core.secret import Secret, looks_secret
 
 #: A state file has a few hundred bytes; anything larger is something else.
@@ -218,7 +219,7 @@ class StateFile:
         from filelock import FileLock
 
         try:
-            self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            paths.private(self._lock.parent)
             with FileLock(self._lock, timeout=30, mode=0o600):
                 yield
         except TimeoutError:

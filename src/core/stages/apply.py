@@ -134,6 +134,7 @@ class CheckAdministrator(Step[World]):
         roles.confirm(world)
         if request.remove_passwords and world.app.all_passwords and world.settings.yes and not roles.named(world):
             raise SetupError("app.removal-unconfirmed", app_id=world.app.app_id, listing=world.app.describe())
+        self._squatted(world)
         self._beyond(world)
         if request.roles and known.app is not None and known.app.all_passwords:
             raise SetupError("app.has-secrets", listing="; ".join(str(p) for p in known.app.all_passwords))
@@ -152,6 +153,16 @@ class CheckAdministrator(Step[World]):
             # what this request created a moment ago is its creator's
             reasons.append(rights.may_create(world) if known.created else rights.may_write(world))
         return reasons + [rights.may_grant(world)] * bool(wanted - app.granted)
+
+    @staticmethod
+    def _squatted(world: World) -> None:
+        """An app that was to be created and is there already, without the certificate, is somebody else's (P1)."""
+        app = world.known.app
+        if app is None or requested(world).app_id or world.known.created or app.holds(world.bundle):
+            return
+        if world.settings.yes and not roles.named(world):
+            why = "The request asks to create an app, and under its unique name there is one already."
+            raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app.app_id)
 
     @staticmethod
     def _beyond(world: World) -> None:
@@ -184,6 +195,10 @@ class Explain(Step[World]):
         if app is not None:
             for finding in trust.unacknowledged(world, app):
                 world.emit(finding)
+        if app is not None and app.all_passwords and not _removing(world):
+            listing = "; ".join(str(password) for password in app.all_passwords)
+            message = f"The app also accepts {len(app.all_passwords)} password credential(s), which stay: {listing}."
+            world.emit(Finding("app.passwords", "warning", message))
         if app is not None and _removing(world) and app.all_passwords:
             world.known.activity = activity.read(world.user_graph(), world.cloud, app.app_id)
             world.emit(review.others_stop())

@@ -188,6 +188,8 @@ class Adopt(Step[World]):
             tenant = adopted[0].target
             ours = _thumbprint_in(world, tenant) in {effect.data["thumbprint"] for effect in adopted}
             former = world.keystore.read(world.service, aside[0].target) if aside else None
+            if ours:
+                _put_back(world, tenant)
             if former is not None:
                 store(world, tenant, Secret(former), parse=False)
             elif ours and aside:
@@ -201,6 +203,14 @@ class Adopt(Step[World]):
             world.keystore.delete(world.service, effect.target)
             world.log.undone(effect)
         return None
+
+
+def _put_back(world: World, tenant: str) -> None:
+    """Keep the key under its pending account, which a clean-up has emptied: its certificate is still on the app."""
+    account = f"{tenant}#{_thumbprint_in(world, tenant)}"
+    pending = any(effect.target == account for effect in world.log.standing("keystore.write"))
+    if pending and world.keystore.read(world.service, account) is None:
+        store(world, account, Secret(world.keystore.read(world.service, tenant) or ""))
 
 
 def _thumbprint_in(world: World, account: str) -> str:

@@ -48,7 +48,7 @@ class HandOff(Step[World]):
         if effects and (left := _applied(world, effects[-1])) is not None:
             return left
         for effect in effects:
-            Path(effect.target).unlink(missing_ok=True)
+            remove(Path(effect.target))
             world.log.undone(effect)
         return None
 
@@ -182,6 +182,18 @@ def instead(world: World, refusal: GraphError) -> SetupError:
     world.known.may_change = False
     world.emit(Finding("rights.refused", "warning", refusal.summary))
     return write(world)
+
+
+def remove(path: Path) -> None:
+    """Remove a request that nobody waits for any more.
+
+    :raises SetupError: `request.left`: it is still there, or something else lies in its place.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        detail = "it is a folder by now" if path.is_dir() else error.strerror or error
+        raise SetupError("request.left", path=path, detail=detail) from None
 
 
 def _replace(target: Path, text: str) -> None:

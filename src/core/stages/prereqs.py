@@ -178,7 +178,7 @@ def _open(world: World, tenant: str, app_id: str) -> str:
 def take_lock(world: World, tenant: str, app_id: str) -> None:
     """Take the lock of a tenant and app, until the world is closed.
 
-    :raises SetupError: `lock.held`, `journal.io`.
+    :raises SetupError: `lock.held`, `journal.io`, `folder.unsafe`.
     """
     from filelock import FileLock
 
@@ -186,7 +186,7 @@ def take_lock(world: World, tenant: str, app_id: str) -> None:
     if lock in world.locks:
         return
     try:
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        paths.private(lock.parent)
         world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
     except TimeoutError:
         raise SetupError("lock.held", path=lock) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +21,18 @@ from core.settings import guid
 
 SCHEMA: Final = 1
 LARGEST: Final = 64 * 1024
-#: What hides or reorders text, and halves of characters.
-_HIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+#: What hides or reorders text, and halves of characters: controls, formats, surrogates, separators of lines.
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: Letters and marks that show nothing: joiners, fillers, variation selectors.
+_BLANK: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _LONGEST: Final = 256
 _UNIQUE: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
+
+
+class _Ambiguous(ValueError):
+    """A person and a program may read different things."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +131,13 @@ class Request:
 def parse(path: Path) -> Request:
     """A request from a file that anybody may have edited.
 
-    :raises SetupError: `request.broken`: it is not one, or its parts contradict each other.
+    :raises SetupError: `request.broken`: it is not one, or its parts contradict each other; `request.ambiguous`: it
+        holds hidden characters, or a member twice.
     """
     try:
         if not path.is_file():
-            raise SetupError("request.broken", path=path, detail="there is no such file")
+            detail = "it is no regular file" if path.exists() else "there is no such file"
+            raise SetupError("request.broken", path=path, detail=detail)
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
@@ -134,7 +145,12 @@ def parse(path: Path) -> Request:
         text = content.decode("utf-8-sig")
         if looks_secret(text):
             raise SetupError("request.broken", path=path, detail="it holds what looks like a secret or a private key")
-        return _checked(json.loads(text))
+        _readable("the file", re.sub(r"[\t\r\n]", " ", text))
+        data = json.loads(text, object_pairs_hook=_unique)
+        _seen("it", data)
+        return _checked(data)
+    except _Ambiguous as error:
+        raise SetupError("request.ambiguous", path=path, detail=error) from None
     except OSError as error:
         raise SetupError("request.broken", path=path, detail=error.strerror or error) from None
     except RecursionError:
@@ -146,7 +162,41 @@ def parse(path: Path) -> Request:
 
 def _shown(text: str) -> str:
     """A name as it goes into a request: not too long, and without characters that hide or reorder text."""
-    return _HIDDEN.sub("?", text)[:_LONGEST]
+    return "".join("?" if _hidden(character) else character for character in text[:_LONGEST])
+
+
+def _hidden(character: str) -> bool:
+    return unicodedata.category(character) in _UNSEEN or bool(_BLANK.match(character))
+
+
+def _readable(name: str, text: str) -> None:
+    """See that a text says what it shows."""
+    found = next(filter(_hidden, text), None)
+    if found is not None:
+        raise _Ambiguous(f"{name} holds the hidden character U+{ord(found):04X}")
+
+
+def _seen(name: str, value: Any) -> None:
+    """See that every text inside says what it shows, however it is spelled."""
+    match value:
+        case str():
+            _readable(name, value)
+        case dict():
+            for key, item in value.items():
+                _readable(f"the name of a member of {name}", key)
+                _seen(key, item)
+        case list():
+            for item in value:
+                _seen(name, item)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise _Ambiguous(f"the member {_shown(name)} appears twice")
+        members[name] = value
+    return members
 
 
 def _checked(data: Any) -> Request:

@@ -217,13 +217,21 @@ def deleted(world: World, app_id: str) -> SetupError | None:
 
 
 def refuse_another_name(world: World, app: App) -> None:
-    """An app whose name differs from the profile's needs a yes that names its id (P1).
+    """An app whose name differs from the profile's, or that only a variable or a file of answers names, needs the flag.
 
-    :raises SetupError: `app.adopt`.
+    :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).
     """
-    if app.name != world.profile.app_display_name and world.settings.app_id != app.app_id and not world.known.created:
-        why = f"The app is called '{app.name}', not '{world.profile.app_display_name}'."
-        raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app.app_id)
+    known, name, member = world.known, world.profile.app_display_name, world.profile.client_id_member
+    if world.settings.named(app.app_id) or known.created:
+        return
+    if app.name != name:
+        why = f"The app is called '{app.name}', not '{name}'."
+    elif world.settings.app_id == app.app_id and known.request is None and not known.members.get(member):
+        origin = world.settings.origin.get("app_id")
+        why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."
+    else:
+        return
+    raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app.app_id)
 
 
 def say_subject(world: World) -> None:

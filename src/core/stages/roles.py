@@ -120,10 +120,9 @@ class GrantRoles(Step[World]):
 
 
 def named(world: World) -> bool:
-    """Whether the person named the app by the flag; a variable or a file may have come with a checkout (P1)."""
-    app, settings = world.known.app, world.settings
-    by_flag = settings.origin.get("app_id", "flag") == "flag"
-    return app is not None and by_flag and settings.app_id == app.app_id
+    """Whether the person named the app by the flag (P1)."""
+    app = world.known.app
+    return app is not None and world.settings.named(app.app_id)
 
 
 def confirm(world: World) -> None:
