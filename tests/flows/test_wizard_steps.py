@@ -49,7 +49,7 @@ def test_every_tool_has_a_row(machine: Machine) -> None:
     seen = [row for row in rows(machine) if row.step.startswith("tool-")]
     assert [row.step for row in seen] == [step.name for step in STEPS]
     assert {(row.stage, row.state) for row in seen} == {("prereqs", "unchanged")}
-    assert seen[-1].detail == "Azure CLI: not needed here, the sandbox signs in"
+    assert seen[-1].detail == "not needed here, the sandbox signs in"
     assert [event.stage for event in machine.events if isinstance(event, StageStarted)].count("prereqs") == 1
 
 

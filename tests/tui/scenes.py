@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -211,8 +210,6 @@ MIGRATION: Final = Reel(
         Scene("unchanged", _unchanged),
     ),
 )
-
-
 
 
 async def _first(play: Play) -> None:

@@ -214,7 +214,8 @@ def test_U2_a_key_after_the_point_of_no_return_says_what_finishes_it(demo: Calla
     person.answer("", YES)
     person.says("waiting for the second clean read")
     person.child.sendintr()
-    person.says("Interrupted after the point of no return.", "Run the same command again: it finishes.")
+    finishes = "Run the same command again, or `entraclaw-setup resume`: it finishes."
+    person.says("Interrupted after the point of no return.", finishes)
     assert person.ends() == 130
 
 

@@ -60,7 +60,7 @@ class Summary(WizardScreen):
             lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
         if self._next():
             lines += [Content(""), Content.assemble(("Next", "bold"))]
-        lines += [Content.assemble(f"  {command:<26}", (text, "$text-muted")) for command, text in self._next()]
+        lines += [Content.assemble(f"  {command:<28}", (text, "$text-muted")) for command, text in self._next()]
         if self.model.made and not failed:
             lines += [Content(""), Content.assemble(("What changed", "bold"))]
             lines += [
@@ -68,15 +68,6 @@ class Summary(WizardScreen):
                 for row in self.model.rows(self.model.changing)
                 if row.state == "done"
             ]
-<<<<<<< HEAD
-=======
-        if (certificate := data.get("certificate")) and not failed:
-            told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
-            lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
-        if self._next():
-            lines += [Content(""), Content.assemble(("Next", "bold"))]
-        lines += [Content.assemble(f"  {command:<28}", (text, "$text-muted")) for command, text in self._next()]
->>>>>>> 6b0d5b8 (Wizard: palette offers no framework keys; undone steps keep their time; summary's commands keep a space (U7))
         self.query_one(".outcome", Static).update(self._outcome())
         self.query_one(".sentences", Static).update(Content("\n").join(lines))
         self.enable({"save": bool(self.check_action("save", ()))}, "start")
