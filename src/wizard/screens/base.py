@@ -93,7 +93,7 @@ class WizardScreen(Screen[None]):
                 button.display = allowed[button.id]
         focused = self.focused
         left = isinstance(focused, Button) and (not focused.display or focused.id == self._marked)
-        if (focused is None or left) and allowed.get(best):
+        if (focused is None or left) and allowed.get(best, True):
             self._marked = best
             self.query_one(f"#{best}").focus()
         elif isinstance(focused, Button) and not focused.display:
