@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench check fix docs lock clean
+.PHONY: demo test bench check fix docs screenshots lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -30,6 +30,10 @@ fix: .venv/ready
 # docs/reference/errors.md, from the tables of errors and codes
 docs: .venv/ready
 	$(BIN)/python docs/generate.py
+
+# pictures of every screen, from the sandbox; a test compares them
+screenshots: .venv/ready
+	@$(BIN)/python -m tests.tui.pictures
 
 # Needs uv. Hashes, and no index address, so that any mirror serves.
 lock:

@@ -25,8 +25,8 @@ class Posed(Wizard):
 
     CSS_PATH = Path(wizard.__file__).with_name("wizard.tcss")
 
-    def __init__(self, stand: Stand, scenario: str = "") -> None:
-        super().__init__(stand, scenario, Watch(stand.time))
+    def __init__(self, stand: Stand) -> None:
+        super().__init__(stand, Watch(stand.time))
         self._stand = stand
         self.stirred = asyncio.Event()
         self.animation_level = "none"
@@ -92,7 +92,7 @@ class Play:
     @property
     def place(self) -> str:
         """The screen below any dialog."""
-        return str(getattr(self.app._base_screen, "place", "")) or "welcome"
+        return str(getattr(self.app.base_screen, "place", "")) or "welcome"
 
     @property
     def settled(self) -> bool:
@@ -148,7 +148,7 @@ async def play(
     with standing(scenario, real=real, **(given or {})) as stand:
         if prepare is not None:
             prepare(stand)
-        app = Posed(stand, scenario)
+        app = Posed(stand)
         async with app.run_test(size=size) as pilot:
             try:
                 yield Play(app, pilot, stand)
@@ -164,7 +164,7 @@ def stop(app: Wizard, stand: Stand) -> None:
         app.bridge.stop()
         app.bridge.join(20)
     if app._job is not None:
-        app._job._thread.join(20)
+        app._job.join(20)
 
 
 def run(play: Coroutine[Any, Any, None]) -> None:

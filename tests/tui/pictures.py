@@ -1,0 +1,91 @@
+"""Pictures of the wizard for people: `python -m tests.tui.pictures` writes `screenshots/`, and a test compares them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from tests.tui.play import Play
+from tests.tui.scenes import LARGE, NARROW, NORMAL, REELS, Reel, Scene
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "screenshots"
+THEMES: Final = ("textual-light", "ansi-dark", "ansi-light")
+_HEAD: Final = """\
+# Screens of the wizard
+
+Written by `make screenshots` from the sandbox; a test compares them with what the wizard shows. Each is there at 80 × 24
+and at 120 × 36 characters.
+"""
+_FONT: Final = re.compile(r"@font-face\s*\{[^}]*\}\s*")
+_IDENTITY: Final = re.compile(r"\bterminal-\d+")
+
+
+def clean(svg: str) -> str:
+    """A picture that loads nothing from anywhere, with the same ids every time."""
+    svg = _IDENTITY.sub("terminal", _FONT.sub("", svg))
+    svg = svg.replace("Fira Code, monospace", "monospace").replace("Fira Code", "monospace")
+    return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+
+
+async def shot(play: Play, size: tuple[int, int]) -> str:
+    """A picture of what is there now in a terminal of that size, which it keeps."""
+    if tuple(play.app.size) != size:
+        await play.pilot.resize_terminal(*size)
+        await play.until(lambda: tuple(play.app.screen.size) == size)
+    await play.pilot.pause()
+    return clean(play.app.export_screenshot())
+
+
+async def shots(reel: Reel) -> AsyncIterator[tuple[Scene, str, str]]:
+    """Every picture of a reel: its scene, its name, and itself."""
+    async for scene, play in reel.roll():
+        usual = tuple(play.app.size)
+        if not scene.text:
+            yield scene, scene.name, clean(play.app.export_screenshot())
+            continue
+        for size in (NORMAL, LARGE, *((NARROW,) if scene.narrow else ())):
+            yield scene, f"{scene.name}-{size[0]}x{size[1]}", await shot(play, size)
+        await shot(play, (usual[0], usual[1]))
+        if scene.themes:
+            was = play.app.theme
+            for theme in THEMES:
+                await play.press("f2")
+                yield scene, f"{scene.name}-{theme}", clean(play.app.export_screenshot())
+            await play.press("f2")
+            assert play.app.theme == was
+
+
+def published(name: str) -> bool:
+    """Whether a picture belongs into `screenshots/`."""
+    return name.endswith((f"-{NORMAL[0]}x{NORMAL[1]}", f"-{LARGE[0]}x{LARGE[1]}"))
+
+
+def index() -> str:
+    """The page that shows them."""
+    parts = [_HEAD]
+    for reel in REELS:
+        for scene in reel.scenes:
+            if scene.text:
+                small, large = (f"{scene.name}-{width}x{height}.svg" for width, height in (NORMAL, LARGE))
+                parts.append(f"## {scene.name}\n\n{scene.text}\n\n![{scene.name}]({small})\n\n[larger]({large})\n")
+    return "\n".join(parts)
+
+
+async def _write(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.svg"):
+        old.unlink()
+    (folder / "README.md").write_text(index(), encoding="utf-8")
+    for reel in REELS:
+        if any(scene.text for scene in reel.scenes):
+            async for _, name, svg in shots(reel):
+                if published(name):
+                    (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(_write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER))
