@@ -96,11 +96,15 @@ class Bridge:
         """
         self._thread.join(seconds)
 
-    def take(self) -> list[tuple[float, Item]]:
-        """What happened since it was asked last, each with its time."""
+    def take(self, most: int = 0) -> list[tuple[float, Item]]:
+        """What happened since it was asked last, each with its time.
+
+        :param most: at most so many; whoever got that many asks for the rest by itself, no message tells of it.
+        """
         with self._lock:
-            items, self._told = list(self._items), False
-            self._items.clear()
+            count = min(most or len(self._items), len(self._items))
+            items = [self._items.popleft() for _ in range(count)]
+            self._told = bool(self._items)
         return items
 
     def answer(self, yes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.app import App
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from textual.events import Resize
     from textual.geometry import Size
     from textual.screen import Screen
+    from textual.timer import Timer
 
     from core.events import Event, Question
     from core.flow.wait import Clock
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from wizard.undertaking import Kind
 
 _SUBJECTS: Final = {"onboard": "set up", "verify": "verify"}
+#: Events that are taken in at a time, and seconds until the rest: an engine may report faster than anybody can take it,
+#: and keys and painting have to come in between.
+_SLICE: Final = 500
+_FRAME: Final = 1 / 30
+#: Seconds between two paintings in such a flood, unless there is something to answer.
+_CALM: Final = 0.25
 _STOPPING: Final = {
     "nothing": "Nothing was changed yet. Stopping now leaves everything as it is.",
     "undo": "Stopping now undoes what this run has done so far, and then ends. That takes some seconds.",
@@ -54,6 +62,8 @@ class Course(App[None]):
         self._asking: Question | None = None
         self._open_doors: frozenset[str] = frozenset()
         self._leaving = self._begun = False
+        self._painting: Timer | None = None
+        self._painted = 0.0
 
     def restart(self) -> None:
         """Back to the first screen, with nothing under way."""
@@ -155,22 +165,37 @@ class Course(App[None]):
         bridge = message.bridge
         if self._exit:
             return  # nothing is shown any more; `finish` takes it
-        items = bridge.take()
+        items = bridge.take(_SLICE)
+        if len(items) == _SLICE:
+            self.set_timer(_FRAME, lambda: self.post_message(Moved(bridge)))
         if bridge is not self.bridge:
             return  # of a run that was given up
         model = self.proof if bridge.kind == "verify" else self.model
-        was = model.stage
+        was, before = model.stage, (model.stage, model.door, model.question, model.ended)
         model.take(items)
         if model.ended is not None:
             self._ended(model)
         if bridge.kind not in ("verify", "undo") and model.stage != was:
             self._follow(model.stage)
-        self.moved_screen()
+        if len(items) == _SLICE and before == (model.stage, model.door, model.question, model.ended):
+            self._paint_soon()
+        else:
+            self.moved_screen()
         question = model.question
         if question is not None and question is not self._asking:
             self._asking = question
             if not self._on_review(question):
                 self._ask(question)
+
+    def _paint_soon(self) -> None:
+        """Show it at once, or a little later when that was done just now."""
+        if self._painting is not None:
+            return
+        wait = self._painted + _CALM - time.monotonic()
+        if wait > 0:
+            self._painting = self.set_timer(wait, self.moved_screen)
+        else:
+            self.moved_screen()
 
     def _follow(self, stage: str) -> None:
         """Show the screen of the stage that has begun."""
@@ -251,6 +276,9 @@ class Course(App[None]):
 
     def moved_screen(self) -> None:
         """Tell the screen that there is something new."""
+        if self._painting is not None:
+            self._painting.stop()
+        self._painting, self._painted = None, time.monotonic()
         screen = self.base_screen
         if screen.is_mounted and hasattr(screen, "moved"):
             screen.moved()

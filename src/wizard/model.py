@@ -40,7 +40,8 @@ RAIL: Final = (
 )
 #: Stages that have a screen of their own before anything is changed.
 LOOK: Final = frozenset({"prereqs", "signin", "keystore", "hardware", "review"})
-_LINES: Final = 5000
+#: Events that are kept for the log.
+_EVENTS: Final = 5000
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,7 @@ class Model:
     began: float = 0.0
     ended: Ended | None = None
     sentences: tuple[str, ...] = ()
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
-
-    def __post_init__(self) -> None:
-        self._text = io.StringIO()
-        self._printer = Plain(self._text, self._text, colour=False, quiet=False, verbose=True)
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=_EVENTS))
 
     def take(self, items: Iterable[tuple[float, Item]]) -> None:
         """Take in what happened, each with its time in seconds on the UI's clock."""
@@ -137,6 +134,15 @@ class Model:
     def changing(self) -> list[str]:
         """Names of the stages that are shown as progress."""
         return [name for name in self.stages if name not in LOOK] if self.kind != "undo" else list(self.stages)
+
+    @property
+    def log(self) -> list[str]:
+        """The last events as text; made when somebody looks, not for every event."""
+        text = io.StringIO()
+        printer = Plain(text, text, colour=False, quiet=False, verbose=True)
+        for event in self.events:
+            printer.event(event)
+        return text.getvalue().rstrip("\n").split("\n") if self.events else []
 
     @property
     def failed(self) -> list[dict[str, Any]]:
@@ -186,7 +192,7 @@ class Model:
                 self.sentences = item.summary
             case _:
                 assert_never(item)
-        self._note(item)
+        self.events.append(item)
 
     def _row(self, stage: str, step: str, title: str) -> Row:
         place = self.stages.setdefault(stage, Stage(stage, stage))
@@ -194,11 +200,3 @@ class Model:
 
     def _current(self) -> Stage:
         return self.stages.setdefault(self.stage, Stage(self.stage, self.stage))
-
-    def _note(self, event: Event) -> None:
-        self._printer.event(event)
-        text = self._text.getvalue()
-        if text:
-            self._text.seek(0)
-            self._text.truncate()
-            self.log.extend(text.rstrip("\n").split("\n"))

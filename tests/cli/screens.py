@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import signal
 import sys
 import termios
 from collections.abc import Callable
@@ -67,6 +68,11 @@ class Screens:
         _, status = os.waitpid(self.child.pid, 0)
         self.child.closed = self.child.ptyproc.closed = True
         return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        """End the process, however it stands."""
+        self.child.kill(signal.SIGKILL)
+        self.child.close(force=True)
 
     @property
     def last(self) -> str:
@@ -139,7 +145,7 @@ class Stage:
     def close(self) -> None:
         """End everything."""
         if self.screens is not None and not self.screens.child.closed:
-            self.screens.child.close(force=True)
+            self.screens.close()
         for fault in self.lab.tenant.faults.script:
             fault.release()
         self.lab.close()

@@ -34,6 +34,7 @@ class WizardScreen(Screen[None]):
     heading: ClassVar[str] = ""
     lead: ClassVar[str] = ""
     advice: ClassVar[str] = ""
+    _offered: dict[str, bool | None] | None = None  # whether each key applied when the footer was made
     _marked = ""  # the button that got the focus from us, not from the person
 
     @property
@@ -98,7 +99,11 @@ class WizardScreen(Screen[None]):
             self.query_one(f"#{best}").focus()
         elif isinstance(focused, Button) and not focused.display:
             self.set_focus(None)
-        self.refresh_bindings()
+        actions = {binding.action for some in self._bindings.key_to_bindings.values() for binding in some}
+        offered = {name: self.check_action(name, ()) for name in actions}
+        if offered != self._offered:  # it makes the footer anew
+            self._offered = offered
+            self.refresh_bindings()
 
 
 class StageScreen(WizardScreen):

@@ -11,7 +11,7 @@ from textual.widgets import Button, Static
 from wizard import aside
 from wizard.console.plain import clean
 from wizard.screens.base import WizardScreen
-from wizard.widgets.parts import Card, Checks
+from wizard.widgets.parts import Card, Checks, put
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -55,11 +55,11 @@ class Progress(WizardScreen):
         rows = model.rows(model.changing)
         findings = [finding for name in model.changing for finding in model.stages[name].findings]
         self.query_one(Checks).show(rows, findings, now)
-        self.query_one(".waiting", Static).update(Content(clean(self._waiting(now))))
+        put(self.query_one(".waiting", Static), Content(clean(self._waiting(now))))
         failed = model.failed
         self.query_one(Card).show(failed)
         done = sum(row.state not in ("todo", "working") for row in rows)
-        self.query_one(".clock", Static).update(self._clock(done, len(rows), now))
+        put(self.query_one(".clock", Static), Content(self._clock(done, len(rows), now)))
         over = model.ended is not None
         self.enable({"forward": over, "stop": not over}, "forward" if over else "stop")
 

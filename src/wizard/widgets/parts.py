@@ -114,7 +114,7 @@ class _Line(Horizontal):
         if (word, text) != self._shown:
             self._shown = (word, text)
             for part, content in zip(self.query(Static), self._shown, strict=False):
-                part.update(content)
+                put(part, content)
 
 
 class Card(Static):
@@ -123,7 +123,17 @@ class Card(Static):
     def show(self, errors: Sequence[dict[str, Any]]) -> None:
         """Show errors, or nothing."""
         self.display = bool(errors)
-        self.update(card(errors))
+        put(self, card(errors))
+
+
+def put(part: Static, text: Content) -> None:
+    """Show another text; where both are one line, nothing around it is arranged anew, which is what takes long."""
+    was = part.content
+    if was == text:
+        return
+    lines = [was, text] if isinstance(was, Content) else []
+    line = bool(lines) and all(0 < each.cell_length <= part.size.width and "\n" not in each.plain for each in lines)
+    part.update(text, layout=not line)
 
 
 class Actions(Horizontal):
