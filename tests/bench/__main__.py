@@ -15,6 +15,7 @@ from statistics import median
 
 import pytest
 
+from tests.bench.screens import screens
 from tests.bench.table import Row, counted, markdown, timed
 from tests.bench.track import PROGRAM, Counter, Lap, Track, run
 from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN
@@ -36,7 +37,7 @@ def main() -> None:
             counter = Counter.before(az_folder(), Path(folder) / "az")
         except (pytest.skip.Exception, pytest.fail.Exception) as missing:
             sys.exit(str(missing))
-        rows = [*start(here, given.runs), *token(here, counter, given.runs)]
+        rows = [*start(here, given.runs), *screens(given.runs), *token(here, counter, given.runs)]
         for name in FLOWS:
             rows += flow(name, here, counter, given.flows)
     print(markdown(rows))

@@ -1,0 +1,71 @@
+"""The wizard with an engine that reports without a pause, for `screens.py`: what a key press then has to wait for.
+
+The key z writes the number of presses into the top line.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from core.events import Finding, StageStarted, StepFinished, StepStarted, Waiting
+from wizard import app
+from wizard.app import Wizard
+from wizard.bridge import Bridge
+from wizard.ground import Real
+from wizard.model import Ended, Outline
+from wizard.terminal import conduct
+from wizard.widgets.parts import Bar
+
+EVENTS = 20_000
+STEPS = 20
+
+
+class Flood(Bridge):
+    """Twenty steps, over and over: 20,000 events at once, and again when they were taken."""
+
+    def _carry_out(self) -> Ended:
+        steps = tuple((f"step{n}", f"Step number {n} of a long list") for n in range(STEPS))
+        self._put(Outline((("flood", "Flood", steps),)))
+        self._emit(StageStarted("flood", "Flood"))
+        count = findings = 0
+        while True:
+            for _ in range(EVENTS // (3 * STEPS)):
+                for name, title in steps:
+                    count += 1
+                    self._emit(StepStarted("flood", name, title))
+                    self._emit(Waiting(f"replica {count} of the directory", 20, count / 1000, count, 2))
+                    self._emit(StepFinished("flood", name, title, "done", f"evidence {count}"))
+            if findings < STEPS:
+                findings += 1
+                self._emit(Finding("flood", "warning", f"finding {findings}", "Look at it."))
+            while self._items:
+                self._cancel.pause(0.01)
+
+
+class Flooded(Wizard):
+    """Begins with the flood."""
+
+    CSS_PATH = str(Path(app.__file__).with_name("wizard.tcss"))
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("z", "echo", show=False)]
+    presses = 0
+
+    def restart(self) -> None:
+        """Straight to the screen that shows changes."""
+        self.bridge = Flood(self.ground, "undo", self.post_message, now=self.now)
+        self.show("progress")
+        self.bridge.start()
+
+    def action_echo(self) -> None:
+        """React."""
+        self.presses += 1
+        self.base_screen.query_one(Bar).update(f"echo-{self.presses}-")
+
+
+if __name__ == "__main__":
+    from core.settings import Settings
+
+    sys.exit(conduct(Flooded(Real(Settings()))))
