@@ -27,6 +27,7 @@ from core.machine import paths
 from core.machine.az import checked_user_token
 from core.profile import load
 from core.sandbox import login
+from core.sandbox.assertion import Refused
 from core.sandbox.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
@@ -308,7 +309,7 @@ def test_P10_P11_what_the_service_says_cannot_drive_the_terminal(
     assert machine.migrate().exit_code == 0
     before = login._error
 
-    def hostile(tenant: Any, refusal: login.Refused) -> Any:
+    def hostile(tenant: Any, refusal: Refused) -> Any:
         refusal.text += HOSTILE
         return before(tenant, refusal)
 
