@@ -326,9 +326,8 @@ def test_P10_P11_what_the_service_says_cannot_drive_the_terminal(
     shown = capsys.readouterr()
     assert _harmless(shown.out + shown.err)
     assert shown.out.isascii()
-    assert HOSTILE in json.dumps(json.loads(shown.out), ensure_ascii=False).encode().decode("unicode-escape") or (
-        "\\u202e" in shown.out
-    )
+    if name == "migrate":
+        assert HOSTILE in json.loads(shown.out)["errors"][0]["message"], "whole for a program, which escapes it itself"
     assert all(json.loads(line)["event"] for line in shown.err.splitlines())
 
 
