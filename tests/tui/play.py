@@ -23,7 +23,7 @@ _PATIENCE: Final = 30.0
 class Posed(Wizard):
     """The wizard, which tells when something happened, and is drawn the same every time."""
 
-    CSS_PATH = Path(wizard.__file__).with_name("wizard.tcss")
+    CSS_PATH = str(Path(wizard.__file__).with_name("wizard.tcss"))
 
     def __init__(self, stand: Stand) -> None:
         super().__init__(stand, Watch(stand.time))
