@@ -17,8 +17,8 @@ THEMES: Final = ("textual-light", "ansi-dark", "ansi-light")
 _HEAD: Final = """\
 # Screens of the wizard
 
-Written by `make screenshots` from the sandbox; a test compares them with what the wizard shows. Each is there at 80 × 24
-and at 120 × 36 characters.
+Written by `make screenshots` from the sandbox; a test compares them with what the wizard shows. Each is there with
+80 x 24 and with 120 x 36 characters.
 """
 _FONT: Final = re.compile(r"@font-face\s*\{[^}]*\}\s*")
 _IDENTITY: Final = re.compile(r"\bterminal-\d+")
@@ -27,7 +27,11 @@ _IDENTITY: Final = re.compile(r"\bterminal-\d+")
 def clean(svg: str) -> str:
     """A picture that loads nothing from anywhere, with the same ids every time."""
     svg = _IDENTITY.sub("terminal", _FONT.sub("", svg))
-    svg = svg.replace("Fira Code, monospace", "monospace").replace("Fira Code", "monospace")
+    svg = (
+        svg.replace("Fira Code, monospace", "monospace")
+        .replace("Fira Code", "monospace")
+        .replace("arial", "sans-serif")
+    )
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 

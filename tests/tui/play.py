@@ -23,7 +23,7 @@ _PATIENCE: Final = 30.0
 class Posed(Wizard):
     """The wizard, which tells when something happened, and is drawn the same every time."""
 
-    CSS_PATH = Path(wizard.__file__).with_name("wizard.tcss")
+    CSS_PATH = str(Path(wizard.__file__).with_name("wizard.tcss"))
 
     def __init__(self, stand: Stand) -> None:
         super().__init__(stand, Watch(stand.time))
@@ -139,13 +139,14 @@ async def play(
     real: bool = False,
     size: tuple[int, int] = (80, 24),
     prepare: Callable[[Stand], object] | None = None,
-    given: dict[str, Any] | None = None,
+    **how: Any,
 ) -> AsyncIterator[Play]:
     """The wizard on its first screen.
 
     :param prepare: what was there before it was opened.
+    :param how: further parameters of `Stand`.
     """
-    with standing(scenario, real=real, **(given or {})) as stand:
+    with standing(scenario, real=real, **how) as stand:
         if prepare is not None:
             prepare(stand)
         app = Posed(stand)

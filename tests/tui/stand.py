@@ -15,6 +15,7 @@ import pytest
 
 from core import assemble
 from core.entra.http import Session
+from core.errors import SetupError
 from core.events import Event, Question, Waiting
 from core.flow.wait import Cancel
 from core.machine import tools
@@ -24,6 +25,8 @@ from tests.machine import Machine, VirtualClock
 from tests.tui.still import Replicas, Time, Watch, still
 from wizard.ground import Demo
 
+#: Not a port that a client is given by chance.
+PORT: Final = "20443"
 #: Everything that changes how Textual draws.
 _DRAWN: Final = ("NO_COLOR", "COLORTERM", "TERM", "FORCE_COLOR", "COLUMNS", "LINES")
 _SKEW: Final = 1e9
@@ -37,12 +40,13 @@ class Stand(Demo):
 
     :param scenario: of `wizard.ground.SCENARIOS`, or of the sandbox.
     :param real: show no label and no scenarios.
+    :param port: where the sandbox listens if nobody else does; 0 means anywhere.
     :ivar hold_at: a wait whose reason holds this text does not end before `time.release()`.
     :ivar time: of everybody here.
     """
 
-    def __init__(self, scenario: str = "legacy", *, real: bool = False, **given: Any) -> None:
-        self.time = Time()
+    def __init__(self, scenario: str = "legacy", *, real: bool = False, port: int = 0, **given: Any) -> None:
+        self.time, self.port = Time(), port
         self.hold_at = ""
         self.missing: tuple[tools.Tool, ...] = ()
         super().__init__(given, scenario)
@@ -51,7 +55,10 @@ class Stand(Demo):
 
     def move(self, scenario: str) -> None:
         def sandbox(name: str, seed: int) -> Lab:
-            return Lab.start(name, seed=seed, clock=Watch(self.time), sign_in=False)
+            try:
+                return Lab.start(name, seed=seed, port=self.port, clock=Watch(self.time), sign_in=False)
+            except (OSError, SetupError):  # somebody has it; `normal` replaces what is shown of another one
+                return Lab.start(name, seed=seed, clock=Watch(self.time), sign_in=False)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(assemble, "sandbox", sandbox)
@@ -92,11 +99,11 @@ class Stand(Demo):
     def normal(self, text: str) -> str:
         """What is left of chance, the port and the names of folders, replaced by something of the same width."""
         tenant, folders = self.lab.tenant, (self.lab.folder, Path(os.environ["HOME"]))
-        text = re.sub(rf"(?<!\d){tenant.port}(?!\d)", "50123"[: len(str(tenant.port))], text)
+        text = re.sub(rf"(?<!\d){tenant.port}(?!\d)", PORT[: len(str(tenant.port))], text)
         for folder in folders:
             kind, _, chance = folder.name.rpartition("-")
             text = text.replace(chance, "pictures") if kind.startswith("entraclaw-") and len(chance) == 8 else text
-        text = _PORT.sub(lambda cut: cut[1] + "50123"[: len(cut[2])], text)
+        text = _PORT.sub(lambda cut: cut[1] + PORT[: len(cut[2])], text)
         return _FOLDER.sub(lambda cut: cut[1] + "pictures"[: len(cut[2])], text)
 
     def release(self) -> None:
@@ -108,11 +115,11 @@ class Stand(Demo):
 
 
 @contextmanager
-def standing(scenario: str = "legacy", *, real: bool = False, **given: Any) -> Iterator[Stand]:
+def standing(scenario: str = "legacy", **how: Any) -> Iterator[Stand]:
     """A stand in surroundings of its own; those of the process come back afterwards."""
     with pytest.MonkeyPatch.context() as patch, still():
         _surroundings(patch)
-        stand = Stand(scenario, real=real, **given)
+        stand = Stand(scenario, **how)
         try:
             yield stand
         finally:

@@ -58,4 +58,4 @@ def test_pictures_load_nothing_from_elsewhere() -> None:
 
 def _shown(svg: str) -> set[str]:
     """Addresses that are text on the screen."""
-    return {address for address in re.findall(r"https?://[\w./-]+", words(svg)) if "localhost" in address or "127.0" in address}
+    return set(re.findall(r"https?://[\w./-]+", words(svg)))

@@ -143,16 +143,16 @@ class Review(StageScreen):
         change = self._rows[table.cursor_row]
         lines = [Content.assemble((clean(change.what), "bold"), f"  on {clean(change.where)}")]
         if change.before:
-            lines.append(Content.assemble(("now   ", "$text-muted"), clean(change.before)))
+            lines.append(Content.assemble(("now   ", "$foreground-muted"), clean(change.before)))
         if change.after:
-            lines.append(Content.assemble(("then  ", "$text-muted"), clean(change.after)))
+            lines.append(Content.assemble(("then  ", "$foreground-muted"), clean(change.after)))
         if change.action != "keep":
             undo = "a failure before the point of no return undoes it" if change.reversible else "cannot be undone"
-            lines.append(Content.assemble(("undo  ", "$text-muted"), undo))
+            lines.append(Content.assemble(("undo  ", "$foreground-muted"), undo))
         else:
             lines.append(Content("stays exactly as it is"))
         if change.call:
-            lines.append(Content.assemble(("call  ", "$text-muted"), clean(change.call)))
+            lines.append(Content.assemble(("call  ", "$foreground-muted"), clean(change.call)))
         self.query_one(".detail", Static).update(Content("\n").join(lines))
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:

@@ -60,11 +60,11 @@ class Summary(WizardScreen):
             lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
         if self._next():
             lines += [Content(""), Content.assemble(("Next", "bold"))]
-        lines += [Content.assemble(f"  {command:<28}", (text, "$text-muted")) for command, text in self._next()]
+        lines += [Content.assemble(f"  {command:<28}", (text, "$foreground-muted")) for command, text in self._next()]
         if self.model.made and not failed:
             lines += [Content(""), Content.assemble(("What changed", "bold"))]
             lines += [
-                Content.assemble((f"{row.title}: ", "$text-muted"), clean(row.detail))
+                Content.assemble((f"{row.title}: ", "$foreground-muted"), clean(row.detail))
                 for row in self.model.rows(self.model.changing)
                 if row.state == "done"
             ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: State of a step: its word, and the style of the word. The word says it all; the colour only helps.
 WORDS: Final = {
-    "todo": ("·", "$text-muted"),
+    "todo": ("·", "$foreground-muted"),
     "working": ("…", "bold $text-accent"),
     "unchanged": ("ok", "$text-success"),
     "done": ("done", "bold $text-success"),
@@ -59,14 +59,16 @@ class Rail(Static):
             parts: list[Content | str | tuple[str, str]] = []
             for name, title in RAIL:
                 sign = "▸" if name == here else "✓" if name in passed else " "
-                style = "bold $text-accent" if name == here else "" if name in passed else "$text-muted"
+                style = "bold $text-accent" if name == here else "" if name in passed else "$foreground-muted"
                 parts.append((f" {sign} {title}\n", style))
             super().__init__(Content.assemble(*parts), classes="rail")
         else:
             title = dict(RAIL).get(here, "")
             following = RAIL[at + 1][1] if 0 <= at < len(RAIL) - 1 else ""
             tail = f"   next: {following}" if following else ""
-            text = Content.assemble((f" Step {at + 1} of {len(RAIL)} ", "bold"), f" {title}", (tail, "$text-muted"))
+            text = Content.assemble(
+                (f" Step {at + 1} of {len(RAIL)} ", "bold"), f" {title}", (tail, "$foreground-muted")
+            )
             super().__init__(text, classes="rail-line")
 
 
@@ -150,8 +152,8 @@ def card(errors: Sequence[dict[str, Any]]) -> Content:
     parts: list[Content] = []
     for error in errors:
         lines = [Content.assemble(("FAIL  ", "bold $text-error"), (clean(str(error["message"])), "bold"))]
-        lines.append(Content.assemble(("What to do  ", "$text-muted"), clean(str(error["remedy"]))))
-        lines.append(Content.assemble(("Error id  ", "$text-muted"), clean(str(error["id"]))))
+        lines.append(Content.assemble(("What to do  ", "$foreground-muted"), clean(str(error["remedy"]))))
+        lines.append(Content.assemble(("Error id  ", "$foreground-muted"), clean(str(error["id"]))))
         parts.append(Content("\n").join(lines))
     return Content("\n\n").join(parts)
 
@@ -163,8 +165,8 @@ def _row(row: Row, now: float) -> tuple[Content, Content]:
         seconds = (row.ended if row.ended is not None else now) - row.began
         took = f" ({seconds:.0f} s)" if seconds >= 1 else ""
     evidence = f": {row.detail}" if row.detail else ""
-    body = "$text-muted" if row.state == "todo" else ""
-    text = Content.assemble((clean(row.title), body), clean(evidence), (took, "$text-muted"))
+    body = "$foreground-muted" if row.state == "todo" else ""
+    text = Content.assemble((clean(row.title), body), clean(evidence), (took, "$foreground-muted"))
     return Content.assemble((word, style)), text
 
 
