@@ -82,7 +82,7 @@ class Wizard(Course):
 
             return survey(world)
 
-        self.begin_job(look, self._surveyed)
+        self.call_after_refresh(self.begin_job, look, self._surveyed)  # what it loads must not delay the first frame
 
     def _surveyed(self, value: object) -> None:
         if isinstance(value, SetupError):
@@ -126,7 +126,7 @@ class Wizard(Course):
             return
         if bridge.running:
             bridge.stop(self._signal or signal.SIGINT)
-            bridge.join(_GRACE)
+            bridge.grace(_GRACE)
         if bridge.running and bridge.prospect != "nothing":
             with suppress(OSError):  # the terminal may be gone
                 print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)

@@ -78,6 +78,7 @@ class Bridge:
         self._world: World | None = None
         self._stage = ""
         self._asked = False
+        self._stopped = 0.0
         self._thread = threading.Thread(target=self._run, name=f"engine-{kind}", daemon=True)
 
     def start(self) -> None:
@@ -116,8 +117,13 @@ class Bridge:
 
         :param number: the signal whose exit code it gets.
         """
+        self._stopped = self._stopped or time.monotonic()
         self._cancel.ask(number)
         self._inbox.put(_STOP)
+
+    def grace(self, seconds: float) -> None:
+        """Wait for its end until so long after it was asked to stop; the screens took some of that to go away."""
+        self.join(max(0.0, self._stopped + seconds - time.monotonic()))
 
     @property
     def tenant(self) -> str:

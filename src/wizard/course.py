@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.app import App
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from wizard.undertaking import Kind
 
 _SUBJECTS: Final = {"onboard": "set up", "verify": "verify"}
+_CLASSES: Final = {"signin": "SignIn"}
 #: Events that are taken in at a time, and seconds until the rest: an engine may report faster than anybody can take it,
 #: and keys and painting have to come in between.
 _SLICE: Final = 500
@@ -305,25 +307,6 @@ class Course(App[None]):
 
 
 def _screen(name: str) -> WizardScreen:
-    from wizard.screens.hardware import Hardware
-    from wizard.screens.keystore import Keystore
-    from wizard.screens.prereqs import Prereqs
-    from wizard.screens.progress import Progress
-    from wizard.screens.review import Review
-    from wizard.screens.signin import SignIn
-    from wizard.screens.summary import Summary
-    from wizard.screens.verify import Verify
-    from wizard.screens.welcome import Welcome
-
-    screens: dict[str, type[WizardScreen]] = {
-        "welcome": Welcome,
-        "prereqs": Prereqs,
-        "signin": SignIn,
-        "keystore": Keystore,
-        "hardware": Hardware,
-        "review": Review,
-        "progress": Progress,
-        "verify": Verify,
-        "summary": Summary,
-    }
-    return screens[name]()
+    """The screen of a place; its module is loaded when it is shown."""
+    made: WizardScreen = getattr(import_module(f"wizard.screens.{name}"), _CLASSES.get(name, name.capitalize()))()
+    return made

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from core import assemble
 from core.events import Event, Question
 from core.flow.wait import Cancel
 from core.settings import Settings, resolve
@@ -92,6 +91,8 @@ class Real:
         self.settings = settings
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+        from core import assemble  # requests and all: not before the first frame
+
         return assemble.real(self.settings, cancel, emit, ask)
 
     def move(self, scenario: str) -> None:
@@ -130,6 +131,8 @@ class Demo:
             raise
 
     def move(self, scenario: str) -> None:
+        from core import assemble
+
         text = assemble.scenarios().get(scenario, scenario) if scenario not in self.scenarios else ""
         chosen = self.scenarios.get(scenario) or Scenario(text, self._given.get("flow", "migrate"), scenario)
         lab = assemble.sandbox(chosen.seed, self._seed)
@@ -144,6 +147,8 @@ class Demo:
         self._keystore = assemble.memory(chosen.locked)
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+        from core import assemble
+
         world = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
         assert self._keystore is not None
         world.keystore = self._keystore

@@ -5,6 +5,7 @@ Arguments: folder of the sandbox's cloud file, project and the user's token; `br
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,6 +79,7 @@ def main() -> int:
     code = conduct((Broken if "broken" in sys.argv else Wizard)(ground))
     with suppress(OSError):  # the terminal may be gone
         sys.stdout.write(f"in the keystore: {len(ground.keystore._entries)}\n")
+    gc.freeze()  # as the program itself ends
     return process.flush(code)
 
 
