@@ -146,6 +146,8 @@ class Wizard(Course):
         from core.flow.engine import internal
         from wizard import incident
 
+        if self._exit and not self.incident:
+            return  # a screen that was not complete when it was told to go; how the run ended is told by `finish`
         if self._exception is None:
             self._exception = error
             self._exception_event.set()
