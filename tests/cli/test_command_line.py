@@ -157,7 +157,22 @@ def test_a_log_file_is_private_and_redacted(run: Run, tmp_path: Path) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("arguments", ["--version", "explain 700027", "explain", "demo --yes --json", "token"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--version",
+        "explain 700027",
+        "explain",
+        "demo --yes --json",
+        "demo --flow onboard --yes --json",
+        "token",
+        "migrate --dry-run",
+        "onboard --only provisioner --yes",
+        "verify --json",
+        "resume",
+        "undo",
+    ],
+)
 def test_a_headless_run_imports_no_user_interface(arguments: str, tmp_path: Path) -> None:
     script = (
         "import sys\nfrom wizard.cli import run\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -44,23 +44,27 @@ async def shot(play: Play, size: tuple[int, int]) -> str:
     return clean(play.app.export_screenshot())
 
 
-async def shots(reel: Reel) -> AsyncIterator[tuple[Scene, str, str]]:
-    """Every picture of a reel: its scene, its name, and itself."""
-    async for scene, play in reel.roll():
-        usual = tuple(play.app.size)
+async def shots(reel: Reel, take: Callable[[str, str], object]) -> None:
+    """Every picture of a reel.
+
+    :param take: receives its name and itself.
+    """
+
+    async def look(scene: Scene, play: Play) -> None:
+        usual = (play.app.size.width, play.app.size.height)
         if not scene.text:
-            yield scene, scene.name, clean(play.app.export_screenshot())
-            continue
+            take(scene.name, clean(play.app.export_screenshot()))
+            return
         for size in (NORMAL, LARGE, *((NARROW,) if scene.narrow else ())):
-            yield scene, f"{scene.name}-{size[0]}x{size[1]}", await shot(play, size)
-        await shot(play, (usual[0], usual[1]))
-        if scene.themes:
-            was = play.app.theme
-            for theme in THEMES:
-                await play.press("f2")
-                yield scene, f"{scene.name}-{theme}", clean(play.app.export_screenshot())
+            take(f"{scene.name}-{size[0]}x{size[1]}", await shot(play, size))
+        await shot(play, usual)
+        for theme in THEMES if scene.themes else ():
             await play.press("f2")
-            assert play.app.theme == was
+            take(f"{scene.name}-{theme}", clean(play.app.export_screenshot()))
+        if scene.themes:
+            await play.press("f2")
+
+    await reel.roll(look)
 
 
 def published(name: str) -> bool:
@@ -84,11 +88,14 @@ async def _write(folder: Path) -> None:
     for old in folder.glob("*.svg"):
         old.unlink()
     (folder / "README.md").write_text(index(), encoding="utf-8")
+
+    def keep(name: str, svg: str) -> None:
+        if published(name):
+            (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+
     for reel in REELS:
         if any(scene.text for scene in reel.scenes):
-            async for _, name, svg in shots(reel):
-                if published(name):
-                    (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+            await shots(reel, keep)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -57,9 +57,10 @@ class Reel:
     prepare: Callable[[Stand], object] | None = None
     size: tuple[int, int] = field(default=NORMAL)
 
-    async def roll(self, last: str = "") -> AsyncIterator[tuple[Scene, Play]]:
+    async def roll(self, look: Callable[[Scene, Play], Awaitable[object]], last: str = "") -> None:
         """Play it.
 
+        :param look: is called at every scene.
         :param last: name of the scene to stop at.
         """
         how: Any = {"real": self.real, "size": self.size, "prepare": self.prepare, "port": int(PORT)}
@@ -68,7 +69,7 @@ class Reel:
             async with play(self.scenario, **how) as shown:
                 for scene in self.scenes:
                     await scene.drive(shown)
-                    yield scene, shown
+                    await look(scene, shown)
                     if scene.name == last:
                         break
 

@@ -42,12 +42,14 @@ class Stand(Demo):
     :param real: show no label and no scenarios.
     :param port: where the sandbox listens if nobody else does; 0 means anywhere.
     :ivar hold_at: a wait whose reason holds this text does not end before `time.release()`.
+    :ivar explode: called when a run looks at its tools, to have a bug there.
     :ivar time: of everybody here.
     """
 
     def __init__(self, scenario: str = "legacy", *, real: bool = False, port: int = 0, **given: Any) -> None:
         self.time, self.port = Time(), port
         self.hold_at = ""
+        self.explode: Callable[[], None] | None = None
         self.missing: tuple[tools.Tool, ...] = ()
         super().__init__(given, scenario)
         if real:
@@ -85,7 +87,13 @@ class Stand(Demo):
             missing.get(tool.name) or (replace(tool, found="3.12") if tool.name == tools.PYTHON else tool)
             for tool in own
         )
-        world.tools = lambda: seen
+
+        def look() -> tuple[tools.Tool, ...]:
+            if self.explode is not None:
+                self.explode()
+            return seen
+
+        world.tools = look
         return world
 
     @property

@@ -26,17 +26,16 @@ def words(svg: str) -> str:
 def test_U6_U7_pictures_are_fresh(reel: Reel, kept: Callable[[str, str], bool]) -> None:
     wrong: list[str] = []
 
-    async def compare() -> None:
-        async for _, name, svg in pictures.shots(reel):
-            if pictures.published(name):
-                path = pictures.FOLDER / f"{name}.svg"
-                same = path.is_file() and path.read_text(encoding="utf-8") == svg
-            else:
-                same = kept(name, svg)
-            if not same:
-                wrong.append(f"{name}:\n{words(svg)}")
+    def compare(name: str, svg: str) -> None:
+        if pictures.published(name):
+            path = pictures.FOLDER / f"{name}.svg"
+            same = path.is_file() and path.read_text(encoding="utf-8") == svg
+        else:
+            same = kept(name, svg)
+        if not same:
+            wrong.append(f"{name}:\n{words(svg)}")
 
-    run(compare())
+    run(pictures.shots(reel, compare))
     told = "'make screenshots' and 'pytest tests/tui --snapshot-update' draw anew; look at what they changed"
     assert not wrong, "\n\n".join([*wrong, told])
 
