@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 
 from core.errors import SetupError
 from wizard import aside
@@ -43,7 +44,7 @@ class Wizard(Course):
     TITLE = "entraclaw-setup"
     COMMANDS: ClassVar[set[Any]] = {Offers}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  the framework types it so
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (24, "-low"), (30, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "log", "Log"),
         Binding("f1,question_mark", "keys", "Help", key_display="?"),
@@ -146,7 +147,7 @@ class Wizard(Course):
         from core.flow.engine import internal
         from wizard import incident
 
-        if self._exit and not self.incident:
+        if self._exit and isinstance(error, NoMatches) and not self.incident:
             return  # a screen that was not complete when it was told to go; how the run ended is told by `finish`
         if self._exception is None:
             self._exception = error
@@ -158,8 +159,8 @@ class Wizard(Course):
             where = f"What happened before it is in {path}"
             if self.ground.label:  # its home is about to be removed
                 where = path.read_text(encoding="utf-8")
-        except OSError as failed:
-            where = f"It could not be written to a file ({failed.strerror}):\n{trace}"
+        except (OSError, SetupError) as failed:
+            where = f"It could not be written to a file ({failed}):\n{trace}"
         kind = type(error).__name__
         self.incident = f"entraclaw-setup: a bug in this program ({kind}) [bug.internal].\n{where}"
         if self.bridge is not None and self.bridge.running:

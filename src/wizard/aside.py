@@ -60,6 +60,11 @@ def command(app: Wizard) -> None:
     copy(app, command_line(app.model.kind, app.ground.settings))
 
 
+def row(app: Wizard, text: str) -> None:
+    """One change, whole."""
+    app.push_screen(Text("Change", text))
+
+
 def findings(app: Wizard, found: list[Finding]) -> None:
     """What was found on the way, whole."""
     app.push_screen(Text("Findings", "\n\n".join(f"{f.severity}: {f.message}\n{f.remedy}".rstrip() for f in found)))
@@ -74,9 +79,11 @@ def save_answers(app: Wizard) -> None:
     def answered(name: str | None) -> None:
         if not name:
             return
-        path = Path(name).expanduser().absolute()
         try:
+            path = Path(name).expanduser().absolute()
             save(path, kind, settings)
+        except RuntimeError as error:  # of a home that nobody has
+            app.push_screen(Text("Not saved", str(error)))
         except SetupError as error:
             app.push_screen(Text("Not saved", f"{error.summary}\n{error.remedy}\n[{error.id}]"))
         else:

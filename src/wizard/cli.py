@@ -213,7 +213,7 @@ def _parser() -> _Parser:
         "--user", metavar="NAME", default="", help="who az is signed in as (default: dana); alex is an administrator"
     )
     subs["sandbox"].add_argument("--env", action="store_true", help="print shell exports instead of JSON")
-    subs["demo"].add_argument("--flow", choices=("migrate", "onboard"), default="migrate", help="which flow")
+    subs["demo"].add_argument("--flow", choices=("migrate", "onboard"), default="", help="which flow")
     return parser
 
 

@@ -6,10 +6,8 @@ import io
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.errors import Interrupted, SetupError
@@ -273,26 +271,23 @@ class _Session:
 
     def _demo(self) -> int:
         """Sandbox, seeded project, keystore in memory, flow, verification: one process, cleaned up (U8)."""
-        from core import assemble
-        from wizard.demo import isolate, refuse
+        from wizard.demo import refuse
+        from wizard.ground import Demo, chosen
 
         refuse(self.given)
-        back = Path.cwd()
-        isolate(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
-        self.stack.callback(os.chdir, back)
-        usual = "legacy" if self.given["flow"] == "migrate" else "fresh"
-        lab = assemble.sandbox(self.given["scenario"] or usual, self.given["seed"])
-        self.stack.callback(lab.close)
-        self._settle(self.given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
+        scenario, flow = chosen(self.given)
+        ground = Demo(self.given, scenario, self.given["seed"])
+        self.stack.callback(ground.close)
+        self._settle(self.given | {"project": ground.settings.project, "cloud": ground.settings.cloud})
         if not (self.settings.json or self.settings.quiet):
             self._say("Demo: pretend tenant on 127.0.0.1, keystore in memory. Nothing real is touched.")
-        world = assemble.pretend(lab, self.settings, self.cancel, self.emit, self.ask)
+        ground.settings = self.settings
+        world = ground.world(self.cancel, self.emit, self.ask)
         self.stack.callback(world.close)
-        world, result = self._flow(self.given["flow"], world)
+        world, result = self._flow(flow, world)
         if result.exit_code == 0 and not self.settings.dry_run:
-            again = assemble.pretend(lab, self.settings, self.cancel, self.emit, self.ask)
+            again = ground.world(self.cancel, self.emit, self.ask)
             self.stack.callback(again.close)
-            again.keystore = world.keystore
             _, proof = self._verify(again)
             if proof.exit_code:
                 result.outcome, result.exit_code = "failed", proof.exit_code

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import App
+from textual.events import Event, Key, MouseDown, Paste
 
+from core.errors import SetupError
 from core.flow.wait import SystemClock
 from wizard.bridge import Bridge, Moved
-from wizard.model import LOOK, RAIL, Model
+from wizard.model import HAND_OFF, LOOK, RAIL, Model
 from wizard.screens.dialogs import SMALLEST, Ask, TooSmall
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from textual.screen import Screen
     from textual.timer import Timer
 
-    from core.events import Event, Question
+    from core.events import Event as CoreEvent
+    from core.events import Question
     from core.flow.wait import Clock
     from wizard.ground import Ground
     from wizard.screens.base import WizardScreen
@@ -49,27 +52,40 @@ class Course(App[None]):
     :param ground: where it stands.
     :param clock: time of the screens; tests and pictures give their own.
     :ivar exit_code: of what was done last.
+    :ivar last: what was known of the run before, when the first screen is shown again.
     :ivar log_to: receives every event, such as a log file.
     """
+
+    #: Seconds that a question must have been on the screen before an answer to it counts.
+    READING: ClassVar[float] = 0.4
 
     def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
         super().__init__()
         self.ground = ground
         self.clock = clock or SystemClock()
         self.model, self.proof = Model("verify"), Model("verify")
+        self.last = (self.model, self.proof)
         self.bridge: Bridge | None = None
         self.exit_code, self.outcome = 0, ""
         self.passed: set[str] = set()
-        self.log_to: Callable[[Event], None] | None = None
+        self.log_to: Callable[[CoreEvent], None] | None = None
         self._asking: Question | None = None
         self._open_doors: frozenset[str] = frozenset()
         self._leaving = self._begun = False
         self._painting: Timer | None = None
         self._painted = 0.0
 
+    async def on_event(self, event: Event) -> None:
+        """What was typed, pasted or clicked before a question could be read is no answer to it."""
+        asked = self.screen if isinstance(event, (Key, Paste, MouseDown)) and self.screen_stack else None
+        if not (isinstance(asked, Ask) and event.time < asked.readable):
+            await super().on_event(event)
+
     def restart(self) -> None:
         """Back to the first screen, with nothing under way."""
         self.drop()
+        if self.model.ended is not None or self.proof.ended is not None:
+            self.last = (self.model, self.proof)
         self._begun = False
         self.model, self.proof = Model("verify"), Model("verify")
         self._open_doors = frozenset()
@@ -210,6 +226,8 @@ class Course(App[None]):
         return self.model.stage == "review" and bool(self.model.plan)
 
     def _ask(self, question: Question) -> None:
+        if isinstance(self.screen, Ask):
+            return  # it is on the screen already
         bridge = self.bridge
         planned = self._on_review(question)
 
@@ -224,7 +242,7 @@ class Course(App[None]):
                 self._open_doors = frozenset(LOOK)
                 self.show("progress")
 
-        yes = "Yes, make these changes" if planned else "Yes"
+        yes = "Yes" if not planned else "Yes, write it" if question.id == HAND_OFF else "Yes, make these changes"
         self.push_screen(Ask(question.text, yes, "No", default=question.default and not planned), answered)
         self._guard(self.size)
 
@@ -243,15 +261,19 @@ class Course(App[None]):
 
         try:
             path = incident.write(str(error["remedy"]), self.model.log, self.clock.now())
-        except OSError:
+        except (OSError, SetupError):
             return  # the card shows it whole
         error["remedy"] = f"Please report it with the file {path}; it holds no secrets."
 
     def ask_to_stop(self, *, leave: bool = False) -> None:
         """Say what stopping would do now, and ask."""
+        prospect = self.prospect
 
         def answered(yes: bool | None) -> None:
             if not yes or self.bridge is None or not self.bridge.running:
+                return
+            if self.prospect != prospect:  # the yes was to something else
+                self.ask_to_stop(leave=leave)
                 return
             if self.prospect == "nothing":
                 if leave:
@@ -263,7 +285,7 @@ class Course(App[None]):
             self._leaving = leave
             self.bridge.stop()
 
-        self.push_screen(Ask(_STOPPING[self.prospect], "Quit" if leave else "Stop", "Go on"), answered)
+        self.push_screen(Ask(_STOPPING[prospect], "Quit" if leave else "Stop", "Go on"), answered)
 
     def _stop_now(self) -> None:
         assert self.bridge is not None

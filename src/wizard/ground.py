@@ -50,6 +50,16 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 }
 
 
+def chosen(given: Mapping[str, Any]) -> tuple[str, Kind]:
+    """Scenario and flow of a demo, each the usual one for the other if it was not given.
+
+    :param given: the command line's options.
+    """
+    scenario = str(given["scenario"] or ("fresh" if given["flow"] == "onboard" else "legacy"))
+    usual = SCENARIOS[scenario].flow if scenario in SCENARIOS else "migrate"
+    return scenario, given["flow"] or usual
+
+
 class Ground(Protocol):
     """What the front ends of the wizard need to know of where they stand.
 
@@ -134,7 +144,7 @@ class Demo:
         from core import assemble
 
         text = assemble.scenarios().get(scenario, scenario) if scenario not in self.scenarios else ""
-        chosen = self.scenarios.get(scenario) or Scenario(text, self._given.get("flow", "migrate"), scenario)
+        chosen = self.scenarios.get(scenario) or Scenario(text, self._given.get("flow") or "migrate", scenario)
         lab = assemble.sandbox(chosen.seed, self._seed)
         self.scenarios = {**self.scenarios, scenario: chosen}
         self.scenario = scenario

@@ -23,9 +23,10 @@ def write(trace: str, log: Iterable[str], now: datetime) -> Path:
     :param log: the last lines of the run's log.
     :returns: its path; the name holds the incident's id.
     :raises OSError: it cannot be written.
+    :raises SetupError: its folder is somebody else's.
     """
     folder = paths.state_folder(Profile()) / "incidents"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths.private(folder)
     path = folder / f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}.txt"
     head = f"entraclaw-setup {__version__}, Python {platform.python_version()}, {sys.platform}, {now.isoformat()}"
     text = redactor.redact("\n".join([head, "", trace, "", "Before that:", *list(log)[-200:]]) + "\n")

@@ -17,7 +17,7 @@ from core.settings import PREFIX, Settings, resolve
 from wizard import process
 from wizard.console.plain import Plain
 from wizard.demo import refuse
-from wizard.ground import Demo, Ground, Real
+from wizard.ground import Demo, Ground, Real, chosen
 
 #: What only a run without a wizard can honour.
 _HEADLESS: Final = ("yes", "dry_run", "json", "quiet")
@@ -55,7 +55,7 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
         try:
             settings = _demo(given) if demo else _real(given)
             linear = plain(settings.plain, os.environ, sys.stdout)
-            ground: Ground = Demo(given, _scenario(given), given["seed"]) if demo else Real(settings)
+            ground: Ground = Demo(given, chosen(given)[0], given["seed"]) if demo else Real(settings)
             stack.callback(ground.close)
             starting.asking = False  # from here on the front end decides, and what is removed is removed completely
             starting.cancel.check()
@@ -92,10 +92,6 @@ def _demo(given: Mapping[str, Any]) -> Settings:
     refuse(dict(given))
     variable = f"{PREFIX}PLAIN"
     return resolve({"plain": given.get("plain")}, {variable: os.environ[variable]} if variable in os.environ else {})
-
-
-def _scenario(given: Mapping[str, Any]) -> str:
-    return str(given["scenario"] or ("legacy" if given["flow"] == "migrate" else "fresh"))
 
 
 def _dialogue(ground: Ground) -> int:

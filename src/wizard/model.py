@@ -41,6 +41,8 @@ RAIL: Final = (
 #: Stages that have a screen of their own before anything is changed.
 LOOK: Final = frozenset({"prereqs", "signin", "keystore", "hardware", "review"})
 #: Events that are kept for the log.
+#: Id of the question whether an administrator is to be asked (P12).
+HAND_OFF: Final = "hand-off"
 _EVENTS: Final = 5000
 
 

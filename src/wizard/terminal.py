@@ -77,7 +77,8 @@ def _epilogue(app: Wizard) -> None:
     with suppress(OSError):
         if app.incident:
             print(redactor.redact(app.incident), file=sys.stderr)
-        for sentence in dict.fromkeys([*app.model.sentences, *app.proof.sentences]):
+        model, proof = (app.model, app.proof) if app.model.ended or app.proof.ended else app.last
+        for sentence in dict.fromkeys([*model.sentences, *proof.sentences]):
             print(clean(sentence))
-        for error in [*app.model.failed, *app.proof.failed]:
+        for error in [*model.failed, *proof.failed]:
             print(clean(f"{error['message']} [{error['id']}]\n{error['remedy']}"), file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -106,7 +107,7 @@ class App:
 
     def describe(self) -> str:
         """The app as the person who must decide about it sees it (P1). Graph does not tell who created it."""
-        owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in self.owners) or "nobody"
+        owners = ", ".join(_line(o.get("userPrincipalName") or o.get("displayName")) for o in self.owners) or "nobody"
         return (
             f"  app id   {self.app_id}\n  created  {self.created[:10]}\n  owners   {owners}\n"
             f"  keys     {len(self.keys)}, passwords {len(self.all_passwords)}"
@@ -158,7 +159,7 @@ def read(graph: Graph, app_id: str) -> App | None:
     return App(
         object_id=found["id"],
         app_id=found["appId"],
-        name=str(found.get("displayName") or ""),
+        name=_line(found.get("displayName")),
         created=created,
         keys=keys_of(found),
         passwords=_passwords(found, "application"),
@@ -255,7 +256,7 @@ def keys_of(holder: dict[str, Any]) -> tuple[Key, ...]:
             Key(
                 entry,
                 str(entry["keyId"]),
-                str(entry.get("displayName") or ""),
+                _line(entry.get("displayName")),
                 thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
                 der,
                 moment(str(entry.get("endDateTime"))),
@@ -268,7 +269,7 @@ def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
     return tuple(
         Password(
             str(entry["keyId"]),
-            str(entry.get("displayName") or ""),
+            _line(entry.get("displayName")),
             str(entry.get("hint") or ""),
             str(entry.get("endDateTime") or "unknown"),
             kind,
@@ -286,3 +287,8 @@ def moment(text: str) -> datetime:
         if rest or text.endswith("Z")
         else (datetime.fromisoformat(text))
     )
+
+
+def _line(name: object) -> str:
+    """A name that others gave, in one line: a line break in it would look like a row of ours wherever it is shown."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", str(name or ""))

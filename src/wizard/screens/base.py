@@ -111,9 +111,9 @@ class StageScreen(WizardScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "forward", show=False),
-        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
-        Binding("r", "again", "Check again"),
-        Binding("escape,b", "back", "Back"),
+        Binding("ctrl+n", "forward", "Next", key_display="⏎"),  # a focused button has an Enter of its own
+        Binding("r", "again", "Again"),
+        Binding("escape,b", "back", "Back", show=False),
         Binding("a", "name_app", "Name the app …"),
         Binding("i", "insist", "Say so …"),
         Binding("e", "explain", "Explain"),

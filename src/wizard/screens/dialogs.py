@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+import time
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,6 +16,9 @@ from textual.widgets import Button, Footer, Input, Log, Static
 
 from wizard.console.plain import clean
 from wizard.widgets.parts import Actions
+
+if TYPE_CHECKING:
+    from wizard.course import Course
 
 SMALLEST = (60, 20)
 
@@ -30,7 +35,10 @@ class Ask(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "yes", "Yes"),
         Binding("n,escape", "no", "No"),
+        Binding("enter", "take", show=False, priority=True),  # at once, so that no later key overtakes it
     ]
+    #: When it can have been read, on the clock of the framework's events; what was typed before does not count.
+    readable: float = math.inf
 
     def __init__(self, text: str, yes: str = "Yes", no: str = "No", *, default: bool = False) -> None:
         super().__init__()
@@ -47,11 +55,19 @@ class Ask(ModalScreen[bool]):
     def on_mount(self) -> None:
         """Put the focus on the default."""
         self.query_one("#yes" if self._default else "#no").focus()
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        self.readable = time.monotonic() + cast("Course", self.app).READING
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Take the answer."""
         event.stop()
         self.dismiss(event.button.id == "yes")
+
+    def action_take(self) -> None:
+        """What has the focus."""
+        self.dismiss(isinstance(self.focused, Button) and self.focused.id == "yes")
 
     def action_yes(self) -> None:
         """Yes."""

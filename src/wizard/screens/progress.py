@@ -22,7 +22,7 @@ class Progress(WizardScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "forward", show=False),
-        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
+        Binding("ctrl+n", "forward", "Next", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("x,escape", "stop", "Stop …"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),

@@ -12,6 +12,7 @@ from textual.widgets.data_table import ColumnKey
 
 from wizard import aside
 from wizard.console.plain import SIGNS, clean
+from wizard.model import HAND_OFF
 from wizard.screens.base import StageScreen
 from wizard.widgets.parts import Card
 
@@ -29,13 +30,14 @@ class Review(StageScreen):
     """The plan as a table; the row under the cursor is told in full below it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "whole", "Row"),
         Binding("f", "findings", "Findings"),
-        Binding("h", "headless", "Headless command"),
+        Binding("h", "headless", "Headless"),
     ]
     place = "review"
     heading = "Review"
     advice = (
-        "Up and down go through the changes; the box below tells the row in full, with the call that it makes. Rows "
+        "Up and down go through the changes; the box below tells the row, space shows it whole. Rows "
         "with ! cannot be undone once they are made, and they are made only after the new certificate was proven. "
         "h shows the command that does the same without screens. Enter asks for your yes."
     )
@@ -50,7 +52,7 @@ class Review(StageScreen):
     def buttons(self) -> list[Button]:
         return [
             Button("Make these changes …", id="forward", variant="primary", compact=True),
-            Button("Read again", id="again", compact=True),
+            Button("Check again", id="again", compact=True),
             Button("Back", id="back", compact=True),
         ]
 
@@ -75,7 +77,14 @@ class Review(StageScreen):
         self.query_one(".subject", Static).update(Content(clean(self._subject())))
         self.query_one(".hint", Static).update(self.hint())
         forward = self.query_one("#forward", Button)
-        forward.label = "Make these changes …" if self.model.question is not None else "Check the result"
+        asked = self.model.question
+        forward.label = (
+            "Check the result"
+            if asked is None
+            else "Write the request …"
+            if asked.id == HAND_OFF
+            else "Make these changes …"
+        )
         allowed = {name: bool(self.check_action(name, ())) for name in ("forward", "again", "back")}
         self.enable(allowed, "again" if failed else "forward")
         if table.display and self._ready and not table.has_focus and not self._was_ready:
@@ -118,7 +127,9 @@ class Review(StageScreen):
         note = f"; {final} cannot be undone (!)" if final else ""
         warned = sum(f.severity in ("warning", "failure") for f in self._findings)
         more = f" {warned} finding(s): f shows them." if warned else ""
-        return Content(f"{told}{note}. Nothing was changed yet.{more}")
+        if model.question is not None and model.question.id == HAND_OFF:
+            note = ", but not by you: this run makes the key and writes a request for an administrator"
+        return Content(f"Nothing was changed yet. {told}{note}.{more}")
 
     @property
     def _ready(self) -> bool:
@@ -140,20 +151,7 @@ class Review(StageScreen):
         table = self.query_one(DataTable)
         if not self._rows or not 0 <= table.cursor_row < len(self._rows):
             return
-        change = self._rows[table.cursor_row]
-        lines = [Content.assemble((clean(change.what), "bold"), f"  on {clean(change.where)}")]
-        if change.before:
-            lines.append(Content.assemble(("now   ", "$foreground-muted"), clean(change.before)))
-        if change.after:
-            lines.append(Content.assemble(("then  ", "$foreground-muted"), clean(change.after)))
-        if change.action != "keep":
-            undo = "a failure before the point of no return undoes it" if change.reversible else "cannot be undone"
-            lines.append(Content.assemble(("undo  ", "$foreground-muted"), undo))
-        else:
-            lines.append(Content("stays exactly as it is"))
-        if change.call:
-            lines.append(Content.assemble(("call  ", "$foreground-muted"), clean(change.call)))
-        self.query_one(".detail", Static).update(Content("\n").join(lines))
+        self.query_one(".detail", Static).update(_told(self._rows[table.cursor_row]))
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Tell the row under the cursor."""
@@ -165,6 +163,12 @@ class Review(StageScreen):
         event.stop()
         if self._ready:
             self.action_forward()
+
+    def action_whole(self) -> None:
+        """The row under the cursor, whole."""
+        table = self.query_one(DataTable)
+        if self._rows and 0 <= table.cursor_row < len(self._rows):
+            aside.row(self.wizard, _told(self._rows[table.cursor_row]).plain)
 
     def action_headless(self) -> None:
         """The command that does the same without screens."""
@@ -187,5 +191,25 @@ def _cells(change: ChangePlanned) -> tuple[Text, Text, Text]:
     return (
         Text(f"{SIGNS[change.action]} {change.action}", _TONES[change.action]),
         Text(final, "bold red"),
-        Text(clean(text).replace("\n", " "), no_wrap=True, overflow="ellipsis"),
+        Text(_flat(text), no_wrap=True, overflow="ellipsis"),
     )
+
+
+def _told(change: ChangePlanned) -> Content:
+    """A row in full: what matters most first, because the box may be too small for all of it."""
+    undo = "a failure before the point of no return undoes it" if change.reversible else "cannot be undone"
+    rows = [
+        ("undo  ", undo if change.action != "keep" else "stays exactly as it is"),
+        ("call  ", change.call),
+        ("now   ", change.before),
+        ("then  ", change.after),
+    ]
+    head = Content.assemble((_flat(change.what), "bold"), f"  on {_flat(change.where)}")
+    return Content("\n").join(
+        [head, *(Content.assemble((name, "$text-muted"), _flat(text)) for name, text in rows if text)]
+    )
+
+
+def _flat(text: str) -> str:
+    """A text in one line: a name from the tenant must not look like a row of ours."""
+    return clean(text).replace("\n", "?")

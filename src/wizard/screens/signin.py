@@ -24,9 +24,9 @@ class SignIn(StageScreen):
     """The account that will make the changes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("w", "browser", "Sign in by browser"),
-        Binding("d", "device", "by code"),
-        Binding("t", "tenant", "Other tenant"),
+        Binding("w", "browser", "Browser"),
+        Binding("d", "device", "Code"),
+        Binding("t", "tenant", "Tenant"),
         Binding("o", "out", "Sign out"),
     ]
     place = "signin"

@@ -28,7 +28,7 @@ class Summary(WizardScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "start", show=False),
-        Binding("n", "start", "Back to the start", key_display="⏎"),  # a focused button has an Enter of its own
+        Binding("ctrl+n", "start", "Back to the start", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("s", "save", "Save answers"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),
@@ -76,7 +76,7 @@ class Summary(WizardScreen):
         if self._errors:
             if self._waits:
                 return [("entraclaw-setup apply FILE", "what the administrator runs")]
-            if self.wizard.exit_code == 6:
+            if self.wizard.outcome == "partial":
                 return [("entraclaw-setup resume", "finishes it")]
             return []
         return list(_NEXT)
@@ -90,9 +90,13 @@ class Summary(WizardScreen):
             return Content.assemble(("ok  ", "bold $text-success"), word)
         if self._waits:
             return Content.assemble(("wait  ", "bold $text-warning"), "An administrator has to go on from here.")
-        if any(error["id"] == "flow.interrupted" for error in self._errors) and code != 6:
+        if any(error["id"] == "flow.interrupted" for error in self._errors) and self.wizard.outcome != "partial":
             return Content.assemble(("stop  ", "bold $text-warning"), f"Stopped, as asked. (exit code {code})")
-        left = "It is half-way: what is left is named below." if code == 6 else "It did not succeed."
+        left = (
+            "It is half-way: what is left is named below."
+            if self.wizard.outcome == "partial"
+            else "It did not succeed."
+        )
         return Content.assemble(("FAIL  ", "bold $text-error"), f"{left} (exit code {code})")
 
     @property

@@ -21,7 +21,7 @@ class Verify(WizardScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "forward", show=False),
-        Binding("n", "forward", "Continue", key_display="⏎"),  # a focused button has an Enter of its own
+        Binding("ctrl+n", "forward", "Next", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("r", "again", "Check again"),
         Binding("e", "explain", "Explain"),
         Binding("c", "copy", "Copy"),

@@ -36,7 +36,7 @@ _SUBJECT = {
 class Welcome(WizardScreen):
     """The first screen."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "choose", "Start", key_display="⏎")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+n", "choose", "Start", key_display="⏎")]
     heading = "Give this machine its Entra identity, without a client secret"
     advice = "The arrows choose and Enter starts. Nothing is changed before you have seen the plan and said yes to it."
 
@@ -80,7 +80,8 @@ class Welcome(WizardScreen):
             return "resume"
         if self.wizard.ground.scenarios:
             return f"demo:{self.wizard.ground.scenario}"
-        return "onboard" if survey is not None and survey.subject == "nothing" else "migrate"
+        best = {"nothing": "onboard", "unreadable": "verify"}
+        return best.get(survey.subject, "migrate") if survey is not None else "migrate"
 
     def _said(self, survey: Survey | None) -> str:
         if self.wizard.ground.scenarios:

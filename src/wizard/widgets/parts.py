@@ -151,7 +151,8 @@ def card(errors: Sequence[dict[str, Any]]) -> Content:
     """Errors as they stand on an error card."""
     parts: list[Content] = []
     for error in errors:
-        lines = [Content.assemble(("FAIL  ", "bold $text-error"), (clean(str(error["message"])), "bold"))]
+        word = ("STOP  ", "bold $text-warning") if error["id"] == "flow.interrupted" else ("FAIL  ", "bold $text-error")
+        lines = [Content.assemble(word, (clean(str(error["message"])), "bold"))]
         lines.append(Content.assemble(("What to do  ", "$foreground-muted"), clean(str(error["remedy"]))))
         lines.append(Content.assemble(("Error id  ", "$foreground-muted"), clean(str(error["id"]))))
         parts.append(Content("\n").join(lines))
