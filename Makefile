@@ -10,7 +10,7 @@ demo: .venv/ready
 
 test: .venv/ready check
 	@sh tests/real/services.sh
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 4 --dist worksteal
 
 # the table of docs/explanation/performance.md; about five minutes
 bench: .venv/ready

@@ -83,7 +83,11 @@ class Wizard(Course):
 
             return survey(world)
 
-        self.call_after_refresh(self.begin_job, look, self._surveyed)  # what it loads must not delay the first frame
+        def begin() -> None:
+            if not (self.moving or self._begun):  # somebody was faster
+                self.begin_job(look, self._surveyed)
+
+        self.call_after_refresh(begin)  # what it loads must not delay the first frame
 
     def _surveyed(self, value: object) -> None:
         if isinstance(value, SetupError):
@@ -182,7 +186,7 @@ class Wizard(Course):
             return
         chosen = name.removeprefix("demo:")
         flow = self.ground.scenarios[chosen].flow
-        if chosen == self.ground.scenario and self.survey is not None and self.survey.open is None:
+        if chosen == self.ground.scenario and (self.survey is None or self.survey.open is None):
             self.begin(flow)
             return
         self.moving = True

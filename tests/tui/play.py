@@ -24,6 +24,7 @@ class Posed(Wizard):
     """The wizard, which tells when something happened, and is drawn the same every time."""
 
     CSS_PATH = str(Path(wizard.__file__).with_name("wizard.tcss"))
+    READING = 0.0  # nobody reads
 
     def __init__(self, stand: Stand) -> None:
         super().__init__(stand, Watch(stand.time))
@@ -100,7 +101,7 @@ class Play:
         app, model = self.app, self.app.model
         match self.place:
             case "welcome":
-                return app.survey is not None
+                return app.survey is not None and not app.moving
             case "verify":
                 return app.proof.ended is not None
             case "review":

@@ -323,7 +323,7 @@ HALF_WAY: Final = Reel(
         Scene("review-before", through("review", "enter")),
         Scene("half-way", _half_way),
         Scene("summary-half-way", at("summary", "enter"), "Left half-way: what is left, and how to finish it."),
-        Scene("resume", at("welcome", "n"), "An interrupted run comes before everything."),
+        Scene("resume", at("welcome", "enter"), "An interrupted run comes before everything."),
     ),
 )
 HAND_OFF: Final = Reel(

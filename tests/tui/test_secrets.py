@@ -99,7 +99,7 @@ def test_D4_U5_a_bug_leaves_a_file_without_values_and_exit_code_70(monkeypatch: 
                     shown = Play(app, pilot, stand)
                     await shown.at("welcome")
                     monkeypatch.setattr(Welcome, "action_choose", broken)
-                    await pilot.press("n")
+                    await pilot.press("ctrl+n")
                     await pilot.pause()
             stop(app, stand)
             assert app.exit_code == 70

@@ -73,7 +73,7 @@ class Review(StageScreen):
         self.query_one(Card).show(failed)
         table.display = bool(plan) and not failed
         self.query_one(".detail").display = table.display
-        self.query_one(".subject").display = not failed
+        self.query_one(".subject").set_class(bool(failed), "gone")
         self.query_one(".subject", Static).update(Content(clean(self._subject())))
         self.query_one(".hint", Static).update(self.hint())
         forward = self.query_one("#forward", Button)
@@ -181,6 +181,8 @@ class Review(StageScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "findings":
             return bool(self._findings)
+        if action == "whole":
+            return bool(self.model.plan) and not self._failed
         return super().check_action(action, parameters)
 
 

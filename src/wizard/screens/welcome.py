@@ -80,8 +80,7 @@ class Welcome(WizardScreen):
             return "resume"
         if self.wizard.ground.scenarios:
             return f"demo:{self.wizard.ground.scenario}"
-        best = {"nothing": "onboard", "unreadable": "verify"}
-        return best.get(survey.subject, "migrate") if survey is not None else "migrate"
+        return "onboard" if survey is not None and survey.subject == "nothing" else "migrate"
 
     def _said(self, survey: Survey | None) -> str:
         if self.wizard.ground.scenarios:
