@@ -75,6 +75,8 @@ class Rail(Static):
 class Checks(VerticalScroll, can_focus=True):
     """Rows of steps with their evidence, then what was found on the way."""
 
+    _mark = (-1, "")
+
     def show(self, rows: Sequence[Row], findings: Iterable[Finding], now: float, tail: str = "") -> None:
         """Show the rows as they are, and keep the one that works in sight.
 
@@ -93,9 +95,22 @@ class Checks(VerticalScroll, can_focus=True):
         new = [_Line(word, text) for word, text in lines[len(there) :]]
         if new:
             self.mount(*new)
-        working = next((index for index, row in enumerate(rows) if row.state == "working"), None)
-        if working is not None and working < len(there):
-            self.call_after_refresh(self.scroll_to_widget, there[working], animate=False)
+        reached = max((index for index, row in enumerate(rows) if row.state != "todo"), default=-1)
+        mark = (reached, rows[reached].state if reached >= 0 else "")
+        if mark != self._mark:  # else a person may have scrolled
+            self._mark = mark
+            self.call_after_refresh(self._follow)
+
+    def on_resize(self) -> None:
+        """Another size shows other rows."""
+        self.call_after_refresh(self._follow)
+
+    def _follow(self) -> None:
+        """Keep the last row that was begun in sight, with a little of what comes next."""
+        lines = [line for line in self.query(_Line) if line.display]
+        if 0 <= self._mark[0] < len(lines):
+            below = lines[self._mark[0]].virtual_region.bottom + 2 - self.size.height
+            self.scroll_to(y=max(0, below), animate=False)
 
 
 class _Line(Horizontal):
