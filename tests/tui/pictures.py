@@ -52,6 +52,8 @@ async def shots(reel: Reel, take: Callable[[str, str], object]) -> None:
     """
 
     async def look(scene: Scene, play: Play) -> None:
+        if not scene.still:
+            return
         usual = (play.app.size.width, play.app.size.height)
         if not scene.text:
             take(scene.name, clean(play.app.export_screenshot()))

@@ -32,6 +32,7 @@ class Scene:
     :param name: of its pictures.
     :param drive: brings the play here from the scene before.
     :param text: what it shows; such a scene is in `screenshots/`, in two sizes.
+    :param still: compared at all; not where the scroll bar depends on how many events came at a time.
     :param narrow: also compared in the smallest terminal.
     :param themes: also compared in the other themes.
     """
@@ -39,6 +40,7 @@ class Scene:
     name: str
     drive: Drive
     text: str = ""
+    still: bool = True
     narrow: bool = False
     themes: bool = False
 
@@ -313,7 +315,7 @@ UNDONE: Final = Reel(
     "undone",
     (
         Scene("review-before", through("review", "enter")),
-        Scene("undone", _refused),
+        Scene("undone", _refused, still=False),
         Scene("summary-undone", at("summary", "enter")),
     ),
 )
