@@ -16,6 +16,7 @@ from core.profile import Profile
 from core.sandbox.lab import Lab
 from tests.real.conftest import Desktop, missing
 from tests.real.program import Program
+from wizard.app import Wizard
 
 PATIENCE = 60.0
 _TICK = 0.1
@@ -80,7 +81,7 @@ class Tmux:
             dead, status = (
                 self._tmux("display-message", "-p", "#{pane_dead} #{pane_dead_status}").rstrip("\n").split(" ")
             )
-            return status if dead == "1" else None
+            return status or None if dead == "1" else None
 
         status = _until(over)
         assert status is not None, f"it did not end:\n{self.screen()}"
@@ -130,6 +131,7 @@ def test_U1_a_migration_through_the_screens_with_enter_and_the_arrows_alone(prog
     assert "delete" in plan
     tmux.press("Down", "Up", "Enter")
     tmux.see("Make these changes?", "Yes, make these changes")
+    SystemClock().wait(2 * Wizard.READING)  # until the question could be read no answer counts
     tmux.press("Right", "Enter")
     tmux.see("Step 6 of 8", "All done.")
     tmux.press("Enter")

@@ -341,7 +341,7 @@ UNVERIFIED: Final = Reel(
     "unverified",
     (
         Scene("real", at("welcome")),
-        Scene("verify-failed", at("verify", "down", "down", "enter")),
+        Scene("verify-failed", at("verify", "down", "down", "enter"), still=False),
         Scene("summary-verify-failed", at("summary", "enter")),
     ),
     real=True,

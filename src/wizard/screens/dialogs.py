@@ -33,9 +33,12 @@ class Ask(ModalScreen[bool]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "yes", "Yes"),
-        Binding("n,escape", "no", "No"),
-        Binding("enter", "take", show=False, priority=True),  # at once, so that no later key overtakes it
+        # each at once and in the order in which they were pressed: none may overtake another here
+        Binding("y", "yes", "Yes", priority=True),
+        Binding("n,escape", "no", "No", priority=True),
+        Binding("left,up,shift+tab", "mark('no')", show=False, priority=True),
+        Binding("right,down,tab", "mark('yes')", show=False, priority=True),
+        Binding("enter", "take", show=False, priority=True),
     ]
     #: When it can have been read, on the clock of the framework's events; what was typed before does not count.
     readable: float = math.inf
@@ -55,15 +58,26 @@ class Ask(ModalScreen[bool]):
     def on_mount(self) -> None:
         """Put the focus on the default."""
         self.query_one("#yes" if self._default else "#no").focus()
-        self.call_after_refresh(self._painted)
+        reading = cast("Course", self.app).READING
+        if reading:
+            self.call_after_refresh(self._painted, reading)
+        else:
+            self.readable = 0.0
 
-    def _painted(self) -> None:
-        self.readable = time.monotonic() + cast("Course", self.app).READING
+    def _painted(self, reading: float) -> None:
+        self.readable = time.monotonic() + reading
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Take the answer."""
         event.stop()
         self.dismiss(event.button.id == "yes")
+
+    def action_mark(self, button: str) -> None:
+        """Put the mark on a button.
+
+        :param button: its id.
+        """
+        self.set_focus(self.query_one(f"#{button}"))
 
     def action_take(self) -> None:
         """What has the focus."""
