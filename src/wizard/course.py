@@ -226,10 +226,10 @@ class Course(App[None]):
         return self.model.stage == "review" and bool(self.model.plan)
 
     def _ask(self, question: Question) -> None:
-        if isinstance(self.screen, Ask):
-            return  # it is on the screen already
         bridge = self.bridge
         planned = self._on_review(question)
+        if planned and isinstance(self.screen, Ask):
+            return  # Enter was pressed more than once; any other question is asked on top of whatever is open
 
         def answered(yes: bool | None) -> None:
             if bridge is None or bridge is not self.bridge or self.model.question is not question:

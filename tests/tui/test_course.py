@@ -13,7 +13,7 @@ from tests.tui.scenes import fail, hold, interrupted, waiting
 from tests.tui.stand import Stand
 from wizard import undertaking
 from wizard.model import LOOK
-from wizard.screens.dialogs import Ask
+from wizard.screens.dialogs import Ask, Line, Text
 
 
 def verified(stand: Stand) -> int:
@@ -262,24 +262,52 @@ def test_U5_what_failed_half_way_is_6_and_resumed() -> None:
     run(scene())
 
 
-def test_P12_a_question_that_is_not_the_plans_is_a_dialog() -> None:
-    """An app that was found by its name is used only after a yes."""
-
+def test_P1_an_app_that_was_found_by_its_name_takes_its_id_to_be_named() -> None:
     async def scene() -> None:
         async with play("taken", real=True) as shown:
             await shown.at("welcome")
             await shown.press("enter")
-            await shown.at("prereqs")
-            for _ in range(5):
-                await shown.until(lambda: shown.settled or shown.app.screen.is_modal)
-                if shown.app.screen.is_modal or shown.app.model.ended:
-                    break
+            await shown.through("review")
+            await shown.until(lambda: shown.app.model.ended is not None)
+            assert [error["id"] for error in shown.app.model.failed] == ["app.adopt-or-new"]
+            assert shown.app.exit_code == 4
+            await shown.press("a")
+            await shown.on(Line)
+            await shown.press(*"not-an-id", "enter")
+            await shown.on(Text)
+            assert shown.shows("That is no app id")
+            assert not shown.app.ground.settings.app_id
+
+    run(scene())
+
+
+def test_M2_an_answer_before_the_question_could_be_read_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        async with play() as shown:
+            before = Snapshot.of(shown.stand.machine)
+            await to_review(shown)
+            monkeypatch.setattr(type(shown.app), "READING", 3600.0)
+            await shown.press("enter")
+            await shown.on(Ask)
+            await shown.press("y", "right", "enter")
+            assert isinstance(shown.app.screen, Ask)
+            assert shown.stand.machine.untouched(before)
+
+    run(scene())
+
+
+def test_M2_the_keys_of_a_question_count_in_their_order() -> None:
+    async def scene() -> None:
+        async with play() as shown:
+            before = Snapshot.of(shown.stand.machine)
+            await to_review(shown)
+            for keys in (("right", "left", "enter"), ("enter", "y"), ("tab", "up", "enter")):
                 await shown.press("enter")
-            assert isinstance(shown.app.screen, Ask) or shown.app.model.failed
-            if isinstance(shown.app.screen, Ask):
-                await shown.press("n")
-                await shown.until(lambda: shown.app.model.ended is not None)
-            assert shown.app.exit_code in (3, 4)
+                await shown.on(Ask)
+                await shown.pilot.press(*keys)
+                await shown.pilot.pause()
+                assert shown.place == "review"
+                assert shown.stand.machine.untouched(before)
 
     run(scene())
 
