@@ -16,6 +16,7 @@ SCHEMA: Final = 1
 State = Literal["unchanged", "done", "undone", "failed", "skipped"]
 Severity = Literal["ok", "info", "warning", "failure"]
 Action = Literal["add", "delete", "change", "keep"]
+Grade = Literal["ok", "warning", "failure", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,27 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """What a diagnosis saw of one thing (D1).
+
+    :param check: stable name of the check.
+    :param state: `unseen` when something else is in the way of looking; `evidence` says what.
+    :param remedy: what to do; empty when there is nothing to do.
+    :param seconds: how long it took to look.
+    :param fix: what `doctor --fix` would do about it; empty when that is nothing.
+    """
+
+    group: str
+    check: str
+    title: str
+    state: Grade
+    evidence: str
+    remedy: str = ""
+    seconds: float = 0.0
+    fix: str = ""
+
+
+@dataclass(frozen=True)
 class ChangePlanned:
     """One row of the plan: see `core.flow.plan.Change` for the members."""
 
@@ -124,6 +146,7 @@ Event = (
     | StepFinished
     | Waiting
     | Finding
+    | Checked
     | ChangePlanned
     | ChangeMade
     | Question

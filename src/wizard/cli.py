@@ -32,6 +32,7 @@ examples:
   entraclaw-setup verify                prove that no secret is left
   entraclaw-setup rollback              a client secret again, for 15 minutes
   entraclaw-setup token                 print an access token, nothing else
+  entraclaw-setup doctor                what is wrong here, and what to do
   entraclaw-setup explain AADSTS700027  what a code means, and what to do
 
 Every flow of the wizard is a command, too.
@@ -45,6 +46,7 @@ _COMMANDS: Final = {
     "apply": "as an administrator, do what a developer's request file asks for",
     "rollback": "a new client secret in the state file, for 15 minutes (needs two yeses)",
     "verify": "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
+    "doctor": "look at everything a run needs, and say what is wrong and what to do (exit 8 if something is)",
     "token": "print a Microsoft Graph access token for this machine's app",
     "explain": "say what an error id, an AADSTS code or a Graph code means, and what to do",
     "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
@@ -161,7 +163,7 @@ def _parser() -> _Parser:
             name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common], allow_abbrev=False
         )
     quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
-    for name in ("migrate", "onboard", "resume", "undo", "verify", "token"):
+    for name in ("migrate", "onboard", "resume", "undo", "verify", "doctor", "token"):
         subs[name].add_argument(
             allowlist.FLAG,
             metavar="CLASS",
@@ -201,6 +203,10 @@ def _parser() -> _Parser:
     subs["verify"].add_argument(
         "--strict", action="store_true", help="source files that use a secret are failures, not warnings", **quiet
     )
+    text = "mend what is safe to mend: file modes, idle locks, an expired rollback secret, keystore entries left over"
+    subs["doctor"].add_argument("--fix", action="store_true", help=text, **quiet)
+    text = "only this check; repeatable"
+    subs["doctor"].add_argument("--check", metavar="NAME", action="append", help=text, **quiet)
     subs["explain"].add_argument("id", nargs="?", metavar="ID", help="an id or a code; without one all are listed")
     for name in ("sandbox", "demo"):
         subs[name].add_argument(

@@ -8,10 +8,11 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.errors import Interrupted, SetupError
-from core.events import Event, Finding, FlowFinished, Question, StepFinished
+from core.events import Checked, Event, Finding, FlowFinished, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
 from core.settings import Settings, resolve
 from wizard.console.ndjson import Ndjson
@@ -99,6 +100,8 @@ class _Session:
                 return self._interrupted(self._real())
             case "verify":
                 return self._finish(self._verify(self._real()))
+            case "doctor":
+                return self._doctor()
             case "token":
                 return self._token(self._real())
             case "sandbox":
@@ -229,6 +232,20 @@ class _Session:
             return world, verify(world)
         finally:
             self.sinks.remove(note)
+
+    def _doctor(self) -> int:
+        from core.support.doctor import diagnose
+
+        self.sinks.append(self._note)
+        world = self._real()
+        result = diagnose(world, self.given.get("check") or (), fix=bool(self.given.get("fix")))
+        return self._finish((world, result))
+
+    def _note(self, event: Event) -> None:
+        """Keep the rows of a diagnosis for the result."""
+        if isinstance(event, Checked):
+            row = {key: value for key, value in asdict(event).items() if key not in ("seconds",)}
+            self.checks = [*(kept for kept in self.checks if kept["check"] != event.check), row]
 
     def _token(self, world: World) -> int:
         from core.stages.token import token

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from core.events import (
     ChangeMade,
     ChangePlanned,
+    Checked,
     Event,
     Finding,
     FlowFinished,
@@ -40,9 +41,9 @@ RAIL: Final = (
 )
 #: Stages that have a screen of their own before anything is changed.
 LOOK: Final = frozenset({"prereqs", "signin", "keystore", "hardware", "review"})
-#: Events that are kept for the log.
 #: Id of the question whether an administrator is to be asked (P12).
 HAND_OFF: Final = "hand-off"
+#: Events that are kept for the log.
 _EVENTS: Final = 5000
 
 
@@ -113,6 +114,7 @@ class Model:
     kind: Kind
     stages: dict[str, Stage] = field(default_factory=dict)
     stage: str = ""
+    checks: dict[str, Checked] = field(default_factory=dict)
     plan: list[ChangePlanned] = field(default_factory=list)
     made: list[ChangeMade] = field(default_factory=list)
     question: Question | None = None
@@ -184,6 +186,9 @@ class Model:
                 self.waiting = (item, now)
             case Finding():
                 self._current().findings.append(item)
+            case Checked():
+                self.checks[item.check] = item
+                self._row(item.group, item.check, item.title).state = "done"
             case ChangePlanned():
                 self.plan.append(item)
             case ChangeMade():

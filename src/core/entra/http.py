@@ -142,6 +142,17 @@ class Session(requests.Session):
             self._discovered[url] = (response.content, response.headers)
         return response
 
+    @property
+    def trust(self) -> str:
+        """PEM file or folder of the roots that are trusted here."""
+        return requests.utils.DEFAULT_CA_BUNDLE_PATH if self._verify is True else str(self._verify)
+
+    def proxy(self, url: str) -> str:
+        """The proxy that a request to a URL takes, without the password that it may hold; empty: none."""
+        found = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+        parts = urlsplit(str(found or ""))
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if found else ""
+
     def _roots(self) -> str:
         """Where the certificate of an intercepting proxy would have to be."""
         if self._cloud.ca_bundle:

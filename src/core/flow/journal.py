@@ -169,7 +169,7 @@ class Journal:
             if not self.path.is_file() and self.path.exists():
                 raise SetupError("journal.io", path=self.path, detail="it is not a regular file")
             if self.path.parent.exists():
-                paths.private(self.path.parent)
+                paths.refuse_foreign(self.path.parent)  # looking changes nothing; whoever writes closes the folder
             content = self.path.read_bytes()
             paths.refuse_foreign(self.path)
         except FileNotFoundError:
@@ -205,6 +205,18 @@ class Journal:
                 self.flow = ""
             case _:
                 raise ValueError(entry["state"])
+
+
+def history(path: Path, clock: Clock) -> tuple[Effect, ...]:
+    """Every effect that a journal names, if no undertaking is open in it; else none.
+
+    :raises SetupError: `journal.broken`, `journal.io`, `folder.unsafe`.
+    """
+    if Journal(path, "", clock).resumed:
+        return ()
+    lines = (json.loads(line) for line in path.read_bytes().splitlines() if line.endswith(b"}"))
+    entries = [entry for entry in lines if entry["state"] == "intend"]
+    return tuple(Effect(int(e["n"]), e["action"], e["target"], e["data"]) for e in entries)
 
 
 def _sync_folder(folder: Path) -> None:

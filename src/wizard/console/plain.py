@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO, assert_never
 from core.events import (
     ChangeMade,
     ChangePlanned,
+    Checked,
     Event,
     Finding,
     FlowFinished,
@@ -28,10 +29,13 @@ from core.secret import redactor
 _COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}
 WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
 SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FAIL"}
+GRADES: Final = {"ok": "ok", "warning": "warn", "failure": "FAIL", "unseen": "unseen"}
 #: C0 and C1 controls but for the line break, and what reorders or hides text.
 _CONTROL: Final = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u115f\u1160\u3164\u180e\U000e0000-\U000e007f]"
 )
+#: Seconds from which on it is told how long a check took.
+_SLOW: Final = 0.1
 SIGNS: Final = {"add": "+", "delete": "-", "change": "~", "keep": " "}
 
 
@@ -56,7 +60,7 @@ class Plain:
         # a terminal is wrapped for reading; a pipe gets whole lines
         self.width = min(shutil.get_terminal_size().columns, 100) if out.isatty() else 0
 
-    def event(self, event: Event) -> None:
+    def event(self, event: Event) -> None:  # noqa: PLR0912  a branch for each member of the union
         """Show one event."""
         if self._in_plan and not isinstance(event, ChangePlanned):
             self._in_plan = False
@@ -78,6 +82,14 @@ class Plain:
                 self._row(SEVERITY[event.severity], event.message, loud=event.severity in ("warning", "failure"))
                 if event.remedy:
                     self._row("", event.remedy, loud=event.severity in ("warning", "failure"))
+            case Checked():
+                took = f" ({event.seconds:.1f} s)" if event.seconds >= _SLOW else ""
+                bad = event.state in ("warning", "failure")
+                self._row(GRADES[event.state], f"{event.title}: {event.evidence}{took}", loud=bad)
+                if event.remedy:
+                    self._row("", event.remedy, loud=bad)
+                if event.fix and bad:
+                    self._row("", f"--fix: {event.fix}", loud=True)
             case ChangePlanned():
                 (self._held.append if self._quiet else self._planned)(event)
             case ChangeMade():

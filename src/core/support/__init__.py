@@ -1,0 +1,1 @@
+"""What helps a person who is stuck: the diagnosis."""

@@ -1,0 +1,1 @@
+"""The checks of a diagnosis, a module for each group that is shown together (D1)."""

@@ -1,0 +1,109 @@
+"""This computer: program, packages, tools, hardware, how long a key lives here, and the folder of this program."""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from core import __version__
+from core.machine import paths, tools
+from core.support.patient import Check, Cure, Group, Patient, Verdict
+
+
+def _versions(patient: Patient) -> Verdict:
+    system = f"{platform.system()} {platform.release()} ({platform.machine()})"
+    python = f"Python {platform.python_version()} ({sys.executable})"
+    return Verdict("ok", f"entraclaw-setup {__version__}, {python}, {system}")
+
+
+def _packages(patient: Patient) -> Verdict:
+    found = patient.world.packages()
+    remedy = "Install entraclaw-setup anew: pipx reinstall entraclaw-setup"
+    bad = [Verdict("failure", f"{p.name}: {p.why}", remedy) for p in found if not p.ok]
+    return Verdict.all(bad, ", ".join(f"{package.name} {package.found}" for package in found))
+
+
+def _programs(patient: Patient) -> Verdict:
+    seen = [tool for tool in patient.world.tools() if tool.name not in (tools.AZ, tools.PYTHON)]
+    bad = [
+        Verdict("failure" if tool.required else "warning", f"{tool.name}: {tool.why}", tool.install)
+        for tool in seen
+        if not tool.ok
+    ]
+    return Verdict.all(bad, ", ".join(f"{tool.name}: {tool.found}" for tool in seen))
+
+
+def _hardware(patient: Patient) -> Verdict:
+    found = patient.world.hardware()
+    around = f" Around it: {', '.join(found.around)}." if found.around else ""
+    required = patient.settings.hardware == "require"
+    return Verdict(
+        "failure" if required else "ok",
+        f"{found}{around} The key is kept by the keystore: this version makes no keys in hardware.",
+        found.remedy if required else "",
+    )
+
+
+def _lifetime(patient: Patient) -> Verdict:
+    seen = patient.world.lifetime
+    if not seen:
+        return Verdict("ok", "nothing says that this is a CI job or a container")
+    if patient.settings.key_outlives_job:
+        return Verdict("ok", f"{'; '.join(seen)}; it was said that the keystore outlives it")
+    remedy = (
+        "Use a machine of your own, or workload identity federation; if the keystore does outlive it: "
+        "--key-outlives-job."
+    )
+    return Verdict("warning", f"A key made here would be lost with the job: {'; '.join(seen)}", remedy)
+
+
+def _folder(patient: Patient) -> Verdict:
+    folder = paths.state_folder(patient.profile)
+    if not folder.exists():
+        return Verdict("ok", f"{folder} is not there yet")
+    return Verdict.all(_open_places(folder), f"{folder}, for this user alone")
+
+
+def _open_places(folder: Path) -> Iterator[Verdict]:
+    """Folders and files of this program that others may read or write, or that are somebody else's."""
+    if os.name != "posix":
+        return
+    for place in (folder, *sorted(folder.rglob("*"))):
+        status = place.lstat()
+        if status.st_uid != os.geteuid():
+            yield Verdict("failure", f"{place} is another user's", f"Find out why. Then: sudo chown {_me()} '{place}'")
+        elif not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o077:
+            yield closable(place, status.st_mode, "warning")
+
+
+def closable(place: Path, mode: int, state: str) -> Verdict:
+    """The verdict on a file or folder whose rights are too wide."""
+    wanted = 0o700 if stat.S_ISDIR(mode) else 0o600
+    return Verdict(
+        "failure" if state == "failure" else "warning",
+        f"{place} is open to other users (mode {stat.S_IMODE(mode):04o})",
+        f"chmod {wanted:o} '{place}'",
+        Cure(f"chmod {wanted:o} '{place}'", lambda: place.chmod(wanted)),
+    )
+
+
+def _me() -> str:
+    return os.environ.get("USER") or str(os.geteuid())
+
+
+GROUP = Group(
+    "computer",
+    "This computer",
+    (
+        Check("versions", "Versions", _versions),
+        Check("packages", "Python packages", _packages),
+        Check("hardware", "Hardware key", _hardware),
+        Check("lifetime", "Life of a key here", _lifetime),
+        Check("state-folder", "Folder of this program", _folder),
+        Check("programs", "Programs", _programs),
+    ),
+)

@@ -1,0 +1,134 @@
+"""Keystore: what holds the key, the key itself, keys in weak keystores, and entries that were needed on the way."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from core.entra import certificates
+from core.errors import SetupError
+from core.flow.journal import history
+from core.machine import paths, weakfiles
+from core.machine.keystore import BUNDLE_SIZE
+from core.stages import keystore as stage
+from core.stages import prereqs
+from core.support.patient import Check, Cure, Group, Patient, Unseen, Verdict
+
+
+def _backend(patient: Patient) -> Verdict:
+    backend = patient.world.keystore.backend()
+    if backend.limit and backend.limit < BUNDLE_SIZE:
+        evidence = (
+            f"{backend} takes values of up to {backend.limit} characters, and a key with its certificate has about "
+            f"{BUNDLE_SIZE}: no key fits (Windows' error 1783)."
+        )
+        remedy = "Migrate on macOS or Linux: keys in Windows' own key storage are not part of this version."
+        return Verdict("failure", evidence, remedy)
+    patient.known.backend = backend
+    return Verdict("ok", str(backend))
+
+
+def _weak(patient: Patient) -> Verdict:
+    own = patient.known.backend.file if patient.known.backend else ""
+    found = [file for file in weakfiles.find(patient.world.service) if file.path != Path(own)]
+    return Verdict.all(
+        (
+            Verdict("warning", stage.exposed(patient.world, file), "Look at it by hand.")
+            if file.unreadable
+            else Verdict(
+                "failure",
+                f"An earlier run kept a key in a weak keystore. {stage.exposed(patient.world, file)}",
+                f"Rotate now: run 'entraclaw-setup migrate'. Then: {stage.cure(file)}",
+            )
+            for file in found
+        ),
+        "none found",
+    )
+
+
+def _key(patient: Patient) -> Verdict:
+    patient.need("backend", "the keystore cannot be used")
+    world, known = patient.world, patient.known
+    if not known.tenant:
+        raise Unseen("no tenant is known; --tenant names one")
+    text = world.keystore.read(world.service, known.tenant)
+    if text is None:
+        if known.members.get(patient.profile.thumbprint_member):
+            error = SetupError("keystore.empty", tenant=known.tenant, service=world.service)
+            return Verdict.of(error)
+        evidence = f"There is none yet for tenant {known.tenant} (service {world.service})."
+        return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
+    bundle = patient.bundle = certificates.parse(text, known.tenant)
+    now = world.clock.now()
+    ends = f"{bundle.thumbprint}, until {bundle.not_after.date()}"
+    if bundle.expired(now):
+        return Verdict("failure", f"{ends}: it has expired", "Run 'entraclaw-setup onboard --only provisioner'.")
+    if bundle.due(now):
+        remedy = "Run 'entraclaw-setup onboard --only provisioner': it makes a new one."
+        return Verdict("warning", f"{ends}: it is due for renewal", remedy)
+    return Verdict("ok", ends)
+
+
+def _pending(patient: Patient) -> Verdict:
+    """The keystore itself cannot be asked for a list of its entries; the journals name those of earlier runs."""
+    patient.need("backend", "the keystore cannot be used")
+    patient.need("key", "it is not known which key is in use")
+    spare: list[str] = []
+    unsure: list[str] = []
+    for account in _left(patient):
+        (spare if _useless(patient, account) else unsure).append(f"{patient.world.service}/{account}")
+    found = []
+    if spare:
+        cure = Cure(f"remove {len(spare)} keystore entries that nothing needs", partial(_remove, patient, spare))
+        evidence = f"Left by runs that are over: {', '.join(spare)}"
+        found.append(Verdict("warning", evidence, "entraclaw-setup doctor --fix", cure))
+    if unsure:
+        evidence = f"Left by runs that are over, and perhaps the only key to a certificate: {', '.join(unsure)}"
+        found.append(Verdict("warning", evidence, "Look which certificates the app has, and delete them by hand."))
+    return Verdict.all(found, "none is left")
+
+
+def _left(patient: Patient) -> list[str]:
+    """Pending accounts of this tenant that journals of finished runs name, and that are still there."""
+    folder, world = paths.state_folder(patient.profile) / "journal", patient.world
+    accounts = [
+        effect.target
+        for path in (sorted(folder.glob(f"{world.cloud.key}_*.jsonl")) if folder.is_dir() else ())
+        for effect in history(path, world.clock)
+        if effect.action in ("keystore.write", "keystore.aside")
+        and effect.target.startswith(f"{patient.known.tenant}#")
+    ]
+    return [a for a in dict.fromkeys(accounts) if world.keystore.read(world.service, a) is not None]
+
+
+def _useless(patient: Patient, account: str) -> bool:
+    """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
+    text = patient.world.keystore.read(patient.world.service, account)
+    try:
+        bundle = certificates.parse(text or "", patient.known.tenant)
+    except SetupError:
+        return False
+    if patient.bundle is not None and patient.bundle.der == bundle.der:
+        return True
+    return patient.app is not None and patient.app.holds(bundle) is None
+
+
+def _remove(patient: Patient, entries: list[str]) -> None:
+    known, world = patient.known, patient.world
+    if known.app_id:
+        prereqs.take_lock(world, known.tenant, known.app_id)
+    for entry in entries:
+        world.keystore.delete(world.service, entry.removeprefix(f"{world.service}/"))
+
+
+GROUP = Group(
+    "keystore",
+    "Keystore",
+    (
+        Check("backend", "Keystore", _backend, ("state-file",)),
+        Check("weak-files", "Keys in weak keystores", _weak, ("backend",)),
+        Check("key", "Key of this machine", _key, ("backend", "state-file")),
+    ),
+)
+#: Knows what is needed once the app was read, and so comes with the app.
+PENDING = Check("pending", "Keystore entries that are not needed", _pending, ("key", "app"))

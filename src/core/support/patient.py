@@ -1,0 +1,190 @@
+"""What a diagnosis examines, and what a check may say of it (D1)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from core.errors import Interrupted, SetupError
+from core.events import Event, Finding, Grade
+
+if TYPE_CHECKING:
+    from core.entra.application import App
+    from core.entra.certificates import Bundle
+    from core.entra.graph import Graph
+    from core.entra.tokens import Token
+    from core.machine.statefile import StateFile
+    from core.profile import Profile
+    from core.settings import Settings
+    from core.stages.world import Known, World
+
+_RANK: Final[tuple[Grade, ...]] = ("ok", "unseen", "warning", "failure")
+_OF_FINDING: Final[dict[str, Grade]] = {"ok": "ok", "info": "ok", "warning": "warning", "failure": "failure"}
+
+
+class Unseen(Exception):
+    """A check cannot look; the text says what is in the way."""
+
+
+@dataclass(frozen=True)
+class Cure:
+    """What `--fix` may do: safe, and nothing that a person would want to decide.
+
+    :param what: in words, as an order.
+    :param act: does it.
+    """
+
+    what: str
+    act: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check saw.
+
+    :param evidence: in words; several lines are several things.
+    :param remedy: what to do; empty when there is nothing to do.
+    """
+
+    state: Grade
+    evidence: str
+    remedy: str = ""
+    cure: Cure | None = None
+
+    @classmethod
+    def of(cls, error: SetupError, state: Grade = "failure") -> Verdict:
+        """What an error comes to."""
+        return cls(state, f"{error.summary} [{error.id}]", error.remedy)
+
+    @classmethod
+    def all(cls, verdicts: Iterable[Verdict], fine: str) -> Verdict:
+        """Several in one: the worst state, and what the worse ones say.
+
+        :param fine: the evidence when all is well.
+        """
+        bad = sorted((v for v in verdicts if v.state != "ok"), key=lambda v: -_RANK.index(v.state))
+        if not bad:
+            return cls("ok", fine)
+        remedies = dict.fromkeys(verdict.remedy for verdict in bad if verdict.remedy)
+        cures = [verdict.cure for verdict in bad if verdict.cure is not None]
+        cure = Cure("; ".join(c.what for c in cures), lambda: [c.act() for c in cures]) if cures else None
+        return cls(bad[0].state, "\n".join(verdict.evidence for verdict in bad), "\n".join(remedies), cure)
+
+    def with_findings(self, findings: Iterable[Finding]) -> Verdict:
+        """The same, with what the code that looked had to say besides."""
+        found = [Verdict(_OF_FINDING[f.severity], f.message, f.remedy) for f in findings if f.severity != "info"]
+        return Verdict.all((self, *found), self.evidence) if found else self
+
+
+class Check(NamedTuple):
+    """One line of a diagnosis.
+
+    :param name: stable name.
+    :param look: looks, and changes nothing.
+    :param needs: checks that must have been through before, whatever they said.
+    """
+
+    name: str
+    title: str
+    look: Callable[[Patient], Verdict]
+    needs: tuple[str, ...] = ()
+
+
+class Group(NamedTuple):
+    """Checks that are shown together."""
+
+    name: str
+    title: str
+    checks: tuple[Check, ...]
+
+
+@dataclass
+class Patient:
+    """A world under examination, and what the checks have found in it so far.
+
+    :param tell: receives what happens meanwhile, from any thread.
+    :ivar verdicts: by name of the check.
+    :ivar bundle: this machine's key, once it was read.
+    :ivar token: minted with it.
+    :ivar app: once it was read.
+    """
+
+    world: World
+    tell: Callable[[Event], None]
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    bundle: Bundle | None = None
+    token: Token | None = None
+    app: App | None = None
+
+    def __post_init__(self) -> None:
+        self._here = threading.local()
+        self.world = replace(self.world, emitter=self._emitted)
+
+    @property
+    def known(self) -> Known:
+        """What was found of identifiers."""
+        return self.world.known
+
+    @property
+    def settings(self) -> Settings:
+        """Of the run."""
+        return self.world.settings
+
+    @property
+    def profile(self) -> Profile:
+        """Names of the product."""
+        return self.world.profile
+
+    @property
+    def statefile(self) -> StateFile:
+        """Of the project."""
+        return self.world.statefile
+
+    def examine(self, check: Check) -> Verdict:
+        """Let one check look; what it reports as findings belongs to its verdict.
+
+        :raises Interrupted: somebody asked to stop.
+        """
+        findings: list[Finding] = []
+        self._here.findings = findings
+        try:
+            verdict = check.look(self)
+        except Unseen as why:
+            verdict = Verdict("unseen", str(why))
+        except Interrupted:
+            raise
+        except SetupError as error:
+            verdict = Verdict.of(error)
+        return verdict.with_findings(findings)
+
+    def need(self, name: str, otherwise: str) -> None:
+        """Go on only if another check did not fail.
+
+        :param otherwise: what is in the way then, in words.
+        :raises Unseen: it did, or could not look itself.
+        """
+        if self.verdicts[name].state in ("failure", "unseen"):
+            raise Unseen(otherwise)
+
+    def graph(self) -> Graph:
+        """Microsoft Graph as whoever may read.
+
+        :raises Unseen: nobody can.
+        """
+        from core.stages import rights
+
+        if self.token is not None and self.token.roles & {rights.WRITE, "Application.Read.All"}:
+            self.known.bundle, self.known.proof = self.bundle, self.token
+            return self.world.app_graph()
+        if self.known.user is None:
+            raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")
+        return self.world.user_graph()
+
+    def _emitted(self, event: Event) -> None:
+        findings = getattr(self._here, "findings", None)
+        if isinstance(event, Finding) and findings is not None:
+            findings.append(event)
+        else:
+            self.tell(event)
