@@ -17,6 +17,7 @@ from core.events import Event, Question
 from core.flow.wait import Cancel, SystemClock
 from core.machine import allowlist, lifetime, paths, tools
 from core.machine.az import AzureCli
+from core.machine.keys.detect import detect
 from core.machine.keystore import Keystore, SystemKeystore
 from core.machine.statefile import StateFile
 from core.settings import Settings
@@ -51,6 +52,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         asker=ask,
         untrusted=untrusted,
         tools=cache(partial(tools.look, untrusted, cancel, own_keystore=not allowed)),
+        hardware=cache(detect),
         run_id=uuid4().hex[:12],
         lifetime=lifetime.evidence(os.environ, Path("/")),
     )
@@ -103,12 +105,13 @@ def pretend(
 
     :param signed_in: whether somebody is signed in already.
     """
-    from core.sandbox.az import TOOLS, SandboxSignIn
+    from core.sandbox.az import HARDWARE, TOOLS, SandboxSignIn
     from core.sandbox.keystore import MemoryKeystore
 
     world = real(settings, cancel, emit, ask)
     world.sign_in = SandboxSignIn(lab.tenant, world.cloud, signed_in=signed_in)
     world.tools = lambda: TOOLS
+    world.hardware = lambda: HARDWARE
     world.keystore = MemoryKeystore()
     world.lifetime = ()  # nothing of a demo is to outlive it
     return world

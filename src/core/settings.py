@@ -12,6 +12,8 @@ from uuid import UUID
 from core.errors import SetupError
 
 PREFIX: Final = "ENTRACLAW_SETUP_"
+#: Whether the key is to be in hardware: better there, there or nowhere, not looked for (T1).
+HARDWARE: Final = ("prefer", "require", "off")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _GUIDS: Final = ("tenant", "app_id")
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
@@ -22,6 +24,7 @@ class Settings:
     """What a run was asked to do. The members are the long options with underscores.
 
     :param allow_keyring_backend: values of a repeatable flag; what they mean is told in `core.machine.allowlist`.
+    :param hardware: one of `HARDWARE`.
     :param origin: member name → `flag`, `environment`, `file` or `default`.
     """
 
@@ -49,6 +52,7 @@ class Settings:
     request: str = ""
     certificate_days: int = 365
     key_outlives_job: bool = False
+    hardware: str = "prefer"
     allow_keyring_backend: tuple[str, ...] = ()
     origin: Mapping[str, str] = field(default_factory=dict)
 
@@ -105,6 +109,9 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
     if not 1 <= values.get("certificate_days", 365) <= 365:
         detail = f"--certificate-days must lie between 1 and 365, not {values['certificate_days']}"
         raise SetupError("usage.settings", detail=detail, command="")
+    if (hardware := values.get("hardware", HARDWARE[0])) not in HARDWARE:
+        detail = f"--hardware must be one of {', '.join(HARDWARE)}, not {hardware!r} (from: {origin['hardware']})"
+        raise SetupError("usage.settings", detail=detail, command="migrate")
     for name in _GUIDS:
         if values.get(name):
             values[name] = guid(f"--{name.replace('_', '-')}", values[name])

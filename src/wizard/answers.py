@@ -25,7 +25,7 @@ _EVERYWHERE: Final = frozenset(
     | {"acknowledge"}
 )
 _CERTIFYING: Final = frozenset(
-    {"drop_expired", "key_outlives_job", "lock", "certificate_days", "allow_keyring_backend"}
+    {"drop_expired", "key_outlives_job", "lock", "certificate_days", "allow_keyring_backend", "hardware"}
 )
 #: Members that a command has an option for.
 _OPTIONS: Final[Mapping[Replayed, frozenset[str]]] = {

@@ -233,6 +233,12 @@ def _changing(parser: _Parser) -> None:
     ):
         parser.add_argument(flag, action="store_true", help=text, **quiet)
     parser.add_argument(
+        "--hardware",
+        metavar="WHEN",
+        help="a key in hardware: prefer (default; falls back to the keystore with a warning), require, off",
+        **quiet,
+    )
+    parser.add_argument(
         "--certificate-days", type=_natural, metavar="N", help="life of a new certificate, 1 to 365", **quiet
     )
 

@@ -213,7 +213,7 @@ class _Session:
             return self._finish((world, Result("unchanged", 0, summary=(none,))))
         undo = self.command == "undo"
         if undo:
-            world.lifetime = ()  # it stores nothing that would have to outlive this run
+            world.keeps_nothing()
         what = f"Open is an interrupted '{found.flow}': {'; '.join(found.done) or 'nothing that is left'}."
         self.emit(Finding("journal.open", "info", what))
         return self._finish(self._flow(found.flow, world, undo=undo))

@@ -47,7 +47,7 @@ def carry_out(kind: Kind, world: World, flow: Flow[World] | None) -> Result:
         if flow is None:
             return engine.Result("unchanged", 0, summary=("No run of this project is open.",))
         if kind == "undo":
-            world.lifetime = ()  # it stores nothing that would have to outlive this run
+            world.keeps_nothing()
             return engine.undo(flow, world, world.run_id)
         return engine.run(flow, world, world.run_id)
     except SetupError as error:

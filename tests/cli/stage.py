@@ -17,7 +17,7 @@ from core.events import Event, Question
 from core.flow.wait import Cancel
 from core.machine.login import Prompt
 from core.profile import Profile
-from core.sandbox.az import TOOLS
+from core.sandbox.az import HARDWARE, TOOLS
 from core.sandbox.keystore import MemoryKeystore
 from core.secret import Secret
 from core.settings import Settings
@@ -56,7 +56,8 @@ class Ground(Real):
 
     def world(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
         world = super().world(cancel, emit, ask)
-        world.sign_in, world.keystore, world.tools, world.lifetime = self._sign_in, self.keystore, lambda: TOOLS, ()
+        world.sign_in, world.keystore, world.lifetime = self._sign_in, self.keystore, ()
+        world.tools, world.hardware = lambda: TOOLS, lambda: HARDWARE
         world.clock = self._clock
         self._clock.cancel = cancel
         world.session = Session(world.cloud, self._clock)

@@ -12,6 +12,7 @@ from core.entra.tokens import Token, claims_of
 from core.errors import SetupError, SignInError
 from core.flow.wait import Cancel
 from core.machine.az import checked_user_token
+from core.machine.keys.detect import Hardware
 from core.machine.login import Prompt, checked_tenant
 from core.machine.tools import AZ, BUS, GIT, PYTHON, SECRETS, Tool
 from core.sandbox import login as endpoint
@@ -32,6 +33,7 @@ TOOLS: Final = (
     Tool(BUS, "", "not needed here, the sandbox keeps the key in memory", ok=True),
     Tool(AZ, "", "not needed here, the sandbox signs in", ok=True, required=True),
 )
+HARDWARE: Final = Hardware("none", "no TPM", "", why="the pretend computer of the sandbox has none")
 
 
 class SandboxSignIn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.flow.journal import Journal
     from core.flow.wait import Cancel, Clock
     from core.machine.az import Account, SignIn
+    from core.machine.keys.detect import Hardware
     from core.machine.keystore import Backend, Keystore
     from core.machine.statefile import StateFile
     from core.machine.tools import Tool
@@ -101,6 +102,7 @@ class World:
     """Everything a step may touch; handed in by the composition root (`core.assemble`).
 
     :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
+    :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -117,6 +119,7 @@ class World:
     asker: Callable[[Question], bool]
     untrusted: tuple[Path, ...]
     tools: Callable[[], tuple[Tool, ...]]
+    hardware: Callable[[], Hardware]
     run_id: str
     flow: str = ""
     lifetime: tuple[str, ...] = ()
@@ -124,6 +127,11 @@ class World:
     journal: Journal | None = None
     locks: set[Path] = field(default_factory=set)
     resources: ExitStack = field(default_factory=ExitStack)
+
+    def keeps_nothing(self) -> None:
+        """What runs next makes no key: nothing has to outlive it, or to be in hardware (an undo)."""
+        self.lifetime = ()
+        self.settings = replace(self.settings, hardware="off")
 
     def emit(self, event: Event) -> None:
         """Report what happened."""

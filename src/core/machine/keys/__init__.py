@@ -1,0 +1,1 @@
+"""What can hold a private key."""
