@@ -15,7 +15,7 @@ from core.entra.http import Session
 from core.errors import SetupError
 from core.events import Event, Question
 from core.flow.wait import Cancel, SystemClock
-from core.machine import allowlist, lifetime, paths, tools
+from core.machine import allowlist, lifetime, packages, paths, tools
 from core.machine.az import AzureCli
 from core.machine.keys.detect import detect
 from core.machine.keystore import Keystore, SystemKeystore
@@ -53,6 +53,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         untrusted=untrusted,
         tools=cache(partial(tools.look, untrusted, cancel, own_keystore=not allowed)),
         hardware=cache(detect),
+        packages=packages.look,
         run_id=uuid4().hex[:12],
         lifetime=lifetime.evidence(os.environ, Path("/")),
     )

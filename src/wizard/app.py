@@ -18,6 +18,7 @@ from wizard.bridge import Job, Told
 from wizard.course import Course
 from wizard.palette import THEMES, Offers
 from wizard.screens.dialogs import Text
+from wizard.undertaking import LOOKS
 
 if TYPE_CHECKING:
     from core.flow.wait import Cancel, Clock
@@ -116,7 +117,7 @@ class Wizard(Course):
         """Quit; asks first when something is under way, and says what quitting does."""
         if self._leaving or self.bridge is None or not self.bridge.running:
             self.exit(return_code=self.exit_code)
-        elif self.prospect == "nothing" and self.bridge.kind == "verify":
+        elif self.prospect == "nothing" and self.bridge.kind in LOOKS:
             self._stop_now()
         else:
             self.ask_to_stop(leave=True)

@@ -60,9 +60,9 @@ def command(app: Wizard) -> None:
     copy(app, command_line(app.model.kind, app.ground.settings))
 
 
-def row(app: Wizard, text: str) -> None:
-    """One change, whole."""
-    app.push_screen(Text("Change", text))
+def row(app: Wizard, text: str, title: str = "Change") -> None:
+    """One line of a list, whole."""
+    app.push_screen(Text(title, text))
 
 
 def findings(app: Wizard, found: list[Finding]) -> None:

@@ -21,6 +21,7 @@ from core.events import Event, Finding, FlowStarted, Question, StageStarted
 from core.flow.wait import Cancel
 from wizard import undertaking
 from wizard.model import LOOK, Door, Ended, Item, Outline
+from wizard.undertaking import ALL, LOOKS, Diagnosis
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
@@ -54,6 +55,7 @@ class Bridge:
     :param post: hands a message to the app, from any thread.
     :param open_doors: stages that are left without waiting for a person, because they were left before.
     :param now: seconds on the clock of the screens: what happened is dated here, however late it is shown.
+    :param asked: of a diagnosis.
     :param log: receives every event too; when it fails, that is a finding, and it is left alone from then on.
     """
 
@@ -65,11 +67,12 @@ class Bridge:
         open_doors: frozenset[str] = frozenset(),
         now: Callable[[], float] = time.monotonic,
         log: Callable[[Event], None] | None = None,
+        asked: Diagnosis = ALL,
     ) -> None:
-        self.kind = kind
+        self.kind, self._asked_for = kind, asked
         self._log = log
         self._ground, self._post, self._now = ground, post, now
-        self._doors = (LOOK if kind not in ("undo", "verify") else frozenset()) - open_doors
+        self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - open_doors
         self._cancel = Cancel()
         self._items: deque[tuple[float, Item]] = deque()
         self._told = False
@@ -134,7 +137,7 @@ class Bridge:
     def prospect(self) -> Prospect:
         """What stopping now means: nothing was done, what was done is undone, or it can only go forward."""
         journal = self._world.journal if self._world is not None else None
-        if not self.running or journal is None or self.kind == "verify":
+        if not self.running or journal is None or self.kind in LOOKS:
             return "nothing"
         if journal.marked:
             return "forward"
@@ -161,7 +164,9 @@ class Bridge:
             flow = undertaking.flow_of(self.kind, world)
             if flow is not None and self.kind != "undo":
                 self._put(_outline(flow))
-            result = undertaking.carry_out(self.kind, world, flow)
+            elif self.kind == "doctor":
+                self._put(_checks())
+            result = undertaking.carry_out(self.kind, world, flow, self._asked_for)
             return Ended(result, data(self.kind, world, result, []))
         finally:
             world.close()
@@ -275,3 +280,9 @@ def _outline(flow: Flow[World]) -> Outline:
             (stage.name, stage.title, tuple((step.name, step.title) for step in stage.steps)) for stage in flow.change
         )
     )
+
+
+def _checks() -> Outline:
+    from core.support.doctor import GROUPS
+
+    return Outline(tuple((g.name, g.title, tuple((c.name, c.title) for c in g.checks)) for g in GROUPS))

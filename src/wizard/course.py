@@ -14,6 +14,7 @@ from core.flow.wait import SystemClock
 from wizard.bridge import Bridge, Moved
 from wizard.model import HAND_OFF, LOOK, RAIL, Model
 from wizard.screens.dialogs import SMALLEST, Ask, TooSmall
+from wizard.undertaking import LOOKS, Diagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from wizard.screens.base import WizardScreen
     from wizard.undertaking import Kind
 
-_SUBJECTS: Final = {"onboard": "set up", "verify": "verify"}
+_SUBJECTS: Final = {"onboard": "set up", "verify": "verify", "doctor": "diagnose"}
 _CLASSES: Final = {"signin": "SignIn"}
 #: Events that are taken in at a time, and seconds until the rest: an engine may report faster than anybody can take it,
 #: and keys and painting have to come in between.
@@ -110,9 +111,9 @@ class Course(App[None]):
         self.drop()
         self._begun = True
         self.passed = set(self._open_doors)
-        if kind == "verify":
-            self.model = Model("verify")
-            self.verify()
+        if kind in LOOKS:
+            self.model = Model(kind)
+            self.verify() if kind == "verify" else self.diagnose()
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = 0, ""
@@ -128,6 +129,21 @@ class Course(App[None]):
         self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now, log=self.log_to)
         self.show("verify")
         self.bridge.start()
+
+    def diagnose(self, only: tuple[str, ...] = (), *, fix: bool = False) -> None:
+        """Look at everything, or again at some of it.
+
+        :param only: names of checks; empty: all.
+        :param fix: mend what is safe to mend.
+        """
+        self.drop()
+        self.model.ended = None
+        asked = Diagnosis(only, fix)
+        self.bridge = Bridge(self.ground, "doctor", self.post_message, now=self.now, log=self.log_to, asked=asked)
+        if getattr(self.base_screen, "heading", "") != "Diagnosis":
+            self.show("diagnose")
+        self.bridge.start()
+        self.moved_screen()
 
     def forward(self, place: str) -> None:
         """Go on from a screen."""
@@ -193,7 +209,7 @@ class Course(App[None]):
         model.take(items)
         if model.ended is not None:
             self._ended(model)
-        if bridge.kind not in ("verify", "undo") and model.stage != was:
+        if bridge.kind not in ("undo", *LOOKS) and model.stage != was:
             self._follow(model.stage)
         if len(items) == _SLICE and before == (model.stage, model.door, model.question, model.ended):
             self._paint_soon()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from core.errors import SetupError
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from core.flow.step import Flow
     from core.stages.world import World
 
-Kind = Literal["migrate", "onboard", "resume", "undo", "verify"]
+Kind = Literal["migrate", "onboard", "resume", "undo", "verify", "doctor"]
 
 
 def flow_of(kind: Kind, world: World) -> Flow[World] | None:
@@ -33,10 +33,27 @@ def flow_of(kind: Kind, world: World) -> Flow[World] | None:
     return with_tools(flow)
 
 
-def carry_out(kind: Kind, world: World, flow: Flow[World] | None) -> Result:
+class Diagnosis(NamedTuple):
+    """What a diagnosis is asked for.
+
+    :param only: names of checks; empty: all.
+    :param fix: mend what is safe to mend.
+    """
+
+    only: tuple[str, ...] = ()
+    fix: bool = False
+
+
+ALL: Final = Diagnosis()
+#: What changes nothing that a stop could leave half-done.
+LOOKS: Final[frozenset[Kind]] = frozenset({"verify", "doctor"})
+
+
+def carry_out(kind: Kind, world: World, flow: Flow[World] | None, asked: Diagnosis = ALL) -> Result:
     """Run it to its end; expected failures are in the result.
 
     :param flow: what `flow_of` said.
+    :param asked: of a diagnosis.
     """
     from core.flow import engine
     from core.stages.verify import verify
@@ -44,6 +61,10 @@ def carry_out(kind: Kind, world: World, flow: Flow[World] | None) -> Result:
     try:
         if kind == "verify":
             return verify(world)
+        if kind == "doctor":
+            from core.support.doctor import diagnose
+
+            return diagnose(world, asked.only, fix=asked.fix)
         if flow is None:
             return engine.Result("unchanged", 0, summary=("No run of this project is open.",))
         if kind == "undo":

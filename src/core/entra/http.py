@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -209,5 +210,5 @@ def _reason(error: Exception) -> str:
     while getattr(inner, "args", None) and isinstance(inner.args[0], Exception):
         inner = inner.args[0]
     inner = getattr(inner, "reason", inner)
-    text = str(inner).rsplit(">: ", maxsplit=1)[-1]
+    text = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner).rsplit(">: ", maxsplit=1)[-1])
     return text.split(" (Caused by", maxsplit=1)[0][:200] or type(error).__name__

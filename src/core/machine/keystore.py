@@ -62,6 +62,7 @@ class Backend:
     name: str
     allowed_by: str = ""
     file: str = ""
+    limit: int = 0
 
     def __str__(self) -> str:
         """For reports: who allowed it is never left out."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.az import Account, SignIn
     from core.machine.keys.detect import Hardware
     from core.machine.keystore import Backend, Keystore
+    from core.machine.packages import Package
     from core.machine.statefile import StateFile
     from core.machine.tools import Tool
     from core.machine.weakfiles import WeakFile
@@ -120,6 +121,7 @@ class World:
     untrusted: tuple[Path, ...]
     tools: Callable[[], tuple[Tool, ...]]
     hardware: Callable[[], Hardware]
+    packages: Callable[[], tuple[Package, ...]]
     run_id: str
     flow: str = ""
     lifetime: tuple[str, ...] = ()

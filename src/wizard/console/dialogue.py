@@ -40,11 +40,10 @@ _MENU: Final = {
     "migrate": "Migrate: replace the client secret by a certificate",
     "onboard": "Set up from nothing: app registration, certificate, permissions (the Provisioner part)",
     "verify": "Verify: prove that no secret is left and that the certificate works",
-    "diagnose": "Diagnose (not in this version)",
+    "doctor": "Diagnose: look at everything that a run needs, and say what is wrong",
     "rotate": "Rotate the certificate (not in this version)",
 }
 _ABSENT: Final = {
-    "diagnose": "Diagnostics are not in this version. Verify tells what does not hold, and why.",
     "rotate": "Rotation is not in this version.",
 }
 #: Flows that end with this machine's certificate at work, so that a verification follows.
@@ -141,7 +140,7 @@ class _Dialogue:
                     self._visit()
                 case "scenario":
                     self._move()
-                case "migrate" | "onboard" | "verify" | "resume" | "undo":
+                case "migrate" | "onboard" | "verify" | "doctor" | "resume" | "undo":
                     if not self._undertake(wish):
                         return
                 case _:

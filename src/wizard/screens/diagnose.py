@@ -46,8 +46,8 @@ class Diagnose(WizardScreen):
     heading = "Diagnosis"
     advice = (
         "Everything that a run needs is looked at, and nothing is changed. Up and down go through the lines; the box "
-        "tells what was seen and what to do, space shows it whole. n hides what is ok. r looks at the marked line again, "
-        "R at all of them. f mends what is safe to mend, after it has asked. c copies the line, a everything."
+        "tells what was seen and what to do, space shows it whole. n hides what is ok. r looks at the marked line "
+        "again, R at all of them. f mends what is safe to mend, after it has asked. c copies the line, a everything."
     )
 
     def content(self) -> ComposeResult:

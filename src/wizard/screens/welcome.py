@@ -22,7 +22,7 @@ _TITLES = {
     "onboard": ("Set up", "create or complete the app registration"),
     "verify": ("Verify", "prove that no secret is left; changes nothing"),
     "sandbox": ("Sandbox", "try everything on a pretend tenant"),
-    "diagnose": ("Diagnose", "not in this version"),
+    "doctor": ("Diagnose", "look at everything that a run needs; changes nothing"),
     "rotate": ("Rotate", "not in this version"),
 }
 _SUBJECT = {
@@ -68,11 +68,10 @@ class Welcome(WizardScreen):
                 options.append(_option("undo", "Undo", f"take back what the interrupted {survey.open.flow} did"))
         if self.wizard.ground.scenarios:
             options += [_option(f"demo:{name}", name, s.text) for name, s in self.wizard.ground.scenarios.items()]
-            options.append(_option("verify", *_TITLES["verify"]))
+            options += [_option(name, *_TITLES[name]) for name in ("verify", "doctor")]
             return options
-        for name in ("migrate", "onboard", "verify", "sandbox"):
-            options.append(_option(name, *_TITLES[name]))
-        options += [_option(name, *_TITLES[name], disabled=True) for name in ("diagnose", "rotate")]
+        options += [_option(name, *_TITLES[name]) for name in ("migrate", "onboard", "verify", "doctor", "sandbox")]
+        options.append(_option("rotate", *_TITLES["rotate"], disabled=True))
         return options
 
     def _best(self, survey: Survey | None) -> str:

@@ -17,6 +17,8 @@ from core.support.patient import Check, Group, Patient, Unseen, Verdict
 _LAG: Final = timedelta(minutes=30)
 _RENEW: Final = "Run 'entraclaw-setup onboard --only provisioner': it registers this machine again, beside the others."
 _MIGRATE: Final = "Run 'entraclaw-setup migrate'."
+#: Permissions that are named one by one.
+_NAMED: Final = 5
 _SOON: Final = timedelta(days=30)
 
 
@@ -153,7 +155,8 @@ def _permissions(patient: Patient) -> Verdict:
         found.append(Verdict("failure", evidence, remedy))
     missing = sorted(name for name, role in wanted.items() if role not in app.granted | app.declared)
     if missing:
-        evidence = f"{len(missing)} neither declared nor granted: {', '.join(missing)}"
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        evidence = f"{len(missing)} neither declared nor granted: {', '.join(missing[:_NAMED])}{more}"
         found.append(Verdict("warning", evidence, "entraclaw-setup onboard --only provisioner"))
     told = trust.roles(app)
     if told.remedy:

@@ -51,16 +51,16 @@ def _agents(patient: Patient) -> Verdict:
         return Verdict("ok", f"this app's own token carries {len(own)} agent permissions. {call}".rstrip())
     if user is None and token is None:
         raise Unseen("nobody is signed in")
-    mine = "has none" if token is None else "carries no agent permission"
+    mine = "this machine has none" if token is None else "this machine's carries no agent permission"
     if refused:
         remedy = (
             "Repeating the call changes nothing. Give this machine its own identity: "
             "entraclaw-setup onboard --only provisioner; then call with 'entraclaw-setup token'."
         )
-        return Verdict("warning", f"{why} The app's own token would do, and this machine {mine}.", remedy)
+        return Verdict("warning", f"{why} The app's own token would do, but {mine}.", remedy)
     return Verdict(
         "warning",
-        f"Nobody here could call Agent ID APIs: as for a token of the app, this machine {mine}.",
+        f"Nobody here could call Agent ID APIs: it takes a token of the app, and {mine}.",
         "entraclaw-setup onboard --only provisioner",
     )
 

@@ -39,13 +39,12 @@ def _programs(patient: Patient) -> Verdict:
 
 def _hardware(patient: Patient) -> Verdict:
     found = patient.world.hardware()
-    around = f" Around it: {', '.join(found.around)}." if found.around else ""
-    required = patient.settings.hardware == "require"
-    return Verdict(
-        "failure" if required else "ok",
-        f"{found}{around} The key is kept by the keystore: this version makes no keys in hardware.",
-        found.remedy if required else "",
-    )
+    why = f"; {found.why}" if found.why else ""
+    holder = "Nothing holds a key on Windows yet." if found.platform == "win32" else "The keystore holds the key."
+    evidence = f"{found.found}{why}. This version makes no key in hardware. {holder}"
+    if patient.settings.hardware == "require":
+        return Verdict("failure", evidence, "Leave --hardware require out.")
+    return Verdict("ok", evidence, found.remedy)
 
 
 def _lifetime(patient: Patient) -> Verdict:

@@ -13,6 +13,7 @@ from typing import Final
 from core.errors import NetworkError
 from core.events import Grade
 from core.flow.wait import together
+from core.machine import tools
 from core.stages.review import TOLERANCE
 from core.support.checks.project import ROLLBACK
 from core.support.patient import Check, Group, Patient, Unseen, Verdict
@@ -87,16 +88,17 @@ def _differ(environ: Mapping[str, str], name: str) -> bool:
 def _trust(patient: Patient) -> Verdict:
     """This program and MSAL in it share one session; az runs in a process of its own, with roots of its own."""
     cloud, session = patient.world.cloud, patient.world.session
+    told = f"This program and azure-identity with MSAL: {session.trust}."
+    if not any(tool.name == tools.AZ and tool.needed for tool in patient.world.tools()):
+        return Verdict("ok", told)  # somebody else signs in
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or ""
-    found = list(_faults(session.trust, named, str(cloud.ca_bundle or "")))
-    told = (
-        f"This program and azure-identity with MSAL: {session.trust}. az: {named or 'the roots that it brings along'}."
-    )
+    found = list(_faults(named, str(cloud.ca_bundle or "")))
+    told += f" az: {named or 'the roots that it brings along'}."
     verdict = Verdict.all(found, told)
     return verdict if not found else Verdict(verdict.state, f"{verdict.evidence}\n{told}", verdict.remedy)
 
 
-def _faults(ours: str, named: str, of_cloud: str) -> Iterator[Verdict]:
+def _faults(named: str, of_cloud: str) -> Iterator[Verdict]:
     if os.environ.get(_OFF):
         yield Verdict("failure", f"{_OFF} is set: az trusts whoever answers.", f"unset {_OFF}")
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
@@ -124,7 +126,7 @@ GROUP = Group(
     "Network",
     (
         Check("proxy", "Proxy", _proxy),
-        Check("trust", "Trusted roots", _trust),
+        Check("trust", "Trusted roots", _trust, ("programs",)),
         Check("reach", "Answers", _reach, ("state-file",)),
         Check("clock", "Clock", _clock, ("reach",)),
         ROLLBACK,
