@@ -158,7 +158,7 @@ class Wizard(Course):
             self._exception = error
             self._exception_event.set()
         self._return_code = self.exit_code = 70
-        trace = str(internal(error).facts["trace"])
+        trace = str(internal(error).facts.get("trace", error))
         try:
             path = incident.write(trace, self.model.log, self.clock.now())
             where = f"What happened before it is in {path}"

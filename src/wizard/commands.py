@@ -234,10 +234,18 @@ class _Session:
             self.sinks.remove(note)
 
     def _doctor(self) -> int:
-        from core.support.doctor import diagnose
-
         self.sinks.append(self._note)
-        world = self._real()
+        try:
+            from core.support.doctor import diagnose
+
+            world = self._real()
+        except ImportError as error:
+            from core.machine import packages
+            from core.support import installation
+
+            result = installation.diagnose(packages.look(), error, "", self.emit)
+            self._show(result.outcome, result.exit_code, {"checks": self.checks}, result.errors)
+            return result.exit_code
         result = diagnose(world, self.given.get("check") or (), fix=bool(self.given.get("fix")))
         return self._finish((world, result))
 

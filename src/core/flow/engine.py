@@ -141,8 +141,13 @@ class Bug(SetupError):
         super().__init__("bug.internal", kind=kind, trace=trace)
 
 
-def internal(bug: Exception) -> Bug:
-    """The error for an unexpected exception: where it happened, without the values it happened with."""
+def internal(bug: Exception) -> SetupError:
+    """The error for an unexpected exception: where it happened, without the values it happened with.
+
+    A library that cannot be loaded is no bug of this program, but an installation that is not whole.
+    """
+    if isinstance(bug, ImportError) and (bug.name or "core").partition(".")[0] not in ("core", "wizard"):
+        return SetupError("install.broken", what=redactor.redact(str(bug)))
     frames = "".join(traceback.format_tb(bug.__traceback__))
     return Bug(type(bug).__name__, redactor.redact(f"{frames}{type(bug).__name__}: {bug}"))
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from core.errors import InsecureKeyringBackendError, KeystoreError
+from core.errors import InsecureKeyringBackendError, KeystoreError, SetupError
 from core.machine import allowlist
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -34,6 +34,8 @@ def named(error: BaseException, action: str, patience: float) -> BaseException:
     """
     if isinstance(error, (KeystoreError, AssertionError)):
         return error
+    if isinstance(error, ImportError):
+        return SetupError("install.broken", what=f"the keystore's library cannot be loaded ({error})")
     kinds = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
     text = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):

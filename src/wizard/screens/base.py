@@ -99,6 +99,10 @@ class WizardScreen(Screen[None]):
             self.query_one(f"#{best}").focus()
         elif isinstance(focused, Button) and not focused.display:
             self.set_focus(None)
+        self.offer()
+
+    def offer(self) -> None:
+        """Show the keys that apply now."""
         actions = {binding.action for some in self._bindings.key_to_bindings.values() for binding in some}
         offered = {name: self.check_action(name, ()) for name in actions}
         if offered != self._offered:  # it makes the footer anew

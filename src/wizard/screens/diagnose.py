@@ -76,9 +76,22 @@ class Diagnose(WizardScreen):
                 menu.highlighted = next((i for i in places if menu.options[i].id == at), places[0])
             if not menu.has_focus:
                 menu.focus()
+        if not self._busy and not self._led:
+            self._lead()
         self.query_one(".count", Static).update(Content(self._count()))
         self._tell()
-        self.enable({}, "")
+        self.offer()
+
+    _led = False  # the cursor was put on the first thing that is wrong
+
+    def _lead(self) -> None:
+        """Begin with what is wrong, unless somebody moved the cursor already."""
+        self._led, menu = True, self.query_one(OptionList)
+        states = {name: state for name, state, _ in self._shown if name}
+        first = next(iter(states), "")
+        bad = (name for worse in ("failure", "warning") for name, state in states.items() if state == worse)
+        if self._at == first and (name := next(bad, "")):
+            menu.highlighted = menu.get_option_index(name)
 
     def _rows(self) -> list[tuple[str, str, str]]:
         """Id, state and text of each line; a group has no id."""
@@ -103,7 +116,7 @@ class Diagnose(WizardScreen):
             return f"looking … {len(states)} of {total}" if total else "looking …"
         told = ", ".join(
             f"{states.count(state)} {word}"
-            for state, word in (("failure", "failed"), ("warning", "warnings"), ("unseen", "not seen"), ("ok", "ok"))
+            for state, word in (("failure", "failed"), ("warning", "to mind"), ("unseen", "not seen"), ("ok", "ok"))
             if state in states
         )
         if failed := self.model.failed:
@@ -142,7 +155,7 @@ class Diagnose(WizardScreen):
         """Tell the line under the cursor."""
         event.stop()
         self._tell()
-        self.enable({}, "")
+        self.offer()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter shows it whole."""

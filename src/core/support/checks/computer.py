@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core import __version__
 from core.machine import paths, tools
+from core.support import installation
 from core.support.patient import Check, Cure, Group, Patient, Verdict
 
 
@@ -22,8 +23,7 @@ def _versions(patient: Patient) -> Verdict:
 
 def _packages(patient: Patient) -> Verdict:
     found = patient.world.packages()
-    remedy = "Install entraclaw-setup anew: pipx reinstall entraclaw-setup"
-    bad = [Verdict("failure", f"{p.name}: {p.why}", remedy) for p in found if not p.ok]
+    bad = [Verdict("failure", fault, installation.REMEDY) for fault in installation.faults(found)]
     return Verdict.all(bad, ", ".join(f"{package.name} {package.found}" for package in found))
 
 
