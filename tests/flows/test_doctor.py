@@ -1,0 +1,498 @@
+"""The diagnosis: it changes nothing, sees what it can, names cause and remedy, mends what is safe (D1, K3, M17)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from core.entra import certificates
+from core.errors import Interrupted, SetupError
+from core.events import Checked, FlowFinished, StageStarted, to_json
+from core.flow.engine import Result
+from core.flow.journal import Journal
+from core.machine import paths, tools
+from core.machine.keys.detect import Hardware
+from core.machine.tools import Tool
+from core.sandbox.faults import Fault
+from core.secret import Secret
+from core.stages.world import World
+from core.support import doctor
+from tests.flows.test_rollback import rollback
+from tests.machine import PROFILE, Machine, Snapshot, killed
+
+Change = Callable[[World], None]
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
+CANARY = "cAn8Q~canary-canary-canary-canary-canary"
+
+
+def nothing(world: World) -> None:
+    """Leave the world as it is."""
+
+
+def diagnose(
+    machine: Machine, only: Sequence[str] = (), change: Change = nothing, *, fix: bool = False, **options: Any
+) -> Result:
+    """Run the diagnosis like a new process.
+
+    :param change: what is different in the world.
+    """
+    machine.events.clear()
+    world = machine.build(**options)
+    change(world)
+    try:
+        return doctor.diagnose(world, only, fix=fix)
+    finally:
+        world.close()
+
+
+def checks(machine: Machine) -> dict[str, Checked]:
+    """What was told last of each check."""
+    return {event.check: event for event in machine.events if isinstance(event, Checked)}
+
+
+def states(machine: Machine) -> dict[str, str]:
+    """State of each check."""
+    return {name: seen.state for name, seen in checks(machine).items()}
+
+
+@pytest.fixture
+def migrated(machine: Machine) -> Machine:
+    """A machine that signs in with its certificate."""
+    assert machine.migrate().exit_code == 0
+    return machine
+
+
+# what it says
+
+
+def test_D1_a_healthy_machine_has_no_failure(migrated: Machine) -> None:
+    result = diagnose(migrated)
+    assert (result.exit_code, result.outcome, result.errors) == (0, "unchanged", [])
+    assert set(states(migrated).values()) <= {"ok", "warning"}
+    assert checks(migrated)["key"].evidence.startswith(migrated.state[PROFILE.thumbprint_member])
+    assert result.summary[0].startswith(f"{len(doctor.names())} checks: ")
+
+
+def test_D1_a_machine_with_a_live_secret_fails_and_is_told_to_migrate(machine: Machine) -> None:
+    result = diagnose(machine)
+    assert (result.exit_code, result.outcome) == (8, "failed")
+    failed = {name: seen for name, seen in checks(machine).items() if seen.state == "failure"}
+    assert set(failed) == {"state-file", "passwords"}
+    assert all("entraclaw-setup migrate" in seen.remedy for seen in failed.values())
+    assert "4 can sign in" in failed["passwords"].evidence
+
+
+def test_D1_every_check_is_told_once_in_its_order_under_its_group(machine: Machine) -> None:
+    diagnose(machine)
+    told = [event for event in machine.events if isinstance(event, (Checked, StageStarted))]
+    assert [event.check for event in told if isinstance(event, Checked)] == list(doctor.names())
+    group = ""
+    for event in told:
+        if isinstance(event, StageStarted):
+            group = event.stage
+        else:
+            assert event.group == group
+            assert event.title
+            assert event.evidence
+    assert isinstance(machine.events[-1], FlowFinished)
+
+
+def test_M17_whoever_else_can_act_as_the_app_is_named_with_dates(migrated: Machine) -> None:
+    diagnose(migrated, ["others"])
+    seen = checks(migrated)["others"]
+    assert seen.state == "warning"
+    assert "build-agent-7" in seen.evidence
+    key_id = next(k for k, der in migrated.keys.items() if der != _own(migrated).der)
+    assert f"--acknowledge {key_id}" in seen.remedy
+    assert diagnose(migrated, ["others"], acknowledge=key_id).exit_code == 0
+    assert states(migrated) == {"others": "ok"}
+
+
+def test_D1_a_certificate_that_ends_soon_is_a_warning_and_one_that_has_ended_a_failure(migrated: Machine) -> None:
+    ends = _own(migrated).not_after - migrated.clock.now()
+    migrated.clock.waited += (ends - timedelta(days=29)).total_seconds()
+    diagnose(migrated, ["key"])
+    assert states(migrated) == {"key": "warning"}
+    migrated.clock.waited += timedelta(days=30).total_seconds()
+    diagnose(migrated, ["key"])
+    assert states(migrated) == {"key": "failure"}
+
+
+@pytest.mark.parametrize(("marked", "remedy"), [(False, "undo"), (True, "resume")])
+def test_D1_an_interrupted_run_is_named_with_what_finishes_it(machine: Machine, marked: bool, remedy: str) -> None:
+    interrupt(machine, marked=marked)
+    diagnose(machine, ["interrupted"])
+    seen = checks(machine)["interrupted"]
+    assert seen.state == "failure"
+    assert f"'entraclaw-setup {remedy}'" in seen.remedy
+    assert ("undo" in seen.remedy) is not marked
+    assert ("after" if marked else "before") in seen.evidence
+
+
+def test_D1_a_run_that_is_under_way_is_no_leftover(migrated: Machine) -> None:
+    lock = paths.lock(PROFILE, migrated.cloud.key, migrated.tenant.id, migrated.app_id)
+    with FileLock(lock):
+        diagnose(migrated, ["locks"], fix=True)
+        assert states(migrated) == {"locks": "warning"}
+        assert str(lock) in checks(migrated)["locks"].evidence
+        assert lock.exists()
+
+
+def test_D1_a_clock_that_is_wrong_is_told_with_by_how_much(machine: Machine) -> None:
+    machine.tenant.clock = SimpleNamespace(
+        now=lambda: machine.clock.now() + timedelta(minutes=7), monotonic=machine.clock.monotonic
+    )
+    diagnose(machine, ["clock"])
+    seen = checks(machine)["clock"]
+    assert seen.state == "failure"
+    assert "s behind the service's" in seen.evidence
+    assert "timedatectl" in seen.remedy
+
+
+# half-blind
+
+
+def test_D1_without_a_network_it_sees_the_rest_and_says_what_it_could_not_see(migrated: Machine) -> None:
+    migrated.lab.server.close()
+    result = diagnose(migrated)
+    seen = checks(migrated)
+    assert result.exit_code == 8
+    assert seen["reach"].state == "failure"
+    assert "sign-in" in seen["reach"].evidence
+    assert "Microsoft Graph" in seen["reach"].evidence
+    assert {name for name, each in seen.items() if each.state == "unseen"} == {
+        *("clock", "token", "session", "agent-apis", "app", "certificate", "passwords", "others", "permissions"),
+        "rights",
+    }
+    assert seen["key"].state == "ok"
+    assert seen["state-file"].state == "ok"
+    assert all(each.evidence for each in seen.values())
+
+
+def test_D1_without_the_azure_cli_a_migrated_machine_reads_the_app_with_its_certificate(migrated: Machine) -> None:
+    def without(world: World) -> None:
+        az = Tool(tools.AZ, ">= 2.61", "", ok=False, why="it is not on the PATH", install="get it", required=True)
+        world.tools = lambda: (az,)
+
+    diagnose(migrated, change=without)
+    seen = states(migrated)
+    assert (seen["azure-cli"], seen["session"], seen["token"]) == ("failure", "unseen", "ok")
+    assert (seen["app"], seen["certificate"], seen["passwords"]) == ("ok", "ok", "ok")
+
+
+def test_D1_signed_out_is_no_failure_where_the_certificate_works(migrated: Machine, machine: Machine) -> None:
+    def signed_out(world: World) -> None:
+        world.sign_in.logout()
+
+    diagnose(migrated, ["session"], signed_out)
+    assert states(migrated) == {"session": "ok"}
+    migrated.keystore.delete(migrated.service, migrated.tenant.id)
+    diagnose(migrated, ["session"], signed_out)
+    assert states(migrated) == {"session": "failure"}
+    assert "az login" in checks(migrated)["session"].remedy
+
+
+def test_D1_a_check_that_breaks_hides_nothing_else(machine: Machine) -> None:
+    def broken(world: World) -> None:
+        def explode() -> Hardware:
+            raise RuntimeError("boom")
+
+        world.hardware = explode
+
+    assert diagnose(machine, change=broken).exit_code == 8
+    seen = checks(machine)
+    assert seen["hardware"].state == "failure"
+    assert "bug.internal" in seen["hardware"].evidence
+    assert seen["passwords"].state == "failure"
+    assert list(seen) == list(doctor.names())
+
+
+def test_D1_a_check_that_does_not_end_is_given_up(machine: Machine) -> None:
+    """The patience is injected: it runs out as soon as only the one that hangs is left."""
+    release, late = threading.Event(), [0.0]
+    world = machine.build()
+
+    def hangs() -> tuple[Tool, ...]:
+        release.wait(60)
+        return ()
+
+    def monotonic() -> float:
+        late[0] += 30.0
+        return late[0]
+
+    world.tools = hangs
+    try:
+        result = doctor.diagnose(world, ["versions", "programs"], monotonic=monotonic)
+    finally:
+        release.set()
+        world.close()
+    assert result.exit_code == 8
+    assert states(machine) == {"versions": "ok", "programs": "failure"}
+    assert "no answer" in checks(machine)["programs"].evidence
+
+
+def test_D1_a_request_to_stop_ends_it(machine: Machine) -> None:
+    hold = threading.Event()
+
+    def change(world: World) -> None:
+        def hangs() -> tuple[Tool, ...]:
+            world.cancel.ask(2)
+            hold.wait(60)
+            return ()
+
+        world.tools = hangs
+
+    with pytest.raises(Interrupted):
+        diagnose(machine, change=change)
+    hold.set()
+
+
+def test_D1_one_check_is_looked_at_with_what_it_builds_on_and_told_alone(machine: Machine) -> None:
+    assert diagnose(machine, ["passwords"]).exit_code == 8
+    assert list(checks(machine)) == ["passwords"]
+    with pytest.raises(SetupError) as refused:
+        diagnose(machine, ["password"])
+    assert refused.value.id == "usage.settings"
+    assert "passwords" in refused.value.summary
+
+
+# it changes nothing, and shows no secret
+
+
+def test_D1_it_changes_nothing(machine: Machine, home: Path) -> None:
+    interrupt(machine, marked=False)
+    (machine.lab.project / ".env").write_text("A=1\n")
+    for place in (machine.state_file, machine.lab.project / ".env"):
+        place.chmod(0o644)
+    state = paths.state_folder(PROFILE)
+    (state / "journal").chmod(0o755)
+    before = Snapshot.of(machine), _tree(home), _tree(machine.lab.project)
+    diagnose(machine)
+    assert (Snapshot.of(machine), _tree(home), _tree(machine.lab.project)) == before
+
+
+def test_D4_no_secret_is_in_anything_that_it_says(machine: Machine) -> None:
+    project = machine.lab.project
+    (project / ".env").write_text(f"AZURE_CLIENT_SECRET={CANARY}\nENTRACLAW_TENANT_ID={CANARY}\n{CANARY}\n")
+    (project / ".mcp.json").write_text(json.dumps({"mcpServers": {"x": {"env": {"S": CANARY}}}}))
+    os.environ["HTTPS_PROXY"] = f"http://user:{CANARY}@127.0.0.1:1"
+    os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+    try:
+        diagnose(machine)
+    finally:
+        del os.environ["HTTPS_PROXY"], os.environ["NO_PROXY"]
+    text = "\n".join(to_json(event, "") for event in machine.events)
+    assert CANARY not in text
+    assert machine.secret.reveal() not in text
+    assert base64.b64encode(CANARY.encode()).decode().rstrip("=") not in text
+    seen = checks(machine)
+    assert (seen["env-file"].state, seen["mcp"].state) == ("failure", "failure")
+
+
+# files of the project
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "told"),
+    [
+        ("# fine\nexport A=1\n\nENTRACLAW_TENANT_ID='7b0d9f30-0d86-4d54-9f4f-0123456789ab'\n", "ok", ""),
+        ("WARNING: you have updates\nA=1\n", "failure", ".env:1 is no line"),
+        ("ENTRACLAW_BLUEPRINT_ID=WARNING: consider updating\n", "failure", "is no id"),
+        ("ENTRACLAW_BLUEPRINT_ID=\n", "ok", ""),
+    ],
+)
+def test_D1_an_environment_file(machine: Machine, text: str, state: str, told: str) -> None:
+    path = machine.lab.project / ".env"
+    path.write_text(text)
+    path.chmod(0o600)
+    diagnose(machine, ["env-file"])
+    seen = checks(machine)["env-file"]
+    assert seen.state == state
+    assert told in seen.evidence
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "state"),
+    [
+        (".mcp.json", '{"mcpServers": {}}', "ok"),
+        (".mcp.json", '{"mcpServers": ', "failure"),
+        (".vscode/mcp.json", "[]", "failure"),
+        (".copilot/mcp-config.json", "no", "failure"),
+    ],
+)
+def test_D1_an_mcp_configuration(machine: Machine, home: Path, name: str, text: str, state: str) -> None:
+    path = (home if name.startswith(".copilot") else machine.lab.project) / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    diagnose(machine, ["mcp"])
+    assert states(machine) == {"mcp": state}
+    assert str(path) in checks(machine)["mcp"].evidence
+    assert path.read_text() == text
+
+
+def test_D1_a_state_file_that_cannot_be_read_fails_and_the_rest_goes_on(machine: Machine) -> None:
+    machine.state_file.write_text('{"TENANT_ID": ')
+    diagnose(machine)
+    seen = checks(machine)
+    assert seen["state-file"].state == "failure"
+    assert "statefile.broken" in seen["state-file"].evidence
+    assert seen["session"].state == "ok"
+    assert list(seen) == list(doctor.names())
+
+
+def test_C1_a_state_file_of_another_cloud_is_told(machine: Machine) -> None:
+    machine.state_file.write_text(json.dumps({**machine.state, "CLOUD": "usgov"}))
+    diagnose(machine, ["state-file"])
+    assert "usage.other-cloud" in checks(machine)["state-file"].evidence
+
+
+# --fix
+
+
+@posix
+def test_D1_fix_closes_what_others_could_read(migrated: Machine) -> None:
+    state = paths.state_folder(PROFILE)
+    env = migrated.lab.project / ".env"
+    env.write_text("A=1\n")
+    journal = next((state / "journal").iterdir())
+    for place, mode in ((migrated.state_file, 0o644), (env, 0o640), (state, 0o755), (journal, 0o666)):
+        place.chmod(mode)
+    assert diagnose(migrated).exit_code == 0
+    open_ones = {name for name, seen in checks(migrated).items() if seen.fix and seen.state == "warning"}
+    assert open_ones == {"state-folder", "state-file", "env-file"}
+    result = diagnose(migrated, fix=True)
+    assert (result.exit_code, result.outcome) == (0, "changed")
+    modes = {place: stat.S_IMODE(place.stat().st_mode) for place in (migrated.state_file, env, state, journal)}
+    assert set(modes.values()) == {0o600, 0o700}
+    assert all(states(migrated)[name] == "ok" for name in open_ones)
+    assert all(checks(migrated)[name].evidence.startswith("mended") for name in open_ones)
+    again = diagnose(migrated, fix=True)
+    assert again.outcome == "unchanged"
+
+
+def test_D1_fix_removes_locks_that_nobody_holds(migrated: Machine) -> None:
+    folder = paths.state_folder(PROFILE) / "locks"
+    assert list(folder.glob("*.lock"))
+    diagnose(migrated, ["locks"], fix=True)
+    assert not list(folder.glob("*.lock"))
+    assert migrated.migrate().outcome == "unchanged"  # and the next run makes its own
+
+
+def test_M10_fix_removes_an_expired_rollback_secret_and_nothing_else_does(migrated: Machine) -> None:
+    assert rollback(migrated).exit_code == 0
+    diagnose(migrated, ["rollback"], fix=True)
+    assert states(migrated) == {"rollback": "failure"}
+    assert PROFILE.secret_member in migrated.state  # it works still, and is not for us to end
+    migrated.clock.waited += 1200
+    diagnose(migrated, ["rollback"])
+    assert PROFILE.secret_member in migrated.state
+    assert checks(migrated)["rollback"].fix
+    assert diagnose(migrated, ["rollback"], fix=True).exit_code == 0
+    assert PROFILE.secret_member not in migrated.state
+    assert not migrated.passwords
+
+
+def test_D1_fix_removes_keystore_entries_that_nothing_needs_and_keeps_the_others(migrated: Machine) -> None:
+    own, tenant = _own(migrated), migrated.tenant.id
+    stranger = certificates.make(PROFILE.subject, migrated.clock.now(), timedelta(days=100))
+    registered = certificates.make(PROFILE.subject, migrated.clock.now(), timedelta(days=100))
+    entry = {"keyId": migrated.tenant.new_id(), "key": base64.b64encode(registered.der).decode()}
+    migrated.change(
+        "application", keyCredentials=[*migrated.app["keyCredentials"], migrated.app["keyCredentials"][0] | entry]
+    )
+    accounts = [f"{tenant}#{bundle.thumbprint}" for bundle in (own, stranger, registered)]
+    journal = Journal(next((paths.state_folder(PROFILE) / "journal").glob("*.jsonl")), "r", migrated.clock, "migrate")
+    for account, bundle in zip(accounts, (own, stranger, registered), strict=True):
+        migrated.keystore.write(migrated.service, account, bundle.pem)
+        journal.done(journal.intend("keystore.write", account))
+    diagnose(migrated, ["pending"], fix=True)
+    assert set(migrated.keystore.accounts(migrated.service)) == {tenant, *accounts}  # that run is not over
+    journal.close("changed")
+    diagnose(migrated, ["pending"])
+    assert checks(migrated)["pending"].state == "warning"
+    diagnose(migrated, ["pending"], fix=True)
+    assert set(migrated.keystore.accounts(migrated.service)) == {tenant, accounts[2]}
+    assert accounts[2] in checks(migrated)["pending"].evidence
+    migrated.keystore.write(migrated.service, f"{tenant}#unrelated", Secret("x", learn=False))
+    diagnose(migrated, ["pending"], fix=True)
+    assert f"{tenant}#unrelated" in migrated.keystore.accounts(migrated.service)
+
+
+def test_D1_what_cannot_be_mended_is_said_and_is_no_success(migrated: Machine) -> None:
+    assert rollback(migrated).exit_code == 0
+    migrated.clock.waited += 1200
+    migrated.tenant.faults.add(Fault("status", "removePassword", nth=0, status=403))
+    result = diagnose(migrated, ["rollback"], fix=True)
+    assert result.exit_code == 8
+    assert states(migrated) == {"rollback": "failure"}
+
+
+# proxy and roots
+
+
+def test_D1_proxies_are_told_without_their_password(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:geheim-geheim@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    diagnose(machine, ["proxy"])
+    told = checks(machine)["proxy"].evidence
+    assert f"{machine.tenant.authority} through http://proxy.example:3128" in told
+    assert f"{machine.tenant.graph} directly" in told
+    assert "geheim" not in told
+    monkeypatch.setenv("https_proxy", "http://other.example")
+    diagnose(machine, ["proxy"])
+    assert checks(machine)["proxy"].state == "warning"
+
+
+def az_here(world: World) -> None:
+    """The real one is in use."""
+    world.tools = lambda: (Tool(tools.AZ, ">= 2.61", "2.70.0", ok=True, required=True),)
+
+
+def test_D1_roots_are_told_for_each_client(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnose(machine, ["trust"], az_here)
+    seen = checks(machine)["trust"]
+    assert seen.state == "warning"
+    assert f"REQUESTS_CA_BUNDLE='{machine.lab.ca}'" in seen.remedy
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(machine.lab.ca))
+    diagnose(machine, ["trust"], az_here)
+    assert states(machine) == {"trust": "ok"}
+    monkeypatch.setenv("AZURE_CLI_DISABLE_CONNECTION_VERIFICATION", "1")
+    diagnose(machine, ["trust"], az_here)
+    assert states(machine) == {"trust": "failure"}
+
+
+# helpers
+
+
+def interrupt(machine: Machine, *, marked: bool) -> None:
+    """A migration that was killed before, or right after, its point of no return."""
+    for nth in range(1, 40):
+        assert killed(nth, machine.migrate)
+        journals = list((paths.state_folder(PROFILE) / "journal").glob("*.jsonl"))
+        if Journal(journals[0], "look", machine.clock).marked or not marked:
+            return
+    raise AssertionError("it never passed the marker")
+
+
+def _own(machine: Machine) -> certificates.Bundle:
+    text = machine.keystore.read(machine.service, machine.tenant.id)
+    assert text is not None
+    return certificates.parse(text, machine.tenant.id)
+
+
+def _tree(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path): (path.stat().st_mode, path.read_bytes() if path.is_file() else b"")
+        for path in [folder, *folder.rglob("*")]
+    }
