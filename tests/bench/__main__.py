@@ -37,7 +37,12 @@ def main() -> None:
             counter = Counter.before(az_folder(), Path(folder) / "az")
         except (pytest.skip.Exception, pytest.fail.Exception) as missing:
             sys.exit(str(missing))
-        rows = [*start(here, given.runs), *screens(given.runs), *token(here, counter, given.runs)]
+        rows = [
+            *start(here, given.runs),
+            look(here, given.runs),
+            *screens(given.runs),
+            *token(here, counter, given.runs),
+        ]
         for name in FLOWS:
             rows += flow(name, here, counter, given.flows)
     print(markdown(rows))
@@ -52,6 +57,17 @@ def start(session: Desktop, runs: int) -> list[Row]:
         for name, argv in lines.items():
             seconds[name].append(run(argv, session.environment, session.home)[0])
     return [timed(f"`{name}`", seconds[name], seconds["pass"], "`python -c pass`", 6) for name in list(lines)[1:]]
+
+
+def look(session: Desktop, runs: int) -> Row:
+    """What the look for hardware adds to a process that has done nothing yet; its modules are loaded, too."""
+    timer = "from time import perf_counter as now; start = now()"
+    script = f"{timer}; from core.machine.keys.detect import detect; detect(); print(now() - start)"
+    ours, bare = [], []
+    for _ in range(runs * 2):
+        bare.append(run([sys.executable, "-c", "pass"], session.environment, session.home)[0])
+        ours.append(float(run([sys.executable, "-c", script], session.environment, session.home)[1].stdout))
+    return timed("look for hardware", ours, bare, "`python -c pass`", 1)
 
 
 def token(session: Desktop, counter: Counter, runs: int) -> list[Row]:

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from core.errors import SetupError
 from core.machine import allowlist
 from core.secret import Secret
-from core.settings import Settings, resolve
+from core.settings import HARDWARE, Settings, resolve
 from wizard import answers, cli
 from wizard.undertaking import Kind
 
 #: But for "--" alone, which argparse takes from every option.
-TEXT = st.text(max_size=20).filter(lambda text: text != "--") | st.text(
-    '"\\\x7f\x00\t\n\r\x85\u2028\u202eé漢🔑-= $', max_size=8
+TEXT = (st.text(max_size=20) | st.text('"\\\x7f\x00\t\n\r\x85\u2028\u202eé漢🔑-= $', max_size=8)).filter(
+    lambda text: text != "--"
 )
 GUID = st.just("") | st.uuids().map(str)
 CLASSES = st.lists(st.sampled_from(["a.B", "keyrings.alt.file.PlaintextKeyring", allowlist.VARIABLE]), max_size=2)
@@ -47,6 +47,7 @@ SETTINGS = st.builds(
     tenant=GUID,
     app_id=GUID,
     certificate_days=st.integers(1, 365),
+    hardware=st.sampled_from(HARDWARE),
     allow_keyring_backend=CLASSES.map(tuple),
 )
 
@@ -89,7 +90,8 @@ def test_U4_the_command_parses_to_the_same_settings(kind: Kind, settings: Settin
 def test_every_command_takes_what_it_is_given(kind: answers.Replayed, new: bool) -> None:
     settings = Settings(
         strict=new, new=new, lock=new, extra_roles=new, repair_permissions=new, drop_expired=new, key_outlives_job=new,
-        certificate_days=30 if new else 365, allow_keyring_backend=("a.B",) if new else (), app_id="x", project="p",
+        certificate_days=30 if new else 365,
+        hardware="off" if new else "prefer", allow_keyring_backend=("a.B",) if new else (), app_id="x", project="p",
     )  # fmt: skip
     arguments = shlex.split(answers.command_line(kind, settings))[1:]
     assert vars(cli._parser().parse_args(arguments))["project"] == "p"

@@ -134,6 +134,35 @@ def test_U4_no_color(environ: dict[str, str], flags: dict[str, object], expected
     assert resolve(flags, environ).no_color is expected
 
 
+@pytest.mark.parametrize("value", ["prefer", "require", "off"])
+def test_T1_where_the_key_is_to_be_is_a_setting_like_others(tmp_path: Path, value: str) -> None:
+    answers = tmp_path / "answers.toml"
+    answers.write_text(f'hardware = "{value}"\n')
+    for flags, environ, origin in (
+        ({"hardware": value}, {}, "flag"),
+        ({}, {f"{PREFIX}HARDWARE": value}, "environment"),
+        ({"answers": str(answers)}, {}, "file"),
+    ):
+        settings = resolve(flags, environ)
+        assert (settings.hardware, settings.origin["hardware"]) == (value, origin)
+    assert resolve({}, {}).hardware == "prefer"
+
+
+@pytest.mark.parametrize("value", ["", "always", "Require", " off", "prefer,require"])
+def test_T1_another_word_is_an_error_wherever_it_comes_from(tmp_path: Path, value: str) -> None:
+    answers = tmp_path / "answers.toml"
+    answers.write_text(f'hardware = "{value}"\n')
+    for flags, environ, origin in (
+        ({"hardware": value}, {}, "flag"),
+        ({}, {f"{PREFIX}HARDWARE": value}, "environment"),
+        ({"answers": str(answers)}, {}, "file"),
+    ):
+        error = refused(dict(flags), environ)
+        assert error.id == "usage.settings"
+        assert f"not {value!r} (from: {origin})" in error.summary
+        assert "prefer, require, off" in error.summary
+
+
 @pytest.mark.parametrize(("flag", "name"), [("tenant", "--tenant"), ("app_id", "--app-id")])
 def test_ids_are_guids_from_every_source(flag: str, name: str) -> None:
     assert resolve({flag: ID.upper()}, {}).__dict__[flag] == ID

@@ -92,7 +92,7 @@ def detect(
             from core.machine.keys import linux
 
             environ = os.environ if environ is None else environ
-            return linux.look(root, environ, user or _user(), access or _access, group or _group)
+            return linux.look(root, environ, lambda: user or _user(), access or _access, group or _group)
         if platform == "win32":
             from core.machine.keys import windows
 

@@ -27,12 +27,13 @@ _DEVICE_OPTION: Final = "with --device /dev/tpmrm{n} (Kubernetes: by a device pl
 def look(
     root: Path,
     environ: Mapping[str, str],
-    user: User,
+    user: Callable[[], User],
     access: Callable[[Path], bool],
     group: Callable[[int, str], Group | None],
 ) -> Hardware:
     """The first TPM 2.0 that is usable; else the one that comes closest, or none.
 
+    :param user: whom this process runs as; asked only when that matters, since the database may be far away.
     :raises OSError: the system does not let this process look.
     """
     around = surroundings.look(environ, root)
@@ -67,7 +68,9 @@ class _Chip:
         self._device = root / f"dev/tpmrm{number}"
         self._path = f"/dev/tpmrm{number}"
 
-    def judge(self, user: User, access: Callable[[Path], bool], group: Callable[[int, str], Group | None]) -> Hardware:
+    def judge(
+        self, user: Callable[[], User], access: Callable[[Path], bool], group: Callable[[int, str], Group | None]
+    ) -> Hardware:
         """Whether it will do."""
         kind = self._kind()
         if kind == "tpm1.2":
@@ -79,7 +82,7 @@ class _Chip:
         if not self._device.exists() or self._device.is_dir():  # docker makes a folder of what is not there
             return self._no("tpm2", "TPM 2.0", *self._missing())
         if not access(self._device):
-            return self._no("tpm2", "TPM 2.0", *self._refused(user, group))
+            return self._no("tpm2", "TPM 2.0", *self._refused(user(), group))
         return Hardware("tpm2", f"TPM 2.0, {self._path}", "linux", usable=True, around=self._around.words)
 
     def _no(self, kind: Kind, what: str, why: str, remedy: str) -> Hardware:
