@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.flow.wait import Cancel, Clock
     from core.machine.az import Account, SignIn
     from core.machine.keystore import Backend, Keystore
+    from core.machine.packages import Package
     from core.machine.statefile import StateFile
     from core.machine.tools import Tool
     from core.machine.weakfiles import WeakFile
@@ -101,6 +102,7 @@ class World:
     """Everything a step may touch; handed in by the composition root (`core.assemble`).
 
     :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
+    :param packages: looks at the Python packages that this program requires; likewise.
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -117,6 +119,7 @@ class World:
     asker: Callable[[Question], bool]
     untrusted: tuple[Path, ...]
     tools: Callable[[], tuple[Tool, ...]]
+    packages: Callable[[], tuple[Package, ...]]
     run_id: str
     flow: str = ""
     lifetime: tuple[str, ...] = ()
