@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -58,6 +58,9 @@ class VirtualClock:
         self.waited += seconds
 
 
+_ITS_OWN: Final = MemoryKeystore()
+
+
 class Crash(BaseException):
     """Stands for SIGKILL: nothing that the engine catches."""
 
@@ -87,17 +90,23 @@ def killed(nth: int, act: Callable[[], object]) -> bool:
 
 @dataclass
 class Machine:
-    """One machine: a project, a keystore, a home; and the sandbox that it talks to."""
+    """One machine: a project, a keystore, a home; and the sandbox that it talks to.
+
+    :param keystore: another one than the scenario's.
+    """
 
     lab: Lab
     clock: VirtualClock
-    keystore: MemoryKeystore = field(default_factory=MemoryKeystore)
+    keystore: MemoryKeystore = _ITS_OWN
     events: list[Event] = field(default_factory=list)
     watch: Callable[[Event], None] | None = None
     world: World | None = None
 
     def __post_init__(self) -> None:
-        self.secret = Secret(self.state.get(PROFILE.secret_member, "none"))
+        if self.keystore is _ITS_OWN:
+            self.keystore = self.lab.keystore()
+        self.lab.move_in()
+        self.secret = Secret(self.state.get(PROFILE.secret_member) or "none")
         self.tenant = self.lab.tenant
         self.chosen = self.state.get(PROFILE.client_id_member, "")
         self.session = Session(self.cloud, self.clock)
@@ -134,7 +143,7 @@ class Machine:
         )
         world.keystore = self.keystore
         if who:
-            world.sign_in = SandboxSignIn(self.tenant, world.cloud, who)
+            world.sign_in = SandboxSignIn(self.tenant, world.cloud, who, fault=self.lab.machine.az)
         world.clock = self.clock
         world.session = Session(world.cloud, self.clock)
         world.run_id = uuid4().hex[:12]

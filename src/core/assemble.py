@@ -18,7 +18,7 @@ from core.flow.wait import Cancel, SystemClock
 from core.machine import allowlist, lifetime, packages, paths, tools
 from core.machine.az import AzureCli
 from core.machine.keys.detect import detect
-from core.machine.keystore import Keystore, SystemKeystore
+from core.machine.keystore import SystemKeystore
 from core.machine.statefile import StateFile
 from core.settings import Settings
 from core.stages.world import World
@@ -53,7 +53,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         untrusted=untrusted,
         tools=cache(partial(tools.look, untrusted, cancel, own_keystore=not allowed)),
         hardware=cache(detect),
-        packages=packages.look,
+        packages=cache(packages.look),
         run_id=uuid4().hex[:12],
         lifetime=lifetime.evidence(os.environ, Path("/")),
     )
@@ -83,16 +83,6 @@ def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0, user:
     return Lab.start(scenario, seed=seed, port=port, latency=latency, user=user)
 
 
-def memory(locked: int = 0) -> Keystore:
-    """A keystore in memory, for a demo.
-
-    :param locked: how often it is found locked before somebody unlocks it.
-    """
-    from core.sandbox.keystore import MemoryKeystore
-
-    return MemoryKeystore(locked)
-
-
 def pretend(
     lab: Lab,
     settings: Settings,
@@ -102,17 +92,18 @@ def pretend(
     *,
     signed_in: bool = True,
 ) -> World:
-    """The world of a demo: the sandbox's cloud and sign-in, and a keystore in memory (U8).
+    """The world of a demo: the sandbox's cloud and computer, with its keystore in memory (U8).
 
     :param signed_in: whether somebody is signed in already.
     """
-    from core.sandbox.az import HARDWARE, TOOLS, SandboxSignIn
-    from core.sandbox.keystore import MemoryKeystore
+    from core.sandbox import machine
+    from core.sandbox.az import HARDWARE, SandboxSignIn, tools_of
 
     world = real(settings, cancel, emit, ask)
-    world.sign_in = SandboxSignIn(lab.tenant, world.cloud, signed_in=signed_in)
-    world.tools = lambda: TOOLS
+    world.sign_in = SandboxSignIn(lab.tenant, world.cloud, signed_in=signed_in, fault=lab.machine.az)
+    world.tools = partial(tools_of, lab.machine)
     world.hardware = lambda: HARDWARE
-    world.keystore = MemoryKeystore()
+    world.packages = partial(machine.packages, lab.machine)
+    world.keystore = lab.keystore()
     world.lifetime = ()  # nothing of a demo is to outlive it
     return world

@@ -91,8 +91,8 @@ def _scenarios() -> str:
 
     from core import assemble
 
-    wrap = textwrap.TextWrapper(80, initial_indent="  ", subsequent_indent=" " * 16)
-    return "\n".join(["scenarios:", *(wrap.fill(f"{name:<14}{text}") for name, text in assemble.scenarios().items())])
+    wrap = textwrap.TextWrapper(80, initial_indent="  ", subsequent_indent=" " * 20)
+    return "\n".join(["scenarios:", *(wrap.fill(f"{name:<18}{text}") for name, text in assemble.scenarios().items())])
 
 
 def run(argv: Sequence[str]) -> int:

@@ -154,7 +154,8 @@ class Demo:
         lab.tenant.lag = {kind: seconds * chosen.slow for kind, seconds in lab.tenant.lag.items()}
         self.settings = resolve(self._given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
         self._sign_in = None
-        self._keystore = assemble.memory(chosen.locked)
+        self._keystore = lab.keystore(chosen.locked)
+        lab.move_in()
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
         from core import assemble

@@ -16,7 +16,7 @@ from typing import Any
 import pexpect
 
 from core.profile import Profile
-from core.sandbox import scenarios
+from core.sandbox import seeds
 from core.sandbox.lab import Lab
 from core.sandbox.tokens import AZURE_CLI, user_token
 
@@ -96,7 +96,7 @@ class Stage:
         self.lab = Lab.start("legacy", sign_in=False)
         self.lab.tenant.lag.clear()
         tenant = self.lab.tenant
-        token = user_token(tenant, scenarios.person(tenant, tenant.signed_in_user), f"{tenant.graph}/", AZURE_CLI)
+        token = user_token(tenant, seeds.person(tenant, tenant.signed_in_user), f"{tenant.graph}/", AZURE_CLI)
         (self.lab.folder / "token").write_text(token)
         self._folder = folder
         self.screens: Screens | None = None

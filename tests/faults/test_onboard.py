@@ -12,7 +12,7 @@ import pytest
 from core.events import StepFinished
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.sandbox import roles, scenarios
+from core.sandbox import roles, seeds
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from tests.machine import Crash, Machine, Snapshot, VirtualClock, killed
@@ -46,7 +46,7 @@ def begin() -> Iterator[Callable[..., Machine]]:
         clock = VirtualClock()
         machine = Machine(Lab.start(scenario, seed=seed, clock=clock, sign_in=False), clock)
         open_ones.append(machine)
-        dana = scenarios.person(machine.tenant, "dana") | {"_roles": [roles.GLOBAL_ADMINISTRATOR]}
+        dana = seeds.person(machine.tenant, "dana") | {"_roles": [roles.GLOBAL_ADMINISTRATOR]}
         machine.tenant.commit("user", dana["id"], dana)
         return machine
 

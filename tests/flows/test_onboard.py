@@ -17,7 +17,7 @@ from core.errors import GraphError
 from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
-from core.sandbox import deleted, directory, grants, policies, roles, scenarios
+from core.sandbox import deleted, directory, grants, policies, roles, scenarios, seeds
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from core.secret import Secret
@@ -92,7 +92,7 @@ def crash_after(machine: Machine, step: str, **options: Any) -> None:
 
 
 def user(machine: Machine, name: str, *directory_roles: str) -> None:
-    person = scenarios.person(machine.tenant, name) | {"_roles": list(directory_roles)}
+    person = seeds.person(machine.tenant, name) | {"_roles": list(directory_roles)}
     machine.tenant.commit("user", person["id"], person)
 
 

@@ -44,7 +44,8 @@ class Client:
 
     def __post_init__(self) -> None:
         self.tenant = Tenant(self.clock, self.seed)
-        self.members = scenarios.seed(self.scenario, self.tenant)
+        self.machine = scenarios.seed(self.scenario, self.tenant)
+        self.members = self.machine.members
         self.app_id = self.members.get(Profile.client_id_member, "")
         self.secret = ""
         if self.app_id:

@@ -14,7 +14,7 @@ from core.cloud import load as load_cloud
 from core.errors import SetupError
 from core.machine.az import Account
 from core.profile import Profile
-from core.sandbox import azfolder, directory, roles, scenarios
+from core.sandbox import azfolder, directory, roles, scenarios, seeds
 from core.sandbox.az import SandboxSignIn
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import SCENARIOS
@@ -27,7 +27,7 @@ LEGACY = ("legacy", "unprivileged", "saml")
 
 
 def directory_roles(client: Client, name: str) -> set[str]:
-    return set(scenarios.person(client.tenant, name)["_roles"])
+    return set(seeds.person(client.tenant, name)["_roles"])
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -89,7 +89,7 @@ def test_P7_an_unprivileged_user_changes_nothing_and_the_administrator_may() -> 
         ("PATCH", f"/servicePrincipals/{client.principal['id']}", {"notes": "x"}),
     ):
         assert client.refused(method, where, body) == (403, "Authorization_RequestDenied")
-    client.tenant.signed_in_user = scenarios.person(client.tenant, "alex")["id"]
+    client.tenant.signed_in_user = seeds.person(client.tenant, "alex")["id"]
     assert client.call("PATCH", path, {"notes": "x"}, client.user_token()).status == 204
 
 

@@ -23,6 +23,7 @@ from core.settings import guid
 
 #: Seconds for one az command; a cold start with a token refresh over a slow proxy takes 20.
 PATIENCE: Final = 60.0
+NO_JSON: Final = "not a JSON object"
 _NOT_SIGNED_IN: Final = (
     "Please run 'az login'",
     'Please run "az login"',
@@ -120,12 +121,12 @@ class AzureCli:
         path, data = self._run(arguments, tenant)
         value = data.get("accessToken")
         if not isinstance(value, str):
-            raise _garbage(path, "no accessToken")
+            raise garbage(path, "no accessToken")
         secret = Secret(value)
         try:
             claims = claims_of(value)
         except ValueError as error:
-            raise _garbage(path, f"the token is not a JWT ({error})") from None
+            raise garbage(path, f"the token is not a JWT ({error})") from None
         return checked_user_token(Token(secret, claims), self._cloud, tenant)
 
     def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
@@ -171,7 +172,7 @@ class AzureCli:
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise _garbage(path, "not a JSON object" if finished.stdout.strip() else "nothing at all")
+            raise garbage(path, NO_JSON if finished.stdout.strip() else "nothing at all")
         return path, data
 
 
@@ -179,7 +180,8 @@ def _not_started(error: OSError) -> SetupError:
     return SetupError("az.failed", command="az", code="-", detail=error.strerror or error)
 
 
-def _garbage(path: Path, detail: str) -> SetupError:
+def garbage(path: Path, detail: str) -> SetupError:
+    """The error for an answer that is not what az documents."""
     return SetupError("az.garbage", command="az account get-access-token", detail=detail, path=path)
 
 
@@ -197,7 +199,7 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
     try:  # it becomes part of paths and addresses
         guid("tid", token.claims.get("tid"))
     except SetupError as error:
-        raise _garbage(Path("az"), f"in the token, {error.summary}") from None
+        raise garbage(Path("az"), f"in the token, {error.summary}") from None
     return token
 
 

@@ -37,7 +37,8 @@ PROBE_SERVICE: Final = "entraclaw-keystore-probe"
 PATIENCE: Final = 60.0
 #: Credential Manager: 2,560 bytes of UTF-16.
 WINDOWS_LIMIT: Final = 1280
-_OWN: Final = {
+#: The system's own classes, module and name.
+OWN: Final = {
     "darwin": (("keyring.backends.macOS", "Keyring"),),
     "win32": (("keyring.backends.Windows", "WinVaultKeyring"),),
     "linux": (
@@ -57,12 +58,19 @@ class Backend:
     :param name: path of its class.
     :param allowed_by: who allowed it (K5); empty for the system's own.
     :param file: where it keeps the entries, if it is an allowed one that says so.
+    :param limit: characters that an entry holds at most; 0: none is known.
     """
 
     name: str
     allowed_by: str = ""
     file: str = ""
     limit: int = 0
+
+    @classmethod
+    def own(cls, kind: type) -> Backend:
+        """The system's own, as its class says."""
+        name = refusal.name(kind)
+        return cls(name, limit=WINDOWS_LIMIT if (*name.rsplit(".", 1),) in OWN["win32"] else 0)
 
     def __str__(self) -> str:
         """For reports: who allowed it is never left out."""
@@ -160,7 +168,7 @@ class SystemKeystore:
         self._unfinished: threading.Thread | None = None
 
     def backend(self) -> Backend:
-        return self._within("open", lambda backend: self._allowed or Backend(refusal.name(type(backend))))
+        return self._within("open", lambda backend: self._allowed or Backend.own(type(backend)))
 
     def read(self, service: str, account: str) -> str | None:
         return self._within("read", lambda backend: backend.get_password(service, account))
@@ -291,7 +299,7 @@ def _own_classes() -> list[type[KeyringBackend]]:
     """This system's own backends, loaded from the `keyring` distribution itself."""
     home = Path(importlib.util.find_spec("keyring").origin).resolve().parent  # type: ignore[union-attr, arg-type]
     found = []
-    for module_name, class_name in _OWN.get(sys.platform, ()):
+    for module_name, class_name in OWN.get(sys.platform, ()):
         module = importlib.import_module(module_name)
         if Path(str(module.__file__)).resolve().is_relative_to(home) and hasattr(module, class_name):
             found.append(getattr(module, class_name))

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from core.errors import InsecureKeyringBackendError, KeystoreError, SetupError
@@ -23,7 +23,17 @@ def of(active: object, members: Sequence[object]) -> InsecureKeyringBackendError
     :param active: the active backend.
     :param members: those behind it if it is a chainer, else itself.
     """
-    return InsecureKeyringBackendError(name(type(active)), _why(active), _fix() + _last_resort(members))
+    return of_name(name(type(active)), next((name(cls) for cls in map(type, members) if _leads_to(cls)), ""))
+
+
+def of_name(backend: str, allowable: str = "", environ: Mapping[str, str] | None = None) -> InsecureKeyringBackendError:
+    """The error for a backend by the path of its class.
+
+    :param allowable: path of a class that an operator may allow instead (K5).
+    :param environ: variables that the fix depends on; None: those of this process.
+    """
+    fix = _fix(os.environ if environ is None else environ)
+    return InsecureKeyringBackendError(backend, _why(backend), fix + _last_resort(allowable))
 
 
 def named(error: BaseException, action: str, patience: float) -> BaseException:
@@ -63,8 +73,7 @@ def name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _why(active: object) -> str:
-    path = name(type(active))
+def _why(path: str) -> str:
     if ".fail." in path:
         return "no keystore is available to this process."
     if ".null." in path:
@@ -76,12 +85,12 @@ def _why(active: object) -> str:
     return "it is not the system's own keystore."
 
 
-def _fix() -> str:
-    if os.environ.get("PYTHON_KEYRING_BACKEND") is not None:
+def _fix(environ: Mapping[str, str]) -> str:
+    if environ.get("PYTHON_KEYRING_BACKEND") is not None:
         return "unset PYTHON_KEYRING_BACKEND"
     if sys.platform != "linux":
         return "Remove the setting in keyringrc.cfg (see 'keyring diagnose')."
-    if not os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
+    if not environ.get("DBUS_SESSION_BUS_ADDRESS"):
         return (
             "There is no D-Bus session. Log in to a desktop, or install gnome-keyring and run inside one:\n"
             "  dbus-run-session -- sh -c 'gnome-keyring-daemon --unlock --components=secrets && exec bash'\n"
@@ -93,13 +102,16 @@ def _fix() -> str:
     )
 
 
-def _last_resort(members: Sequence[object]) -> str:
-    """How to allow it (K5), if its name leads to it: a spoofed one does not, and keyring's own are never allowed."""
-    for cls in map(type, members):
-        own = cls.__module__.startswith("keyring.backends.")
-        if not own and getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls:
-            return (
-                f"\nLast resort, at your own risk: {allowlist.FLAG} {name(cls)}\n"
-                "  (the key is then no safer than what that backend stores: whoever can read it has the key)"
-            )
-    return ""
+def _leads_to(cls: type) -> bool:
+    """Whether its name leads to it: a spoofed one's does not, and keyring's own are never allowed (K5)."""
+    own = cls.__module__.startswith("keyring.backends.")
+    return not own and getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
+
+
+def _last_resort(allowable: str) -> str:
+    if not allowable:
+        return ""
+    return (
+        f"\nLast resort, at your own risk: {allowlist.FLAG} {allowable}\n"
+        "  (the key is then no safer than what that backend stores: whoever can read it has the key)"
+    )

@@ -30,7 +30,10 @@ _AZ_NEEDED: Final = (2, 61)
 _PYTHON_NEEDED: Final = (3, 11)
 _SERVICES: Final = ("gnome-keyring-daemon", "kwalletd6", "kwalletd5", "ksecretd", "keepassxc")
 _VARIABLE: Final = "DBUS_SESSION_BUS_ADDRESS"
-_NOT_ON_PATH: Final = "it is not on the PATH"
+NOT_ON_PATH: Final = "it is not on the PATH"
+NO_SERVICE: Final = "neither GNOME Keyring nor KWallet nor KeePassXC is on the PATH"
+NO_BUS: Final = f"{_VARIABLE} is not set"
+NO_VERSION: Final = "'az version' does not tell its version; {path} may not be the Azure CLI"
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _path(find: Find, name: str) -> tuple[Path | None, str]:
         raise
     except SetupError as error:
         return None, error.summary
-    return path, "" if path else _NOT_ON_PATH
+    return path, "" if path else NOT_ON_PATH
 
 
 def _python() -> Tool:
@@ -195,8 +198,7 @@ def _secret_service(find: Find, system: System) -> Tool:
     found = next((name for name in _SERVICES if _path(find, name)[0] is not None), "")
     if found:
         return Tool(SECRETS, "", found, ok=True)
-    why = "neither GNOME Keyring nor KWallet nor KeePassXC is on the PATH"
-    return Tool(SECRETS, "", "", ok=False, why=why, install=system.package.replace("{package}", "gnome-keyring"))
+    return Tool(SECRETS, "", "", ok=False, why=NO_SERVICE, install=system.package.replace("{package}", "gnome-keyring"))
 
 
 def _bus(address: str, usual: Path, system: System, required: bool) -> Tool:
@@ -209,7 +211,7 @@ def _bus(address: str, usual: Path, system: System, required: bool) -> Tool:
         why, install = f"{_VARIABLE} names {socket[1]}, which is not there", "dbus-run-session -- bash"
     else:
         package = system.package.replace("{package}", system.bus)
-        why, install = f"{_VARIABLE} is not set", f"{package} && dbus-run-session -- bash".removeprefix(" && ")
+        why, install = NO_BUS, f"{package} && dbus-run-session -- bash".removeprefix(" && ")
     return Tool(BUS, "", "", ok=False, why=why, install=install, required=required)
 
 
@@ -233,7 +235,7 @@ def _az(find: Find, ask: Ask, system: System) -> Tool:
     found = _version(finished.stdout)
     numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
     if len(numbers) < 2:
-        return no(f"'az version' does not tell its version; {path} may not be the Azure CLI", system.az)
+        return no(NO_VERSION.format(path=path), system.az)
     if numbers < _AZ_NEEDED:
         return no("it is too old", system.newer, found)
     return Tool(AZ, _at_least(_AZ_NEEDED), found, ok=True, required=True)

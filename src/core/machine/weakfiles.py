@@ -62,6 +62,14 @@ def find(service: str) -> tuple[WeakFile, ...]:
     return tuple(found)
 
 
+def usual() -> Path:
+    """Where keyrings.alt's plain text backend keeps its entries in this environment.
+
+    :raises StopIteration: Windows without its variables.
+    """
+    return next(_candidates())
+
+
 def _candidates() -> Iterator[Path]:
     """Where `keyring` puts its data, also without the variable that a run now may have and an earlier one had not."""
     if sys.platform == "win32":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
@@ -11,12 +13,13 @@ from core.cloud import Cloud
 from core.entra.tokens import Token, claims_of
 from core.errors import SetupError, SignInError
 from core.flow.wait import Cancel
-from core.machine.az import checked_user_token
+from core.machine.az import NO_JSON, checked_user_token, garbage
 from core.machine.keys.detect import Hardware
 from core.machine.login import Prompt, checked_tenant
-from core.machine.tools import AZ, BUS, GIT, PYTHON, SECRETS, Tool
+from core.machine.tools import AZ, BUS, GIT, NO_BUS, NO_SERVICE, NO_VERSION, NOT_ON_PATH, PYTHON, SECRETS, Tool
 from core.sandbox import login as endpoint
-from core.sandbox import scenarios
+from core.sandbox import seeds
+from core.sandbox.machine import AzFault, Machine
 from core.sandbox.tenant import ARM_RESOURCE, State, Tenant
 from core.sandbox.tokens import AZURE_CLI, app_token, user_token
 from core.sandbox.wire import Request, Response
@@ -36,24 +39,50 @@ TOOLS: Final = (
 HARDWARE: Final = Hardware("none", "no TPM", "", why="the pretend computer of the sandbox has none")
 
 
+#: Where the pretend computer has it.
+_AZ: Final = Path("/usr/bin/az")
+
+
+def tools_of(machine: Machine) -> tuple[Tool, ...]:
+    """The programs and system pieces of a scenario's computer."""
+    missing: dict[str, tuple[str, str]] = {}
+    if machine.keystore == "none":
+        missing |= {SECRETS: (NO_SERVICE, ""), BUS: (NO_BUS, "dbus-run-session -- bash")}
+    if machine.az:
+        why = NOT_ON_PATH if machine.az == "missing" else NO_VERSION.format(path=_AZ)
+        missing[AZ] = (why, "pipx install azure-cli")
+    return tuple(_without(tool, *missing[tool.name]) if tool.name in missing else tool for tool in TOOLS)
+
+
+def _without(tool: Tool, why: str, install: str) -> Tool:
+    return replace(tool, found="", ok=False, why=why, install=install, required=tool.name != SECRETS)
+
+
 class SandboxSignIn:
     """Somebody, signed in.
 
     :param who: a user principal name, the part before its `@`, or an object id; or the app id of an application,
         as after `az login --service-principal`. Empty: the scenario's user, whoever that is at each call.
     :param signed_in: whether that has happened already.
+    :param fault: what is wrong with the Azure CLI, which this stands for.
     :raises SetupError: `usage.settings`, at the first use: nobody is called that.
     """
 
-    def __init__(self, tenant: Tenant, cloud: Cloud, who: str = "", *, signed_in: bool = True) -> None:
+    def __init__(
+        self, tenant: Tenant, cloud: Cloud, who: str = "", *, signed_in: bool = True, fault: AzFault = ""
+    ) -> None:
         self._tenant = tenant
         self._cloud = cloud
         self._who = who
         self.signed_in = signed_in
+        self._fault = fault
 
     def graph_token(self, tenant: str) -> Token:
+        self._find()
         if not self.signed_in:
             raise SetupError("az.signed-out", tenant_option=f" --tenant {tenant}" if tenant else "")
+        if self._fault == "noisy":
+            raise garbage(_AZ, NO_JSON)
         app, audience = self._app(), f"{self._tenant.graph}/"
         if app:
             value = app_token(self._tenant, app, audience, self._tenant.replica())
@@ -63,6 +92,7 @@ class SandboxSignIn:
 
     def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
         directory = checked_tenant(tenant) or "organizations"
+        self._find()
         self._ask(tenant, "GET", f"{directory}/v2.0/.well-known/openid-configuration")
         cancel.check()
         if self._app() is not None:
@@ -81,7 +111,16 @@ class SandboxSignIn:
         self.signed_in = True
 
     def logout(self) -> None:
+        self._find()
         self.signed_in = False
+
+    def _find(self) -> None:
+        """Find the program.
+
+        :raises SetupError: `az.missing`.
+        """
+        if self._fault == "missing":
+            raise SetupError("az.missing")
 
     def _ask(self, tenant: str, method: str, path: str, form: dict[str, str] | None = None) -> Response:
         """Ask the authority.
@@ -107,4 +146,4 @@ class SandboxSignIn:
         return self._tenant.find("servicePrincipal", "appId", self._who) if self._who else None
 
     def _user(self) -> State:
-        return scenarios.person(self._tenant, self._who or self._tenant.signed_in_user)
+        return seeds.person(self._tenant, self._who or self._tenant.signed_in_user)

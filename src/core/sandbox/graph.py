@@ -18,6 +18,7 @@ _KINDS: Final = {collection: kind for kind, collection in objects.COLLECTIONS.it
 _OBJECT: Final = re.compile(
     r"^/(applications|servicePrincipals|users)(?:/([^/()]+)|\((appId|uniqueName)='((?:[^']|'')+)'\))(?:/(.+))?$"
 )
+_AGENT: Final = re.compile(r"microsoft\.graph\.agent(?:Identity\w*|User)")
 _READABLE: Final = {
     "application": ("", "owners", "federatedIdentityCredentials"),
     "servicePrincipal": ("", "owners"),
@@ -94,6 +95,7 @@ def _batch(tenant: Tenant, request: Request) -> Response:
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
+    _refuse_agents(caller, request, path)
     if path == "/me" and request.method == "GET":
         if not caller.person:
             raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
@@ -128,6 +130,18 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
             object_id = str(state["id"])
         return _object(tenant, caller, request, kind, object_id, rest or "")
     raise _unknown(path.strip("/").split("/")[0])
+
+
+def _refuse_agents(caller: Caller, request: Request, path: str) -> None:
+    """The Agent ID APIs take no token with access as the user, not even a Global Administrator's (A.2, A.7).
+
+    :raises Refused: 403; 400 to every other token, because the agent chain is not built.
+    """
+    named = "" if request.method == "GET" else str(_body(request).get("@odata.type"))
+    if agent := _AGENT.search(f"{path} {named}"):
+        if "Directory.AccessAsUser.All" in caller.permissions:
+            raise rights.denied()
+        raise _unknown(agent[0])
 
 
 def _object(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str) -> Response:

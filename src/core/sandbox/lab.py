@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from core.cloud import load as load_cloud
 from core.flow.wait import Clock, SystemClock
+from core.machine import weakfiles
 from core.profile import Profile
-from core.sandbox import azfolder, scenarios
+from core.sandbox import azfolder, outside, scenarios, seeds
+from core.sandbox.keystore import MemoryKeystore
+from core.sandbox.machine import Machine, leave_weak
 from core.sandbox.server import Server
 from core.sandbox.tenant import Tenant
 
@@ -21,15 +25,19 @@ CLOUD_NAME: Final = "sandbox"
 class Lab:
     """A running sandbox.
 
+    :param machine: the computer that goes with the tenant.
     :param folder: private temporary folder, removed by `close`.
     :param admin: for `AZURE_CONFIG_DIR`: an administrator is signed in there.
+    :param variables: what gives a program outside this process the faults of the computer.
     """
 
     tenant: Tenant
+    machine: Machine
     server: Server
     folder: Path
     cleanup: tempfile.TemporaryDirectory[str]
     admin: Path | None = None
+    variables: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -52,11 +60,11 @@ class Lab:
         :raises SetupError: `sandbox.scenario`; `usage.settings`: there is no such user.
         """
         tenant = Tenant(clock or SystemClock(), seed)
-        members = scenarios.seed(scenario, tenant)
+        found = scenarios.seed(scenario, tenant)
         if user:
-            tenant.signed_in_user = scenarios.person(tenant, user)["id"]
+            tenant.signed_in_user = seeds.person(tenant, user)["id"]
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")
-        lab = cls(tenant, Server(tenant, port, latency), Path(cleanup.name), cleanup)
+        lab = cls(tenant, found, Server(tenant, port, latency), Path(cleanup.name), cleanup)
         lab.ca.write_text(lab.server.ca, encoding="utf-8")
         lab.cloud_file.write_text(
             f'name = "{CLOUD_NAME}"\nauthority = "{tenant.authority}"\ngraph = "{tenant.graph}"\n'
@@ -64,10 +72,15 @@ class Lab:
             encoding="utf-8",
         )
         lab.project.mkdir()
-        if members:
-            state = lab.project / Profile.state_file
-            state.touch(mode=0o600)
-            state.write_text(json.dumps({"CLOUD": CLOUD_NAME, **members}, indent=2) + "\n", encoding="utf-8")
+        state = json.dumps({"CLOUD": CLOUD_NAME, **found.members}, indent=2) + "\n"
+        for name, text in {**({Profile.state_file: state} if found.members else {}), **found.files}.items():
+            file = lab.project / name
+            file.touch(mode=0o600)
+            file.write_text(text, encoding="utf-8")
+        lab.variables = outside.write(lab.folder, found)
+        if found.weak:
+            lab.variables["XDG_DATA_HOME"] = str(lab.folder / "data")
+            lab.leave(lab.folder / "data" / "python_keyring" / "keyring_pass.cfg")
         if sign_in:
             lab.az_folder(tenant.signed_in_user)
             lab.admin = lab.az_folder("alex")
@@ -99,13 +112,38 @@ class Lab:
         :param user: `alex`, a user principal name, or an object id.
         :raises SetupError: `usage.settings`: there is no such user.
         """
-        who = scenarios.person(self.tenant, user)
+        who = seeds.person(self.tenant, user)
         mine = who["id"] == self.tenant.signed_in_user
         folder = self.az_config_dir if mine else self.folder / f"azure-{who['id']}"
         azfolder.write(self.tenant, folder, who)
         return folder
 
-    def info(self) -> dict[str, str | None]:
+    def keystore(self, locked: int = 0) -> MemoryKeystore:
+        """The computer's keystore, anew at each call.
+
+        :param locked: how often it is found locked before somebody unlocks it.
+        """
+        fault = "broken" if "keyring" in self.machine.broken else self.machine.keystore
+        keystore = MemoryKeystore(locked, fault)
+        if self.machine.bundle is not None and not self.machine.weak:
+            keystore.put(self._service, self.tenant.id, self.machine.bundle.pem)
+        return keystore
+
+    def move_in(self) -> None:
+        """Leave in the home of this process what an earlier run left there; it must be one that is thrown away."""
+        if self.machine.weak:
+            self.leave(weakfiles.usual())
+
+    def leave(self, path: Path) -> None:
+        """Leave the computer's key in a file of keyrings.alt (K3)."""
+        assert self.machine.bundle is not None
+        leave_weak(path, self._service, self.tenant.id, self.machine.bundle)
+
+    @property
+    def _service(self) -> str:
+        return load_cloud(str(self.cloud_file)).keystore_service(Profile.keystore_service)
+
+    def info(self) -> dict[str, str | dict[str, str] | None]:
         """What a client needs to know; printed as one JSON line."""
         return {
             "authority": self.tenant.authority,
@@ -118,6 +156,7 @@ class Lab:
             "az_config_dir": str(self.az_config_dir),
             "project": str(self.project),
             "admin_az_config_dir": str(self.admin) if self.admin else None,
+            "variables": self.variables,
         }
 
     def environment(self) -> dict[str, str]:
@@ -129,6 +168,7 @@ class Lab:
             "ENTRACLAW_SETUP_PROJECT": str(self.project),
             "ENTRACLAW_SETUP_KEY_OUTLIVES_JOB": "1",  # a sandbox in a CI job or a container is what it is for
             "NO_PROXY": "127.0.0.1,localhost",
+            **self.variables,
             **({"SANDBOX_ADMIN_AZURE_CONFIG_DIR": str(self.admin)} if self.admin else {}),
         }
 

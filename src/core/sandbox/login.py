@@ -195,11 +195,11 @@ def _client_credentials(tenant: Tenant, form: dict[str, str]) -> Response:
     client_id = form["client_id"]
     resource = _resource(tenant, form.get("scope", ""))
     replica = tenant.replica()
-    app = tenant.find("application", "appId", client_id, replica)
+    app = tenant.find("application", "appId", client_id, replica, login=True)
     if app is None:
         text = f"Application with identifier '{client_id}' was not found in the directory '{tenant.name}'."
         raise Refused(400, "unauthorized_client", 700016, text)
-    principal = tenant.find("servicePrincipal", "appId", client_id, replica)
+    principal = tenant.find("servicePrincipal", "appId", client_id, replica, login=True)
     if principal is None:
         text = f"The client application {client_id} is missing service principal in the tenant {tenant.id}."
         raise Refused(401, "invalid_client", 7000229, text)

@@ -33,7 +33,12 @@ State = dict[str, Any]
 @dataclass
 class _Version:
     visible: tuple[datetime, ...]
+    login: datetime
     state: State | None
+
+    def settled(self, now: datetime) -> bool:
+        """Whether everybody knows it."""
+        return self.login <= now and all(moment <= now for moment in self.visible)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ class Tenant:
 
     :param clock: time of the pretend world.
     :param seed: decides ids, secrets and replication.
-    :param lag: longest replication delay per kind of object, in seconds; `login` is the token endpoint's.
+    :param lag: longest replication delay per kind of object, in seconds. `login` is how long the token endpoint knows
+        nothing of any change.
     :param port: where the servers listen; part of every URL.
     """
 
@@ -158,9 +164,10 @@ class Tenant:
         else:
             visible = tuple(now + timedelta(seconds=self._replica.uniform(0, lag)) for _ in range(REPLICAS))
         versions = self._objects.setdefault(kind, {}).setdefault(object_id, [])
-        settled = [n for n, version in enumerate(versions) if all(moment <= now for moment in version.visible)]
+        settled = [n for n, version in enumerate(versions) if version.settled(now)]
         del versions[: settled[-1] if settled else 0]  # what no replica shows any more
-        versions.append(_Version(visible, copy.deepcopy(state)))
+        login = now + timedelta(seconds=self.lag.get("login", 0.0))
+        versions.append(_Version(visible, login, copy.deepcopy(state)))
 
     def latest(self, kind: str, object_id: str) -> State | None:
         """The newest version, as a write sees it; a copy."""
@@ -171,11 +178,14 @@ class Tenant:
         """The replica that the next read happens to reach."""
         return self._replica.randrange(REPLICAS)
 
-    def seen(self, kind: str, object_id: str, replica: int) -> State | None:
-        """An object as one replica shows it now. Not a copy: do not change it."""
+    def seen(self, kind: str, object_id: str, replica: int, *, login: bool = False) -> State | None:
+        """An object as one replica shows it now. Not a copy: do not change it.
+
+        :param login: to the token endpoint.
+        """
         now = self.now()
         for version in reversed(self._objects.get(kind, {}).get(object_id, [])):
-            if version.visible[replica] <= now:
+            if version.visible[replica] <= now and (not login or version.login <= now):
                 return version.state
         return None
 
@@ -193,12 +203,15 @@ class Tenant:
             if state is not None:
                 yield state
 
-    def find(self, kind: str, name: str, value: str, replica: int | None = None) -> State | None:
+    def find(
+        self, kind: str, name: str, value: str, replica: int | None = None, *, login: bool = False
+    ) -> State | None:
         """The first object whose property has that value; the newest versions when no replica is named."""
         if replica is None:
             states = (self.latest(kind, object_id) for object_id in list(self._objects.get(kind, {})))
         else:
-            states = (self.seen(kind, object_id, replica) for object_id in list(self._objects.get(kind, {})))
+            ids = list(self._objects.get(kind, {}))
+            states = (self.seen(kind, object_id, replica, login=login) for object_id in ids)
         return next((state for state in states if state is not None and state.get(name) == value), None)
 
 

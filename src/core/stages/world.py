@@ -104,6 +104,7 @@ class World:
 
     :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
+    :param packages: looks at the Python packages that this program requires; likewise.
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
