@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from core.events import SCHEMA, Event, Question, to_json
-from core.secret import redactor
+from core.events import Event, Question, result_object, to_json
+from core.secret import redacted
 
 
 class Ndjson:
@@ -35,25 +35,5 @@ class Ndjson:
     def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         """Write the result object."""
         if self._out is not None:
-            body = {
-                "schema": SCHEMA,
-                "command": command,
-                "outcome": outcome,
-                "exit_code": code,
-                "data": data,
-                "errors": errors,
-            }
+            body = result_object(command, outcome, code, data, errors)
             print(json.dumps(redacted(body)), file=self._out, flush=True)
-
-
-def redacted(value: Any) -> Any:
-    """The same structure with every text redacted: a text that holds half a key must not swallow the rest of a line."""
-    match value:
-        case str():
-            return redactor.redact(value)
-        case dict():
-            return {redactor.redact(str(key)): redacted(item) for key, item in value.items()}
-        case list() | tuple():
-            return [redacted(item) for item in value]
-        case _:
-            return value
