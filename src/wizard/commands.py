@@ -14,6 +14,7 @@ from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, FlowFinished, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
 from core.settings import Settings, resolve
+from core.support.recording import Recording
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain, clean
 from wizard.process import flush, log, prepare, signals
@@ -73,6 +74,7 @@ class _Session:
         self.settings = Settings(json=bool(given.get("json", wanted)))
         self.renderer: Renderer = self._renderer(self.settings)
         self.sinks: list[Callable[[Event], None]] = []
+        self.recording: Recording | None = None
         self.checks: list[dict[str, str]] = []
 
     def run(self) -> int:
@@ -134,6 +136,8 @@ class _Session:
 
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
+        if self.recording is not None:
+            self.recording.event(event)
         if self.command == "token":
             # these must reach somebody (K5, M10), and standard output is the token's
             if isinstance(event, Finding) and event.id.startswith(("keystore.allowed", "rollback.")):
@@ -186,7 +190,13 @@ class _Session:
 
         world = assemble.real(self.settings, self.cancel, self.emit, self.ask)
         self.stack.callback(world.close)
+        if self.command != "token":
+            self._record(world)
         return world
+
+    def _record(self, world: World, *, lasting: bool = True) -> None:
+        self.recording = Recording(self.command, SystemClock().now, lasting=lasting)
+        self.recording.begin(world.profile, world.run_id, self.emit)
 
     def _flow(self, name: str, world: World, *, undo: bool = False) -> tuple[World, Result]:
         from importlib import import_module
@@ -273,6 +283,7 @@ class _Session:
         """Sandbox, seeded project, keystore in memory, flow, verification: one process, cleaned up (U8)."""
         from wizard.demo import refuse
         from wizard.ground import Demo, chosen
+        from wizard.report import data
 
         refuse(self.given)
         scenario, flow = chosen(self.given)
@@ -284,8 +295,12 @@ class _Session:
         ground.settings = self.settings
         world = ground.world(self.cancel, self.emit, self.ask)
         self.stack.callback(world.close)
+        self._record(world, lasting=False)
         world, result = self._flow(flow, world)
         if result.exit_code == 0 and not self.settings.dry_run:
+            assert self.recording is not None
+            told = data(flow, world, result, [])
+            self.recording.result(flow, result.outcome, result.exit_code, told, result.errors)
             again = ground.world(self.cancel, self.emit, self.ask)
             self.stack.callback(again.close)
             _, proof = self._verify(again)
@@ -303,6 +318,8 @@ class _Session:
 
     def _show(self, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         self.changed = outcome in ("changed", "partial")
+        if self.recording is not None:
+            data = self.recording.result(self.command, outcome, code, data, errors)
         try:
             self.renderer.result(self.command, outcome, code, data, errors)
         except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from textual.events import Event, Key, MouseDown, Paste
 
 from core.errors import SetupError
 from core.flow.wait import SystemClock
-from wizard.bridge import Bridge, Moved
+from wizard.bridge import Moved
 from wizard.model import HAND_OFF, LOOK, RAIL, Model
 from wizard.screens.dialogs import SMALLEST, Ask, TooSmall
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from core.events import Event as CoreEvent
     from core.events import Question
     from core.flow.wait import Clock
+    from core.support.recording import Recording
+    from wizard.bridge import Feed
     from wizard.ground import Ground
     from wizard.screens.base import WizardScreen
     from wizard.undertaking import Kind
@@ -65,7 +67,8 @@ class Course(App[None]):
         self.clock = clock or SystemClock()
         self.model, self.proof = Model("verify"), Model("verify")
         self.last = (self.model, self.proof)
-        self.bridge: Bridge | None = None
+        self.bridge: Feed | None = None
+        self._recording: Recording | None = None
         self.exit_code, self.outcome = 0, ""
         self.passed: set[str] = set()
         self.log_to: Callable[[CoreEvent], None] | None = None
@@ -108,6 +111,7 @@ class Course(App[None]):
     def begin(self, kind: Kind) -> None:
         """Set something in motion."""
         self.drop()
+        self._recording = self.ground.recording(kind, self.clock.now)
         self._begun = True
         self.passed = set(self._open_doors)
         if kind == "verify":
@@ -116,7 +120,7 @@ class Course(App[None]):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = 0, ""
-        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now, self.log_to)
+        self.bridge = self._bridge(kind)
         self._asking = None
         self.show("progress" if kind == "undo" else "prereqs")
         self.bridge.start()
@@ -125,9 +129,12 @@ class Course(App[None]):
         """Prove the end state."""
         self.drop()
         self.proof = Model("verify")
-        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now, log=self.log_to)
+        self.bridge = self._bridge("verify")
         self.show("verify")
         self.bridge.start()
+
+    def _bridge(self, kind: Kind) -> Feed:
+        return self.ground.bridge(kind, self.post_message, self._open_doors, self.now, self.log_to, self._recording)
 
     def forward(self, place: str) -> None:
         """Go on from a screen."""

@@ -6,18 +6,23 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from core.events import Event, Question
 from core.flow.wait import Cancel
 from core.settings import Settings, resolve
+from core.support.recording import Recording
 from wizard.demo import isolate
 
 if TYPE_CHECKING:
+    from textual.message import Message
+
     from core.machine.az import SignIn
     from core.machine.keystore import Keystore
     from core.stages.world import World
+    from wizard.bridge import Feed
     from wizard.undertaking import Kind
 
 Emit = Callable[[Event], None]
@@ -67,9 +72,11 @@ class Ground(Protocol):
     :ivar label: shown on every screen; empty on a real machine.
     :ivar scenarios: what can be chosen, name to description; empty on a real machine.
     :ivar scenario: what was chosen.
+    :ivar live: whether runs can be started here.
     """
 
     settings: Settings
+    live: bool
     label: str
     scenarios: Mapping[str, Scenario]
     scenario: str
@@ -78,6 +85,24 @@ class Ground(Protocol):
         """A world for one undertaking; whoever gets it closes it.
 
         :raises SetupError: the cloud, the profile or the configuration file cannot be used.
+        """
+
+    def bridge(
+        self,
+        kind: Kind,
+        post: Callable[[Message], object],
+        open_doors: frozenset[str],
+        now: Callable[[], float],
+        log: Callable[[Event], None] | None,
+        recording: Recording | None,
+    ) -> Feed:
+        """What shows an undertaking; the parameters are those of `wizard.bridge.Bridge`."""
+
+    def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
+        """What records the next run and the verification that follows it.
+
+        :param command: what runs.
+        :param now: the time of an event.
         """
 
     def move(self, scenario: str) -> None:
@@ -90,10 +115,32 @@ class Ground(Protocol):
         """Remove what was only for this."""
 
 
-class Real:
+class _Live:
+    """Where runs can be started."""
+
+    live = True
+    label = ""
+
+    def bridge(
+        self: Ground,
+        kind: Kind,
+        post: Callable[[Message], object],
+        open_doors: frozenset[str],
+        now: Callable[[], float],
+        log: Callable[[Event], None] | None,
+        recording: Recording | None,
+    ) -> Feed:
+        from wizard.bridge import Bridge  # Textual: only where there are screens
+
+        return Bridge(self, kind, post, open_doors, now, log, recording)
+
+    def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
+        return Recording(command, now, lasting=not self.label)  # a label says that all of it is thrown away
+
+
+class Real(_Live):
     """This machine."""
 
-    label = ""
     scenario = ""
     scenarios: Mapping[str, Scenario] = {}
 
@@ -112,7 +159,7 @@ class Real:
         """There is nothing to remove."""
 
 
-class Demo:
+class Demo(_Live):
     """A sandbox in this process, with a keystore in memory; home and working directory are elsewhere until it closes.
 
     :param given: the command line's options.

@@ -15,6 +15,7 @@ from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
 from wizard.ground import Demo
 from wizard.process import log
+from wizard.report import support
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -82,3 +83,6 @@ def _epilogue(app: Wizard) -> None:
             print(clean(sentence))
         for error in [*model.failed, *proof.failed]:
             print(clean(f"{error['message']} [{error['id']}]\n{error['remedy']}"), file=sys.stderr)
+        for ended in (model.ended, proof.ended):
+            if ended is not None and (told := support(ended.result.exit_code, ended.data)):
+                print(clean(told), file=sys.stderr)

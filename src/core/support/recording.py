@@ -326,4 +326,3 @@ def _sound(value: Any, room: int) -> Any:
             return [_sound(item, room - 1) for item in value]
         case _:
             return value
-
