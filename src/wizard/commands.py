@@ -8,13 +8,14 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, FlowFinished, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
 from core.settings import Settings, resolve
-from core.support.recording import Recording
+from core.support.recording import Recording, folder
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain, clean
 from wizard.process import flush, log, prepare, signals
@@ -86,6 +87,8 @@ class _Session:
             return self._demo()
         if self.command == "explain":
             return self._explain()
+        if self.command == "replay":
+            return self._replay()
         if self.command == "token" and self.given.get("json"):
             raise SetupError(
                 "usage.settings", detail="--json has no place here: the output is the token", command="token"
@@ -277,6 +280,36 @@ class _Session:
             self._show("unchanged", 0, data, [])
         else:
             self._say(text)
+        return 0
+
+    def _replay(self) -> int:
+        """Recordings, or one of them as lines; whatever the settings say, nothing is written (U7)."""
+        from core import profile as profiles
+        from wizard import replay
+
+        replay.refuse(self.given)
+        self._settle(self.given | {"log_file": ""})
+        profile = profiles.load(self.settings.profile)
+        if (name := self.given.get("file")) is None:
+            found = replay.listed(profile)
+            if self.settings.json:
+                self._show("unchanged", 0, {"recordings": [asdict(each) for each in found]}, [])
+            else:
+                none = f"No run was recorded yet in {folder(profile)}."
+                self._say(clean("\n".join(str(each) for each in found) or none))
+            return 0
+        tape = replay.load(replay.find(name, profile))
+        pace = replay.Pace(SystemClock(self.cancel), self.given["speed"], tape.started)
+        if self.settings.json:
+            self.renderer = Ndjson(None if self.settings.quiet else sys.stderr, sys.stdout, pace.now)
+            replay.play(tape, self.emit, pace, self.cancel)
+            self._show("unchanged", 0, replay.facts(tape), [])
+            return 0
+        self._say(replay.head(tape))
+        replay.play(tape, self.emit, pace, self.cancel)
+        if (told := tape.parts[-1].result) is not None:
+            self.renderer.result(told.command, told.outcome, told.exit_code, told.data, told.errors)
+        self._say(f"\n{replay.end(tape)}")
         return 0
 
     def _demo(self) -> int:

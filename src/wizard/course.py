@@ -86,13 +86,16 @@ class Course(App[None]):
 
     def restart(self) -> None:
         """Back to the first screen, with nothing under way."""
+        self._forget()
+        self.show("welcome")
+
+    def _forget(self) -> None:
         self.drop()
         if self.model.ended is not None or self.proof.ended is not None:
             self.last = (self.model, self.proof)
         self._begun = False
         self.model, self.proof = Model("verify"), Model("verify")
         self._open_doors = frozenset()
-        self.show("welcome")
 
     @property
     def subject(self) -> str:

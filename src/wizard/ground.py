@@ -69,7 +69,6 @@ class Ground(Protocol):
     """What the front ends of the wizard need to know of where they stand.
 
     :ivar settings: of every run that is started here.
-    :ivar label: shown on every screen; empty on a real machine.
     :ivar scenarios: what can be chosen, name to description; empty on a real machine.
     :ivar scenario: what was chosen.
     :ivar live: whether runs can be started here.
@@ -77,9 +76,12 @@ class Ground(Protocol):
 
     settings: Settings
     live: bool
-    label: str
     scenarios: Mapping[str, Scenario]
     scenario: str
+
+    @property
+    def label(self) -> str:
+        """Shown on every screen; empty on a real machine."""
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
         """A world for one undertaking; whoever gets it closes it.

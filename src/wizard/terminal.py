@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from wizard.ground import Ground
 
 
-def run(ground: Ground) -> int:
+def run(ground: Ground, app: Wizard | None = None) -> int:
     """Run the wizard.
 
+    :param app: one that was made already for this ground.
     :returns: the exit code of what was done last; what must not stay half-done is finished first.
     :raises SetupError: the sandbox that was chosen cannot be started; the log file cannot be written.
     """
     if ground.settings.no_color:
         os.environ["NO_COLOR"] = "1"  # the framework reads it there
-    app = Wizard(ground)
+    app = app or Wizard(ground)
     with ExitStack() as stack:
         if ground.settings.log_file:
             app.log_to = Ndjson(stack.enter_context(log(ground.settings, "")), None).event
@@ -78,6 +79,8 @@ def _epilogue(app: Wizard) -> None:
     with suppress(OSError):
         if app.incident:
             print(redactor.redact(app.incident), file=sys.stderr)
+        if app.preface:
+            print(clean(app.preface))
         model, proof = (app.model, app.proof) if app.model.ended or app.proof.ended else app.last
         for sentence in dict.fromkeys([*model.sentences, *proof.sentences]):
             print(clean(sentence))

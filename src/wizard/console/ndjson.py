@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -15,16 +16,19 @@ class Ndjson:
 
     :param events: receives a line per event; None drops them.
     :param out: receives the result object.
+    :param now: the time of an event.
     """
 
-    def __init__(self, events: TextIO | None, out: TextIO | None) -> None:
-        self._events = events
+    def __init__(
+        self, events: TextIO | None, out: TextIO | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._events, self._now = events, now
         self._out = out
 
     def event(self, event: Event) -> None:
         """Write one event."""
         if self._events is not None:
-            fields = json.loads(to_json(event, datetime.now(UTC).isoformat(timespec="milliseconds")))
+            fields = json.loads(to_json(event, self._now().isoformat(timespec="milliseconds")))
             line = json.dumps(redacted(fields))
             print(line, file=self._events, flush=True)
 
