@@ -8,8 +8,10 @@ one spelling as a JSON line, with a schema version, so that a stream can be reco
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Literal, get_args
+from functools import cache
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 SCHEMA: Final = 1
 
@@ -175,11 +177,41 @@ def from_json(line: str) -> Event:
         raise ValueError(f"not an event of schema {SCHEMA}")
     cls = _TYPES[str(data["event"])]
     names = {field.name for field in fields(cls)}
+    for name, hint in _hints(cls).items():
+        if name in data and not _fits(data[name], hint):
+            raise ValueError(f"{name} of this {cls.__name__} is not of schema {SCHEMA}")
     try:
         event: Event = cls(**{key: _tuple(value) for key, value in data.items() if key in names})
     except TypeError as error:
         raise ValueError(str(error)) from None
     return event
+
+
+def result_object(
+    command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The object that ends a stream (docs/reference/exit-codes.md).
+
+    :param code: the exit code.
+    """
+    head = {"schema": SCHEMA, "command": command, "outcome": outcome, "exit_code": code}
+    return {**head, "data": data, "errors": errors}
+
+
+@cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON is what a member of an event may be."""
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if hint is float:  # no infinity, and no whole number that is too large for one
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) is hint
 
 
 def _tuple(value: Any) -> Any:

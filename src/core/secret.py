@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 import sys
-from typing import Final, NoReturn, final
+from typing import Any, Final, NoReturn, final
 from urllib.parse import quote, quote_plus
 
 #: Anything shorter would blank out ordinary words when it is used for exact-value redaction.
@@ -141,6 +141,19 @@ def _decoded(text: str) -> bytes:
 
 
 redactor: Final = Redactor()
+
+
+def redacted(value: Any) -> Any:
+    """The same structure with every text redacted: a text that holds half a key must not swallow the rest of a line."""
+    match value:
+        case str():
+            return redactor.redact(value)
+        case dict():
+            return {redactor.redact(str(key)): redacted(item) for key, item in value.items()}
+        case list() | tuple():
+            return [redacted(item) for item in value]
+        case _:
+            return value
 
 
 def looks_secret(value: str) -> bool:

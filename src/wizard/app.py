@@ -39,11 +39,14 @@ class Wizard(Course):
 
     :param ground: where it stands.
     :param clock: time of the screens; tests and pictures give their own.
+    :cvar more_keys: what the help says of keys that no footer shows.
+    :ivar preface: what stands above the last words, when the screens are gone.
     """
 
     CSS_PATH = "wizard.tcss"
     TITLE = "entraclaw-setup"
     COMMANDS: ClassVar[set[Any]] = {Offers}
+    more_keys: ClassVar[tuple[str, ...]] = ()
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  the framework types it so
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (24, "-low"), (30, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,6 +60,7 @@ class Wizard(Course):
     def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
         super().__init__(ground, clock)
         self.survey: Survey | None = None
+        self.preface = ""
         self.moving = False
         self.incident = ""
         self.to_sandbox = False

@@ -27,7 +27,8 @@ def keys(app: Wizard) -> None:
         for active in app.screen.active_bindings.values()
         if active.enabled and active.binding.show and active.binding.description
     ]
-    told = "\n".join(dict.fromkeys([*listing, "f2         Theme", "ctrl+p     Everything that applies now"]))
+    everywhere = ("f2         Theme", "ctrl+p     Everything that applies now")
+    told = "\n".join(dict.fromkeys([*listing, *app.more_keys, *everywhere]))
     advice = getattr(app.base_screen, "advice", "")
     app.push_screen(Text("Help", f"{advice}\n\n{told}\n\narrows and Tab move, Enter takes what is marked"))
 
@@ -37,7 +38,10 @@ def explain(app: Wizard, errors: list[dict[str, Any]]) -> None:
     from wizard.explain import answer
 
     if errors:
-        _, text = answer(str(errors[-1]["id"]), min(app.size.width * 9 // 10 - 6, 84))
+        try:
+            _, text = answer(str(errors[-1]["id"]), min(app.size.width * 9 // 10 - 6, 84))
+        except SetupError as error:  # a recording of another version may hold an id of its own
+            text = f"{error.summary}\n\n{error.remedy}"
         app.push_screen(Text("Explanation", text))
 
 
@@ -75,6 +79,9 @@ def save_answers(app: Wizard) -> None:
     from wizard.answers import free_path, replay, save
 
     kind, settings = app.model.kind, app.ground.settings
+    if not app.ground.live:
+        app.push_screen(Text("Replay", "Nothing is saved in a replay: it does not know the settings of the run."))
+        return
 
     def answered(name: str | None) -> None:
         if not name:

@@ -10,9 +10,10 @@ import queue
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal
 
 from textual.message import Message
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.flow.step import Flow
     from core.stages.world import World
+    from core.support.recording import Recording
     from wizard.ground import Ground
     from wizard.undertaking import Kind
 
@@ -39,7 +41,7 @@ class Moved(Message):
 
     bubble = False
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Feed) -> None:
         super().__init__()
         self.bridge = bridge
 
@@ -47,42 +49,28 @@ class Moved(Message):
         return isinstance(message, Moved) and message.bridge is self.bridge
 
 
-class Bridge:
-    """One undertaking.
+class Feed(ABC):
+    """What the screens show, as it happens on a thread of its own.
 
-    :param ground: gives the world.
-    :param kind: what is set in motion.
+    :param kind: what it is.
     :param post: hands a message to the app, from any thread.
-    :param open_doors: stages that are left without waiting for a person, because they were left before.
     :param now: seconds on the clock of the screens: what happened is dated here, however late it is shown.
-    :param asked: of a diagnosis.
-    :param log: receives every event too; when it fails, that is a finding, and it is left alone from then on.
+    :ivar tenant: the tenant of the plan, as far as it is known.
+    :ivar prospect: what stopping now means: nothing was done, what was done is undone, or it can only go forward.
     """
 
-    def __init__(
-        self,
-        ground: Ground,
-        kind: Kind,
-        post: Callable[[Message], object],
-        open_doors: frozenset[str] = frozenset(),
-        now: Callable[[], float] = time.monotonic,
-        log: Callable[[Event], None] | None = None,
-        asked: Diagnosis = ALL,
-    ) -> None:
-        self.kind, self._asked_for = kind, asked
-        self._log = log
-        self._ground, self._post, self._now = ground, post, now
-        self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - open_doors
+    tenant: str = ""
+    prospect: Prospect = "nothing"
+
+    def __init__(self, kind: Kind, post: Callable[[Message], object], now: Callable[[], float]) -> None:
+        self.kind = kind
+        self._post, self._now = post, now
         self._cancel = Cancel()
         self._items: deque[tuple[float, Item]] = deque()
         self._told = False
         self._lock = threading.Lock()
-        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._world: World | None = None
-        self._stage = ""
-        self._asked = False
         self._stopped = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"engine-{kind}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"feed-{kind}", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -111,9 +99,9 @@ class Bridge:
             self._told = bool(self._items)
         return items
 
+    @abstractmethod
     def answer(self, yes: bool) -> None:
         """Answer the open question, or open the door."""
-        self._inbox.put(yes)
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """Ask it to stop at the next safe place.
@@ -122,20 +110,66 @@ class Bridge:
         """
         self._stopped = self._stopped or time.monotonic()
         self._cancel.ask(number)
-        self._inbox.put(_STOP)
 
     def grace(self, seconds: float) -> None:
         """Wait for its end until so long after it was asked to stop; the screens took some of that to go away."""
         self.join(max(0.0, self._stopped + seconds - time.monotonic()))
 
+    @abstractmethod
+    def _run(self) -> None:
+        """What the thread does."""
+
+    def _put(self, item: Item) -> None:
+        with self._lock:
+            self._items.append((self._now(), item))
+            told, self._told = self._told, True
+        if not told:
+            self._post(Moved(self))
+
+
+class Bridge(Feed):
+    """One undertaking.
+
+    :param ground: gives the world.
+    :param open_doors: stages that are left without waiting for a person, because they were left before.
+    :param log: receives every event too; when it fails, that is a finding, and it is left alone from then on.
+    :param recording: receives every event and the result.
+    :param asked: of a diagnosis.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        kind: Kind,
+        post: Callable[[Message], object],
+        open_doors: frozenset[str] = frozenset(),
+        now: Callable[[], float] = time.monotonic,
+        log: Callable[[Event], None] | None = None,
+        recording: Recording | None = None,
+        asked: Diagnosis = ALL,
+    ) -> None:
+        super().__init__(kind, post, now)
+        self._asked_for = asked
+        self._ground, self._log, self._recording = ground, log, recording
+        self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - open_doors
+        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._world: World | None = None
+        self._stage = ""
+        self._asked = False
+
+    def answer(self, yes: bool) -> None:
+        self._inbox.put(yes)
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        super().stop(number)
+        self._inbox.put(_STOP)
+
     @property
-    def tenant(self) -> str:
-        """The tenant of the plan, as far as it is known."""
+    def tenant(self) -> str:  # type: ignore[override]
         return self._world.known.tenant if self._world is not None else ""
 
     @property
-    def prospect(self) -> Prospect:
-        """What stopping now means: nothing was done, what was done is undone, or it can only go forward."""
+    def prospect(self) -> Prospect:  # type: ignore[override]
         journal = self._world.journal if self._world is not None else None
         if not self.running or journal is None or self.kind in LOOKS:
             return "nothing"
@@ -154,16 +188,24 @@ class Bridge:
             ended = Ended(_failed(error), {})
         except Exception as bug:  # noqa: BLE001  the app shows it; a thread that dies silently would hang it
             ended = Ended(_failed(internal(bug)), {})
+        if self._recording is not None:
+            result = ended.result
+            ended = Ended(
+                result,
+                self._recording.result(self.kind, result.outcome, result.exit_code, ended.data, result.errors),
+            )
         self._put(ended)
 
     def _carry_out(self) -> Ended:
         from wizard.report import data
 
         world = self._world = self._ground.world(self._cancel, self._emit, self._ask)
+        if self._recording is not None:
+            self._recording.begin(world.profile, world.run_id, self._put)
         try:
             flow = undertaking.flow_of(self.kind, world)
             if flow is not None and self.kind != "undo":
-                self._put(_outline(flow))
+                self._put(outline(flow))
             elif self.kind == "doctor":
                 self._put(_checks())
             result = undertaking.carry_out(self.kind, world, flow, self._asked_for)
@@ -198,17 +240,15 @@ class Bridge:
         return bool(said)
 
     def _put(self, item: Item) -> None:
-        if self._log is not None and isinstance(item, get_args(Event)):
+        if self._recording is not None and isinstance(item, Event):
+            self._recording.event(item)
+        if self._log is not None and isinstance(item, Event):
             try:
                 self._log(item)
             except (OSError, ValueError) as error:
                 self._log = None
                 self._put(Finding("log.ended", "warning", f"The log file could not be written: {error}; it ends here."))
-        with self._lock:
-            self._items.append((self._now(), item))
-            told, self._told = self._told, True
-        if not told:
-            self._post(Moved(self))
+        super()._put(item)
 
 
 class Told(Message):
@@ -274,7 +314,8 @@ def _failed(error: SetupError) -> Result:
     return Result("failed", error.exit_code, errors=[error.as_dict()])
 
 
-def _outline(flow: Flow[World]) -> Outline:
+def outline(flow: Flow[World]) -> Outline:
+    """What a flow is going to change."""
     return Outline(
         tuple(
             (stage.name, stage.title, tuple((step.name, step.title) for step in stage.steps)) for stage in flow.change

@@ -48,6 +48,7 @@ _COMMANDS: Final = {
     "verify": "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
     "doctor": "look at everything a run needs, and say what is wrong and what to do (exit 8 if something is)",
     "token": "print a Microsoft Graph access token for this machine's app",
+    "replay": "show a recorded run again, in the wizard or as lines; without FILE, list them",
     "explain": "say what an error id, an AADSTS code or a Graph code means, and what to do",
     "sandbox": "run a pretend tenant (Entra ID, Graph, ARM) on loopback",
     "demo": "the wizard, or with --yes a flow, on a pretend tenant; touches nothing real",
@@ -117,6 +118,11 @@ def run(argv: Sequence[str]) -> int:
 
         if launch.opens(given):
             return launch.run(given, demo=True)
+    if command == "replay":
+        from wizard import launch
+
+        if launch.watches(given):
+            return launch.replay(given)
     from wizard import commands
 
     return commands.run(command, given)
@@ -207,6 +213,9 @@ def _parser() -> _Parser:
     subs["doctor"].add_argument("--fix", action="store_true", help=text, **quiet)
     text = "only this check; repeatable"
     subs["doctor"].add_argument("--check", metavar="NAME", action="append", help=text, **quiet)
+    subs["replay"].add_argument("file", nargs="?", metavar="FILE", help="a recording, or last for the newest")
+    text = "times as fast as it was (default 1); 0: at once"
+    subs["replay"].add_argument("--speed", type=_speed, metavar="N", default=1.0, help=text)
     subs["explain"].add_argument("id", nargs="?", metavar="ID", help="an id or a code; without one all are listed")
     for name in ("sandbox", "demo"):
         subs[name].add_argument(
@@ -265,6 +274,13 @@ def _common() -> _Parser:
 def _natural(text: str) -> int:
     value = int(text)
     if value < 0:
+        raise ValueError
+    return value
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1e6:
         raise ValueError
     return value
 

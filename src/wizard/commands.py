@@ -15,6 +15,7 @@ from core.errors import Interrupted, SetupError
 from core.events import Checked, Event, Finding, FlowFinished, Question, StepFinished
 from core.flow.wait import Cancel, SystemClock
 from core.settings import Settings, resolve
+from core.support.recording import Recording, folder
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain, clean
 from wizard.process import flush, log, prepare, signals
@@ -74,6 +75,7 @@ class _Session:
         self.settings = Settings(json=bool(given.get("json", wanted)))
         self.renderer: Renderer = self._renderer(self.settings)
         self.sinks: list[Callable[[Event], None]] = []
+        self.recording: Recording | None = None
         self.checks: list[dict[str, str]] = []
 
     def run(self) -> int:
@@ -85,6 +87,8 @@ class _Session:
             return self._demo()
         if self.command == "explain":
             return self._explain()
+        if self.command == "replay":
+            return self._replay()
         if self.command == "token" and self.given.get("json"):
             raise SetupError(
                 "usage.settings", detail="--json has no place here: the output is the token", command="token"
@@ -137,6 +141,8 @@ class _Session:
 
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
+        if self.recording is not None:
+            self.recording.event(event)
         if self.command == "token":
             # these must reach somebody (K5, M10), and standard output is the token's
             if isinstance(event, Finding) and event.id.startswith(("keystore.allowed", "rollback.")):
@@ -189,7 +195,13 @@ class _Session:
 
         world = assemble.real(self.settings, self.cancel, self.emit, self.ask)
         self.stack.callback(world.close)
+        if self.command != "token":
+            self._record(world)
         return world
+
+    def _record(self, world: World, *, lasting: bool = True) -> None:
+        self.recording = Recording(self.command, SystemClock().now, lasting=lasting)
+        self.recording.begin(world.profile, world.run_id, self.emit)
 
     def _flow(self, name: str, world: World, *, undo: bool = False) -> tuple[World, Result]:
         from importlib import import_module
@@ -294,10 +306,41 @@ class _Session:
             self._say(text)
         return 0
 
+    def _replay(self) -> int:
+        """Recordings, or one of them as lines; whatever the settings say, nothing is written (U7)."""
+        from core import profile as profiles
+        from wizard import replay
+
+        replay.refuse(self.given)
+        self._settle(self.given | {"log_file": ""})
+        profile = profiles.load(self.settings.profile)
+        if (name := self.given.get("file")) is None:
+            found = replay.listed(profile)
+            if self.settings.json:
+                self._show("unchanged", 0, {"recordings": [asdict(each) for each in found]}, [])
+            else:
+                none = f"No run was recorded yet in {folder(profile)}."
+                self._say(clean("\n".join(str(each) for each in found) or none))
+            return 0
+        tape = replay.load(replay.find(name, profile))
+        pace = replay.Pace(SystemClock(self.cancel), self.given["speed"], tape.started)
+        if self.settings.json:
+            self.renderer = Ndjson(None if self.settings.quiet else sys.stderr, sys.stdout, pace.now)
+            replay.play(tape, self.emit, pace, self.cancel)
+            self._show("unchanged", 0, replay.facts(tape), [])
+            return 0
+        self._say(replay.head(tape))
+        replay.play(tape, self.emit, pace, self.cancel)
+        if (told := tape.parts[-1].result) is not None:
+            self.renderer.result(told.command, told.outcome, told.exit_code, told.data, told.errors)
+        self._say(f"\n{replay.end(tape)}")
+        return 0
+
     def _demo(self) -> int:
         """Sandbox, seeded project, keystore in memory, flow, verification: one process, cleaned up (U8)."""
         from wizard.demo import refuse
         from wizard.ground import Demo, chosen
+        from wizard.report import data
 
         refuse(self.given)
         scenario, flow = chosen(self.given)
@@ -309,8 +352,12 @@ class _Session:
         ground.settings = self.settings
         world = ground.world(self.cancel, self.emit, self.ask)
         self.stack.callback(world.close)
+        self._record(world, lasting=False)
         world, result = self._flow(flow, world)
         if result.exit_code == 0 and not self.settings.dry_run:
+            assert self.recording is not None
+            told = data(flow, world, result, [])
+            self.recording.result(flow, result.outcome, result.exit_code, told, result.errors)
             again = ground.world(self.cancel, self.emit, self.ask)
             self.stack.callback(again.close)
             _, proof = self._verify(again)
@@ -328,6 +375,8 @@ class _Session:
 
     def _show(self, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         self.changed = outcome in ("changed", "partial")
+        if self.recording is not None:
+            data = self.recording.result(self.command, outcome, code, data, errors)
         try:
             self.renderer.result(self.command, outcome, code, data, errors)
         except (OSError, ValueError) as error:

@@ -11,10 +11,10 @@ from textual.events import Event, Key, MouseDown, Paste
 
 from core.errors import SetupError
 from core.flow.wait import SystemClock
-from wizard.bridge import Bridge, Moved
+from wizard.bridge import Moved
 from wizard.model import HAND_OFF, LOOK, RAIL, Model
 from wizard.screens.dialogs import SMALLEST, Ask, TooSmall
-from wizard.undertaking import LOOKS, Diagnosis
+from wizard.undertaking import ALL, LOOKS, Diagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from core.events import Event as CoreEvent
     from core.events import Question
     from core.flow.wait import Clock
+    from core.support.recording import Recording
+    from wizard.bridge import Feed
     from wizard.ground import Ground
     from wizard.screens.base import WizardScreen
     from wizard.undertaking import Kind
@@ -66,7 +68,8 @@ class Course(App[None]):
         self.clock = clock or SystemClock()
         self.model, self.proof = Model("verify"), Model("verify")
         self.last = (self.model, self.proof)
-        self.bridge: Bridge | None = None
+        self.bridge: Feed | None = None
+        self._recording: Recording | None = None
         self.exit_code, self.outcome = 0, ""
         self.passed: set[str] = set()
         self.log_to: Callable[[CoreEvent], None] | None = None
@@ -84,13 +87,16 @@ class Course(App[None]):
 
     def restart(self) -> None:
         """Back to the first screen, with nothing under way."""
+        self._forget()
+        self.show("welcome")
+
+    def _forget(self) -> None:
         self.drop()
         if self.model.ended is not None or self.proof.ended is not None:
             self.last = (self.model, self.proof)
         self._begun = False
         self.model, self.proof = Model("verify"), Model("verify")
         self._open_doors = frozenset()
-        self.show("welcome")
 
     @property
     def subject(self) -> str:
@@ -109,6 +115,7 @@ class Course(App[None]):
     def begin(self, kind: Kind) -> None:
         """Set something in motion."""
         self.drop()
+        self._recording = self.ground.recording(kind, self.clock.now)
         self._begun = True
         self.passed = set(self._open_doors)
         if kind in LOOKS:
@@ -117,7 +124,7 @@ class Course(App[None]):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = 0, ""
-        self.bridge = Bridge(self.ground, kind, self.post_message, self._open_doors, self.now, self.log_to)
+        self.bridge = self._bridge(kind)
         self._asking = None
         self.show("progress" if kind == "undo" else "prereqs")
         self.bridge.start()
@@ -126,7 +133,7 @@ class Course(App[None]):
         """Prove the end state."""
         self.drop()
         self.proof = Model("verify")
-        self.bridge = Bridge(self.ground, "verify", self.post_message, now=self.now, log=self.log_to)
+        self.bridge = self._bridge("verify")
         self.show("verify")
         self.bridge.start()
 
@@ -139,11 +146,15 @@ class Course(App[None]):
         self.drop()
         self.model.ended = None
         asked = Diagnosis(only, fix)
-        self.bridge = Bridge(self.ground, "doctor", self.post_message, now=self.now, log=self.log_to, asked=asked)
+        self.bridge = self._bridge("doctor", asked)
         if getattr(self.base_screen, "heading", "") != "Diagnosis":
             self.show("diagnose")
         self.bridge.start()
         self.moved_screen()
+
+    def _bridge(self, kind: Kind, asked: Diagnosis = ALL) -> Feed:
+        post, log = self.post_message, self.log_to
+        return self.ground.bridge(kind, post, self._open_doors, self.now, log, self._recording, asked)
 
     def forward(self, place: str) -> None:
         """Go on from a screen."""

@@ -6,19 +6,24 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from core.events import Event, Question
 from core.flow.wait import Cancel
 from core.settings import Settings, resolve
+from core.support.recording import Recording
 from wizard.demo import isolate
 
 if TYPE_CHECKING:
+    from textual.message import Message
+
     from core.machine.az import SignIn
     from core.machine.keystore import Keystore
     from core.stages.world import World
-    from wizard.undertaking import Kind
+    from wizard.bridge import Feed
+    from wizard.undertaking import Diagnosis, Kind
 
 Emit = Callable[[Event], None]
 Ask = Callable[[Question], bool]
@@ -64,20 +69,43 @@ class Ground(Protocol):
     """What the front ends of the wizard need to know of where they stand.
 
     :ivar settings: of every run that is started here.
-    :ivar label: shown on every screen; empty on a real machine.
     :ivar scenarios: what can be chosen, name to description; empty on a real machine.
     :ivar scenario: what was chosen.
+    :ivar live: whether runs can be started here.
     """
 
     settings: Settings
-    label: str
+    live: bool
     scenarios: Mapping[str, Scenario]
     scenario: str
+
+    @property
+    def label(self) -> str:
+        """Shown on every screen; empty on a real machine."""
 
     def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
         """A world for one undertaking; whoever gets it closes it.
 
         :raises SetupError: the cloud, the profile or the configuration file cannot be used.
+        """
+
+    def bridge(
+        self,
+        kind: Kind,
+        post: Callable[[Message], object],
+        open_doors: frozenset[str],
+        now: Callable[[], float],
+        log: Callable[[Event], None] | None,
+        recording: Recording | None,
+        asked: Diagnosis,
+    ) -> Feed:
+        """What shows an undertaking; the parameters are those of `wizard.bridge.Bridge`."""
+
+    def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
+        """What records the next run and the verification that follows it.
+
+        :param command: what runs.
+        :param now: the time of an event.
         """
 
     def move(self, scenario: str) -> None:
@@ -90,10 +118,33 @@ class Ground(Protocol):
         """Remove what was only for this."""
 
 
-class Real:
+class _Live:
+    """Where runs can be started."""
+
+    live = True
+    label = ""
+
+    def bridge(
+        self: Ground,
+        kind: Kind,
+        post: Callable[[Message], object],
+        open_doors: frozenset[str],
+        now: Callable[[], float],
+        log: Callable[[Event], None] | None,
+        recording: Recording | None,
+        asked: Diagnosis,
+    ) -> Feed:
+        from wizard.bridge import Bridge  # Textual: only where there are screens
+
+        return Bridge(self, kind, post, open_doors, now, log, recording, asked)
+
+    def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
+        return Recording(command, now, lasting=not self.label)  # a label says that all of it is thrown away
+
+
+class Real(_Live):
     """This machine."""
 
-    label = ""
     scenario = ""
     scenarios: Mapping[str, Scenario] = {}
 
@@ -112,7 +163,7 @@ class Real:
         """There is nothing to remove."""
 
 
-class Demo:
+class Demo(_Live):
     """A sandbox in this process, with a keystore in memory; home and working directory are elsewhere until it closes.
 
     :param given: the command line's options.

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, Final, TextIO
 
 from core.errors import SetupError
-from core.flow.wait import Cancel
+from core.flow.wait import Cancel, SystemClock
 from core.settings import PREFIX, Settings, resolve
 from wizard import process
 from wizard.console.plain import Plain
@@ -42,6 +42,20 @@ def plain(wished: bool, environ: Mapping[str, str], out: TextIO | None, platform
     return wished or accessible or dumb or not _terminal(out)
 
 
+def watches(given: Mapping[str, Any]) -> bool:
+    """Whether a replay is shown by the wizard: a file is named, and a person sits where it can be shown.
+
+    :param given: the command line's options.
+    """
+    try:
+        settings = resolve(given)
+    except SetupError:
+        return False  # whoever goes on says so
+    headless = any(getattr(settings, name) for name in _HEADLESS)
+    linear = headless or plain(settings.plain, os.environ, sys.stdout)
+    return given.get("file") is not None and not linear and _terminal(sys.stdin)
+
+
 def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
     """Open the wizard.
 
@@ -49,17 +63,51 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
     :param demo: on a sandbox.
     :returns: the exit code.
     """
+
+    def begin(starting: _Starting, stack: ExitStack) -> int:
+        settings = _demo(given) if demo else _real(given)
+        linear = plain(settings.plain, os.environ, sys.stdout)
+        ground: Ground = Demo(given, chosen(given)[0], given["seed"]) if demo else Real(settings)
+        stack.callback(ground.close)
+        starting.asking = False  # from here on the front end decides, and what is removed is removed completely
+        starting.cancel.check()
+        return _dialogue(ground) if linear else _full_screen(ground)
+
+    return _open(begin)
+
+
+def replay(given: Mapping[str, Any]) -> int:
+    """Show a recording in the wizard.
+
+    :param given: the command line's options.
+    :returns: the exit code.
+    """
+
+    def begin(starting: _Starting, stack: ExitStack) -> int:
+        from core import profile as profiles
+        from wizard import replay
+
+        replay.refuse(given)
+        settings = resolve({**given, "log_file": ""})
+        tape = replay.load(replay.find(given["file"], profiles.load(settings.profile)))
+        pace = replay.Pace(SystemClock(), given["speed"], tape.started)
+        starting.asking = False
+        starting.cancel.check()
+        from wizard import terminal
+        from wizard.playback import Recorded, Replay
+
+        ground = Recorded(tape, settings, pace)
+        return terminal.run(ground, Replay(ground))
+
+    return _open(begin)
+
+
+def _open(begin: Callable[[_Starting, ExitStack], int]) -> int:
     process.prepare()
     starting = _Starting()
     with process.signals(starting), ExitStack() as stack:
         try:
-            settings = _demo(given) if demo else _real(given)
-            linear = plain(settings.plain, os.environ, sys.stdout)
-            ground: Ground = Demo(given, chosen(given)[0], given["seed"]) if demo else Real(settings)
-            stack.callback(ground.close)
-            starting.asking = False  # from here on the front end decides, and what is removed is removed completely
-            starting.cancel.check()
-            code = _dialogue(ground) if linear else _full_screen(ground)
+            code = begin(starting, stack)
         except SetupError as error:
             code = _fail(error)
         except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.stages.world import World
+
+#: Exit codes of runs that support is not asked about.
+_NONE: Final = frozenset({0, 4, 129, 130, 143})
+
+
+def support(code: int, told: dict[str, Any]) -> str:
+    """Where a run that failed was recorded, as a command for support; empty for any other run.
+
+    :param code: its exit code: what needs a human, or was stopped by one, is no failure.
+    :param told: the member `data`.
+    """
+    path = str(told.get("recording", ""))
+    return f"Recorded, for support: entraclaw-setup replay {shlex.quote(path)}" if path and code not in _NONE else ""
 
 
 def data(command: str, world: World, result: Result, checks: list[dict[str, str]]) -> dict[str, Any]:

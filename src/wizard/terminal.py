@@ -15,6 +15,7 @@ from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
 from wizard.ground import Demo
 from wizard.process import log
+from wizard.report import support
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
     from wizard.ground import Ground
 
 
-def run(ground: Ground) -> int:
+def run(ground: Ground, app: Wizard | None = None) -> int:
     """Run the wizard.
 
+    :param app: one that was made already for this ground.
     :returns: the exit code of what was done last; what must not stay half-done is finished first.
     :raises SetupError: the sandbox that was chosen cannot be started; the log file cannot be written.
     """
     if ground.settings.no_color:
         os.environ["NO_COLOR"] = "1"  # the framework reads it there
-    app = Wizard(ground)
+    app = app or Wizard(ground)
     with ExitStack() as stack:
         if ground.settings.log_file:
             app.log_to = Ndjson(stack.enter_context(log(ground.settings, "")), None).event
@@ -77,8 +79,13 @@ def _epilogue(app: Wizard) -> None:
     with suppress(OSError):
         if app.incident:
             print(redactor.redact(app.incident), file=sys.stderr)
+        if app.preface:
+            print(clean(app.preface))
         model, proof = (app.model, app.proof) if app.model.ended or app.proof.ended else app.last
         for sentence in dict.fromkeys([*model.sentences, *proof.sentences]):
             print(clean(sentence))
         for error in [*model.failed, *proof.failed]:
             print(clean(f"{error['message']} [{error['id']}]\n{error['remedy']}"), file=sys.stderr)
+        for ended in (model.ended, proof.ended):
+            if ended is not None and (told := support(ended.result.exit_code, ended.data)):
+                print(clean(told), file=sys.stderr)

@@ -1,1 +1,1 @@
-"""What helps a person who is stuck: the diagnosis."""
+"""What helps to find out what happened, and what is wrong."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TextIO, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from core import __version__
 from core.errors import Interrupted, SetupError
 from core.events import Event, FlowFinished, Question
+from core.flow.wait import SystemClock
 from core.settings import Settings
 from wizard import answers
 from wizard.console import trouble
@@ -21,12 +22,14 @@ from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain
 from wizard.ground import Demo
 from wizard.process import log, signals
+from wizard.report import data
 from wizard.undertaking import Kind, carry_out, flow_of
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.stages.interrupted import Open
     from core.stages.survey import Survey
+    from core.support.recording import Recording
     from wizard.ground import Ground
 
 #: What the survey found, in words, and what is recommended then.
@@ -90,11 +93,13 @@ class _Ran:
 
     :param flow: name of its flow.
     :param tenant: the tenant that it was about, as far as it came.
+    :param data: what `--json` would print.
     """
 
     result: Result
     flow: str
     tenant: str
+    data: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -111,6 +116,8 @@ class _Dialogue:
     def __init__(self, ground: Ground, plain: Plain, menu: Menu, *, inner: bool = False) -> None:
         self._ground, self._plain, self._menu, self._inner = ground, plain, menu, inner
         self._kind: Kind = "verify"
+        self._recording: Recording | None = None
+        self._clock = SystemClock()
         self.code = 0
         self.log: Callable[[Event], None] | None = None
 
@@ -213,6 +220,7 @@ class _Dialogue:
         :returns: whether to go on after that.
         """
         while True:
+            self._recording = self._ground.recording(kind, self._clock.now)
             last = ran = self._carry_out(kind)
             proven = self.code == 0 and kind != "undo" and ran.flow in _PROVABLE and not self._menu.cancel.signal
             if proven:
@@ -236,20 +244,26 @@ class _Dialogue:
         from core.flow.engine import Result
 
         self._kind = kind
+        told: dict[str, Any] = {}
         try:
             world = self._ground.world(self._menu.cancel, self._emit, self._ask)
         except SetupError as error:
             ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, "")
         else:
+            if self._recording is not None:
+                self._recording.begin(world.profile, world.run_id, self._emit)
             try:
                 flow = flow_of(kind, world)
                 ran = _Ran(carry_out(kind, world, flow), flow.name if flow is not None else kind, world.known.tenant)
+                told = data(kind, world, ran.result, [])
             except SetupError as error:
                 ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, world.known.tenant)
             finally:
                 world.close()
         self.code = ran.result.exit_code
-        return ran
+        if self._recording is not None:
+            told = self._recording.result(kind, ran.result.outcome, self.code, told, ran.result.errors)
+        return replace(ran, data=told)
 
     def _sum_up(self, ran: _Ran, last: _Ran) -> None:
         """What was reached, and what failed."""
@@ -262,7 +276,7 @@ class _Dialogue:
         if last.ids == ["flow.no"]:
             self._plain.say(f"\n{last.result.errors[0]['message']}")
         else:
-            self._plain.result(self._kind, last.result.outcome, self.code, {}, last.result.errors)
+            self._plain.result(self._kind, last.result.outcome, self.code, last.data, last.result.errors)
 
     def _next(self, kind: Kind) -> None:
         """What can be done from here without the wizard, and the answers of this run for another time."""
@@ -301,6 +315,8 @@ class _Dialogue:
         return self._menu.choose(question.text, options, question.default)
 
     def _emit(self, event: Event) -> None:
+        if self._recording is not None:
+            self._recording.event(event)
         if self.log is not None:
             try:
                 self.log(event)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from core.events import SCHEMA, Event, Question, to_json
-from core.secret import redactor
+from core.events import Event, Question, result_object, to_json
+from core.secret import redacted
 
 
 class Ndjson:
@@ -15,16 +16,19 @@ class Ndjson:
 
     :param events: receives a line per event; None drops them.
     :param out: receives the result object.
+    :param now: the time of an event.
     """
 
-    def __init__(self, events: TextIO | None, out: TextIO | None) -> None:
-        self._events = events
+    def __init__(
+        self, events: TextIO | None, out: TextIO | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._events, self._now = events, now
         self._out = out
 
     def event(self, event: Event) -> None:
         """Write one event."""
         if self._events is not None:
-            fields = json.loads(to_json(event, datetime.now(UTC).isoformat(timespec="milliseconds")))
+            fields = json.loads(to_json(event, self._now().isoformat(timespec="milliseconds")))
             line = json.dumps(redacted(fields))
             print(line, file=self._events, flush=True)
 
@@ -35,25 +39,5 @@ class Ndjson:
     def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         """Write the result object."""
         if self._out is not None:
-            body = {
-                "schema": SCHEMA,
-                "command": command,
-                "outcome": outcome,
-                "exit_code": code,
-                "data": data,
-                "errors": errors,
-            }
+            body = result_object(command, outcome, code, data, errors)
             print(json.dumps(redacted(body)), file=self._out, flush=True)
-
-
-def redacted(value: Any) -> Any:
-    """The same structure with every text redacted: a text that holds half a key must not swallow the rest of a line."""
-    match value:
-        case str():
-            return redactor.redact(value)
-        case dict():
-            return {redactor.redact(str(key)): redacted(item) for key, item in value.items()}
-        case list() | tuple():
-            return [redacted(item) for item in value]
-        case _:
-            return value

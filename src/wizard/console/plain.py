@@ -25,6 +25,7 @@ from core.events import (
     Waiting,
 )
 from core.secret import redactor
+from wizard.report import support
 
 _COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}
 WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
@@ -132,6 +133,8 @@ class Plain:
         for error in errors:
             lines = _wrapped(f"{error['message']} [{error['id']}]\n{error['remedy']}", width - 6)
             print(f"\n{self._paint('FAIL', 'FAIL')}  " + "\n      ".join(lines), file=self._err, flush=True)
+        if told := support(code, data):
+            print(f"\n{clean(told)}", file=self._err, flush=True)
         if outcome in ("planned", "unchanged") and not errors and "plan" in data and data.get("dry_run"):
             self._print(f"\nNothing was changed: this was a dry run (plan {data['plan']['fingerprint']}).", always=True)
 

@@ -47,6 +47,11 @@ class WizardScreen(Screen[None]):
         """What is known of the undertaking."""
         return self.wizard.model
 
+    @property
+    def live(self) -> bool:
+        """Whether anything can be set in motion here: not in a replay."""
+        return self.wizard.ground.live
+
     def compose(self) -> ComposeResult:
         yield Bar(self.wizard.subject, self.wizard.ground.label)
         if self.place:
@@ -154,6 +159,8 @@ class StageScreen(WizardScreen):
         """The line above the buttons."""
         if self._failed:
             errors = self.model.failed
+            if not self.live:
+                return Content("Nothing was changed.")
             keys = {"a": consent.offered(errors, typed=True), "i": consent.offered(errors, typed=False)}
             more = "".join(f" Or {said.label}: {key}." for key, said in keys.items() if said)
             return Content(f"Nothing was changed. Mend the cause, then check again.{more}")
@@ -171,7 +178,8 @@ class StageScreen(WizardScreen):
         if action in ("explain", "copy"):
             return self._failed
         if action in ("name_app", "insist"):
-            return self._failed and consent.offered(self.model.failed, typed=action == "name_app") is not None
+            said = consent.offered(self.model.failed, typed=action == "name_app")
+            return self.live and self._failed and said is not None
         return True
 
     @property

@@ -75,6 +75,7 @@ class Progress(WizardScreen):
             "undo": "a failure undoes everything",
             "forward": "only forward from here",
         }[self.wizard.prospect]
+        side = side if self.live else "a replay"
         return f"{done} of {steps} steps, {now - self.model.began:.0f} s so far; {side}."
 
     def _waiting(self, now: float) -> str:

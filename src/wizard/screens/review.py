@@ -181,6 +181,8 @@ class Review(StageScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "findings":
             return bool(self._findings)
+        if action == "headless":
+            return self.live
         if action == "whole":
             return bool(self.model.plan) and not self._failed
         return super().check_action(action, parameters)

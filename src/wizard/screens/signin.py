@@ -46,11 +46,11 @@ class SignIn(StageScreen):
         ]
 
     def more(self) -> dict[str, bool]:
-        return {"browser": self._failed, "device": self._failed}
+        return dict.fromkeys(("browser", "device"), self.live and self._failed)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("browser", "device", "tenant", "out"):
-            return self._ready or self._failed
+            return self.live and (self._ready or self._failed)
         return super().check_action(action, parameters)
 
     def action_browser(self) -> None:

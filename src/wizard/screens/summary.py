@@ -11,6 +11,7 @@ from textual.widgets import Button, Static
 
 from wizard import aside
 from wizard.console.plain import clean
+from wizard.report import support
 from wizard.screens.base import WizardScreen
 from wizard.widgets.parts import card
 
@@ -68,6 +69,7 @@ class Summary(WizardScreen):
                 for row in self.model.rows(self.model.changing)
                 if row.state == "done"
             ]
+        lines += [Content(f"\n{clean(told)}") for told in self._recorded]
         self.query_one(".outcome", Static).update(self._outcome())
         self.query_one(".sentences", Static).update(Content("\n").join(lines))
         self.enable({"save": bool(self.check_action("save", ()))}, "start")
@@ -88,6 +90,8 @@ class Summary(WizardScreen):
         )
         if code == 0:
             return Content.assemble(("ok  ", "bold $text-success"), word)
+        if any(error["id"] == "replay.cut" for error in self._errors):
+            return Content.assemble(("stop  ", "bold $text-warning"), "How it ended is not known.")
         if self._waits:
             return Content.assemble(("wait  ", "bold $text-warning"), "An administrator has to go on from here.")
         if any(error["id"] == "flow.interrupted" for error in self._errors) and self.wizard.outcome != "partial":
@@ -103,6 +107,13 @@ class Summary(WizardScreen):
     def _waits(self) -> bool:
         """A request was written, and somebody else's turn is next."""
         return any(error["id"] == "handoff.waiting" for error in self._errors)
+
+    @property
+    def _recorded(self) -> list[str]:
+        """Where a run that failed was recorded."""
+        ended = [model.ended for model in (self.model, self.wizard.proof) if model.ended is not None]
+        told = [support(each.result.exit_code, each.data) for each in ended]
+        return [text for text in dict.fromkeys(told) if text]
 
     @property
     def _errors(self) -> list[dict[str, object]]:
