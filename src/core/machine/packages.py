@@ -15,7 +15,8 @@ from typing import Final
 from core.errors import SetupError
 
 OURS: Final = "entraclaw-setup"
-_MODULES: Final = {"azure-identity": "azure.identity"}
+#: What to import, where that is not the name; of cryptography the part that breaks.
+_MODULES: Final = {"azure-identity": "azure.identity", "cryptography": "cryptography.hazmat.bindings._rust"}
 #: A headless run never loads Textual, and these two cost 0.2 s each.
 _ONLY_FOUND: Final = frozenset({"textual", "azure-identity"})
 _REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:\[[^]]*\])?\s*([^;]*)(?:;\s*(.*))?")
