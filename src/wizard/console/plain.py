@@ -87,7 +87,7 @@ class Plain:
                 took = f" ({event.seconds:.1f} s)" if event.seconds >= _SLOW else ""
                 bad = event.state in ("warning", "failure")
                 self._row(GRADES[event.state], f"{event.title}: {event.evidence}{took}", loud=bad)
-                if event.remedy and event.state != "ok":
+                if event.remedy and (event.state != "ok" or self._verbose):
                     self._row("", event.remedy, loud=bad)
                 if event.fix and bad:
                     self._row("", f"--fix: {event.fix}", loud=True)

@@ -47,8 +47,9 @@ def _agents(patient: Patient) -> Verdict:
     refused = user is not None and _REFUSED in user.scopes
     why = f"Agent ID APIs answer 403 to every token that carries {_REFUSED}, as the Azure CLI's does."
     if own:
-        call = f"{why} Call them with 'entraclaw-setup token'." if refused else ""
-        return Verdict("ok", f"this app's own token carries {len(own)} agent permissions. {call}".rstrip())
+        evidence = f"the app's own token carries {len(own)} agent permissions"
+        call = "Call them with 'entraclaw-setup token', not with az's token: repeating a call changes nothing."
+        return Verdict("ok", f"{evidence}. {why}", call) if refused else Verdict("ok", evidence)
     if user is None and token is None:
         raise Unseen("nobody is signed in")
     mine = "this machine has none" if token is None else "this machine's carries no agent permission"
