@@ -12,7 +12,7 @@ from tests.tui.pictures import THEMES
 from tests.tui.play import Play, play, run
 from tests.tui.scenes import BROKEN, HALF_WAY, LOCKED, MIGRATION, SIGNED_OUT, UNREAD, UNVERIFIED, Reel, Scene
 from tests.tui.test_course import to_review
-from wizard.bridge import Moved
+from wizard.bridge import Bridge, Moved
 from wizard.screens.dialogs import Ask, Line, Text, TooSmall
 
 #: Keys that do something on every screen.
@@ -195,7 +195,7 @@ def test_U7_a_flood_of_events_is_shown_in_few_moves() -> None:
         async with play() as shown:
             await to_review(shown)
             bridge, moved = shown.app.bridge, 0
-            assert bridge is not None
+            assert isinstance(bridge, Bridge)
             taken = bridge.take
 
             def counted(most: int = 0) -> list[object]:
