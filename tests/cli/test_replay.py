@@ -15,13 +15,25 @@ import pytest
 
 from core import assemble
 from core.entra.http import Session
-from core.events import Event, FlowStarted, Question
+from core.events import (
+    ChangePlanned,
+    Event,
+    Finding,
+    FlowFinished,
+    FlowStarted,
+    Question,
+    StageStarted,
+    StepFinished,
+    result_object,
+    to_json,
+)
 from core.flow.wait import Cancel
 from core.profile import Profile
 from core.sandbox.az import SandboxSignIn
 from core.settings import Settings
 from core.stages.world import World
 from core.support import recording
+from tests.cli.screens import Screens
 from tests.machine import Machine, VirtualClock
 from wizard import commands
 from wizard.cli import _parser
@@ -192,15 +204,15 @@ def test_U7_a_demo_is_two_parts_of_one_recording(
     "arguments", [["replay", "no-such-file"], ["replay", "last"], ["replay", "last", "--speed", "nan"],
                   ["replay", "last", "--speed", "-1"], ["replay", "x", "--yes"], ["replay", "x", "--log-file", "y"],
                   ["replay", "x", "--dry-run"]], ids=" ".join)  # fmt: skip
-def test_U5_usage_is_2_and_writes_nothing(tmp_path: Path, arguments: list[str]) -> None:
+def test_U5_usage_is_2_and_writes_nothing(home: Path, arguments: list[str]) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "wizard", *arguments],
-        env={"HOME": str(tmp_path), "PATH": os.defpath, "LANG": "C.UTF-8"},
-        cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
+        env={"HOME": str(home), "PATH": os.defpath, "LANG": "C.UTF-8"},
+        cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(home.iterdir()) == []
 
 
 def test_U7_ten_times_as_fast_takes_a_tenth() -> None:
@@ -216,8 +228,6 @@ def test_U7_ten_times_as_fast_takes_a_tenth() -> None:
 
 
 def test_D4_a_hostile_recording_drives_no_terminal(run: Run, tmp_path: Path) -> None:
-    from core.events import ChangePlanned, Finding, FlowFinished, StageStarted, StepFinished, result_object, to_json
-
     bad = "\x1b[2J\x9b31m\u202eevil\ud800\x07\r"
     events: list[Event] = [
         FlowStarted(bad, bad),
@@ -237,3 +247,43 @@ def test_D4_a_hostile_recording_drives_no_terminal(run: Run, tmp_path: Path) -> 
         assert code == 0
         assert not set(re.sub(r"\n", "", out + err)) & set("\x1b\x9b\u202e\ud800\x07\r")
         assert "evil" in out + err
+
+
+@pytest.fixture
+def failed(tmp_path: Path) -> Path:
+    """A recording of a run that failed with a bug, by hand."""
+    events: list[Event] = [
+        FlowStarted("migrate", "abc"),
+        StageStarted("lock", "Lock"),
+        FlowFinished("migrate", "failed", 70, (), 1),
+    ]
+    error = {"id": "bug.internal", "message": "A bug in this program: X.", "remedy": "trace", "docs": ""}
+    lines = [to_json(event, "2026-01-01T00:00:00Z") for event in events]
+    path = tmp_path / "run.jsonl"
+    path.write_text("\n".join([*lines, json.dumps(result_object("migrate", "failed", 70, {}, [error]))]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("variables", [{}, {"ENTRACLAW_SETUP_LOG_FILE": "log"}, {"TERM": "dumb"}], ids=str)
+def test_U7_in_a_terminal_it_is_the_wizard_where_that_can_be_shown(
+    failed: Path, home: Path, variables: dict[str, str]
+) -> None:
+    environment = {"HOME": str(home), "PATH": os.defpath, "LANG": "C.UTF-8", "TERM": "xterm-256color", **variables}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    screens = Screens([sys.executable, "-m", "wizard", "replay", str(failed), "--speed", "0"], environment, home)
+    try:
+        if variables.get("TERM") == "dumb":
+            screens.see("Nothing is done.")
+            screens.see("with exit code 70.")
+            assert b"\x1b" not in screens.raw.getvalue()
+        else:
+            screens.see("REPLAY 2026-01-01")
+            screens.see("bug.internal")
+            screens.press("q")
+        assert screens.end() == 0
+        if "TERM" not in variables:
+            assert screens.left_on() == []
+            assert f"Replay of {failed}: migrate" in screens.last
+    finally:
+        screens.close()
+    assert list(home.iterdir()) == [], "nothing was written, no log and no incident"
