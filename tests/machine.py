@@ -27,8 +27,8 @@ from core.flow.journal import Journal
 from core.flow.step import Flow
 from core.flow.wait import Cancel
 from core.profile import Profile
-from core.sandbox.az import SandboxSignIn
-from core.sandbox.keystore import MemoryKeystore
+from core.sandbox.computer.az import SandboxSignIn
+from core.sandbox.computer.keystore import MemoryKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
 from core.settings import Settings

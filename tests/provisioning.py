@@ -7,7 +7,7 @@ from typing import Any
 from core.cloud import GRAPH_APP_ID
 from core.entra import certificates
 from core.flow.engine import Result
-from core.sandbox import directory, grants, roles
+from core.sandbox.graph import directory, grants, roles
 from tests.machine import PROFILE, Machine
 
 NAME = PROFILE.app_display_name

@@ -61,7 +61,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
 
 def scenarios() -> dict[str, str]:
     """What a sandbox can start with: names, and what each holds."""
-    from core.sandbox.scenarios import SCENARIOS
+    from core.sandbox.scenarios.catalogue import SCENARIOS
 
     return {name: scenario.summary for name, scenario in SCENARIOS.items()}
 
@@ -96,8 +96,8 @@ def pretend(
 
     :param signed_in: whether somebody is signed in already.
     """
-    from core.sandbox import machine
-    from core.sandbox.az import HARDWARE, SandboxSignIn, tools_of
+    from core.sandbox.computer import machine
+    from core.sandbox.computer.az import HARDWARE, SandboxSignIn, tools_of
 
     world = real(settings, cancel, emit, ask)
     world.sign_in = SandboxSignIn(lab.tenant, world.cloud, signed_in=signed_in, fault=lab.machine.az)

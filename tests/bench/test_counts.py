@@ -9,7 +9,7 @@ import pytest
 
 from core.entra.tokens import Token
 from core.flow.engine import Result
-from core.sandbox.az import SandboxSignIn
+from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.lab import Lab
 from core.sandbox.server import Served
 from core.stages import migrate, onboard

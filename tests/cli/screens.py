@@ -16,9 +16,9 @@ from typing import Any
 import pexpect
 
 from core.profile import Profile
-from core.sandbox import seeds
 from core.sandbox.lab import Lab
-from core.sandbox.tokens import AZURE_CLI, user_token
+from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.scenarios import seeds
 
 #: What may stand between two words: blanks and line ends, styles, a cursor that moved.
 _BETWEEN = r"(?:\s|\x1b\[[\d;?]*[A-Za-z])+"

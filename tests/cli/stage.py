@@ -17,8 +17,8 @@ from core.events import Event, Question
 from core.flow.wait import Cancel
 from core.machine.login import Prompt
 from core.profile import Profile
-from core.sandbox.az import HARDWARE, TOOLS
-from core.sandbox.keystore import MemoryKeystore
+from core.sandbox.computer.az import HARDWARE, TOOLS
+from core.sandbox.computer.keystore import MemoryKeystore
 from core.secret import Secret
 from core.settings import Settings
 from core.stages.world import World

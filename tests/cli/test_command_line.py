@@ -13,7 +13,7 @@ import pytest
 
 from core.flow.wait import SystemClock
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import SCENARIOS
+from core.sandbox.scenarios.catalogue import SCENARIOS
 
 Finished = subprocess.CompletedProcess[str]
 Run = Callable[..., Finished]

@@ -13,7 +13,7 @@ from core import assemble
 from core.entra.http import Session
 from core.events import Event, Question, StepFinished
 from core.flow.wait import Cancel
-from core.sandbox.az import SandboxSignIn
+from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.lab import Lab
 from core.settings import Settings
 from core.stages.world import World

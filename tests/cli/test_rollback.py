@@ -12,7 +12,7 @@ from core import assemble
 from core.entra.http import Session
 from core.events import Event, Question
 from core.flow.wait import Cancel
-from core.sandbox.az import SandboxSignIn
+from core.sandbox.computer.az import SandboxSignIn
 from core.settings import Settings
 from core.stages.world import World
 from tests.machine import PROFILE, Machine

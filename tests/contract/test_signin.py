@@ -13,9 +13,9 @@ from core.errors import Interrupted, SetupError
 from core.flow.wait import Cancel
 from core.machine.az import Account, SignIn
 from core.machine.login import Prompt
-from core.sandbox import login as endpoint
-from core.sandbox.az import MOMENT, SandboxSignIn
+from core.sandbox.computer.az import MOMENT, SandboxSignIn
 from core.sandbox.lab import Lab
+from core.sandbox.login import endpoint
 from tests.machine import VirtualClock
 
 GONE = "00000000-0000-4000-8000-000000000000"

@@ -12,9 +12,10 @@ import pytest
 from core.events import StepFinished
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.sandbox import roles, seeds
 from core.sandbox.faults import Fault, Kind
+from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
+from core.sandbox.scenarios import seeds
 from tests.machine import Crash, Machine, Snapshot, VirtualClock, killed
 from tests.provisioning import ROLES, apps, complete, granted, nothing, unchanged
 

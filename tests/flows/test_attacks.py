@@ -26,11 +26,11 @@ from core.flow.wait import Cancel
 from core.machine import paths
 from core.machine.az import checked_user_token
 from core.profile import load
-from core.sandbox import login
-from core.sandbox.assertion import Refused
-from core.sandbox.az import SandboxSignIn
+from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
+from core.sandbox.login import endpoint as login
+from core.sandbox.login.assertion import Refused
 from core.secret import Secret
 from core.settings import Settings, resolve
 from core.stages import migrate, onboard, request, rollback

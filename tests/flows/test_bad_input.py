@@ -76,11 +76,11 @@ from core.flow.wait import Cancel
 from core.machine import refusal
 from core.machine.az import AzureCli
 from core.machine.keystore import SystemKeystore
-from core.sandbox import directory, grants, roles
-from core.sandbox.keystore import MemoryKeystore
+from core.sandbox.computer.keystore import MemoryKeystore
+from core.sandbox.graph import directory, grants, roles
 from core.sandbox.lab import Lab
+from core.sandbox.login.tokens import AZURE_CLI, user_token
 from core.sandbox.tenant import GRAPH_APP_ID
-from core.sandbox.tokens import AZURE_CLI, user_token
 from core.sandbox.wire import Request, Response, answer
 from core.secret import Secret
 from core.settings import Settings

@@ -1,4 +1,4 @@
-"""Fifteen failures that really happened, each a scenario: the diagnosis names its cause and its remedy (D1, K3, P6, P7).
+"""Fifteen failures that really happened, each a scenario: the diagnosis names cause and remedy (D1, K3, P6, P7).
 
 `ROW` numbers them. Each row says which line names it, with which state, and what the line must tell.
 """
@@ -13,8 +13,8 @@ import pytest
 
 from core.errors import SetupError
 from core.events import Checked
-from core.sandbox.failures import ROW
 from core.sandbox.lab import Lab
+from core.sandbox.scenarios.failures import ROW
 from core.support import doctor
 from tests.machine import Machine, VirtualClock
 

@@ -20,9 +20,9 @@ from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.sandbox import directory, roles
+from core.sandbox.computer.keystore import MemoryKeystore
 from core.sandbox.faults import Fault
-from core.sandbox.keystore import MemoryKeystore
+from core.sandbox.graph import directory, roles
 from core.sandbox.lab import Lab
 from core.secret import Secret
 from core.stages import apply, migrate, onboard, token
@@ -123,7 +123,7 @@ def rights_of(machine: Machine, *directory_roles: str) -> None:
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens that do not tell directory roles."""
     monkeypatch.setattr(
-        "core.sandbox.az.claims_of", lambda value: {k: v for k, v in claims_of(value).items() if k != "wids"}
+        "core.sandbox.computer.az.claims_of", lambda value: {k: v for k, v in claims_of(value).items() if k != "wids"}
     )
 
 

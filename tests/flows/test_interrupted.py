@@ -15,7 +15,7 @@ from core.events import ChangeMade, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.sandbox.az import SandboxSignIn
+from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from core.stages import interrupted, migrate, onboard

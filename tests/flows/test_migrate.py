@@ -13,8 +13,8 @@ import pytest
 
 from core.entra import certificates, credentials
 from core.events import ChangePlanned, Finding, Question, StepFinished
-from core.sandbox import directory
 from core.sandbox.faults import Fault
+from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 

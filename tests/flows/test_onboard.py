@@ -17,9 +17,11 @@ from core.errors import GraphError
 from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
-from core.sandbox import deleted, directory, grants, policies, roles, scenarios, seeds
 from core.sandbox.faults import Fault
+from core.sandbox.graph import deleted, directory, grants, policies, roles
 from core.sandbox.lab import Lab
+from core.sandbox.scenarios import catalogue as scenarios
+from core.sandbox.scenarios import seeds
 from core.secret import Secret
 from core.stages import interrupted, onboard
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock

@@ -26,10 +26,10 @@ from core.flow.engine import Result
 from core.flow.engine import run as run_flow
 from core.machine import process
 from core.machine.keystore import SystemKeystore
-from core.sandbox.az import SandboxSignIn
+from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import UNGRANTED
+from core.sandbox.scenarios.catalogue import UNGRANTED
 from core.secret import Secret
 from core.stages import migrate, onboard
 from core.stages.token import token

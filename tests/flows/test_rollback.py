@@ -19,8 +19,8 @@ from core.events import ChangePlanned, Finding, Question, StepFinished, to_json
 from core.flow.engine import Result
 from core.flow.engine import run as run_flow
 from core.machine import paths
-from core.sandbox import directory
 from core.sandbox.faults import Fault, Kind
+from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response

@@ -10,8 +10,8 @@ from core import cloud as clouds
 from core.cloud import GRAPH_APP_ID, Cloud
 from core.errors import GraphError
 from core.events import ChangePlanned, Finding, StepFinished
-from core.sandbox import directory, grants, roles
-from core.sandbox.policies import new_policy
+from core.sandbox.graph import directory, grants, roles
+from core.sandbox.graph.policies import new_policy
 from tests.machine import Machine, Snapshot
 
 

@@ -15,8 +15,8 @@ from core.flow.wait import Cancel
 from core.machine import tools
 from core.machine.login import Prompt
 from core.machine.tools import Tool
-from core.sandbox.az import TOOLS
-from core.sandbox.roles import GLOBAL_ADMINISTRATOR
+from core.sandbox.computer.az import TOOLS
+from core.sandbox.graph.roles import GLOBAL_ADMINISTRATOR
 from core.stages import apply, migrate, onboard, rollback
 from core.stages.tools import STEPS, with_tools
 from tests.machine import Machine, Snapshot

@@ -15,11 +15,12 @@ from core.entra import certificates, credentials
 from core.entra.certificates import Bundle
 from core.entra.tokens import claims_of
 from core.profile import Profile
-from core.sandbox import directory, scenarios
-from core.sandbox.assertion import ASSERTION_TYPE
+from core.sandbox.graph import directory
+from core.sandbox.login.assertion import ASSERTION_TYPE
+from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.service import handle
 from core.sandbox.tenant import Issued, State, Tenant
-from core.sandbox.tokens import AZURE_CLI, user_token
 from core.sandbox.wire import Request, Response
 from tests.machine import VirtualClock
 

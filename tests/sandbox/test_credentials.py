@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from core.sandbox import directory
+from core.sandbox.graph import directory
 from core.sandbox.tenant import State
 from tests.sandbox.client import Client, bundle, expired
 

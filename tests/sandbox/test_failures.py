@@ -24,14 +24,15 @@ from core.machine.az import AzureCli
 from core.machine.keystore import BUNDLE_SIZE, WINDOWS_LIMIT, Backend, probe
 from core.machine.tools import AZ, BUS, SECRETS
 from core.profile import Profile
-from core.sandbox import failures, roles
-from core.sandbox.az import SandboxSignIn, tools_of
-from core.sandbox.failures import FAILURES, LAG, ROW
-from core.sandbox.keystore import MemoryKeystore
+from core.sandbox.computer.az import SandboxSignIn, tools_of
+from core.sandbox.computer.keystore import MemoryKeystore
+from core.sandbox.computer.machine import BROKEN, NOISE
+from core.sandbox.computer.machine import Machine as Computer
+from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
-from core.sandbox.machine import BROKEN, NOISE
-from core.sandbox.machine import Machine as Computer
-from core.sandbox.scenarios import SCENARIOS
+from core.sandbox.scenarios import failures
+from core.sandbox.scenarios.catalogue import SCENARIOS
+from core.sandbox.scenarios.failures import FAILURES, LAG, ROW
 from core.secret import Secret
 from core.stages.world import World
 from tests.machine import Machine, VirtualClock

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox import roles
+from core.sandbox.graph import roles
 from core.sandbox.tenant import GRAPH_APP_ID, State
 from tests.sandbox.client import Client
 

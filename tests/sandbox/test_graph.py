@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from core.sandbox import directory, grants, roles
+from core.sandbox.graph import directory, grants, roles
 from core.sandbox.service import handle
 from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, Issued
 from core.sandbox.wire import Request

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox import directory
-from core.sandbox.assertion import ASSERTION_TYPE
-from core.sandbox.login import DEVICE_GRANT
+from core.sandbox.graph import directory
+from core.sandbox.login.assertion import ASSERTION_TYPE
+from core.sandbox.login.endpoint import DEVICE_GRANT
+from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.service import handle
 from core.sandbox.tenant import Tenant
-from core.sandbox.tokens import AZURE_CLI
 from core.sandbox.wire import Request, Response
 from tests.sandbox.client import Client, bundle, expired, x5t
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.sandbox import roles
+from core.sandbox.graph import roles
 from core.sandbox.tenant import State
 from core.sandbox.wire import Response
 from tests.sandbox.client import Client, bundle

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.sandbox import roles
+from core.sandbox.graph import roles
 from core.sandbox.tenant import GRAPH_APP_ID, State
 from tests.sandbox.client import Client, bundle
 

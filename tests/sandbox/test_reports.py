@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.sandbox import directory, roles
+from core.sandbox.graph import directory, roles
 from core.sandbox.tenant import GRAPH_APP_ID
 from tests.sandbox.client import Client, bundle
 

@@ -14,12 +14,15 @@ from core.cloud import load as load_cloud
 from core.errors import SetupError
 from core.machine.az import Account
 from core.profile import Profile
-from core.sandbox import azfolder, directory, roles, scenarios, seeds
-from core.sandbox.az import SandboxSignIn
+from core.sandbox.computer import azfolder
+from core.sandbox.computer.az import SandboxSignIn
+from core.sandbox.graph import directory, roles
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import SCENARIOS
+from core.sandbox.login.tokens import AZURE_CLI
+from core.sandbox.scenarios import catalogue as scenarios
+from core.sandbox.scenarios import seeds
+from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.tenant import GRAPH_APP_ID
-from core.sandbox.tokens import AZURE_CLI
 from tests.machine import VirtualClock
 from tests.sandbox.client import Client
 

@@ -22,7 +22,7 @@ from core.errors import NetworkError, SetupError
 from core.flow.wait import SystemClock
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import SCENARIOS
+from core.sandbox.scenarios.catalogue import SCENARIOS
 
 
 @pytest.fixture

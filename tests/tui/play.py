@@ -12,23 +12,31 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 import wizard
+from core.flow.wait import Clock, SystemClock
+from core.settings import Settings
 from tests.tui.stand import Stand, standing
 from tests.tui.still import Watch
 from wizard.app import Wizard
 from wizard.bridge import Moved, Told
+from wizard.playback import Recorded, Replay
+from wizard.replay import Pace, load
 
 _PATIENCE: Final = 30.0
 
 
-class Posed(Wizard):
-    """The wizard, which tells when something happened, and is drawn the same every time."""
+class Pose(Wizard):
+    """A wizard that tells when something happened, and is drawn the same every time."""
 
     CSS_PATH = str(Path(wizard.__file__).with_name("wizard.tcss"))
     READING = 0.0  # nobody reads
+    normal: Callable[[str], str]
 
-    def __init__(self, stand: Stand) -> None:
-        super().__init__(stand, Watch(stand.time))
-        self._stand = stand
+    def pose(self, normal: Callable[[str], str]) -> None:
+        """Hold still.
+
+        :param normal: takes what is left of chance out of a picture.
+        """
+        self.normal = normal
         self.stirred = asyncio.Event()
         self.animation_level = "none"
 
@@ -44,16 +52,32 @@ class Posed(Wizard):
         """A picture without chance in it."""
         for field in self.screen.query(Input):
             field.cursor_blink = False
-        return self._stand.normal(super().export_screenshot(title=title or "entraclaw-setup", simplify=simplify))
+        return self.normal(super().export_screenshot(title=title or "entraclaw-setup", simplify=simplify))
 
 
-Posed.__module__ = Wizard.__module__  # what is ours is known by it
+class Posed(Pose):
+    """The wizard on a stand."""
+
+    def __init__(self, stand: Stand) -> None:
+        super().__init__(stand, Watch(stand.time))
+        self.pose(stand.normal)
+
+
+class PosedReplay(Pose, Replay):
+    """The wizard that shows a recording."""
+
+    def __init__(self, ground: Recorded, normal: Callable[[str], str]) -> None:
+        Replay.__init__(self, ground)
+        self.pose(normal)
+
+
+Posed.__module__ = PosedReplay.__module__ = Pose.__module__ = Wizard.__module__  # what is ours is known by it
 
 
 class Play:
     """A person in front of the wizard."""
 
-    def __init__(self, app: Posed, pilot: Pilot[Any], stand: Stand) -> None:
+    def __init__(self, app: Pose, pilot: Pilot[Any], stand: Stand) -> None:
         self.app, self.pilot, self.stand = app, pilot, stand
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -156,6 +180,24 @@ async def play(
                 yield Play(app, pilot, stand)
             finally:
                 stop(app, stand)
+
+
+@asynccontextmanager
+async def replay(
+    path: Path, stand: Stand, *, speed: float = 0.0, clock: Clock | None = None, size: tuple[int, int] = (80, 24)
+) -> AsyncIterator[Play]:
+    """A recording in the wizard.
+
+    :param stand: where it was made.
+    """
+    tape = load(path)
+    ground = Recorded(tape, Settings(), Pace(clock or SystemClock(), speed, tape.started))
+    app = PosedReplay(ground, stand.normal)
+    async with app.run_test(size=size) as pilot:
+        try:
+            yield Play(app, pilot, stand)
+        finally:
+            stop(app, stand)
 
 
 def stop(app: Wizard, stand: Stand) -> None:

@@ -99,7 +99,7 @@ class Stand(Demo):
     @property
     def machine(self) -> Machine:
         """The tenant and this machine, behind the wizard's back."""
-        from core.sandbox.keystore import MemoryKeystore
+        from core.sandbox.computer.keystore import MemoryKeystore
 
         assert isinstance(self._keystore, MemoryKeystore)
         return Machine(self.lab, VirtualClock(), self._keystore)

@@ -6,7 +6,7 @@ import pytest
 from textual.events import Key
 
 from core.flow.wait import Cancel
-from core.sandbox.roles import AGENT, BASE
+from core.sandbox.graph.roles import AGENT, BASE
 from tests.machine import PROFILE, Snapshot
 from tests.provisioning import granted
 from tests.tui.play import Play, play, run

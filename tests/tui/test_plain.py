@@ -18,7 +18,7 @@ import wizard
 from core.events import Event, StepFinished
 from core.flow.wait import Cancel
 from core.profile import Profile
-from core.sandbox.az import SandboxSignIn
+from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.lab import Lab
 from core.settings import Settings
 from core.stages.world import World

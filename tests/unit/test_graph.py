@@ -14,10 +14,11 @@ from core.entra.graph import TRIES, Graph, _read
 from core.entra.http import Response, Session
 from core.errors import GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
-from core.sandbox import directory, wire
+from core.sandbox import wire
 from core.sandbox.faults import Fault, Kind
+from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
-from core.sandbox.tokens import AZURE_CLI, user_token
+from core.sandbox.login.tokens import AZURE_CLI, user_token
 from tests.machine import VirtualClock
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.entra import permissions
-from core.sandbox import roles
+from core.sandbox.graph import roles
 
 
 def test_P6_the_products_list_and_the_sandboxs_are_the_same() -> None:

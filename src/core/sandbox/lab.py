@@ -12,9 +12,11 @@ from core.cloud import load as load_cloud
 from core.flow.wait import Clock, SystemClock
 from core.machine import weakfiles
 from core.profile import Profile
-from core.sandbox import azfolder, outside, scenarios, seeds
-from core.sandbox.keystore import MemoryKeystore
-from core.sandbox.machine import Machine, leave_weak
+from core.sandbox.computer import azfolder, outside
+from core.sandbox.computer.keystore import MemoryKeystore
+from core.sandbox.computer.machine import Machine, leave_weak
+from core.sandbox.scenarios import catalogue as scenarios
+from core.sandbox.scenarios import seeds
 from core.sandbox.server import Server
 from core.sandbox.tenant import Tenant
 

@@ -5,7 +5,9 @@ Tests call it in process thousands of times a second; the server puts TLS in fro
 
 from __future__ import annotations
 
-from core.sandbox import arm, graph, login
+from core.sandbox import arm
+from core.sandbox.graph import route as graph
+from core.sandbox.login import endpoint as login
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
 

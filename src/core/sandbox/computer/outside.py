@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from core.sandbox.keystore import GENUINE, NOTHING, PLAINTEXT
-from core.sandbox.machine import BROKEN, NOISE, Machine
+from core.sandbox.computer.keystore import GENUINE, NOTHING, PLAINTEXT
+from core.sandbox.computer.machine import BROKEN, NOISE, Machine
 
 #: keyrings.alt's plain text keyring, which need not be installed.
 _PLAINTEXT: Final = '''\

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Final
 
 from core.profile import Profile
-from core.sandbox import directory, roles, seeds
-from core.sandbox.machine import NOISE, Machine
-from core.sandbox.seeds import Scenario
+from core.sandbox.computer.machine import NOISE, Machine
+from core.sandbox.graph import directory, roles
+from core.sandbox.scenarios import seeds
+from core.sandbox.scenarios.seeds import Scenario
 from core.sandbox.tenant import Tenant
 
 #: Seconds until the sign-in service knows a new certificate in `lagging`; over five minutes have been seen.

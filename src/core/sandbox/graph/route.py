@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from core.sandbox import deleted, grants, objects, policies, query, reports, rights, views
-from core.sandbox.directory import Refused
-from core.sandbox.rights import Caller
+from core.sandbox.graph import deleted, grants, objects, policies, query, reports, rights, views
+from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
 from core.sandbox.wire import Request, Response, answer
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from core.sandbox import query
-from core.sandbox.directory import Refused
+from core.sandbox.graph import query
+from core.sandbox.graph.directory import Refused
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox import directory, grants, policies, rights, views
-from core.sandbox.directory import Refused
-from core.sandbox.rights import Caller
+from core.sandbox.graph import directory, grants, policies, rights, views
+from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
 

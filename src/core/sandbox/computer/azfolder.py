@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.service import handle
 from core.sandbox.tenant import ARM_RESOURCE, State, Tenant
-from core.sandbox.tokens import AZURE_CLI
 from core.sandbox.wire import Request, Response
 
 

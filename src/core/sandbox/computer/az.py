@@ -17,11 +17,11 @@ from core.machine.az import NO_JSON, checked_user_token, garbage
 from core.machine.keys.detect import Hardware
 from core.machine.login import Prompt, checked_tenant
 from core.machine.tools import AZ, BUS, GIT, NO_BUS, NO_SERVICE, NO_VERSION, NOT_ON_PATH, PYTHON, SECRETS, Tool
-from core.sandbox import login as endpoint
-from core.sandbox import seeds
-from core.sandbox.machine import AzFault, Machine
+from core.sandbox.computer.machine import AzFault, Machine
+from core.sandbox.login import endpoint
+from core.sandbox.login.tokens import AZURE_CLI, app_token, user_token
+from core.sandbox.scenarios import seeds
 from core.sandbox.tenant import ARM_RESOURCE, State, Tenant
-from core.sandbox.tokens import AZURE_CLI, app_token, user_token
 from core.sandbox.wire import Request, Response
 from core.secret import Secret
 

@@ -8,10 +8,11 @@ from typing import Final
 from core.entra import certificates, credentials
 from core.errors import SetupError
 from core.profile import Profile
-from core.sandbox import directory, policies, roles, seeds
-from core.sandbox.failures import FAILURES
-from core.sandbox.machine import Machine
-from core.sandbox.seeds import Scenario
+from core.sandbox.computer.machine import Machine
+from core.sandbox.graph import directory, policies, roles
+from core.sandbox.scenarios import seeds
+from core.sandbox.scenarios.failures import FAILURES
+from core.sandbox.scenarios.seeds import Scenario
 from core.sandbox.tenant import GRAPH_APP_ID, Tenant
 
 #: Roles that the scenario `drift` declares without a grant, and roles that it has not even declared.

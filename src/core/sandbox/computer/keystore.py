@@ -8,7 +8,7 @@ from typing import Final, Literal
 from core.errors import KeystoreError
 from core.machine import refusal
 from core.machine.keystore import OWN, PATIENCE, WINDOWS_LIMIT, Backend
-from core.sandbox.machine import BROKEN, KeystoreFault
+from core.sandbox.computer.machine import BROKEN, KeystoreFault
 from core.secret import Secret
 
 PLAINTEXT: Final = "keyrings.alt.file.PlaintextKeyring"

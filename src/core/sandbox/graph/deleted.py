@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.sandbox import grants, query, rights, views
-from core.sandbox.directory import Refused
-from core.sandbox.objects import COLLECTIONS
-from core.sandbox.rights import Caller
+from core.sandbox.graph import grants, query, rights, views
+from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.objects import COLLECTIONS
+from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from core.sandbox import grants
+from core.sandbox.graph import grants
 from core.sandbox.tenant import GRAPH_APP_ID, Issued, State, Tenant
 
 AZURE_CLI: Final = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"

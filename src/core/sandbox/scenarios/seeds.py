@@ -10,8 +10,8 @@ from core.entra import certificates, credentials
 from core.entra.certificates import Bundle
 from core.errors import SetupError
 from core.profile import Profile
-from core.sandbox import directory, grants, reports, roles
-from core.sandbox.machine import Machine
+from core.sandbox.computer.machine import Machine
+from core.sandbox.graph import directory, grants, reports, roles
 from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
 
 Members = dict[str, Any]

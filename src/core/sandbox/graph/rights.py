@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.sandbox import roles
-from core.sandbox.directory import Refused
+from core.sandbox.graph import roles
+from core.sandbox.graph.directory import Refused
 from core.sandbox.tenant import State, Tenant
 
 WRITE: Final = "Application.ReadWrite.All"

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from core.sandbox import rights, roles, views
-from core.sandbox.directory import Refused, moment
-from core.sandbox.rights import Caller
+from core.sandbox.graph import rights, roles, views
+from core.sandbox.graph.directory import Refused, moment
+from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from core.entra.certificates import thumbprint
-from core.sandbox.directory import moment
+from core.sandbox.graph.directory import moment
 from core.sandbox.tenant import State, Tenant
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

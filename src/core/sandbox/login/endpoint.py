@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
-from core.sandbox import assertion, reports, tokens
-from core.sandbox.assertion import Refused
-from core.sandbox.directory import moment
+from core.sandbox.graph import reports
+from core.sandbox.graph.directory import moment
+from core.sandbox.login import assertion, tokens
+from core.sandbox.login.assertion import Refused
+from core.sandbox.login.tokens import LIFETIME, user_token
 from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, DeviceCode, Issued, State, Tenant
-from core.sandbox.tokens import LIFETIME, user_token
 from core.sandbox.wire import Request, Response, answer, not_found
 
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from core.sandbox import rights, roles, views
-from core.sandbox.directory import Refused
-from core.sandbox.rights import Caller
+from core.sandbox.graph import rights, roles, views
+from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
 from core.sandbox.wire import Request, Response, answer
 

@@ -1,0 +1,1 @@
+"""The pretend computer: its keystore, its Azure CLI, and what is wrong with it."""
