@@ -17,7 +17,7 @@ from core.errors import NetworkError
 from core.flow.wait import SystemClock
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
-from core.sandbox.server import _tls
+from core.sandbox.server import tls
 from core.sandbox.wire import Request, Response
 from tests.machine import VirtualClock
 
@@ -172,7 +172,7 @@ def test_M8_an_answer_that_does_not_come_may_have_been_carried_out(session: Sess
 
 
 def test_M8_a_tls_failure_after_the_request_was_sent_may_have_been_carried_out(tmp_path: Path) -> None:
-    ca, context = _tls(SystemClock())
+    ca, context = tls.context())
     (tmp_path / "ca.pem").write_text(ca)
     got: list[bytes] = []
 

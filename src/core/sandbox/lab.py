@@ -17,7 +17,7 @@ from core.sandbox.computer.keystore import MemoryKeystore
 from core.sandbox.computer.machine import Machine, leave_weak
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.scenarios import seeds
-from core.sandbox.server import Server
+from core.sandbox.server.https import Server
 from core.sandbox.tenant import Tenant
 
 CLOUD_NAME: Final = "sandbox"

@@ -1,0 +1,1 @@
+"""What puts the pretend world on the network."""
