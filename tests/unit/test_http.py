@@ -172,7 +172,7 @@ def test_M8_an_answer_that_does_not_come_may_have_been_carried_out(session: Sess
 
 
 def test_M8_a_tls_failure_after_the_request_was_sent_may_have_been_carried_out(tmp_path: Path) -> None:
-    ca, context = tls.context())
+    ca, context = tls.context()
     (tmp_path / "ca.pem").write_text(ca)
     got: list[bytes] = []
 
