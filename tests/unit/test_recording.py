@@ -179,10 +179,13 @@ def test_U7_a_run_and_its_verification_are_two_parts(tmp_path: Path) -> None:
     assert (tape.started, tape.run, tape.command) == (START, "abc", "migrate")
     assert tape.outcome is not None
     assert (tape.outcome.outcome, tape.outcome.exit_code) == ("changed", 0)
-    failed = written(tmp_path / "y", line(FlowStarted("migrate", "a")), RESULT, verified | {"exit_code": 8})
-    outcome = read(failed).outcome
+    wrong = verified | {"exit_code": 8, "outcome": "failed"}
+    outcome = read(written(tmp_path / "y", line(FlowStarted("migrate", "a")), RESULT, wrong)).outcome
     assert outcome is not None
-    assert (outcome.command, outcome.exit_code) == ("verify", 8), "what failed counts"
+    assert (outcome.outcome, outcome.exit_code) == ("failed", 8), "what failed counts"
+    killed = read(written(tmp_path / "z", line(FlowStarted("migrate", "a")), line(FlowStarted("verify", "b"))))
+    assert [(part.flow, part.result) for part in killed.parts] == [("migrate", None), ("verify", None)]
+    assert killed.outcome is None
 
 
 def test_U7_a_torn_last_line_is_left_out_and_said(tmp_path: Path) -> None:
