@@ -15,7 +15,8 @@ import wizard
 from tests.tui.stand import Stand, standing
 from tests.tui.still import Watch
 from wizard.app import Wizard
-from wizard.bridge import Moved, Told
+from wizard.bridge import Moved
+from wizard.job import Told
 
 _PATIENCE: Final = 30.0
 
