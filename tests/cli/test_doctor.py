@@ -208,7 +208,7 @@ def test_D4_no_stream_log_or_recording_holds_a_secret(
     assert len(recordings) == 7
     everything = "\n".join([told, shown.out, shown.err, log.read_text(), *recordings])
     assert "looks like a secret" in everything, "they were looked at"
-    for canary in (CANARY, secret, *key, *machine.tenant.issued):
+    for canary in (CANARY[-13:], secret, *key, *machine.tenant.issued):
         assert canary not in everything
 
 
