@@ -94,7 +94,8 @@ class Play:
     @property
     def place(self) -> str:
         """The screen below any dialog."""
-        return str(getattr(self.app.base_screen, "place", "")) or "welcome"
+        screen = self.app.base_screen
+        return str(getattr(screen, "place", "")) or type(screen).__name__.lower()
 
     @property
     def settled(self) -> bool:
@@ -107,7 +108,7 @@ class Play:
                 return app.proof.ended is not None
             case "review":
                 return model.question is not None or model.door == "review" or model.ended is not None
-            case "progress":
+            case "progress" | "diagnose":
                 return model.ended is not None
             case "summary":
                 return True
