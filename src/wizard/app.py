@@ -14,8 +14,8 @@ from textual.css.query import NoMatches
 
 from core.errors import SetupError
 from wizard import aside
-from wizard.bridge import Job, Told
 from wizard.course import Course
+from wizard.job import Job, Told
 from wizard.palette import THEMES, Offers
 from wizard.screens.dialogs import Text
 from wizard.undertaking import LOOKS

@@ -17,7 +17,8 @@ from core.settings import Settings
 from tests.tui.stand import Stand, standing
 from tests.tui.still import Watch
 from wizard.app import Wizard
-from wizard.bridge import Moved, Told
+from wizard.bridge import Moved
+from wizard.job import Told
 from wizard.playback import Recorded, Replay
 from wizard.replay import Pace, load
 
@@ -117,7 +118,8 @@ class Play:
     @property
     def place(self) -> str:
         """The screen below any dialog."""
-        return str(getattr(self.app.base_screen, "place", "")) or "welcome"
+        screen = self.app.base_screen
+        return str(getattr(screen, "place", "")) or type(screen).__name__.lower()
 
     @property
     def settled(self) -> bool:
@@ -130,7 +132,7 @@ class Play:
                 return app.proof.ended is not None
             case "review":
                 return model.question is not None or model.door == "review" or model.ended is not None
-            case "progress":
+            case "progress" | "diagnose":
                 return model.ended is not None
             case "summary":
                 return True

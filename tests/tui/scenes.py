@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock
+from textual.widgets import OptionList
 
 from core.flow.wait import Cancel
 from core.sandbox.faults import Fault
@@ -353,6 +354,40 @@ INTERRUPTED: Final = Reel(
     prepare=interrupted(3),
 )
 
+
+def entry(name: str) -> Drive:
+    """Choose an entry of the first screen, and wait for its screen."""
+
+    async def drive(play: Play) -> None:
+        await play.at("welcome")
+        menu = play.app.base_screen.query_one(OptionList)
+        while menu.highlighted_option is None or menu.highlighted_option.id != name:
+            await play.press("down")
+        await play.press("enter")
+        await play.at({"doctor": "diagnose"}.get(name, name))
+
+    return drive
+
+
+async def _fixable(play: Play) -> None:
+    """Somebody opened the state file to others; what would be mended is asked about."""
+    play.stand.machine.state_file.chmod(0o644)
+    await play.press("escape", "n", "R")
+    await play.at("diagnose")
+    await play.press("f")
+    await play.on(Ask)
+
+
+DIAGNOSIS: Final = Reel(
+    "diagnosis",
+    (
+        Scene("diagnosis", entry("doctor"), "Everything that a run needs, what was seen, and what to do.", narrow=True),
+        Scene("diagnosis-not-ok", at("diagnose", "n"), "The same without what is ok."),
+        Scene("diagnosis-whole", on(Text, "space")),
+        Scene("diagnosis-fix", _fixable),
+    ),
+)
+
 REELS: Final = (
     MIGRATION,
     SIGNED_OUT,
@@ -364,4 +399,5 @@ REELS: Final = (
     HAND_OFF,
     UNVERIFIED,
     INTERRUPTED,
+    DIAGNOSIS,
 )

@@ -19,6 +19,7 @@ from core.errors import SetupError
 from core.events import Event, Question, Waiting
 from core.flow.wait import Cancel
 from core.machine import tools
+from core.machine.packages import Package
 from core.sandbox.lab import Lab
 from core.stages.world import World
 from tests.machine import Machine, VirtualClock
@@ -27,6 +28,11 @@ from wizard.ground import Demo
 
 #: Not a port that a client is given by chance.
 PORT: Final = "20443"
+PACKAGES: Final = (
+    Package("azure-identity", ">=1.25", "1.25.0", ok=True),
+    Package("cryptography", ">=44", "44.0.0", ok=True),
+    Package("keyring", ">=25.6", "25.6.0", ok=True),
+)
 #: Everything that changes how Textual draws.
 _DRAWN: Final = ("NO_COLOR", "COLORTERM", "TERM", "FORCE_COLOR", "COLUMNS", "LINES")
 _SKEW: Final = 1e9
@@ -93,7 +99,7 @@ class Stand(Demo):
                 self.explode()
             return seen
 
-        world.tools = look
+        world.tools, world.packages = look, lambda: PACKAGES
         return world
 
     @property

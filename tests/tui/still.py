@@ -127,6 +127,12 @@ def still() -> Iterator[None]:
             patch.setattr(module, "uuid4", lambda: UUID(int=ids.getrandbits(128), version=4))
         system = SimpleNamespace(platform="linux", version_info=SimpleNamespace(major=3, minor=12))
         patch.setattr("core.stages.prereqs.sys", system)
+        computer = SimpleNamespace(
+            system=lambda: "Linux", release=lambda: "6.8.0", machine=lambda: "x86_64", python_version=lambda: "3.12.4"
+        )
+        patch.setattr("core.support.checks.computer.platform", computer)
+        patch.setattr("core.support.checks.computer.sys", SimpleNamespace(executable="/usr/bin/python3"))
+        patch.setattr("core.support.checks.computer.__version__", "0.1.0")
         yield
 
 

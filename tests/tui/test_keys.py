@@ -10,7 +10,7 @@ import pytest
 from core.events import FlowStarted, StageStarted, StepFinished, StepStarted
 from tests.tui.pictures import THEMES
 from tests.tui.play import Play, play, run
-from tests.tui.scenes import BROKEN, HALF_WAY, LOCKED, MIGRATION, SIGNED_OUT, UNREAD, UNVERIFIED, Reel, Scene
+from tests.tui.scenes import BROKEN, DIAGNOSIS, HALF_WAY, LOCKED, MIGRATION, SIGNED_OUT, UNREAD, UNVERIFIED, Reel, Scene
 from tests.tui.test_course import to_review
 from wizard.bridge import Bridge, Moved
 from wizard.screens.dialogs import Ask, Line, Text, TooSmall
@@ -40,6 +40,7 @@ KEYS: dict[str, frozenset[str]] = {
     "summary-half-way": ENDING | {"e", "c"},
     "verify-failed": ENDING | {"r", "e", "c"},
     "summary-verify-failed": ENDING | {"e", "c"},
+    "diagnosis": frozenset({"space", "n", "r", "c", "a", "escape", "b"}),
 }
 #: What a picture draws around the terminal.
 WINDOW = {(255, 95, 87), (254, 188, 46), (40, 200, 64), (41, 41, 41)}
@@ -56,7 +57,7 @@ def enabled(play: Play) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "reel", [MIGRATION, SIGNED_OUT, BROKEN, LOCKED, UNREAD, HALF_WAY, UNVERIFIED], ids=lambda reel: reel.name
+    "reel", [MIGRATION, SIGNED_OUT, BROKEN, LOCKED, UNREAD, HALF_WAY, UNVERIFIED, DIAGNOSIS], ids=lambda reel: reel.name
 )
 def test_U2_U6_the_keys_of_every_screen(reel: Reel) -> None:
     """What is not offered does nothing: the screen stays, and nothing opens on top of it."""

@@ -11,7 +11,7 @@ import pytest
 from tests.machine import PROFILE
 from tests.tui import pictures
 from tests.tui.play import Play, Posed, play, run, stop
-from tests.tui.scenes import MIGRATION, SIGNED_OUT, Reel, Scene
+from tests.tui.scenes import DIAGNOSIS, MIGRATION, SIGNED_OUT, Reel, Scene
 from tests.tui.stand import standing
 from tests.tui.still import key
 from wizard.screens.welcome import Welcome
@@ -37,7 +37,7 @@ def outputs(shown: Play) -> str:
     return "\n".join([shown.text, app.export_screenshot(), *app.model.log, *app.proof.log, app.clipboard])
 
 
-@pytest.mark.parametrize("reel", [MIGRATION, SIGNED_OUT], ids=lambda reel: reel.name)
+@pytest.mark.parametrize("reel", [MIGRATION, SIGNED_OUT, DIAGNOSIS], ids=lambda reel: reel.name)
 def test_D4_no_screen_log_or_clipboard_holds_a_secret(reel: Reel) -> None:
     secrets: set[str] = set()
     codes: set[str] = set()

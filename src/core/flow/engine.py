@@ -146,10 +146,16 @@ def internal(bug: Exception) -> SetupError:
 
     A library that cannot be loaded is no bug of this program, but an installation that is not whole.
     """
-    if isinstance(bug, ImportError) and (bug.name or "core").partition(".")[0] not in ("core", "wizard"):
+    if isinstance(bug, ImportError) and _whose(bug).partition(".")[0] not in ("core", "wizard"):
         return SetupError("install.broken", what=redactor.redact(str(bug)))
     frames = "".join(traceback.format_tb(bug.__traceback__))
     return Bug(type(bug).__name__, redactor.redact(f"{frames}{type(bug).__name__}: {bug}"))
+
+
+def _whose(error: ImportError) -> str:
+    """The module that cannot be loaded; one that raises the error by itself is found where it does."""
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return error.name or ["core", *modules][-1]
 
 
 def _steps(stages: tuple[Stage[W], ...], world: W) -> Iterator[tuple[Stage[W], Step[W]]]:

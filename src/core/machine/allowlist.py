@@ -6,6 +6,7 @@ whoever can set it could point the key to a file of their choice.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -67,7 +68,7 @@ def _listed(path: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:  # neither UTF-8 nor TOML
-        detail = "it is a symbolic link" if path.is_symlink() else str(error)
+        detail = "it is a symbolic link" if getattr(error, "errno", None) == errno.ELOOP else str(error)
         raise _error("usage.config-file", path=path, detail=detail) from None
     for name in data:
         if name != MEMBER:

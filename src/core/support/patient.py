@@ -157,6 +157,9 @@ class Patient:
             raise
         except SetupError as error:
             verdict = Verdict.of(error)
+        except OSError as error:  # of this computer's files; what comes from the network is a SetupError
+            what = f"{error.filename or 'A file'} cannot be read: {error.strerror or error}"
+            verdict = Verdict("failure", what, "Give this user access to it, then look again.")
         return verdict.with_findings(findings)
 
     def need(self, name: str, otherwise: str) -> None:

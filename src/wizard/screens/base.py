@@ -65,7 +65,8 @@ class WizardScreen(Screen[None]):
                 if self.lead:
                     yield Static(self.lead, classes="lead")
                 yield from self.content()
-                yield Actions(*self.buttons(), classes="actions")
+                if buttons := self.buttons():
+                    yield Actions(*buttons, classes="actions")
         yield Footer(compact=True, show_command_palette=False)
 
     def content(self) -> ComposeResult:

@@ -17,7 +17,6 @@ from wizard.screens.dialogs import Ask
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-    from textual.widgets import Button
 
     from core.events import Checked
     from wizard.model import Model, Row
@@ -39,9 +38,10 @@ class Diagnose(WizardScreen):
         Binding("r", "again", "Again"),
         Binding("f", "fix", "Fix"),
         Binding("c", "copy", "Copy"),
-        Binding("a", "copy_all", "Copy all"),
+        Binding("a", "copy_all", "Copy all", show=False),  # the footer has no room for more
         Binding("R", "all", "All again", show=False),
-        Binding("escape,b", "back", "Back"),
+        Binding("escape", "back", "Back"),
+        Binding("b", "back", show=False),
     ]
     heading = "Diagnosis"
     advice = (
@@ -57,18 +57,23 @@ class Diagnose(WizardScreen):
             with VerticalScroll(classes="detail", can_focus=False):
                 yield Static(classes="told")
 
-    def buttons(self) -> list[Button]:
-        return []
-
     _only_bad = False
     _shown: tuple[tuple[str, str, str], ...] = ()
+    _hidden = ""  # the line that was marked before it was hidden
+    _landed = ""  # and the one that was marked in its place
 
     def moved(self) -> None:
+        self._list(self._at)
+
+    def _list(self, at: str) -> None:
+        """Show what is known.
+
+        :param at: the line to mark, if it is there.
+        """
         rows = tuple(self._rows())
         menu = self.query_one(OptionList)
         if rows != self._shown:
             self._shown = rows
-            at = self._at
             menu.clear_options()
             menu.add_options([_option(*row) for row in rows])
             places = [index for index, option in enumerate(menu.options) if not option.disabled]
@@ -171,18 +176,22 @@ class Diagnose(WizardScreen):
             case "all" | "copy_all":
                 return not self._busy
             case "fix":
-                return not self._busy and bool(self._fixes)
+                return self.live and not self._busy and bool(self._fixes)
         return True
 
     def action_narrow(self) -> None:
         """Hide what is ok, or show it again."""
-        self._only_bad = not self._only_bad
-        self.moved()
+        self._only_bad, at = not self._only_bad, self._at
+        if self._only_bad:
+            self._list(at)
+            self._hidden, self._landed = at, self._at
+        else:
+            self._list(self._hidden if at == self._landed else at)
 
     def action_whole(self) -> None:
         """The line under the cursor, whole."""
         if (seen := self._seen) is not None:
-            aside.row(self.wizard, told(seen).plain, title=seen.title)
+            aside.row(self.wizard, told(seen).plain, title="Diagnosis")
 
     def action_again(self) -> None:
         """Look at the marked line again."""
