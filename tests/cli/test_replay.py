@@ -222,7 +222,7 @@ def test_U7_a_demo_is_two_parts_of_one_recording(
 def test_U5_usage_is_2_and_writes_nothing(home: Path, arguments: str, why: str) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "wizard", "replay", *arguments.split()],
-        env={"HOME": str(home), "PATH": os.defpath, "LANG": "C.UTF-8"},
+        env={"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         cwd=home,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -69,7 +69,9 @@ class Summary(WizardScreen):
                 for row in self.model.rows(self.model.changing)
                 if row.state == "done"
             ]
-        lines += [Content(f"\n{clean(told)}") for told in self._recorded]
+        if self._recorded and lines[-1].plain:
+            lines.append(Content(""))
+        lines += [Content(clean(told)) for told in self._recorded]
         self.query_one(".outcome", Static).update(self._outcome())
         self.query_one(".sentences", Static).update(Content("\n").join(lines))
         self.enable({"save": bool(self.check_action("save", ()))}, "start")
