@@ -172,7 +172,7 @@ class Model:
                 self.stages.setdefault(item.stage, Stage(item.stage, item.title)).title = item.title
                 if self.stage in LOOK and item.stage not in LOOK:
                     self.began = now  # what a person took to read does not count
-                self.stage, self.door, self.question = item.stage, "", None
+                self.stage, self.door = item.stage, ""
             case StepStarted():
                 row = self._row(item.stage, item.step, item.title)
                 row.state, row.began = "working", now

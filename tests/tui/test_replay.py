@@ -29,7 +29,6 @@ from core.support import recording
 from tests.tui import pictures
 from tests.tui.play import Play, play, replay, run
 from tests.tui.scenes import fail
-from wizard.playback import Replay
 from wizard.screens.dialogs import Text
 
 _BAR = re.compile(r'.*(?:clip-path="url\(#terminal-line-0\)"|<rect [^>]*y="1\.5").*\n')
@@ -149,11 +148,7 @@ def test_U7_what_begins_something_is_off_or_begins_the_replay_again() -> None:
                 app.show("review")
                 await again.pilot.pause()
                 assert app.screen.check_action("headless", ()) is False
-                await again.press("r")
-                await again.at("progress")
-                await again.press("enter")
-                await again.at("verify")
-                await again.press("enter")
+                app.show("summary")
                 await again.at("summary")
                 await again.press("s")
                 await again.on(Text)
@@ -241,25 +236,39 @@ def test_U7_enter_goes_on_before_a_pause_is_over(tmp_path: Path) -> None:
         path = tmp_path / "slow.jsonl"
         begun, slow = datetime(2026, 1, 1, tzinfo=UTC), []
         for line in map(json.loads, lines):
-            begun += timedelta(seconds=1000 if line.get("event") == "StageStarted" else 0)
+            begun += timedelta(seconds=1000 if line.get("event") in ("StageStarted", "ChangeMade") else 0)
             slow.append(json.dumps(line | {"time": begun.isoformat()} if "event" in line else line))
         path.write_text("\n".join(slow) + "\n")
         async with play() as shown, replay(path, shown.stand, speed=1.0, clock=Slow()) as again:
-            assert isinstance(again.app, Replay)
-            assert again.app.bridge is not None
-            again.app.bridge.answer(True)  # to the first stage
-            for place in ("prereqs", "signin", "keystore", "hardware", "review"):
-                await again.at(place)
-                assert again.app.model.stage == place
-                if place == "review":
-                    assert again.shows("Make these changes")
+            app = again.app
+
+            async def paused(place: str) -> None:
+                await again.until(lambda: again.place == place and (app.model.door == place or app.model.question))
+
+            async def first() -> None:
+                assert app.bridge is not None
+                app.bridge.answer(True)  # no screen has begun yet
+                await paused("prereqs")
+
+            await first()
+            await again.press("enter")
+            await paused("signin")
+            before = app.bridge
+            await again.press("r")
+            await again.until(lambda: app.bridge is not before)
+            await first()
+            for place in ("signin", "keystore", "hardware", "review"):
                 await again.press("enter")
+                await paused(place)
+            assert again.shows("Make these changes")
+            await again.press("enter")
             await again.until(lambda: again.place == "progress")
-            assert again.app.model.stage in again.app.model.changing
-            assert again.shows("a replay.")
+            assert app.model.stage in app.model.changing
+            assert app.model.ended is None
+            assert again.shows("a replay."), again.text
             await again.press("x")
-            await again.until(lambda: again.app._exit)
-        assert again.app.exit_code == 0
+            await again.until(lambda: app._exit)
+        assert app.exit_code == 0
 
     run(hurried())
 
