@@ -213,6 +213,7 @@ def test_D1_a_second_diagnosis_begins_anew() -> None:
         await shown.press("n", "end", "escape")
         await entry("doctor")(shown)
         assert shown.app.model is not model
+        assert shown.app.model.kind == "doctor"
         assert marked(shown) == FIRST
         assert listed(shown) == list(doctor.names())
         assert len(shown.app.model.checks) == len(doctor.names())
