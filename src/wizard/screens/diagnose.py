@@ -119,11 +119,9 @@ class Diagnose(WizardScreen):
         total = sum(len(group.rows) for group in self.model.stages.values())
         if self._busy:
             return f"looking … {len(states)} of {total}" if total else "looking …"
-        told = ", ".join(
-            f"{states.count(state)} {word}"
-            for state, word in (("failure", "failed"), ("warning", "to mind"), ("unseen", "not seen"), ("ok", "ok"))
-            if state in states
-        )
+        warnings = "warning" if states.count("warning") == 1 else "warnings"
+        words = {"failure": "failed", "warning": warnings, "unseen": "not seen", "ok": "ok"}
+        told = ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states)
         if failed := self.model.failed:
             other = [error for error in failed if error["id"] != "doctor.failed"]
             told = " ".join([*(clean(f"{error['message']} {error['remedy']}") for error in other), told])
