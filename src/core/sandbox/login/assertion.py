@@ -58,8 +58,7 @@ def check(tenant: Tenant, client_id: str, assertion: str, holders: Iterable[Stat
     if moment(key["endDateTime"]) <= tenant.now():
         raise refuse(700027, reason="The key used is expired.", **facts)
     certificate = x509.load_der_x509_certificate(base64.b64decode(key["key"]))
-    chain = header.get("x5c")
-    if chain is not None and (not isinstance(chain, list) or chain[:1] != [key["key"]]):
+    if "x5c" in header and not _begins_with(header["x5c"], key):
         raise refuse(tenant.switches.bad_signature, reason="The certificate of x5c is another one.", **facts)
     options: Any = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "sub", "jti")}
     try:
@@ -105,6 +104,12 @@ def _check_claims(tenant: Tenant, client_id: str, claims: dict[str, Any]) -> Non
     if not tenant.switches.replay and identifier in tenant.assertions:
         raise refuse(50027, reason="It was used before.")
     tenant.assertions.add(identifier)
+
+
+def _begins_with(chain: Any, key: State) -> bool:
+    """Whether `x5c` begins with a key's certificate; MSAL sends it with line breaks."""
+    first = chain[0] if isinstance(chain, list) and chain else None
+    return isinstance(first, str) and "".join(first.split()) == key["key"]
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
