@@ -30,7 +30,7 @@ from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from core.sandbox.login import endpoint as login
-from core.sandbox.login.assertion import Refused
+from core.sandbox.login.refusals import Refused
 from core.secret import Secret
 from core.settings import Settings, resolve
 from core.stages import migrate, onboard, request, rollback

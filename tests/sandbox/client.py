@@ -156,7 +156,7 @@ class Client:
         pair: Bundle,
         *,
         alg: str = "RS256",
-        header: dict[str, str] | None = None,
+        header: dict[str, Any] | None = None,
         signed_by: Bundle | None = None,
         **claims: Any,
     ) -> str:
@@ -179,7 +179,8 @@ class Client:
             (signed_by or pair).pem.reveal().encode(), None, unsafe_skip_rsa_key_validation=True
         )
         payload = {name: value for name, value in body.items() if value is not None}
-        return jwt.encode(payload, key, algorithm=alg, headers=header if header is not None else x5t(pair))
+        signer = jwt.PyJWS()  # which, unlike PyJWT, signs whatever it is given
+        return signer.encode(json.dumps(payload).encode(), key, alg, header if header is not None else x5t(pair))
 
 
 def x5t(pair: Bundle, *, sha256: bool = False, padded: bool = False) -> dict[str, str]:

@@ -8,8 +8,9 @@ from urllib.parse import unquote
 import pytest
 
 from core.sandbox.graph import directory, grants, roles
+from core.sandbox.login.tokens import AZURE_CLI, user_token
 from core.sandbox.service import handle
-from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, Issued
+from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID
 from core.sandbox.wire import Request
 from tests.sandbox.client import Client
 
@@ -34,9 +35,9 @@ def more_apps(client: Client, *names: str) -> list[str]:
 @pytest.mark.parametrize("token", ["", "made-up", "arm", "expired"])
 def test_S2_a_token_that_is_not_for_graph_is_401(client: Client, token: str) -> None:
     if token == "arm":
-        user = {"grant_type": "refresh_token", "scope": f"{ARM_RESOURCE}/.default"}
-        client.tenant.issued["r"] = Issued({"oid": client.tenant.signed_in_user}, "refresh")
-        token = client.sign_in(**user, refresh_token="r").json()["access_token"]
+        user = client.tenant.latest("user", client.tenant.signed_in_user)
+        assert user is not None
+        token = user_token(client.tenant, user, ARM_RESOURCE, AZURE_CLI)
     elif token == "expired":
         token = client.token
         client.clock.waited += 3700

@@ -20,6 +20,7 @@ from core.sandbox.wire import Request, Response
 from tests.sandbox.client import Client, bundle, expired, x5t
 
 GONE = "00000000-0000-4000-8000-000000000000"
+CLI = {"client_id": AZURE_CLI}
 
 
 @pytest.fixture
@@ -92,16 +93,22 @@ def test_S2_a_deleted_secret_is_7000215_and_an_expired_one_7000222(client: Clien
     ("form", "status", "error", "number"),
     [
         ({"client_id": GONE, "client_secret": "x"}, 400, "unauthorized_client", 700016),
-        ({}, 401, "invalid_client", 7000218),
+        ({}, 401, "invalid_client", 7000216),
+        ({"client_assertion": "x", "client_secret": "x"}, 400, "invalid_request", 9002324),
+        ({"grant_type": "refresh_token", "refresh_token": "x"}, 401, "invalid_client", 7000218),
         ({"client_secret": "x", "scope": "https://evil.example/.default"}, 400, "invalid_resource", 500011),
         ({"client_secret": "x", "scope": "openid"}, 400, "invalid_scope", 70011),
-        ({"client_secret": "x", "scope": ""}, 400, "invalid_scope", 70011),
-        ({"grant_type": "password"}, 400, "unsupported_grant_type", 70003),
+        ({"client_secret": "x", "scope": ""}, 400, "invalid_request", 90014),
+        ({"client_secret": "x", "scope": "User.Read"}, 400, "invalid_scope", 1002012),
+        ({"client_secret": "x", "scope": ".default"}, 400, "invalid_scope", 700023),
+        ({"client_secret": "x", "scope": "https://localhost:0/.default a/.default"}, 400, "invalid_scope", 700022),
+        ({"grant_type": "magic"}, 400, "unsupported_grant_type", 70003),
+        ({"grant_type": "password"}, 400, "invalid_request", 900144),
         ({"grant_type": ""}, 400, "invalid_request", 900144),
         ({"client_id": ""}, 400, "invalid_request", 900144),
-        ({"grant_type": "refresh_token", "refresh_token": "made up"}, 400, "invalid_grant", 70000),
+        ({**CLI, "grant_type": "refresh_token", "refresh_token": "made up"}, 400, "invalid_grant", 70000),
         ({"grant_type": "refresh_token"}, 400, "invalid_request", 900144),
-        ({"grant_type": DEVICE_GRANT, "device_code": "made up"}, 400, "bad_verification_code", 70018),
+        ({**CLI, "grant_type": DEVICE_GRANT, "device_code": "made up"}, 400, "bad_verification_code", 70018),
         ({"client_assertion": "x"}, 400, "invalid_request", 900144),
         ({"client_assertion": "x", "client_assertion_type": ASSERTION_TYPE}, 401, "invalid_client", 50027),
     ],

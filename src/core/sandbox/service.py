@@ -17,7 +17,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
     match request.path.split("/")[1:2]:
         case ["v1.0" | "beta"]:
             response = graph.handle(tenant, request)
-        case ["subscriptions" | "tenants"]:
+        case ["subscriptions" | "tenants" | "metadata"]:
             response = arm.handle(tenant, request)
         case _:
             response = login.handle(tenant, request)

@@ -46,7 +46,7 @@ class Issued:
     """A token that was issued.
 
     :param claims: its payload.
-    :param kind: `access` or `refresh`.
+    :param kind: `access`, `refresh`, or `code` for one that a browser brings back.
     """
 
     claims: dict[str, Any]
@@ -59,6 +59,7 @@ class DeviceCode:
 
     :param user_code: what the person types.
     :param approved_by: object id of who has approved it; empty: the scenario's user does so after some polls.
+    :param declined: somebody typed it, and said no.
     """
 
     client_id: str
@@ -67,29 +68,52 @@ class DeviceCode:
     user_code: str = ""
     polls: int = 0
     approved_by: str = ""
+    declined: bool = False
 
 
 @dataclass
 class Switches:
     """Behaviours that sources disagree about (docs/reference/sandbox.md lists each).
 
+    :param agent_id: the tenant has Agent ID; without it nobody knows the grant `user_fic`.
+    :param assertion_life: seconds until a client assertion may expire at most; 0: any time.
+    :param bad_signature: AADSTS number of an assertion whose signature does not hold: 700027, 7000274 or 50012.
     :param duplicate_grant: status of the refusal to grant an app role twice: 400 or 409.
+    :param exchange_guid: T1 and T2 name their audience by its app id, not by its address.
     :param expired_entry_blocks: an expired key credential left in the list makes a PATCH fail.
+    :param fallback_is_public: an app that allows public client flows may not present a credential (700025).
+    :param federation_detail: 700211, 700212 and 700213 say what does not fit a federated credential; else 70021 does.
+    :param login_refuses: AADSTS number that every request for a token meets; 0: none.
+    :param loop_limit: equal requests for a token within five minutes before 50196; 0: any number.
     :param page_size: items of a list page.
     :param pending_polls: polls of a device code that answer `authorization_pending`.
     :param premium: the tenant has the licence for sign-in reports.
+    :param replay: a client assertion may be used again.
     :param restore_brings_principal: restoring an application restores its service principal.
     :param skew: seconds of clock difference that the token endpoint tolerates.
+    :param token_use_required: the third hop takes `requested_token_use`.
+    :param users_may_consent: a missing consent is 65001, which anybody may give; else 90094.
     :param users_may_create_apps: anybody may register apps; else it takes a directory role.
     """
 
+    agent_id: bool = True
+    assertion_life: float = 86400.0
+    bad_signature: int = 700027
     duplicate_grant: int = 400
+    exchange_guid: bool = False
     expired_entry_blocks: bool = False
+    fallback_is_public: bool = False
+    federation_detail: bool = True
+    login_refuses: int = 0
+    loop_limit: int = 0
     page_size: int = 100
     pending_polls: int = 1
     premium: bool = True
+    replay: bool = True
     restore_brings_principal: bool = True
     skew: float = 300.0
+    token_use_required: bool = False
+    users_may_consent: bool = True
     users_may_create_apps: bool = True
 
 
@@ -120,6 +144,8 @@ class Tenant:
         self.domain = "contoso.onmicrosoft.com"
         self.issued: dict[str, Issued] = {}
         self.device_codes: dict[str, DeviceCode] = {}
+        self.assertions: set[str] = set()
+        self.asked: dict[str, list[float]] = {}
         self.signed_in_user = ""
 
     @property

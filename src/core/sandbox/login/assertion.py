@@ -1,28 +1,40 @@
-"""Client assertions as the token endpoint checks them (RFC 7523, entra-protocol D.2), and its refusal."""
+"""Client assertions that an app signs with its own key, as the token endpoint checks them (RFC 7523, D.2)."""
 
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
+import json
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from core.entra.certificates import thumbprint
 from core.sandbox.graph.directory import moment
+from core.sandbox.login.refusals import refuse
 from core.sandbox.tenant import State, Tenant
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-class Refused(Exception):
-    """The endpoint's refusal, as RFC 6749 section 5.2 and AADSTS spell it."""
+def parts_of(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and payload of a JWT, unverified.
 
-    def __init__(self, status: int, error: str, code: int, text: str) -> None:
-        super().__init__(text)
-        self.status, self.error, self.code, self.text = status, error, code, text
+    :raises Refused: 50027: it is none, or it is not encoded in the one way that RFC 7515 allows.
+    """
+    parts = token.split(".")
+    try:
+        raw = [base64.b64decode(part + "=" * (-len(part) % 4), b"-_", validate=True) for part in parts]
+        header, payload = (json.loads(part) for part in raw[:2])
+    except (ValueError, binascii.Error, RecursionError):
+        raise refuse(50027, reason="It cannot be decoded.") from None
+    canonical = [base64.urlsafe_b64encode(part).decode().rstrip("=") for part in raw]
+    if len(parts) != 3 or canonical != parts or not isinstance(header, dict) or not isinstance(payload, dict):
+        raise refuse(50027, reason="It is not a signed JWT.")
+    return header, payload
 
 
-def check(tenant: Tenant, client_id: str, form: dict[str, str], holders: Iterable[State]) -> State:
+def check(tenant: Tenant, client_id: str, assertion: str, holders: Iterable[State]) -> State:
     """Verify a client assertion: key by thumbprint, signature, audience, subject, times, `jti` (RFC 7523).
 
     :returns: the key that it was signed with.
@@ -31,58 +43,77 @@ def check(tenant: Tenant, client_id: str, form: dict[str, str], holders: Iterabl
     import jwt
     from cryptography import x509
 
-    if form.get("client_assertion_type") != ASSERTION_TYPE:
-        raise Refused(400, "invalid_request", 900144, "The request body must contain 'client_assertion_type'.")
-    assertion = form["client_assertion"]
-    try:
-        header = jwt.get_unverified_header(assertion)
-    except jwt.PyJWTError:
-        raise Refused(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from None
+    header, _ = parts_of(assertion)
     named = {str(header.get(name)).rstrip("=") for name in ("x5t", "x5t#S256") if header.get(name)}
-    key: State | None = next(
-        (entry for h in holders for entry in h["keyCredentials"] if _thumbprints(entry) & named), None
-    )
-    shown = ", ".join(sorted(named)) or "none"
-    invalid = "Client assertion contains an invalid signature. [Reason - "
-    if key is None:
-        text = (
-            f"{invalid}The key was not found., Thumbprint of key used "
-            f"by client: '{shown}', Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see "
-            f"configured keys for app Id '{client_id}'.]"
-        )
-        raise Refused(401, "invalid_client", 700027, text)
+    facts = {"app": client_id, "thumbprint": ", ".join(sorted(named)) or "none"}
+    holding: list[tuple[State, State]] = [
+        (holder, entry)
+        for holder in holders
+        for entry in holder["keyCredentials"]
+        if named and named <= _thumbprints(entry)
+    ]
+    if not holding:
+        raise refuse(700027, reason="The key was not found.", **facts)
+    holder, key = holding[0]
     if moment(key["endDateTime"]) <= tenant.now():
-        text = (
-            f"Client assertion contains an invalid signature. [Reason - The key used is expired., Thumbprint '{shown}']"
-        )
-        raise Refused(401, "invalid_client", 700027, text)
-    public = x509.load_der_x509_certificate(base64.b64decode(key["key"])).public_key()
-    options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
+        raise refuse(700027, reason="The key used is expired.", **facts)
+    certificate = x509.load_der_x509_certificate(base64.b64decode(key["key"]))
+    if "x5c" in header and not _begins_with(header["x5c"], key):
+        raise refuse(tenant.switches.bad_signature, reason="The certificate of x5c is another one.", **facts)
+    options: Any = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "sub", "jti")}
     try:
-        claims = jwt.decode(assertion, public, algorithms=["RS256", "PS256"], options=options)  # type: ignore[arg-type]
+        claims: dict[str, Any] = jwt.decode(
+            assertion,
+            certificate.public_key(),  # type: ignore[arg-type]
+            algorithms=["RS256", "PS256"],
+            options=options,
+        )
     except jwt.PyJWTError:
-        text = f"{invalid}The signature is invalid., Thumbprint '{shown}']"
-        raise Refused(401, "invalid_client", 700027, text) from None
+        raise refuse(tenant.switches.bad_signature, reason="The signature is invalid.", **facts) from None
+    if not certificate.not_valid_before_utc <= tenant.now() < certificate.not_valid_after_utc:
+        raise refuse(1000502)
+    if revoked := holder.get("_revoked", {}).get(key["keyId"]):
+        raise refuse(revoked, **facts)
+    _check_claims(tenant, client_id, claims)
+    return key
+
+
+def _check_claims(tenant: Tenant, client_id: str, claims: dict[str, Any]) -> None:
     audience = claims.get("aud")
     here = {
         f"{tenant.authority}/{name}/{end}"
         for name in (tenant.id, tenant.domain)
         for end in ("oauth2/v2.0/token", "v2.0")
     }
-    if audience not in here:
-        raise Refused(
-            401, "invalid_client", 50027, f"JWT token is invalid: audience '{audience}' is not this endpoint."
-        )
+    if not isinstance(audience, str) or audience not in here:
+        raise refuse(50027, reason=f"Its audience '{audience}' is not this endpoint.")
     if claims.get("iss") != client_id or claims.get("sub") != client_id:
-        raise Refused(401, "invalid_client", 50048, "Subject must match issuer claim in the client assertion.")
-    now, skew = tenant.now().timestamp(), tenant.switches.skew
-    begins = float(claims.get("nbf", claims.get("iat", now)))
-    if not isinstance(claims.get("exp"), (int, float)) or claims["exp"] < now - skew or begins > now + skew:
-        text = f"Client assertion is not within its valid time range. Current time: {tenant.stamp()}."
-        raise Refused(401, "invalid_client", 700024, text)
-    if not claims.get("jti"):
-        raise Refused(401, "invalid_client", 50027, "JWT token is invalid: it has no jti.")
-    return key
+        raise refuse(50048)
+    now, skew, longest = tenant.now().timestamp(), tenant.switches.skew, tenant.switches.assertion_life
+    begins, ends = claims.get("nbf", claims.get("iat", now)), claims.get("exp")
+    if (
+        not _is_time(begins)
+        or not _is_time(ends)
+        or not begins - skew <= now <= ends + skew
+        or (longest and ends > now + longest)
+    ):
+        raise refuse(700024, now=tenant.stamp(), start=str(begins), end=str(ends))
+    identifier = claims.get("jti")
+    if not identifier or not isinstance(identifier, str):
+        raise refuse(50027, reason="It has no jti.")
+    if not tenant.switches.replay and identifier in tenant.assertions:
+        raise refuse(50027, reason="It was used before.")
+    tenant.assertions.add(identifier)
+
+
+def _begins_with(chain: Any, key: State) -> bool:
+    """Whether `x5c` begins with a key's certificate; MSAL sends it with line breaks."""
+    first = chain[0] if isinstance(chain, list) and chain else None
+    return isinstance(first, str) and "".join(first.split()) == key["key"]
+
+
+def _is_time(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
 
 
 def _thumbprints(entry: State) -> set[str]:

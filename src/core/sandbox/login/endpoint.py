@@ -1,46 +1,51 @@
-"""The token endpoint of the pretend world (entra-protocol D): discovery, device code, client credentials."""
+"""The sign-in service of the pretend world (entra-protocol D): paths, discovery, device codes, which grant is meant."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
-import json
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
+from urllib.parse import parse_qsl
 
-from core.sandbox.graph import reports
-from core.sandbox.graph.directory import moment
-from core.sandbox.login import assertion, tokens
-from core.sandbox.login.assertion import Refused
-from core.sandbox.login.tokens import LIFETIME, user_token
-from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, DeviceCode, Issued, State, Tenant
+from core.sandbox.login import apps, clients, pages, people, tokens
+from core.sandbox.login.clients import Client
+from core.sandbox.login.refusals import Refused, refuse
+from core.sandbox.tenant import DeviceCode, Tenant
 from core.sandbox.wire import Request, Response, answer, not_found
 
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+ON_BEHALF: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+#: Seconds after which a client may ask again, where the service is busy.
+RETRY_AFTER: Final = 5
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
     """Answer a request to the authority."""
     parts = request.path.strip("/").split("/")
     directory, rest = parts[0], "/".join(parts[1:])
+    page = request.path == "/devicelogin" or rest == "oauth2/v2.0/authorize"
     try:
         match request.method, rest:
+            case "GET" | "POST", "" if page:
+                return pages.device(tenant, request)
             case "GET", "discovery/instance":
                 return _instance(tenant, request)
             case "GET", "v2.0/.well-known/openid-configuration" | ".well-known/openid-configuration":
                 return _metadata(tenant, _known(tenant, directory))
             case "GET", "discovery/v2.0/keys":
                 return answer(200, {"keys": [tokens.jwk(tenant)]})
+            case "GET" | "POST", "oauth2/v2.0/authorize":
+                return pages.authorize(tenant, _entered(tenant, directory, request), request)
             case "POST", "oauth2/v2.0/devicecode":
-                _known(tenant, directory)
-                return _device_code(tenant, request.form())
+                return _device_code(tenant, _entered(tenant, directory, request), _form(request))
             case "POST", "oauth2/v2.0/token":
-                _known(tenant, directory)
-                return _token(tenant, request.form())
+                return _token(tenant, _entered(tenant, directory, request), request)
+            case "POST", "v2.0/token" if directory == "oauth2":
+                raise refuse(90019)
     except Refused as refusal:
-        return _error(tenant, refusal)
+        refusal.correlation = request.headers.get("client-request-id", "")
+        response = _error(tenant, refusal)
+        return pages.refused(response.json()["error_description"]) if page else response
     return not_found()
 
 
@@ -62,8 +67,21 @@ def _instance(tenant: Tenant, request: Request) -> Response:
 def _known(tenant: Tenant, directory: str) -> str:
     if directory.lower() in (tenant.id, tenant.domain, "organizations", "common"):
         return tenant.id if directory.lower() in (tenant.id, tenant.domain) else directory.lower()
-    text = f"Tenant '{directory}' not found. Check to make sure you have the correct tenant ID."
-    raise Refused(400, "invalid_request", 90002, text)
+    raise refuse(90002, tenant=directory)
+
+
+def _entered(tenant: Tenant, directory: str, request: Request) -> str:
+    """The tenant that somebody signs in to; a proxy may let only some of them through.
+
+    :raises Refused: 90002, 500021, 9001023.
+    """
+    if directory.lower() == "consumers":
+        raise refuse(9001023)
+    known = _known(tenant, directory)
+    allowed = request.headers.get("restrict-access-to-tenants")
+    if allowed is not None and not {tenant.id, tenant.domain} & {name.strip() for name in allowed.lower().split(",")}:
+        raise refuse(500021, tenant_name=tenant.name)
+    return known
 
 
 def _metadata(tenant: Tenant, directory: str) -> Response:
@@ -86,9 +104,10 @@ def _metadata(tenant: Tenant, directory: str) -> Response:
     )
 
 
-def _device_code(tenant: Tenant, form: dict[str, str]) -> Response:
-    _required(form, "client_id", "scope")
-    code = _opaque(tenant)
+def _device_code(tenant: Tenant, directory: str, form: dict[str, str]) -> Response:
+    people.required(form, ("client_id", "scope"))
+    clients.find(tenant, form["client_id"], tenant.replica(), directory)
+    code = people.opaque(tenant)
     user_code = hashlib.sha256(code.encode()).hexdigest()[:9].upper()
     expires = tenant.now() + timedelta(seconds=900)
     tenant.device_codes[code] = DeviceCode(form["client_id"], form["scope"], expires, user_code)
@@ -120,168 +139,106 @@ def approve(tenant: Tenant, user_code: str, user_id: str) -> bool:
     return False
 
 
-def _token(tenant: Tenant, form: dict[str, str]) -> Response:
-    _required(form, "grant_type", "client_id")
+def _token(tenant: Tenant, directory: str, request: Request) -> Response:
+    form = _form(request)
+    people.required(form, ("grant_type", "client_id"))
+    if tenant.switches.login_refuses:
+        raise refuse(tenant.switches.login_refuses, app=form["client_id"], tenant=tenant.id, tenant_name=tenant.name)
+    _check_loop(tenant, form)
     match form["grant_type"]:
         case "client_credentials":
-            return _client_credentials(tenant, form)
+            return apps.grant(tenant, directory, form)
+        case "password":
+            people.required(form, ("username", "password"))
+            if directory == "common":
+                raise refuse(9001023)
+            _person_only(people.client_of(tenant, directory, form), form)
+            raise people.by_password(tenant, form)
         case grant if grant == DEVICE_GRANT:
-            return _poll(tenant, form)
+            people.required(form, ("device_code",))
+            return _poll(tenant, people.client_of(tenant, directory, form), form)
+        case "authorization_code":
+            people.required(form, ("code",))
+            return people.redeemed(tenant, people.client_of(tenant, directory, form), form)
         case "refresh_token":
-            _required(form, "refresh_token")
-            issued = tenant.issued.get(form["refresh_token"])
-            if issued is None or issued.kind != "refresh":
-                raise Refused(400, "invalid_grant", 70000, "The provided value for 'refresh_token' is not valid.")
-            return _delegated(tenant, issued.claims["oid"], form["client_id"], form.get("scope", ""))
+            people.required(form, ("refresh_token",))
+            return people.refreshed(tenant, people.client_of(tenant, directory, form), form)
+        case "user_fic":
+            return people.third_hop(tenant, people.client_of(tenant, directory, form), form)
+        case grant if grant == ON_BEHALF:
+            people.required(form, ("assertion",))
+            raise people.on_behalf_of(tenant, people.client_of(tenant, directory, form), form)
         case grant:
-            raise Refused(
-                400, "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant}'."
-            )
+            raise refuse(70003, grant=grant)
 
 
-def _poll(tenant: Tenant, form: dict[str, str]) -> Response:
-    _required(form, "device_code")
+def _form(request: Request) -> dict[str, str]:
+    """The fields of a token request, each once.
+
+    :raises Refused: 9002313, 90013, 901002.
+    """
+    form = request.form()
+    names = [name for name, _ in parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)]
+    if len(names) != len(form):
+        raise refuse(9002313, reason="A parameter stands in it more than once.")
+    if any(not value.isprintable() for value in form.values()):
+        raise refuse(90013, reason="A value holds characters that cannot be printed.")
+    if "resource" in form:
+        raise refuse(901002)
+    return form
+
+
+def _check_loop(tenant: Tenant, form: dict[str, str]) -> None:
+    """Count equal requests of the last five minutes.
+
+    :raises Refused: 50196.
+    """
+    if not tenant.switches.loop_limit:
+        return
+    what = "|".join(form.get(name, "") for name in ("client_id", "grant_type", "scope"))
+    now = tenant.now().timestamp()
+    recent = [moment for moment in tenant.asked.get(what, []) if moment > now - 300]
+    tenant.asked[what] = [*recent, now]
+    if len(recent) >= tenant.switches.loop_limit:
+        raise refuse(50196)
+
+
+def _person_only(client: Client, form: dict[str, str]) -> None:
+    if client.kind in ("agent", "blueprint"):
+        raise refuse(82002, app=client.id, grant=form["grant_type"])
+
+
+def _poll(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
+    _person_only(client, form)
     code = tenant.device_codes.get(form["device_code"])
-    if code is None:
-        raise Refused(400, "bad_verification_code", 70018, "Invalid verification code.")
+    if code is None or code.client_id != client.id:
+        raise refuse(70018)
     if tenant.now() > code.expires:
-        raise Refused(400, "expired_token", 70019, "Verification code expired.")
+        raise refuse(70019)
+    if code.declined:
+        raise refuse(90120)
     code.polls += 1
     if not code.approved_by and code.polls <= tenant.switches.pending_polls:
-        raise Refused(400, "authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending.")
+        raise refuse(70016)
     del tenant.device_codes[form["device_code"]]
-    return _delegated(tenant, code.approved_by or tenant.signed_in_user, code.client_id, code.scope)
-
-
-def _delegated(tenant: Tenant, user_id: str, client_id: str, scope: str) -> Response:
-    user = tenant.latest("user", user_id)
-    if user is None:
-        raise Refused(400, "invalid_grant", 50034, "The user account does not exist in the directory.")
-    resource = _resource(tenant, scope)
-    refresh = _opaque(tenant)
-    tenant.issued[refresh] = Issued({"oid": user_id}, "refresh")
-    now = int(tenant.now().timestamp())
-    identity = {
-        "aud": client_id,
-        "iss": f"{tenant.authority}/{tenant.id}/v2.0",
-        "iat": now,
-        "nbf": now,
-        "exp": now + LIFETIME,
-        "name": user["displayName"],
-        "oid": user_id,
-        "sub": user_id,
-        "preferred_username": user["userPrincipalName"],
-        "tid": tenant.id,
-        "ver": "2.0",
-    }
-    client_info = (
-        base64.urlsafe_b64encode(json.dumps({"uid": user_id, "utid": tenant.id}).encode()).decode().rstrip("=")
-    )
-    return answer(
-        200,
-        {
-            "token_type": "Bearer",
-            "scope": scope,
-            "expires_in": LIFETIME,
-            "ext_expires_in": LIFETIME,
-            "access_token": user_token(tenant, user, resource, client_id),
-            "refresh_token": refresh,
-            "id_token": tokens.sign(tenant, identity),
-            "client_info": client_info,
-        },
-    )
-
-
-def _client_credentials(tenant: Tenant, form: dict[str, str]) -> Response:
-    client_id = form["client_id"]
-    resource = _resource(tenant, form.get("scope", ""))
-    replica = tenant.replica()
-    app = tenant.find("application", "appId", client_id, replica, login=True)
-    if app is None:
-        text = f"Application with identifier '{client_id}' was not found in the directory '{tenant.name}'."
-        raise Refused(400, "unauthorized_client", 700016, text)
-    principal = tenant.find("servicePrincipal", "appId", client_id, replica, login=True)
-    if principal is None:
-        text = f"The client application {client_id} is missing service principal in the tenant {tenant.id}."
-        raise Refused(401, "invalid_client", 7000229, text)
-    if not principal.get("accountEnabled", True):
-        raise Refused(
-            400, "unauthorized_client", 7000112, f"Application '{client_id}'({app['displayName']}) is disabled."
-        )
-    if "client_assertion" in form:
-        used = assertion.check(tenant, client_id, form, (app, principal))
-        strength = "2"
-    elif "client_secret" in form:
-        used = _check_secret(tenant, client_id, form["client_secret"], (app, principal))
-        strength = "1"
-    else:
-        text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
-        raise Refused(401, "invalid_client", 7000218, text)
-    token = tokens.app_token(tenant, principal, resource, replica, strength)
-    graph = tenant.find("servicePrincipal", "appId", GRAPH_APP_ID) if resource.rstrip("/") == tenant.graph else None
-    reports.note(tenant, app, principal, used, resource_id=str(graph["id"]) if graph else "")
-    return answer(
-        200, {"token_type": "Bearer", "expires_in": LIFETIME, "ext_expires_in": LIFETIME, "access_token": token}
-    )
-
-
-def _check_secret(tenant: Tenant, client_id: str, given: str, holders: Iterable[State]) -> State:
-    digest = hashlib.sha256(given.encode()).hexdigest()
-    for holder in holders:
-        for entry in holder["passwordCredentials"]:
-            if hmac.compare_digest(entry["_digest"], digest):
-                if moment(entry["endDateTime"]) <= tenant.now():
-                    text = f"The provided client secret keys for app '{client_id}' are expired."
-                    raise Refused(401, "invalid_client", 7000222, text)
-                found: State = entry
-                return found
-    text = (
-        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
-        f"not the client secret ID, for a secret added to app '{client_id}'."
-    )
-    raise Refused(401, "invalid_client", 7000215, text)
-
-
-def _resource(tenant: Tenant, scope: str) -> str:
-    """The audience that a v2 scope asks for; exactly one resource per request."""
-    names = [part for part in scope.split() if part not in ("openid", "profile", "offline_access", "email")]
-    if not names:
-        raise Refused(400, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid.")
-    resources = {name.rsplit("/", 1)[0] for name in names}
-    if len(resources) > 1:
-        raise Refused(400, "invalid_request", 28000, "More than one resource was asked for.")
-    resource = resources.pop()
-    if resource.rstrip("/") in (tenant.graph, tenant.authority, ARM_RESOURCE.rstrip("/")):
-        return resource
-    text = f"The resource principal named {resource} was not found in the tenant named {tenant.name}."
-    raise Refused(400, "invalid_resource", 500011, text)
-
-
-def _opaque(tenant: Tenant) -> str:
-    return f"0.{tenant.new_id()}{tenant.new_id()}".replace("-", "")
-
-
-def _required(form: dict[str, str], *names: str) -> None:
-    for name in names:
-        if not form.get(name):
-            text = f"The request body must contain the following parameter: '{name}'."
-            raise Refused(400, "invalid_request", 900144, text)
+    return people.sign_in(tenant, code.approved_by or tenant.signed_in_user, client, code.scope)
 
 
 def _error(tenant: Tenant, refusal: Refused) -> Response:
     trace, correlation = tenant.new_id(), tenant.new_id()
+    correlation = refusal.correlation or correlation
     stamp = tenant.now().strftime("%Y-%m-%d %H:%M:%SZ")
     text = f"AADSTS{refusal.code}: {refusal.text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}"
-    return answer(
-        refusal.status,
-        {
-            "error": refusal.error,
-            "error_description": text,
-            "error_codes": [refusal.code],
-            "timestamp": stamp,
-            "trace_id": trace,
-            "correlation_id": correlation,
-            "error_uri": f"{tenant.authority}/error?code={refusal.code}",
-        },
-        {"x-ms-request-id": trace},
-    )
+    body = {
+        "error": refusal.error,
+        "error_description": text,
+        "error_codes": [refusal.code],
+        "timestamp": stamp,
+        "trace_id": trace,
+        "correlation_id": correlation,
+        "error_uri": f"{tenant.authority}/error?code={refusal.code}",
+    }
+    if refusal.suberror:
+        body["suberror"] = refusal.suberror
+    busy = {"Retry-After": str(RETRY_AFTER)} if refusal.status in (429, 503) else {}
+    return answer(refusal.status, body, {"x-ms-request-id": trace, "client-request-id": correlation, **busy})
