@@ -34,6 +34,15 @@ class Refused(Exception):
         self.details = details or []
 
 
+def taken(name: str) -> dict[str, str]:
+    """The detail of a refusal because of a value that another object has.
+
+    :param name: of the property.
+    """
+    message = f"Another object with the same value for property {name} already exists."
+    return {"code": "ObjectConflict", "message": message, "target": name}
+
+
 def keys_of(tenant: Tenant, entries: list[State]) -> list[State]:
     """Key credentials as the directory keeps them; not committed yet."""
     return [_new_key(tenant, entry) for entry in entries]
