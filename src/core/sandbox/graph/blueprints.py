@@ -43,7 +43,7 @@ def create_principal(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Re
     state = directory.new_principal(tenant, app, caller.oid) | {
         "@odata.type": PRINCIPAL,
         "createdDateTime": tenant.stamp(),
-        "_sponsors": app["_sponsors"],
+        "_sponsors": app.get("_sponsors", []),
     }
     objects.apply(tenant, "servicePrincipal", state, {name: value for name, value in body.items() if name != "appId"})
     tenant.commit("servicePrincipal", state["id"], state)

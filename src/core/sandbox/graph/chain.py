@@ -75,7 +75,7 @@ def check_limit(tenant: Tenant, agent: str, blueprint_id: str = "") -> None:
     if agent == IDENTITY:
         same = [state for state in same if state["agentIdentityBlueprintId"] == blueprint_id]
     elif not switches.deleted_blueprints_count:
-        same = [state for state in same if not state["deletedDateTime"]]
+        same = [state for state in same if not state.get("deletedDateTime")]
     if len(same) >= (switches.blueprints if agent == BLUEPRINT else switches.identities):
         raise Refused(400, _LIMITS[agent], "The limit on the number of these objects has been exceeded.")
 
