@@ -27,14 +27,8 @@ def handle(
     """
     items = _checked(body.get("requests"))
     replies: dict[str, Item] = {}
-    open_items = list(items.values())
-    while open_items:
-        ready = [item for item in open_items if all(name in replies for name in _needs(item))]
-        if not ready:
-            raise Refused(400, "BadRequest", "Invalid batch payload: 'dependsOn' goes round in a circle.")
-        for item in ready:
-            replies[item["id"]] = _reply(tenant, request, item, replies, inner)
-        open_items = [item for item in open_items if item["id"] not in replies]
+    for item in _in_order(items):
+        replies[item["id"]] = _reply(tenant, request, item, replies, inner)
     return answer(200, {"responses": list(reversed(replies.values()))})  # in any order, as documented
 
 
@@ -49,6 +43,8 @@ def _checked(items: Any) -> dict[str, Item]:
             raise Refused(400, "BadRequest", "Every request of a batch needs an 'id' of its own, a text.")
         if not isinstance(item.get("method"), str) or not isinstance(item.get("url"), str):
             raise Refused(400, "BadRequest", f"Request '{name}' of the batch needs a 'method' and a 'url'.")
+        if item["url"].lstrip("/").startswith("$batch"):
+            raise Refused(400, "BadRequest", "A batch cannot hold a batch.")
         headers = item.get("headers") or {}
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             raise Refused(400, "BadRequest", f"Request '{name}' of the batch has invalid 'headers'.")
@@ -61,6 +57,18 @@ def _checked(items: Any) -> dict[str, Item]:
         if not isinstance(needs, list) or not all(isinstance(n, str) and n in found and n != name for n in needs):
             raise Refused(400, "BadRequest", f"Request '{name}' of the batch has an invalid 'dependsOn'.")
     return found
+
+
+def _in_order(items: dict[str, Item]) -> list[Item]:
+    """The items, each behind those that it depends on."""
+    ordered: dict[str, Item] = {}
+    while len(ordered) < len(items):
+        left = [item for name, item in items.items() if name not in ordered]
+        ready = [item for item in left if all(name in ordered for name in _needs(item))]
+        if not ready:
+            raise Refused(400, "BadRequest", "Invalid batch payload: 'dependsOn' goes round in a circle.")
+        ordered |= {item["id"]: item for item in ready}
+    return list(ordered.values())
 
 
 def _needs(item: Item) -> Any:
@@ -80,8 +88,6 @@ def _reply(
     fault = tenant.faults.item(f"{item['method']} {item['url'].partition('?')[0]}")
     if fault is not None:
         response = fault.answer()
-    elif item["url"].lstrip("/").startswith("$batch"):
-        raise Refused(400, "BadRequest", "A batch cannot hold a batch.")
     else:
         headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
         content = json.dumps(item["body"]).encode() if "body" in item else b""

@@ -72,7 +72,7 @@ def size(text: str | None, page_size: int) -> int:
     """
     if text is None:
         return page_size
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _MOST:
         message = f"Invalid page size specified: '{text}'. Must be between 1 and {_MOST} inclusive."
         raise Unsupported("Request_BadRequest", message)
     return min(int(text), page_size)

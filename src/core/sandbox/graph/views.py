@@ -50,7 +50,7 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
     found = query.parse_filter(options.get("$filter")).over(list(states))
     found = query.ordered(query.searched(found, options.get("$search")), options.get("$orderby"))
     start, size = options.get("$skiptoken", "0"), query.size(options.get("$top"), tenant.switches.page_size)
-    if not start.isdecimal():
+    if not (start.isascii() and start.isdecimal()):
         raise Refused(400, "Request_BadRequest", "Invalid value for '$skiptoken'.")
     first = int(start)
     selected = query.names(options.get("$select"))
