@@ -16,6 +16,7 @@ from core.entra.certificates import Bundle
 from core.entra.tokens import claims_of
 from core.profile import Profile
 from core.sandbox.graph import directory
+from core.sandbox.graph.proof import AUDIENCE
 from core.sandbox.login.assertion import ASSERTION_TYPE
 from core.sandbox.login.tokens import AZURE_CLI, user_token
 from core.sandbox.scenarios import catalogue as scenarios
@@ -161,9 +162,6 @@ class Client:
         **claims: Any,
     ) -> str:
         """A client assertion; every part of it can be spoilt, and None leaves a claim out."""
-        import jwt
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
         now = int(self.tenant.now().timestamp())
         body = {
             "aud": f"{self.tenant.authority}/{self.tenant.id}/oauth2/v2.0/token",
@@ -175,12 +173,36 @@ class Client:
             "exp": now + 300,
             **claims,
         }
-        key: Any = load_pem_private_key(
-            (signed_by or pair).pem.reveal().encode(), None, unsafe_skip_rsa_key_validation=True
-        )
-        payload = {name: value for name, value in body.items() if value is not None}
-        signer = jwt.PyJWS()  # which, unlike PyJWT, signs whatever it is given
-        return signer.encode(json.dumps(payload).encode(), key, alg, header if header is not None else x5t(pair))
+        return signed(signed_by or pair, body, alg, header if header is not None else x5t(pair))
+
+    def proof(
+        self,
+        pair: Bundle,
+        holder_id: str,
+        *,
+        alg: str = "RS256",
+        header: dict[str, str] | None = None,
+        signed_by: Bundle | None = None,
+        **claims: Any,
+    ) -> str:
+        """A proof of possession for addKey and removeKey (entra-protocol B.4); every part of it can be spoilt.
+
+        :param holder_id: object id of the application or service principal.
+        """
+        now = int(self.tenant.now().timestamp())
+        body = {"aud": AUDIENCE, "iss": holder_id, "nbf": now, "exp": now + 600, **claims}
+        return signed(signed_by or pair, body, alg, header if header is not None else x5t(pair))
+
+
+def signed(pair: Bundle, claims: dict[str, Any], alg: str, header: dict[str, str]) -> str:
+    """A JWT; a claim that is None is left out."""
+    import jwt
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key: Any = load_pem_private_key(pair.pem.reveal().encode(), None, unsafe_skip_rsa_key_validation=True)
+    payload = {name: value for name, value in claims.items() if value is not None}
+    signer = jwt.PyJWS()  # which, unlike PyJWT, signs whatever it is given
+    return signer.encode(json.dumps(payload).encode(), key, alg, header)
 
 
 def x5t(pair: Bundle, *, sha256: bool = False, padded: bool = False) -> dict[str, str]:

@@ -215,7 +215,12 @@ def test_S1_a_batch_answers_each_item_by_itself(client: Client) -> None:
             "headers": {"Content-Type": "application/json"},
         },
         {"url": "applications?$filter=displayName eq 'it''s %26 more'"},
-        {"url": f"{path}/removePassword", "method": "POST", "body": {"keyId": GONE}},
+        {
+            "url": f"{path}/removePassword",
+            "method": "POST",
+            "body": {"keyId": GONE},
+            "headers": {"content-type": "application/json"},
+        },
     )
     assert [replies[str(number)]["status"] for number in range(5)] == [200, 404, 204, 200, 400]
     assert replies["1"]["body"]["error"]["code"] == "Request_ResourceNotFound"

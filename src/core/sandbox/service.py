@@ -6,6 +6,7 @@ Tests call it in process thousands of times a second; the server puts TLS in fro
 from __future__ import annotations
 
 from core.sandbox import arm
+from core.sandbox.graph import deleted
 from core.sandbox.graph import route as graph
 from core.sandbox.login import endpoint as login
 from core.sandbox.tenant import Tenant
@@ -14,6 +15,7 @@ from core.sandbox.wire import Request, Response
 
 def handle(tenant: Tenant, request: Request) -> Response:
     """Answer one request, dated by the tenant's clock."""
+    deleted.settle(tenant)
     match request.path.split("/")[1:2]:
         case ["v1.0" | "beta"]:
             response = graph.handle(tenant, request)

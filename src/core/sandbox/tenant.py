@@ -94,6 +94,18 @@ class Switches:
     :param token_use_required: the third hop takes `requested_token_use`.
     :param users_may_consent: a missing consent is 65001, which anybody may give; else 90094.
     :param users_may_create_apps: anybody may register apps; else it takes a directory role.
+    :param proof_ps256: a proof of possession may be signed PS256; else RS256 alone.
+    :param remove_signing_key: removeKey removes the key that signs its proof.
+    :param start_time_required: a consent for one principal needs `startTime`.
+    :param consent_too_early: status of the refusal of a consent for what is not known yet: 400 or 404.
+    :param untyped_credentials: credentials of a Blueprint may be changed on its untyped path too.
+    :param blueprint_roles: app roles may be granted to the service principal of a Blueprint.
+    :param blueprints: how many Blueprints there may be.
+    :param deleted_blueprints_count: those that can be restored count too.
+    :param identities: how many Agent Identities one Blueprint may have, deleted ones included.
+    :param agent_objects: how many objects of the agent chain there may be, deleted ones included.
+    :param cascade_after: seconds from the deletion of a Blueprint, or of its service principal, to its children's.
+    :param cascade_users: the Agent Users go with the Agent Identities.
     """
 
     agent_id: bool = True
@@ -115,6 +127,18 @@ class Switches:
     token_use_required: bool = False
     users_may_consent: bool = True
     users_may_create_apps: bool = True
+    proof_ps256: bool = False
+    remove_signing_key: bool = False
+    start_time_required: bool = True
+    consent_too_early: int = 400
+    untyped_credentials: bool = False
+    blueprint_roles: bool = True
+    blueprints: int = 250
+    deleted_blueprints_count: bool = True
+    identities: int = 250
+    agent_objects: int = 50_000
+    cascade_after: float = 300.0
+    cascade_users: bool = True
 
 
 @dataclass
@@ -142,6 +166,7 @@ class Tenant:
         self.id = self.new_id()
         self.name = "Contoso"
         self.domain = "contoso.onmicrosoft.com"
+        self.verified_domains = [self.domain]
         self.issued: dict[str, Issued] = {}
         self.device_codes: dict[str, DeviceCode] = {}
         self.assertions: set[str] = set()

@@ -1,32 +1,56 @@
-"""Deletion in the pretend Graph: soft for thirty days, restored or purged (entra-protocol A.2 row 30, A.6)."""
+"""Deletion in the pretend Graph: soft for thirty days, restored or purged; children follow later (A.2 row 30, A.6)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
-from core.sandbox.graph import grants, query, rights, views
-from core.sandbox.graph.directory import Refused
+from core.sandbox.graph import consents, grants, query, rights, views
+from core.sandbox.graph.chain import BINS
+from core.sandbox.graph.directory import Refused, moment, taken
 from core.sandbox.graph.objects import COLLECTIONS
+from core.sandbox.graph.permissions import BLUEPRINT, PRINCIPAL, TYPES
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
 
-#: Kind of a deleted object by the kind that it was.
-KINDS: Final = {"application": "deletedApplication", "servicePrincipal": "deletedServicePrincipal"}
+#: Kind of the notes that the children of a Blueprint are to be deleted.
+_CASCADE: Final = "cascade"
+_SAME: Final = "Request_MultipleObjectsWithSameKeyValue"
+_GRANT_ENDS: Final = ("principalId", "resourceId")
 
 
 def delete(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Response:
-    """Delete an object; an application takes its service principal along.
+    """Delete an object; an application takes its service principal along, a Blueprint's children follow later.
 
     :raises Refused: 404, 403.
     """
-    state = rights.written(tenant, caller, kind, object_id)
+    state = rights.written(tenant, caller, kind, object_id, "delete")
     _bin(tenant, kind, state)
     if kind == "application":
         principal = tenant.find("servicePrincipal", "appId", state["appId"])
         if principal is not None:
             _bin(tenant, "servicePrincipal", principal)
+    if state.get("@odata.type") in (BLUEPRINT, PRINCIPAL):
+        due = tenant.now() + timedelta(seconds=tenant.switches.cascade_after)
+        tenant.commit(_CASCADE, state["appId"], {"id": state["appId"], "due": due.isoformat()})
     return answer(204)
+
+
+def settle(tenant: Tenant) -> None:
+    """Delete the children of Blueprints that were deleted long enough ago and have not come back since."""
+    for note in tenant.all_latest(_CASCADE):
+        if moment(note["due"]) > tenant.now():
+            continue
+        tenant.commit(_CASCADE, note["id"], None)
+        if tenant.find("servicePrincipal", "appId", note["id"]) is not None:
+            continue  # it was restored in time
+        for identity in _children(tenant, "servicePrincipal", "agentIdentityBlueprintId", note["id"]):
+            _bin(tenant, "servicePrincipal", identity)
+            if tenant.switches.cascade_users:
+                for user in _children(tenant, "user", "identityParentId", identity["id"]):
+                    _bin(tenant, "user", user)
 
 
 def handle(tenant: Tenant, caller: Caller, request: Request, rest: str) -> Response:
@@ -36,13 +60,11 @@ def handle(tenant: Tenant, caller: Caller, request: Request, rest: str) -> Respo
     :raises Refused: 403, 404, 400.
     """
     first, _, action = rest.removesuffix("/").partition("/")
-    kind = first.removeprefix("microsoft.graph.")
-    if kind in KINDS and first != kind:
+    if first.startswith("microsoft.graph."):
         if not action and request.method == "GET":
-            rights.check_read(caller, kind, "")
-            return views.page(tenant, request, tenant.all_seen(KINDS[kind], caller.replica), "directoryObjects")
+            return _listed(tenant, caller, request, first.removeprefix("microsoft.graph."))
         first, _, action = action.partition("/")  # the id may also follow its type
-    for kind, bin_kind in KINDS.items():
+    for kind, bin_kind in BINS.items():
         if tenant.seen(bin_kind, first, caller.replica) is None:
             continue
         match request.method, action:
@@ -59,43 +81,62 @@ def handle(tenant: Tenant, caller: Caller, request: Request, rest: str) -> Respo
     raise rights.missing(first)
 
 
+def _listed(tenant: Tenant, caller: Caller, request: Request, name: str) -> Response:
+    """The deleted objects of one type; those of a derived type are among those of its base."""
+    agent = f"#microsoft.graph.{name}" if f"#microsoft.graph.{name}" in TYPES else ""
+    kind = TYPES.get(agent, name)
+    if kind not in BINS:
+        raise Refused(400, "BadRequest", f"Resource not found for the segment 'microsoft.graph.{name}'.")
+    rights.check_read(caller, kind, "", agent)
+    found = tenant.all_seen(BINS[kind], caller.replica)
+    wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
+    return views.page(tenant, request, wanted, "directoryObjects")
+
+
+def _children(tenant: Tenant, kind: str, name: str, parent_id: str) -> Iterator[State]:
+    return (state for state in tenant.all_latest(kind) if state.get(name) == parent_id)
+
+
 def _bin(tenant: Tenant, kind: str, state: State) -> None:
     tenant.commit(kind, state["id"], None)
-    tenant.commit(KINDS[kind], state["id"], state | {"deletedDateTime": tenant.stamp()})
+    tenant.commit(BINS[kind], state["id"], state | {"deletedDateTime": tenant.stamp()})
 
 
 def _restore(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Response:
-    state = rights.written(tenant, caller, KINDS[kind], object_id)
-    name = state.get("uniqueName")
-    if name and tenant.find(kind, "uniqueName", name) is not None:
-        message = "Another object with the same value for property uniqueName already exists."
-        raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", message)
+    state = rights.written(tenant, caller, BINS[kind], object_id, "delete")
+    for name in ("uniqueName", "userPrincipalName"):
+        if state.get(name) and tenant.find(kind, name, state[name]) is not None:
+            message = f"Another object with the same value for property {name} already exists."
+            status, code = (400, "Request_BadRequest") if kind == "user" else (409, _SAME)
+            raise Refused(status, code, message, details=[taken(name)])
     back = _unbin(tenant, kind, state)
-    principal = tenant.find(KINDS["servicePrincipal"], "appId", state["appId"])
-    if kind == "application" and principal is not None and tenant.switches.restore_brings_principal:
-        _unbin(tenant, "servicePrincipal", principal)
+    if kind == "application" and tenant.switches.restore_brings_principal:
+        principal = tenant.find(BINS["servicePrincipal"], "appId", state["appId"])
+        if principal is not None:
+            _unbin(tenant, "servicePrincipal", principal)
     context = f"{tenant.graph}/v1.0/$metadata#{COLLECTIONS[kind]}/$entity"
     return answer(200, {"@odata.context": context, **views.shown(back)})
 
 
 def _unbin(tenant: Tenant, kind: str, state: State) -> State:
     back = state | {"deletedDateTime": None}
-    tenant.commit(KINDS[kind], state["id"], None)
+    tenant.commit(BINS[kind], state["id"], None)
     tenant.commit(kind, state["id"], back)
     return back
 
 
 def _purge(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Response:
-    state = rights.written(tenant, caller, KINDS[kind], object_id)
-    tenant.commit(KINDS[kind], object_id, None)
-    principal = state
+    state = rights.written(tenant, caller, BINS[kind], object_id, "delete")
+    tenant.commit(BINS[kind], object_id, None)
+    gone = object_id
     if kind == "application":
-        found = tenant.find(KINDS["servicePrincipal"], "appId", state["appId"])
-        if found is None:
+        principal = tenant.find(BINS["servicePrincipal"], "appId", state["appId"])
+        if principal is None:
             return answer(204)
-        principal = found
-        tenant.commit(KINDS["servicePrincipal"], principal["id"], None)
-    for grant in tenant.all_latest(grants.KIND):
-        if principal["id"] in (grant["principalId"], grant["resourceId"]):
-            tenant.commit(grants.KIND, grant["id"], None)
+        gone = principal["id"]
+        tenant.commit(BINS["servicePrincipal"], gone, None)
+    for grant_kind, ends in ((grants.KIND, _GRANT_ENDS), (consents.KIND, ("clientId", *_GRANT_ENDS))):
+        for grant in tenant.all_latest(grant_kind):
+            if gone in (grant[end] for end in ends):
+                tenant.commit(grant_kind, grant["id"], None)
     return answer(204)

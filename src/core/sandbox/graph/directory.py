@@ -34,6 +34,15 @@ class Refused(Exception):
         self.details = details or []
 
 
+def taken(name: str) -> dict[str, str]:
+    """The detail of a refusal because of a value that another object has.
+
+    :param name: of the property.
+    """
+    message = f"Another object with the same value for property {name} already exists."
+    return {"code": "ObjectConflict", "message": message, "target": name}
+
+
 def keys_of(tenant: Tenant, entries: list[State]) -> list[State]:
     """Key credentials as the directory keeps them; not committed yet."""
     return [_new_key(tenant, entry) for entry in entries]
@@ -152,7 +161,8 @@ def _new_key(tenant: Tenant, sent: State) -> State:
     if sent.get("type") != "AsymmetricX509Cert" or sent.get("usage") not in ("Verify", "Sign"):
         raise Refused(400, "Request_BadRequest", "Invalid value for 'type' or 'usage' of a key credential.")
     start = moment(sent.get("startDateTime") or tenant.stamp())
-    end = moment(sent["endDateTime"]) if sent.get("endDateTime") else start + timedelta(days=365)
+    latest = min(start + timedelta(days=365), certificate.not_valid_after_utc)
+    end = moment(sent["endDateTime"]) if sent.get("endDateTime") else latest
     if end > certificate.not_valid_after_utc or end <= start:
         raise Refused(400, "KeyCredentialsInvalidEndDate", "Key credential end date is invalid.")
     der = certificate.public_bytes(Encoding.DER)

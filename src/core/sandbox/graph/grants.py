@@ -7,6 +7,7 @@ from uuid import UUID
 
 from core.sandbox.graph import rights, roles, views
 from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.permissions import IDENTITY, PRINCIPAL
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
 from core.sandbox.wire import Request, Response, answer
@@ -16,6 +17,12 @@ PERMISSION: Final = "AppRoleAssignment.ReadWrite.All"
 #: An Application Administrator may grant roles of every API but Microsoft Graph.
 _CONSENT_TO_GRAPH: Final = frozenset({roles.GLOBAL_ADMINISTRATOR, roles.PRIVILEGED_ROLE_ADMINISTRATOR})
 _APIS, _ACCESSES = 50, 400
+#: What no agent is given (A.7), by name and by how names begin.
+_NOT_FOR_AGENTS: Final = frozenset(
+    {"Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All"}
+    | {"User.ReadWrite.All", "AgentIdentityBlueprint.Create", "AgentIdentityBlueprintPrincipal.Create"}
+)
+_NEVER: Final = ("Directory.", "AgentIdentity.Create")
 Side = Literal["principalId", "resourceId"]
 
 
@@ -74,6 +81,7 @@ def grant(tenant: Tenant, caller: Caller, side: Side, object_id: str, body: dict
     if role is None or not role["isEnabled"] or "Application" not in role["allowedMemberTypes"]:
         message = f"Permission being assigned was not found on application '{resource['appId']}'."
         raise Refused(400, "Request_BadRequest", message)
+    _check_agent(tenant, principal, role["value"])
     state = new_grant(tenant, principal, resource, role["id"])
     if any(_same(other, state) for other in tenant.all_latest(KIND)):
         status = tenant.switches.duplicate_grant
@@ -130,6 +138,13 @@ def _check_consent(caller: Caller, resource: State) -> None:
     admins = _CONSENT_TO_GRAPH if resource["appId"] == GRAPH_APP_ID else _CONSENT_TO_GRAPH | roles.APP_ADMINISTRATORS
     if not caller.holds(PERMISSION, admins):
         raise rights.denied()
+
+
+def _check_agent(tenant: Tenant, principal: State, value: str) -> None:
+    kind = principal.get("@odata.type")
+    powerful = value in _NOT_FOR_AGENTS or value.startswith(_NEVER)
+    if (kind == IDENTITY and powerful) or (kind == PRINCIPAL and not tenant.switches.blueprint_roles):
+        raise Refused(400, "Request_BadRequest", f"Permission '{value}' cannot be granted to this kind of principal.")
 
 
 def _same(one: State, other: State) -> bool:

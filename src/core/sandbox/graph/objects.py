@@ -6,12 +6,23 @@ from typing import Any, Final
 
 from core.sandbox.graph import directory, grants, policies, rights, views
 from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
 
 COLLECTIONS: Final = {"application": "applications", "servicePrincipal": "servicePrincipals", "user": "users"}
-_READ_ONLY: Final = frozenset({"createdDateTime", "deletedDateTime", "publisherDomain", "appOwnerOrganizationId"})
+_READ_ONLY: Final = frozenset(
+    {
+        "agentIdentityBlueprintId",
+        "appOwnerOrganizationId",
+        "createdByAppId",
+        "createdDateTime",
+        "deletedDateTime",
+        "publisherDomain",
+        "servicePrincipalType",
+    }
+)
 _TYPES: Final[dict[str, type]] = {"displayName": str, "signInAudience": str, "tags": list, "identifierUris": list}
 
 
@@ -23,18 +34,30 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     if kind == "application":
         rights.check_create(tenant, caller)
         return _register(tenant, caller, body, None)
+    app = backing(tenant, caller, body)
+    rights.check_write(caller, app)
+    if app.get("@odata.type") == BLUEPRINT:
+        message = "The service principal of an agent identity blueprint is an agentIdentityBlueprintPrincipal."
+        raise Refused(400, "Request_BadRequest", message)
+    state = directory.new_principal(tenant, app, _owner(caller))
+    apply(tenant, kind, state, {name: value for name, value in body.items() if name != "appId"})
+    tenant.commit(kind, state["id"], state)
+    return views.created(tenant, state, COLLECTIONS[kind])
+
+
+def backing(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> State:
+    """The application that a new service principal stands for.
+
+    :raises Refused: 400: it is not there, or not yet; 409: it has its service principal already.
+    """
     app = tenant.find("application", "appId", str(body.get("appId")), caller.replica)
     if app is None:
         message = f"The appId '{body.get('appId')}' of the service principal does not reference a valid application."
         raise Refused(400, "Request_BadRequest", message)
-    rights.check_write(caller, app)
-    if tenant.find(kind, "appId", app["appId"]) is not None:
+    if tenant.find("servicePrincipal", "appId", app["appId"]) is not None:
         message = f"The service principal name {app['appId']} is already in use."
         raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", message)
-    state = directory.new_principal(tenant, app, _owner(caller))
-    _apply(tenant, kind, state, {name: value for name, value in body.items() if name != "appId"})
-    tenant.commit(kind, state["id"], state)
-    return views.created(tenant, state, COLLECTIONS[kind])
+    return app
 
 
 def upsert(tenant: Tenant, caller: Caller, request: Request, name: str, body: dict[str, Any]) -> Response:
@@ -60,7 +83,8 @@ def change(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict
 
     :raises Refused: 404, 403, 400.
     """
-    return _change(tenant, kind, rights.written(tenant, caller, kind, object_id), body)
+    operations = parts(agent_of(rights.seen(tenant, caller, kind, object_id)), body)
+    return _change(tenant, kind, rights.written(tenant, caller, kind, object_id, *operations), body)
 
 
 def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:
@@ -68,7 +92,8 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
 
     :raises Refused: 404, 403, 400.
     """
-    state = rights.written(tenant, caller, kind, object_id)
+    state = rights.written(tenant, caller, kind, object_id, "keys")
+    check_holder(state)
     wanted = body.get("passwordCredential") or {}
     entry, secret = directory.new_password(
         tenant, str(wanted.get("displayName") or ""), wanted.get("startDateTime"), wanted.get("endDateTime")
@@ -85,7 +110,7 @@ def remove_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, b
 
     :raises Refused: 404, 403, 400.
     """
-    state = rights.written(tenant, caller, kind, object_id)
+    state = rights.written(tenant, caller, kind, object_id, "keys")
     key_id = str(body.get("keyId"))
     rest = [entry for entry in state["passwordCredentials"] if entry["keyId"] != key_id]
     if len(rest) == len(state["passwordCredentials"]):
@@ -95,12 +120,22 @@ def remove_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, b
     return answer(204)
 
 
+def check_holder(state: State) -> None:
+    """Whether an object may hold credentials: an Agent Identity holds none.
+
+    :raises Refused: 400.
+    """
+    if state.get("@odata.type") == IDENTITY:
+        message = "Credentials are not supported on an agent identity."
+        raise Refused(400, "AgentIdentity_CredentialsNotSupported", message)
+
+
 def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name: str | None) -> Response:
     if not isinstance(body.get("displayName"), str) or not body["displayName"]:
         raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
     state = directory.new_application(tenant, body["displayName"], _owner(caller))
     state["uniqueName"] = unique_name
-    _apply(tenant, "application", state, body)
+    apply(tenant, "application", state, body)
     tenant.commit("application", state["id"], state)
     return views.created(tenant, state, "applications")
 
@@ -111,13 +146,18 @@ def _owner(caller: Caller) -> str:
 
 
 def _change(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> Response:
-    _apply(tenant, kind, state, body)
+    apply(tenant, kind, state, body)
     tenant.commit(kind, state["id"], state)
     return answer(204)
 
 
-def _apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None:
-    """Write the members of a body into an object, each checked."""
+def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None:
+    """Write the members of a body into an object that is not committed yet, each checked.
+
+    :raises Refused: 400.
+    """
+    if body.get("passwordCredentials") or body.get("keyCredentials"):
+        check_holder(state)
     if body.get("passwordCredentials"):
         raise Refused(400, "Request_BadRequest", "Property 'passwordCredentials' is read-only; use addPassword.")
     for name, value in body.items():

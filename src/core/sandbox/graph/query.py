@@ -1,9 +1,10 @@
-"""OData of the pretend Graph: `$select` and the filters that the directory supports; every other one is refused."""
+"""OData of the pretend Graph: what the directory takes of `$select`, `$filter` and their like; the rest is refused."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 State = dict[str, Any]
@@ -20,6 +21,89 @@ class Unsupported(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A `$filter`.
+
+    :param names: the properties that it compares.
+    :param test: whether an object passes.
+    """
+
+    names: frozenset[str]
+    test: Callable[[State], bool]
+
+    def over(self, states: list[State]) -> list[State]:
+        """The objects that pass.
+
+        :raises Unsupported: it compares a property that none of them has, or that cannot be compared.
+        """
+        for name in sorted(self.names):
+            unknown = states and name not in _OPTIONAL and not any(name in state for state in states)
+            if unknown or name.startswith("_") or name in _UNFILTERABLE:
+                message = f"Unsupported or invalid query filter clause specified for property '{name}'."
+                raise Unsupported("Request_UnsupportedQuery", message)
+        return [state for state in states if self.test(state)]
+
+
+def check_options(options: Mapping[str, str], headers: Mapping[str, str]) -> None:
+    """Whether the directory takes these options of a list; some need the header `ConsistencyLevel: eventual`.
+
+    :param headers: with lower-case names.
+    :raises Unsupported: it does not.
+    """
+    for name in options:
+        if name.startswith("$") and name not in _OPTIONS:
+            raise Unsupported("Request_BadRequest", f"The query option '{name}' is not supported.")
+    if headers.get("consistencylevel", "").lower() == "eventual":
+        return
+    for name, (code, message) in _ADVANCED.items():
+        if name in options and options[name].lower() != "false":
+            raise Unsupported(code, message)
+
+
+def size(text: str | None, page_size: int) -> int:
+    """Objects of a page.
+
+    :param text: of `$top`.
+    :param page_size: what the directory gives at most.
+    :raises Unsupported: not a number from 1 to 999.
+    """
+    if text is None:
+        return page_size
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _MOST:
+        message = f"Invalid page size specified: '{text}'. Must be between 1 and {_MOST} inclusive."
+        raise Unsupported("Request_BadRequest", message)
+    return min(int(text), page_size)
+
+
+def ordered(states: list[State], text: str | None) -> list[State]:
+    """The objects in the order of an `$orderby`.
+
+    :raises Unsupported: it names more than one property, or one that no object has.
+    """
+    if text is None:
+        return states
+    name, _, direction = text.strip().partition(" ")
+    if direction.strip() not in ("", "asc", "desc") or (states and not any(name in state for state in states)):
+        raise Unsupported("Request_UnsupportedQuery", f"Unsupported sort property '{text}'.")
+    return sorted(states, key=lambda state: str(state.get(name) or "").lower(), reverse=direction.strip() == "desc")
+
+
+def searched(states: list[State], text: str | None) -> list[State]:
+    """The objects of which a word of one property begins as a `$search` says: `"displayName:wizard"`.
+
+    :raises Unsupported: another form.
+    """
+    if text is None:
+        return states
+    matched = _SEARCH.match(text.strip())
+    if matched is None:
+        raise Unsupported("Request_BadRequest", f"Syntax error: '{text}' is not of the form \"property:value\".")
+    name, wanted = matched[1], matched[2].lower()
+    words = {id(state): re.split(r"\W+", str(state.get(name) or "").lower()) for state in states}
+    return [state for state in states if any(word.startswith(wanted) for word in words[id(state)])]
 
 
 def names(text: str | None) -> list[str]:
@@ -41,35 +125,56 @@ def select(body: State, selected: list[str]) -> State:
 
 
 #: Properties that some objects of a collection have and others lack.
-_OPTIONAL: Final = frozenset({"userPrincipalName", "displayName", "appId", "userType", "mail"})
+_OPTIONAL: Final = frozenset(
+    {"userPrincipalName", "displayName", "appId", "userType", "mail", "identityParentId", "usageLocation"}
+)
+#: Properties that every Agent Identity has, and that no filter may name (A.2).
+_UNFILTERABLE: Final = frozenset({"agentIdentityBlueprintId"})
+_MOST: Final = 999
+_OPTIONS: Final = frozenset({"$select", "$filter", "$top", "$skiptoken", "$count", "$orderby", "$search"})
+_ADVANCED: Final = {
+    "$count": ("Request_BadRequest", "$count is not currently supported."),
+    "$orderby": ("Request_UnsupportedQuery", "Sorting not supported for current query."),
+    "$search": (
+        "Request_UnsupportedQuery",
+        "Request with $search query parameter only works through MSGraph with a special request header: "
+        "'ConsistencyLevel: eventual'",
+    ),
+}
+_SEARCH: Final = re.compile(r'^"(\w+):([\w .@-]+)"$')
 
 
-def parse_filter(text: str | None) -> Callable[[State], bool]:
-    """A test for objects.
+def parse_filter(text: str | None) -> Filter:
+    """The filter that a text means; without one everything passes.
 
     :param text: `eq`, `startswith` and `any` joined by `and`.
     :raises Unsupported: anything else.
     """
     if not text:
-        return lambda state: True
-    tests = [_clause(clause.strip()) for clause in _AND.split(text.strip())]
-    return lambda state: all(test(state) for test in tests)
+        return Filter(frozenset(), lambda state: True)
+    clauses = [_clause(clause.strip()) for clause in _AND.split(text.strip())]
+    return Filter(frozenset(name for name, _ in clauses), lambda state: all(test(state) for _, test in clauses))
 
 
-def _clause(text: str) -> Callable[[State], bool]:
+def _clause(text: str) -> tuple[str, Callable[[State], bool]]:
+    """The property that a clause compares, and the comparison."""
     if matched := _EQ.match(text):
         name, quoted, literal, guid = matched.groups()
         if literal is not None:
-            return lambda state: state.get(name) is (literal == "true")
+            return name, lambda state: state.get(name) is (literal == "true")
         wanted = (guid or _unquoted(quoted)).lower()
-        return lambda state: str(state.get(name, "")).lower() == wanted
+        return name, lambda state: str(state.get(name, "")).lower() == wanted
     if matched := _STARTS.match(text):
         name, start = matched[1], _unquoted(matched[2]).lower()
-        return lambda state: str(state.get(name, "")).lower().startswith(start)
+        return name, lambda state: str(state.get(name, "")).lower().startswith(start)
     if matched := _ANY.match(text):
         name, wanted = matched[1], _unquoted(matched[3]).lower()
-        return lambda state: any(str(item).lower() == wanted for item in state.get(name, ()))
+        return name, lambda state: any(str(item).lower() == wanted for item in _items(state.get(name)))
     raise Unsupported("Request_UnsupportedQuery", f"Unsupported or invalid query filter clause: {text}")
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _unquoted(text: str) -> str:

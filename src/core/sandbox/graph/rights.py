@@ -6,13 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.sandbox.graph import roles
+from core.sandbox.graph import permissions, roles
 from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.permissions import ACCESS_AS_USER, agent_of
 from core.sandbox.tenant import State, Tenant
 
 WRITE: Final = "Application.ReadWrite.All"
 OWNED: Final = "Application.ReadWrite.OwnedBy"
-_READ: Final = ("Application.Read.All", WRITE, OWNED, "Directory.Read.All", "User.Read.All")
+_READ: Final = ("Application.Read.All", WRITE, OWNED, "Directory.Read.All")
+_READ_USERS: Final = ("User.Read.All", "User.ReadWrite.All", "User.ReadBasic.All", "Directory.Read.All")
+#: Whoever may change people: Global Administrator, User Administrator.
+USER_ADMINISTRATORS: Final = frozenset({roles.GLOBAL_ADMINISTRATOR, "fe930be7-5e62-47db-91af-98c3a49a38b1"})
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Caller:
 
     def may(self, *permissions: str) -> bool:
         """Whether the token carries one of these, or, for a person, access as the user."""
-        return bool(self.permissions & {*permissions, "Directory.AccessAsUser.All"})
+        return bool(self.permissions & {*permissions, ACCESS_AS_USER})
 
     def holds(self, permission: str, admins: Collection[str]) -> bool:
         """Whether the token carries a permission and, for a person, one of these directory roles."""
@@ -54,20 +58,51 @@ class Caller:
         return bool(set(directory_roles) & set(self.claims.get("wids", ())))
 
 
-def check_read(caller: Caller, kind: str, object_id: str) -> None:
-    """Reading takes a permission, except for a service principal that reads itself.
+def check_read(caller: Caller, kind: str, object_id: str, agent: str = "") -> None:
+    """Reading takes a permission, except for a service principal or a person that reads itself.
 
+    :param agent: type of the agent chain that the path names.
     :raises Refused: 403.
     """
-    if not (kind == "servicePrincipal" and object_id == caller.oid) and not caller.may(*_READ):
+    if agent:
+        check_agent(caller, agent, "read")
+    elif object_id != caller.oid and not caller.may(*(_READ_USERS if kind == "user" else _READ)):
         raise denied()
 
 
-def check_write(caller: Caller, state: State | None) -> None:
-    """Application.ReadWrite.All for an app; for a person the scope *and* a directory role or ownership.
+def any_of(caller: Caller, agent: str, operation: str) -> bool:
+    """Whether the caller holds what an operation on an object of the agent chain takes (see `permissions`)."""
+    wanted = permissions.needed(agent, operation)
+    return any(caller.holds(permission, {roles.GLOBAL_ADMINISTRATOR}) for permission in wanted)
+
+
+def check_agent(caller: Caller, agent: str, *operations: str) -> None:
+    """The Agent ID APIs take no token with access as the user, not even a Global Administrator's (A.2, A.7).
 
     :raises Refused: 403.
     """
+    if ACCESS_AS_USER in caller.permissions or not all(any_of(caller, agent, item) for item in operations):
+        raise denied()
+
+
+def check_user(caller: Caller) -> None:
+    """Changing a person: User.ReadWrite.All and, for a person, a directory role.
+
+    :raises Refused: 403.
+    """
+    if not caller.holds("User.ReadWrite.All", USER_ADMINISTRATORS):
+        raise denied()
+
+
+def check_write(caller: Caller, state: State | None, *operations: str) -> None:
+    """Application.ReadWrite.All for an app; for a person the scope *and* a directory role or ownership.
+
+    :param operations: for an object of the agent chain, which has permissions of its own: what is done to it.
+    :raises Refused: 403.
+    """
+    if agent := agent_of(state):
+        check_agent(caller, agent, *(operations or ("change",)))
+        return
     owner = state is not None and caller.oid in state.get("_owners", ())
     if caller.holds(WRITE, roles.APP_ADMINISTRATORS):
         return
@@ -111,14 +146,18 @@ def seen(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> State:
     return state
 
 
-def written(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> State:
+def written(tenant: Tenant, caller: Caller, kind: str, object_id: str, *operations: str) -> State:
     """The newest version of an object that the caller may change; a copy.
 
+    :param operations: what is done to it, if it is one of the agent chain.
     :raises Refused: 404, 403.
     """
     seen(tenant, caller, kind, object_id)
     state = tenant.latest(kind, object_id)
     if state is None:
         raise missing(object_id)
-    check_write(caller, state)
+    if kind in ("user", "deletedUser") and not agent_of(state):
+        check_user(caller)
+    else:
+        check_write(caller, state, *operations)
     return state

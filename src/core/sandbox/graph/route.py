@@ -1,50 +1,75 @@
-"""Microsoft Graph of the pretend world (entra-protocol A, B): who asks for what, `$batch`, and the error envelope."""
+"""Microsoft Graph of the pretend world (entra-protocol A, B): who asks for what, and the error envelope."""
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import quote
 
-from core.sandbox.graph import deleted, grants, objects, policies, query, reports, rights, views
+from core.sandbox.graph import (
+    agents,
+    batch,
+    blueprints,
+    company,
+    consents,
+    deleted,
+    grants,
+    objects,
+    permissions,
+    policies,
+    proof,
+    query,
+    reports,
+    rights,
+    users,
+    views,
+)
 from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
+from core.sandbox.tenant import GRAPH_APP_ID, Tenant
 from core.sandbox.wire import Request, Response, answer
 
 _KINDS: Final = {collection: kind for kind, collection in objects.COLLECTIONS.items()}
 _OBJECT: Final = re.compile(
     r"^/(applications|servicePrincipals|users)(?:/([^/()]+)|\((appId|uniqueName)='((?:[^']|'')+)'\))(?:/(.+))?$"
 )
-_AGENT: Final = re.compile(r"microsoft\.graph\.agent(?:Identity\w*|User)")
+_AGENT: Final = re.compile(r"/microsoft\.graph\.(agent\w+)(?=/|$)")
 _READABLE: Final = {
-    "application": ("", "owners", "federatedIdentityCredentials"),
-    "servicePrincipal": ("", "owners"),
+    "application": ("", "owners", "sponsors", "federatedIdentityCredentials"),
+    "servicePrincipal": ("", "owners", "sponsors"),
     "user": ("",),
 }
 _DELETED: Final = "/directory/deletedItems/"
 _GRANTS: Final[dict[str, grants.Side]] = {"appRoleAssignments": "principalId", "appRoleAssignedTo": "resourceId"}
+_CREDENTIALS: Final = {
+    "addKey": proof.add_key,
+    "removeKey": proof.remove_key,
+    "addPassword": objects.add_password,
+    "removePassword": objects.remove_password,
+}
+#: Which machine answered.
+_DIAGNOSTIC: Final = '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"0","RoleInstance":"sandbox"}}'
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
     """Answer a request to Graph."""
     request_id = tenant.new_id()
     try:
-        issued = tenant.issued.get(request.headers.get("authorization", "").removeprefix("Bearer "))
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthenticated(tenant, "Access token is empty.")
+        issued = tenant.issued.get(token)
         if (
             issued is None
             or issued.kind != "access"
             or issued.claims["aud"].rstrip("/") not in (tenant.graph, GRAPH_APP_ID)
         ):
-            raise _unauthenticated("Access token validation failure. Invalid audience.")
+            raise _unauthenticated(tenant, "Access token validation failure. Invalid audience.", "invalid_token")
         if issued.claims["exp"] <= tenant.now().timestamp():
-            raise _unauthenticated("Lifetime validation failed, the token is expired.")
+            raise _unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
         caller = Caller(issued.claims, tenant.replica())
         path = request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2]
-        if path == "/$batch":
-            response = _batch(tenant, request)
+        if path == batch.PATH and request.method == "POST":
+            response = batch.handle(tenant, request, _body(request), handle)
         else:
             try:
                 response = _route(tenant, caller, request, path)
@@ -53,73 +78,43 @@ def handle(tenant: Tenant, request: Request) -> Response:
     except Refused as refusal:
         response = _envelope(tenant, request, refusal, request_id)
     echo = request.headers.get("client-request-id", request_id)
-    headers = {"request-id": request_id, "client-request-id": echo, "OData-Version": "4.0", **response.headers}
+    headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
+    headers |= {"OData-Version": "4.0", **response.headers}
     return Response(response.status, headers, response.body)
 
 
-def _unauthenticated(message: str) -> Refused:
-    challenge = {
-        "WWW-Authenticate": 'Bearer realm="", authorization_uri="", client_id="00000003-0000-0000-c000-000000000000"'
-    }
-    return Refused(401, "InvalidAuthenticationToken", message, challenge)
-
-
-def _batch(tenant: Tenant, request: Request) -> Response:
-    """JSON batching: each item by itself, `dependsOn` honoured, 20 at most."""
-    items = _body(request).get("requests")
-    if not isinstance(items, list) or not 0 < len(items) <= 20 or not all(isinstance(item, dict) for item in items):
-        raise Refused(400, "BadRequest", "The batch must hold between 1 and 20 requests.")
-    replies: dict[str, dict[str, Any]] = {}
-    base = request.path.removesuffix("/$batch")
-    for item in items:
-        name = str(item.get("id"))
-        if any(replies.get(other, {"status": 424})["status"] >= 400 for other in item.get("dependsOn") or ()):
-            body = {"error": {"code": "FailedDependency", "message": "A request that this one depends on failed."}}
-            replies[name] = {"id": name, "status": 424, "headers": {}, "body": body}
-            continue
-        headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
-        content = json.dumps(item["body"]).encode() if "body" in item else b""
-        url = base + "/" + quote(str(item.get("url", "")).lstrip("/"), safe="/?$&=(),:'%@+")
-        fault = tenant.faults.item(f"{item.get('method')} {str(item.get('url')).partition('?')[0]}")
-        if fault is not None:
-            inner = fault.answer()
-        else:
-            inner = handle(
-                tenant, replace(Request.to(str(item.get("method", "GET")), url, headers, content), host=request.host)
-            )
-        reply: dict[str, Any] = {"id": name, "status": inner.status, "headers": dict(inner.headers)}
-        if inner.body:
-            reply["body"] = inner.json()
-        replies[name] = reply
-    return answer(200, {"responses": list(reversed(replies.values()))})  # in any order, as documented
+def _unauthenticated(tenant: Tenant, message: str, error: str = "") -> Refused:
+    challenge = f'Bearer realm="", authorization_uri="{tenant.authority}/common/oauth2/authorize", '
+    challenge += f'client_id="{GRAPH_APP_ID}"' + (f', error="{error}"' if error else "")
+    return Refused(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": challenge})
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
-    _refuse_agents(caller, request, path)
     if path == "/me" and request.method == "GET":
-        if not caller.person:
-            raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
-        return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
-    if path == "/organization" and request.method == "GET":
-        return views.page(tenant, request, [_organization(tenant)], "organization")
-    if path == "/domains" and request.method == "GET":
-        return _domains(tenant, caller, request)
+        return _me(tenant, caller, request)
+    if path in company.PATHS and request.method == "GET":
+        return company.handle(tenant, caller, request, path)
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
         return reports.listed(tenant, caller, request)
     if path == policies.DEFAULT_PATH or path.startswith(policies.PATH):
         return policies.handle(tenant, caller, request, path, _body(request))
+    if path == consents.PATH or path.startswith(f"{consents.PATH}/"):
+        grant_id = path.removeprefix(consents.PATH).strip("/")
+        return consents.handle(tenant, caller, request, grant_id, _body(request))
     if path.startswith(_DELETED):
         return deleted.handle(tenant, caller, request, path.removeprefix(_DELETED))
+    path, agent = _cast(path)
+    _refuse_people(caller, request, path, agent)
     for collection, kind in _KINDS.items():
-        if path == f"/{collection}":
-            if request.method == "GET":
-                rights.check_read(caller, kind, "")
-                return views.page(tenant, request, tenant.all_seen(kind, caller.replica), collection)
-            if request.method == "POST" and kind != "user":
-                return objects.create(tenant, caller, kind, _body(request))
+        if path == f"/{collection}" and request.method == "GET":
+            return _list(tenant, caller, request, kind, agent)
+        if path == f"/{collection}" and request.method == "POST":
+            return _create(tenant, caller, kind, agent, _body(request))
     if matched := _OBJECT.match(path):
         collection, object_id, key, value, rest = matched.groups()
         kind = _KINDS[collection]
+        if kind == "user" and object_id and "@" in object_id:
+            key, value = "userPrincipalName", object_id
         if key:
             value = value.replace("''", "'")
             if key == "uniqueName" and (request.method, rest) == ("PATCH", None) and kind == "application":
@@ -128,53 +123,112 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
             if state is None:
                 raise rights.missing(value)
             object_id = str(state["id"])
-        return _object(tenant, caller, request, kind, object_id, rest or "")
+        if agent and rights.seen(tenant, caller, kind, object_id).get("@odata.type") != agent:
+            raise rights.missing(object_id)
+        return _object(tenant, caller, request, kind, object_id, rest or "", agent)
     raise _unknown(path.strip("/").split("/")[0])
 
 
-def _refuse_agents(caller: Caller, request: Request, path: str) -> None:
+def _cast(path: str) -> tuple[str, str]:
+    """A path without the type of the agent chain that it names, before or after an id, and that type."""
+    matched = _AGENT.search(path)
+    if matched is None:
+        return path, ""
+    agent = f"#microsoft.graph.{matched[1]}"
+    collection = objects.COLLECTIONS.get(permissions.TYPES.get(agent, ""), "")
+    if not collection or not re.match(rf"/{collection}[/(]", path):
+        raise _unknown(matched[0].strip("/"))
+    return path[: matched.start()] + path[matched.end() :], agent
+
+
+def _refuse_people(caller: Caller, request: Request, path: str, agent: str) -> None:
     """The Agent ID APIs take no token with access as the user, not even a Global Administrator's (A.2, A.7).
 
-    :raises Refused: 403; 400 to every other token, because the agent chain is not built.
+    :raises Refused: 403.
     """
-    named = "" if request.method == "GET" else str(_body(request).get("@odata.type"))
-    if agent := _AGENT.search(f"{path} {named}"):
-        if "Directory.AccessAsUser.All" in caller.permissions:
-            raise rights.denied()
-        raise _unknown(agent[0])
+    if permissions.ACCESS_AS_USER not in caller.permissions:
+        return
+    typed = request.method != "GET" and permissions.named(_body(request).get("@odata.type"))
+    parent = path == "/users" and "identityParentId" in request.query.get("$filter", "")
+    if agent or typed or parent:
+        raise rights.denied()
 
 
-def _object(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str) -> Response:
+def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
+    if not caller.person:
+        raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
+    return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
+
+
+def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str) -> Response:
+    rights.check_read(caller, kind, "", agent)
+    found = tenant.all_seen(kind, caller.replica)
+    wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
+    return views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
+
+
+def _create(tenant: Tenant, caller: Caller, kind: str, agent: str, body: dict[str, Any]) -> Response:
+    """POST to a collection: the path or the body may name a type."""
+    wanted = permissions.named(body.get("@odata.type")) or agent
+    if agent not in ("", wanted) or (wanted and permissions.TYPES[wanted] != kind):
+        raise Refused(400, "Request_BadRequest", f"The type '{wanted}' does not belong to this collection.")
+    match wanted:
+        case permissions.BLUEPRINT:
+            return blueprints.create(tenant, caller, body)
+        case permissions.PRINCIPAL:
+            return blueprints.create_principal(tenant, caller, body)
+        case permissions.IDENTITY:
+            return agents.create_identity(tenant, caller, body)
+        case permissions.AGENT_USER:
+            return agents.create_user(tenant, caller, body)
+    if kind == "user":
+        raise _unknown("users")
+    return objects.create(tenant, caller, kind, body)
+
+
+def _object(
+    tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str, agent: str
+) -> Response:
     if kind == "servicePrincipal" and rest.partition("/")[0] in _GRANTS:
         return _grants(tenant, caller, request, object_id, *rest.split("/"))
     first, _, more = rest.partition("/")
     if kind != "user" and first == "appManagementPolicies":
         return policies.handle_assigned(tenant, caller, request, kind, object_id, more, _body(request))
+    if request.method == "GET" and rest == consents.NAME and kind != "application":
+        return consents.listed(tenant, caller, request, kind, object_id)
     if request.method == "GET":
-        return _read(tenant, caller, request, kind, object_id, rest)
-    if kind != "user":
-        match request.method, rest:
-            case "PATCH", "":
-                return objects.change(tenant, caller, kind, object_id, _body(request))
-            case "DELETE", "":
-                return deleted.delete(tenant, caller, kind, object_id)
-            case "POST", "addPassword":
-                return objects.add_password(tenant, caller, kind, object_id, _body(request))
-            case "POST", "removePassword":
-                return objects.remove_password(tenant, caller, kind, object_id, _body(request))
+        return _read(tenant, caller, request, kind, object_id, rest, agent)
+    match request.method, rest:
+        case "DELETE", "":
+            return deleted.delete(tenant, caller, kind, object_id)
+        case "PATCH", "":
+            if kind == "user":
+                return users.change(tenant, caller, object_id, _body(request))
+            return objects.change(tenant, caller, kind, object_id, _body(request))
+        case "POST", "assignLicense" if kind == "user":
+            return users.assign_license(tenant, caller, object_id, _body(request))
+        case "POST", name if kind != "user" and name in _CREDENTIALS:
+            state = rights.seen(tenant, caller, kind, object_id)
+            blueprint = state.get("@odata.type") == permissions.BLUEPRINT
+            if blueprint and not agent and not tenant.switches.untyped_credentials:
+                raise rights.missing(object_id)
+            return _CREDENTIALS[name](tenant, caller, kind, object_id, _body(request))
     raise _unknown(rest or objects.COLLECTIONS[kind])
 
 
-def _read(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str) -> Response:
+def _read(
+    tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str, agent: str
+) -> Response:
     if rest not in _READABLE[kind]:
         raise _unknown(rest)
-    if not (kind == "user" and object_id == caller.oid):
-        rights.check_read(caller, kind, object_id)
+    rights.check_read(caller, kind, object_id, agent)
     state = rights.seen(tenant, caller, kind, object_id)
     match rest:
-        case "owners":
-            found = (tenant.latest("user", oid) or tenant.latest("servicePrincipal", oid) for oid in state["_owners"])
-            return views.page(tenant, request, (owner for owner in found if owner), "directoryObjects")
+        case "owners" | "sponsors":
+            if f"_{rest}" not in state:
+                raise _unknown(rest)
+            people = (tenant.latest("user", oid) or tenant.latest("servicePrincipal", oid) for oid in state[f"_{rest}"])
+            return views.page(tenant, request, (person for person in people if person), "directoryObjects")
         case "federatedIdentityCredentials":
             return views.page(tenant, request, state["_federated"], "federatedIdentityCredentials")
     return views.one(tenant, request, state, objects.COLLECTIONS[kind])
@@ -193,29 +247,6 @@ def _grants(
         case "DELETE", True if not more:
             return grants.revoke(tenant, caller, side, object_id, grant_id)
     raise _unknown(list_name)
-
-
-def _domains(tenant: Tenant, caller: Caller, request: Request) -> Response:
-    if not caller.may("Domain.Read.All", "Directory.Read.All"):
-        raise rights.denied()
-    found = [
-        {
-            "id": name,
-            "authenticationType": "Managed",
-            "isAdminManaged": True,
-            "isDefault": name == tenant.domain,
-            "isInitial": name == tenant.domain,
-            "isRoot": True,
-            "isVerified": name == tenant.domain,
-        }
-        for name in (tenant.domain, "contoso.example")  # the second one is not verified
-    ]
-    return views.page(tenant, request, found, "domains")
-
-
-def _organization(tenant: Tenant) -> State:
-    domain = {"name": tenant.domain, "isDefault": True, "isInitial": True, "type": "Managed", "capabilities": "Email"}
-    return {"id": tenant.id, "displayName": tenant.name, "tenantType": "AAD", "verifiedDomains": [domain]}
 
 
 def _unknown(segment: str) -> Refused:

@@ -45,17 +45,21 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
 
     :raises Refused: 400.
     """
-    test = query.parse_filter(request.query.get("$filter"))
-    found = [state for state in states if test(state)]
-    start, top = request.query.get("$skiptoken", "0"), request.query.get("$top", str(tenant.switches.page_size))
-    if not start.isdecimal() or not top.isdecimal() or int(top) < 1:
-        raise Refused(400, "Request_BadRequest", "Invalid value for '$top' or '$skiptoken'.")
-    first, size = int(start), min(int(top), tenant.switches.page_size)
-    selected = query.names(request.query.get("$select"))
+    options = request.query
+    query.check_options(options, request.headers)
+    found = query.parse_filter(options.get("$filter")).over(list(states))
+    found = query.ordered(query.searched(found, options.get("$search")), options.get("$orderby"))
+    start, size = options.get("$skiptoken", "0"), query.size(options.get("$top"), tenant.switches.page_size)
+    if not (start.isascii() and start.isdecimal()):
+        raise Refused(400, "Request_BadRequest", "Invalid value for '$skiptoken'.")
+    first = int(start)
+    selected = query.names(options.get("$select"))
     items = [query.select(shown(state), selected) for state in found[first : first + size]]
     body: dict[str, Any] = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}", "value": items}
+    if options.get("$count", "").lower() == "true":
+        body["@odata.count"] = len(found)
     if first + size < len(found):
-        rest = {**request.query, "$skiptoken": str(first + size)}
+        rest = {**options, "$skiptoken": str(first + size)}
         text = "&".join(f"{key}={quote(value)}" for key, value in rest.items())
         body["@odata.nextLink"] = f"{tenant.graph}{request.path}?{text}"
     return answer(200, body)

@@ -1,0 +1,50 @@
+"""Blueprints and their service principals, which never come by themselves (entra-protocol A.1, A.2 rows 14-19)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.sandbox.graph import chain, directory, objects, rights, views
+from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.permissions import BLUEPRINT, PRINCIPAL
+from core.sandbox.graph.rights import Caller
+from core.sandbox.tenant import Tenant
+from core.sandbox.wire import Response
+
+
+def create(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Response:
+    """POST of a Blueprint: `displayName` and sponsors; whoever creates it owns it.
+
+    :raises Refused: 403, 400.
+    """
+    rights.check_agent(caller, BLUEPRINT, "create")
+    name = chain.text(body, "displayName")
+    owners = chain.bound(tenant, caller, body, "owners")
+    sponsors = chain.sponsors(tenant, caller, body)
+    chain.check_limit(tenant, BLUEPRINT)
+    state = directory.new_application(tenant, name) | {"@odata.type": BLUEPRINT, "description": None}
+    state |= {"_owners": list(dict.fromkeys([caller.oid, *owners])), "_sponsors": sponsors}
+    objects.apply(tenant, "application", state, body)
+    tenant.commit("application", state["id"], state)
+    return views.created(tenant, state, "applications")
+
+
+def create_principal(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Response:
+    """POST of a Blueprint's service principal.
+
+    :raises Refused: 403; 400 for an app that is none or not known yet; 409 for a second one.
+    """
+    rights.check_agent(caller, PRINCIPAL, "create")
+    app = objects.backing(tenant, caller, body)
+    if app.get("@odata.type") != BLUEPRINT:
+        message = f"The application '{app['appId']}' is not an agent identity blueprint."
+        raise Refused(400, "AgentBlueprintPrincipal_RequireAgentBlueprint", message)
+    chain.check_limit(tenant, PRINCIPAL)
+    state = directory.new_principal(tenant, app, caller.oid) | {
+        "@odata.type": PRINCIPAL,
+        "createdDateTime": tenant.stamp(),
+        "_sponsors": app.get("_sponsors", []),
+    }
+    objects.apply(tenant, "servicePrincipal", state, {name: value for name, value in body.items() if name != "appId"})
+    tenant.commit("servicePrincipal", state["id"], state)
+    return views.created(tenant, state, "servicePrincipals")

@@ -1,0 +1,52 @@
+"""People and Agent Users after their creation: changed, licensed (entra-protocol A.2 rows 25 and 29)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from core.sandbox.graph import rights, views
+from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.permissions import AGENT_USER
+from core.sandbox.graph.rights import Caller
+from core.sandbox.tenant import Tenant
+from core.sandbox.wire import Response, answer
+
+_READ_ONLY: Final = frozenset({"id", "identityParentId", "createdDateTime", "deletedDateTime", "userPrincipalName"})
+_UNSET: Final = {"usageLocation": None}  # a property that people have without anybody having set it
+
+
+def change(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any]) -> Response:
+    """PATCH of a user.
+
+    :raises Refused: 404, 403, 400.
+    """
+    state = _UNSET | rights.written(tenant, caller, "user", object_id)
+    if state.get("@odata.type") == AGENT_USER and "passwordProfile" in body:
+        message = "Property 'passwordProfile' is not compatible with an agent user."
+        raise Refused(400, "PropertyNotCompatibleWithAgentIdentity", message)
+    for name, value in body.items():
+        if "@" in name:
+            continue
+        if name not in state or name.startswith("_"):
+            raise Refused(400, "Request_BadRequest", f"Invalid property '{name}'.")
+        if name in _READ_ONLY and value != state[name]:
+            raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
+        state[name] = value
+    tenant.commit("user", object_id, state)
+    return answer(204)
+
+
+def assign_license(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any]) -> Response:
+    """`assignLicense`: this tenant has no licences, so every one that is named is refused.
+
+    :raises Refused: 404, 403, 400.
+    """
+    if not caller.holds("LicenseAssignment.ReadWrite.All", rights.USER_ADMINISTRATORS):
+        rights.written(tenant, caller, "user", object_id)
+    state = rights.seen(tenant, caller, "user", object_id)
+    adds, removes = body.get("addLicenses"), body.get("removeLicenses")
+    if not isinstance(adds, list) or not isinstance(removes, list) or not all(isinstance(add, dict) for add in adds):
+        raise Refused(400, "Request_BadRequest", "Lists 'addLicenses' and 'removeLicenses' were expected.")
+    for sku in [*(add.get("skuId") for add in adds), *removes]:
+        raise Refused(400, "Request_BadRequest", f"License {sku} does not correspond to a valid company License.")
+    return answer(200, views.shown(state))

@@ -1,0 +1,214 @@
+"""OData of the pretend Graph: filters and pages, by property, and the options that need a header (S1, S2)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.sandbox.graph import directory, query
+from core.sandbox.tenant import State
+from core.sandbox.wire import Request
+from tests.sandbox.client import Client
+
+EVENTUAL = {"ConsistencyLevel": "eventual"}
+TEXT = st.text("abAB' &+%=,()and", max_size=8)
+NAME = st.sampled_from(["displayName", "notes"])
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client("fresh")
+
+
+def fill(client: Client, names: list[str]) -> list[str]:
+    apps = [directory.new_application(client.tenant, name) for name in names]
+    for app in apps:
+        client.tenant.commit("application", app["id"], app)
+    return [app["id"] for app in apps]
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+# filters
+
+CLAUSE = st.one_of(
+    st.tuples(st.just("eq"), NAME, TEXT),
+    st.tuples(st.just("startswith"), NAME, TEXT),
+    st.tuples(st.just("any"), st.just("tags"), TEXT),
+    st.tuples(st.just("bool"), st.just("accountEnabled"), st.booleans()),
+)
+OBJECT = st.fixed_dictionaries(
+    {
+        "displayName": TEXT,
+        "notes": TEXT,
+        "tags": st.lists(TEXT, max_size=3),
+        "accountEnabled": st.booleans(),
+    }
+)
+
+
+def written(clause: tuple[str, str, Any]) -> str:
+    operator, name, value = clause
+    match operator:
+        case "eq":
+            return f"{name} eq {quoted(value)}"
+        case "startswith":
+            return f"startswith({name},{quoted(value)})"
+        case "any":
+            return f"{name}/any(t:t eq {quoted(value)})"
+    return f"{name} eq {str(value).lower()}"
+
+
+def meant(clause: tuple[str, str, Any], state: State) -> bool:
+    operator, name, value = clause
+    there = state[name]
+    match operator:
+        case "eq":
+            return bool(there.lower() == value.lower())
+        case "startswith":
+            return bool(there.lower().startswith(value.lower()))
+        case "any":
+            return value.lower() in [item.lower() for item in there]
+    return there is value
+
+
+@given(st.lists(CLAUSE, min_size=1, max_size=3), st.lists(OBJECT, max_size=5))
+def test_S1_a_filter_lets_through_what_it_says(clauses: list[tuple[str, str, Any]], objects: list[State]) -> None:
+    text = " and ".join(written(clause) for clause in clauses)
+    expected = [state for state in objects if all(meant(clause, state) for clause in clauses)]
+    assert query.parse_filter(text).over(objects) == expected
+
+
+@given(st.text("ab' ()=,:/eqandorst", max_size=30) | st.text(max_size=20))
+def test_S2_any_text_is_a_filter_or_refused(text: str) -> None:
+    objects: list[State] = [{"a": "b", "displayName": "x", "tags": ["a"]}]
+    try:
+        found = query.parse_filter(text).over(objects)
+    except query.Unsupported as error:
+        assert error.code == "Request_UnsupportedQuery"
+    else:
+        assert found in ([], objects)
+        assert not text.strip() or re.search(r" eq |startswith\(", text, re.IGNORECASE)
+
+
+@given(st.sampled_from([" or ", " and not ", " ne ", "  "]), CLAUSE, CLAUSE)
+def test_S2_other_operators_are_refused(joint: str, first: Any, second: Any) -> None:
+    with pytest.raises(query.Unsupported):
+        query.parse_filter(f"{written(first)}{joint}{written(second)}")
+
+
+def test_S2_a_property_that_no_object_has_or_shows_cannot_be_filtered_by(client: Client) -> None:
+    fill(client, ["alpha"])
+    for name in ("nonsense", "_owners"):
+        refused = client.refused("GET", f"/applications?$filter={name} eq 'x'")
+        assert refused == (400, "Request_UnsupportedQuery")
+    assert client.get("/users?$filter=identityParentId eq 'x'", app_reader(client))["value"] == [], (
+        "agents only have it"
+    )
+
+
+def app_reader(client: Client) -> str:
+    return client.scoped("User.Read.All")
+
+
+# pages
+
+
+@given(
+    count=st.integers(0, 9),
+    size=st.integers(1, 11),
+    top=st.none() | st.integers(1, 999),
+    select=st.booleans(),
+)
+def test_S1_any_page_size_yields_every_object_once(count: int, size: int, top: int | None, select: bool) -> None:
+    client = Client("fresh")
+    ids = fill(client, [f"a & b+c%{number}" for number in range(count)])
+    fill(client, ["other"])
+    client.tenant.switches.page_size = size
+    options = ["$filter=startswith(displayName,'a %26 b%2Bc%25')"]
+    options += [f"$top={top}"] if top else []
+    options += ["$select=id"] if select else []
+    url = f"{client.tenant.graph}/v1.0/applications?{'&'.join(options)}"
+    found: list[str] = []
+    pages = 0
+    while url:
+        page = follow(client, url)
+        assert len(page["value"]) <= min(size, top or size)
+        assert not select or all(set(item) == {"id"} for item in page["value"])
+        found += [item["id"] for item in page["value"]]
+        url = page.get("@odata.nextLink", "")
+        assert not url or page["value"], "a page that is not the last one holds something"
+        pages += 1
+    assert found == ids
+    assert pages == max(1, -(-count // min(size, top or size)))
+
+
+def follow(client: Client, url: str) -> dict[str, Any]:
+    from core.sandbox.service import handle
+
+    response = handle(client.tenant, Request.to("GET", url, {"Authorization": f"bearer {client.token}"}))
+    assert response.status == 200, response.body
+    return response.json()
+
+
+@pytest.mark.parametrize("top", ["0", "1000", "-1", "x", "1.5", "", "\u0663"])
+def test_S2_a_page_holds_between_one_and_999_objects(client: Client, top: str) -> None:
+    for path in ("/applications", "/users", "/servicePrincipals", "/oauth2PermissionGrants", "/domains"):
+        assert client.refused("GET", f"{path}?$top={top}") == (400, "Request_BadRequest")
+    assert client.get("/applications?$top=999")["value"] == []
+
+
+# options that need a header, and those that nobody knows
+
+
+@pytest.mark.parametrize(
+    ("option", "code"),
+    [
+        ("$count=true", "Request_BadRequest"),
+        ("$orderby=displayName", "Request_UnsupportedQuery"),
+        ('$search="displayName:al"', "Request_UnsupportedQuery"),
+    ],
+)
+def test_S2_advanced_queries_need_the_header(client: Client, option: str, code: str) -> None:
+    fill(client, ["beta", "Alpha", "gamma al"])
+    path = "/applications?" + option.replace('"', "%22")
+    assert client.refused("GET", path) == (400, code)
+    response = client.call("GET", path, **EVENTUAL)
+    assert response.status == 200
+    body = response.json()
+    names = [item["displayName"] for item in body["value"]]
+    expected = {
+        "$count=true": ["beta", "Alpha", "gamma al"],
+        "$orderby=displayName": ["Alpha", "beta", "gamma al"],
+        '$search="displayName:al"': ["Alpha", "gamma al"],
+    }[option]
+    assert names == expected
+    assert body.get("@odata.count") == (3 if option == "$count=true" else None)
+
+
+def test_S1_an_order_may_be_reversed_and_counts_all_pages(client: Client) -> None:
+    fill(client, ["b", "a", "c"])
+    client.tenant.switches.page_size = 2
+    path = "/applications?$orderby=displayName desc&$count=true"
+    first = client.call("GET", path, **EVENTUAL).json()
+    assert ([item["displayName"] for item in first["value"]], first["@odata.count"]) == (["c", "b"], 3)
+    second = client.call("GET", unquote(first["@odata.nextLink"].partition("/v1.0")[2]), **EVENTUAL).json()
+    assert [item["displayName"] for item in second["value"]] == ["a"]
+
+
+@pytest.mark.parametrize("option", ["$expand=owners", "$skip=1", "$nonsense=1"])
+def test_S2_options_that_are_not_built_are_refused_not_ignored(client: Client, option: str) -> None:
+    assert client.refused("GET", f"/applications?{option}") == (400, "Request_BadRequest")
+
+
+@pytest.mark.parametrize("option", ["$orderby=nonsense", "$orderby=displayName up", "$search=al", "$search=%22al%22"])
+def test_S2_an_order_or_search_that_makes_no_sense_is_refused(client: Client, option: str) -> None:
+    fill(client, ["alpha"])
+    assert client.call("GET", f"/applications?{option}", **EVENTUAL).status == 400
