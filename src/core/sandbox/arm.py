@@ -10,7 +10,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
     """Answer a request to ARM."""
     token = request.headers.get("authorization", "").removeprefix("Bearer ")
     issued = tenant.issued.get(token)
-    audiences = (ARM_RESOURCE.rstrip("/"), tenant.authority)
+    audiences = (ARM_RESOURCE.rstrip("/"), tenant.arm)
     expired = issued is not None and issued.claims.get("exp", 0) <= tenant.now().timestamp()
     if issued is None or expired or issued.claims.get("aud", "").rstrip("/") not in audiences:
         body = {"error": {"code": "InvalidAuthenticationToken", "message": "The access token is invalid."}}

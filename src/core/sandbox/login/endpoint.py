@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
+from core.sandbox import consent
 from core.sandbox.graph import reports
 from core.sandbox.graph.directory import moment
 from core.sandbox.login import assertion, tokens
@@ -48,7 +49,7 @@ def _instance(tenant: Tenant, request: Request) -> Response:
     asked = request.query.get("authorization_endpoint", "")
     if not asked.startswith(f"{tenant.authority}/"):
         return answer(400, {"error": "invalid_instance", "error_description": "AADSTS50049: Unknown instance."})
-    host = f"127.0.0.1:{tenant.port}"
+    host = tenant.authority.removeprefix("https://")
     return answer(
         200,
         {
@@ -251,7 +252,7 @@ def _resource(tenant: Tenant, scope: str) -> str:
     if len(resources) > 1:
         raise Refused(400, "invalid_request", 28000, "More than one resource was asked for.")
     resource = resources.pop()
-    if resource.rstrip("/") in (tenant.graph, tenant.authority, ARM_RESOURCE.rstrip("/")):
+    if resource.rstrip("/") in (tenant.graph, tenant.arm, ARM_RESOURCE.rstrip("/"), consent.RESOURCE):
         return resource
     text = f"The resource principal named {resource} was not found in the tenant named {tenant.name}."
     raise Refused(400, "invalid_resource", 500011, text)
