@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from core.sandbox.graph import grants, rights, roles
+from core.sandbox.graph import consents, grants, rights, roles
 from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
 from core.sandbox.wire import Request, Response, answer, not_found
 
 #: Audience of its tokens.
 RESOURCE: Final = "74658136-14ec-4630-ad9b-26e160ff0fc6"
-DELEGATED: Final = "oauth2PermissionGrant"
 _PATH: Final = re.compile(r"/api/RegisteredApplications/([0-9a-fA-F-]{36})/Consent")
 _ADMINS: Final = frozenset({roles.GLOBAL_ADMINISTRATOR, roles.PRIVILEGED_ROLE_ADMINISTRATOR})
 
@@ -64,13 +63,13 @@ def _grant(tenant: Tenant, principal: State, resource: State, accesses: list[Sta
 def _delegate(tenant: Tenant, ends: dict[str, str], values: list[str]) -> None:
     """Consent to scopes on behalf of everybody, beside those that have it already."""
     everybody = {**ends, "consentType": "AllPrincipals", "principalId": None}
-    for grant in tenant.all_latest(DELEGATED):
+    for grant in tenant.all_latest(consents.KIND):
         if everybody.items() <= grant.items():
             scope = " ".join(sorted({*grant["scope"].split(), *values}))
-            tenant.commit(DELEGATED, grant["id"], grant | {"scope": scope})
+            tenant.commit(consents.KIND, grant["id"], grant | {"scope": scope})
             return
     grant_id = tenant.new_id()
-    tenant.commit(DELEGATED, grant_id, {"id": grant_id, **everybody, "scope": " ".join(values)})
+    tenant.commit(consents.KIND, grant_id, {"id": grant_id, **everybody, "scope": " ".join(values)})
 
 
 def _refusal(status: int, code: str, message: str) -> Response:

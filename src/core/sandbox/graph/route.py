@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from core.sandbox.graph import deleted, grants, objects, policies, query, reports, rights, views
+from core.sandbox.graph import consents, deleted, grants, objects, owners, policies, query, reports, rights, views
 from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
@@ -108,8 +108,8 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         return reports.listed(tenant, caller, request)
     if path == policies.DEFAULT_PATH or path.startswith(policies.PATH):
         return policies.handle(tenant, caller, request, path, _body(request))
-    if path.startswith(_DELETED):
-        return deleted.handle(tenant, caller, request, path.removeprefix(_DELETED))
+    if path.startswith(_DELETED) or consents.PATH.fullmatch(path):
+        return _apart(tenant, caller, request, path)
     for collection, kind in _KINDS.items():
         if path == f"/{collection}":
             if request.method == "GET":
@@ -130,6 +130,13 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
             object_id = str(state["id"])
         return _object(tenant, caller, request, kind, object_id, rest or "")
     raise _unknown(path.strip("/").split("/")[0])
+
+
+def _apart(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
+    """Collections with routes of their own."""
+    if found := consents.PATH.fullmatch(path):
+        return consents.handle(tenant, caller, request, found[1] or "", _body(request))
+    return deleted.handle(tenant, caller, request, path.removeprefix(_DELETED))
 
 
 def _refuse_agents(caller: Caller, request: Request, path: str) -> None:
@@ -158,6 +165,10 @@ def _object(tenant: Tenant, caller: Caller, request: Request, kind: str, object_
                 return objects.change(tenant, caller, kind, object_id, _body(request))
             case "DELETE", "":
                 return deleted.delete(tenant, caller, kind, object_id)
+            case "POST", "owners/$ref":
+                return owners.add(tenant, caller, kind, object_id, _body(request))
+            case "DELETE", _ if first == "owners" and more.endswith("/$ref"):
+                return owners.remove(tenant, caller, kind, object_id, more.removesuffix("/$ref"))
             case "POST", "addPassword":
                 return objects.add_password(tenant, caller, kind, object_id, _body(request))
             case "POST", "removePassword":
