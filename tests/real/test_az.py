@@ -17,6 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from core.entra import credentials
 from core.entra.tokens import claims_of
 from core.sandbox.computer import azfolder
 from core.sandbox.graph import directory, grants, roles
@@ -150,10 +151,9 @@ def public_of(number: int, path: Path) -> str:
 
 def with_key(az: Cli, app: State, number: int) -> str:
     """Put a certificate on an app behind Graph's back; its keyId."""
-    entry = {"key": base64.b64encode(bundle(number).der).decode(), "type": "AsymmetricX509Cert", "usage": "Verify"}
-    end = x509.load_der_x509_certificate(bundle(number).der).not_valid_after_utc
-    (key,) = directory.keys_of(az.lab.tenant, [entry | {"endDateTime": end.isoformat()}])
-    az.lab.tenant.commit("application", app["id"], az.now(app) | {"keyCredentials": [key]})
+    tenant = az.lab.tenant
+    (key,) = directory.keys_of(tenant, [credentials.entry_of(bundle(number), tenant.new_id(), "behind its back")])
+    tenant.commit("application", app["id"], az.now(app) | {"keyCredentials": [key]})
     return str(key["keyId"])
 
 

@@ -56,20 +56,13 @@ def _grant(tenant: Tenant, principal: State, resource: State, accesses: list[Sta
             tenant.commit(grants.KIND, grant["id"], grant)
     scopes = {scope["id"]: scope["value"] for scope in resource.get("oauth2PermissionScopes", ())}
     values = sorted(scopes[access["id"]] for access in accesses if access["type"] == "Scope" and access["id"] in scopes)
-    if values:
-        _delegate(tenant, {"clientId": principal["id"], "resourceId": resource["id"]}, values)
-
-
-def _delegate(tenant: Tenant, ends: dict[str, str], values: list[str]) -> None:
-    """Consent to scopes on behalf of everybody, beside those that have it already."""
-    everybody = {**ends, "consentType": "AllPrincipals", "principalId": None}
-    for grant in tenant.all_latest(consents.KIND):
-        if everybody.items() <= grant.items():
-            scope = " ".join(sorted({*grant["scope"].split(), *values}))
-            tenant.commit(consents.KIND, grant["id"], grant | {"scope": scope})
-            return
-    grant_id = tenant.new_id()
-    tenant.commit(consents.KIND, grant_id, {"id": grant_id, **everybody, "scope": " ".join(values)})
+    if not values:
+        return
+    new = consents.new_grant(principal["id"], resource["id"], " ".join(values))
+    for old in tenant.all_latest(consents.KIND):  # others' scopes stay
+        if all(old[name] == new[name] for name in ("clientId", "resourceId", "consentType")):
+            new = old | {"scope": " ".join(sorted({*old["scope"].split(), *values}))}
+    tenant.commit(consents.KIND, new["id"], new)
 
 
 def _refusal(status: int, code: str, message: str) -> Response:

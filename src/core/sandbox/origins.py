@@ -52,18 +52,17 @@ def of(host: str) -> Iterator[None]:
         _asked.reset(token)
 
 
-def serves(host: str, path: str, public: bool) -> bool:
-    """Whether a path belongs to a host: a token sent to the wrong one is a bug of the client.
+def serves(host: str, path: str) -> bool:
+    """Whether a path belongs to a host. No client that checks certificates gets here by a name that is not served.
 
     :param host: without a port.
-    :param public: whether the public names are served.
     """
-    own, there = ("127.0.0.1", "login.microsoftonline.com")
+    own, there = "127.0.0.1", "login.microsoftonline.com"
     match path.split("/")[1:2]:
         case ["v1.0" | "beta"]:
             own, there = "localhost", "graph.microsoft.com"
         case ["subscriptions" | "tenants" | "metadata" | "providers"]:
             there = "management.azure.com"
         case ["api"]:
-            return public and host == CONSENT_HOST
-    return host == own or (public and host == there)
+            return host == CONSENT_HOST
+    return host in (own, there)

@@ -21,7 +21,7 @@ def write(tenant: Tenant, folder: Path, user: State, *, public: bool = False) ->
     :param user: who is signed in.
     :param public: signed in to AzureCloud under its own names, as behind the proxy.
     """
-    import msal  # type: ignore[import-untyped]
+    import msal
 
     settings(tenant, folder, public=public)
     authority = origins.PUBLIC.authority if public else tenant.authority

@@ -17,6 +17,24 @@ PERMISSION: Final = "DelegatedPermissionGrant.ReadWrite.All"
 PATH: Final = re.compile(r"/oauth2PermissionGrants(?:/([^/]+))?", re.IGNORECASE)
 
 
+def new_grant(client_id: str, resource_id: str, scope: str, principal_id: str | None = None) -> State:
+    """A grant; not committed yet.
+
+    :param client_id: object id of the service principal that is let in.
+    :param resource_id: object id of the API's service principal.
+    :param scope: names, parted by blanks.
+    :param principal_id: the person that it counts for; None: everybody.
+    """
+    return {
+        "id": "-".join((client_id, resource_id, principal_id or "all")),
+        "clientId": client_id,
+        "consentType": "Principal" if principal_id else "AllPrincipals",
+        "principalId": principal_id,
+        "resourceId": resource_id,
+        "scope": scope,
+    }
+
+
 def handle(tenant: Tenant, caller: Caller, request: Request, rest: str, body: dict[str, Any]) -> Response:
     """Answer a request to `/oauth2PermissionGrants`.
 
@@ -60,6 +78,6 @@ def _create(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Response:
     ends = {name: state[name] for name in ("clientId", "resourceId", "principalId")}
     if any(ends.items() <= other.items() for other in tenant.all_latest(KIND)):
         raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", "Permission entry already exists.")
-    state = {"id": tenant.new_id(), **state}
+    state = new_grant(state["clientId"], state["resourceId"], state["scope"], state["principalId"])
     tenant.commit(KIND, state["id"], state)
     return views.created(tenant, state, "oauth2PermissionGrants")
