@@ -39,6 +39,8 @@ screenshots: .venv/ready
 lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 	  --extra sandbox --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  requirements/clients.in -o requirements/clients.txt
 
 .venv/ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'

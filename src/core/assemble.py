@@ -66,12 +66,13 @@ def scenarios() -> dict[str, str]:
     return {name: scenario.summary for name, scenario in SCENARIOS.items()}
 
 
-def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0, user: str = "") -> Lab:
+def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0, user: str = "", proxy: bool = False) -> Lab:
     """A running sandbox.
 
     :param scenario: name of a scenario.
     :param latency: seconds before every answer.
     :param user: who is signed in, instead of the scenario's user.
+    :param proxy: also under the public cloud's names, through a proxy on loopback.
     :raises SetupError: `sandbox.missing`: the extra is not installed; `sandbox.scenario`; `usage.settings`: the user.
     """
     try:
@@ -80,7 +81,7 @@ def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0, user:
         if error.name not in ("aiohttp", "jwt"):
             raise
         raise SetupError("sandbox.missing", detail=error.name) from None
-    return Lab.start(scenario, seed=seed, port=port, latency=latency, user=user)
+    return Lab.start(scenario, seed=seed, port=port, latency=latency, user=user, proxy=proxy)
 
 
 def pretend(

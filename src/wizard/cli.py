@@ -227,6 +227,9 @@ def _parser() -> _Parser:
     subs["sandbox"].add_argument(
         "--user", metavar="NAME", default="", help="who az is signed in as (default: dana); alex is an administrator"
     )
+    subs["sandbox"].add_argument(
+        "--proxy", action="store_true", help="also answer as the public cloud, through a proxy on 127.0.0.1"
+    )
     subs["sandbox"].add_argument("--env", action="store_true", help="print shell exports instead of JSON")
     subs["demo"].add_argument("--flow", choices=("migrate", "onboard"), default="", help="which flow")
     return parser

@@ -159,7 +159,8 @@ class _Session(Invocation):
 
         given = self.given
         latency = given["latency_ms"] / 1000
-        lab = assemble.sandbox(given["scenario"] or "legacy", given["seed"], given["port"], latency, given["user"])
+        chosen = (given["scenario"] or "legacy", given["seed"], given["port"], latency, given["user"], given["proxy"])
+        lab = assemble.sandbox(*chosen)
         self.stack.callback(lab.close)
         if given.get("env"):
             import shlex

@@ -35,12 +35,22 @@ def missing(what: str) -> None:
 
 def az_folder() -> Path:
     """The folder that holds the real `az`."""
-    requirements = (ROOT / "requirements" / "az.txt").read_text()
-    version = re.search(r"^azure-cli==([\d.]+)", requirements, re.MULTILINE)
+    return _installed("az", "azure-cli", "the Azure CLI")
+
+
+def clients_folder() -> Path:
+    """The folder that holds a `python` with azure-identity, msal and msgraph-sdk."""
+    return _installed("clients", "msgraph-sdk", "the clients of requirements/clients.txt with msgraph-sdk")
+
+
+def _installed(name: str, package: str, what: str) -> Path:
+    """Programs of the environment that services.sh made of requirements/{name}.txt, kept by a package's version."""
+    requirements = (ROOT / "requirements" / f"{name}.txt").read_text()
+    version = re.search(rf"^{package}==([\d.]+)", requirements, re.MULTILINE)
     assert version
-    folder = CACHE / f"az-{version[1]}"
+    folder = CACHE / f"{name}-{version[1]}"
     if not (folder / "ready").exists():
-        missing(f"the Azure CLI {version[1]}")
+        missing(f"{what} {version[1]}")
     return folder / "bin"
 
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what tests/real runs against, where apt and pip can: D-Bus, gnome-keyring, strace, tmux, and the Azure CLI in a
-# virtual environment of its own, kept outside the checkout by version so that it is built once per machine.
+# Installs what tests/real runs against, where apt and pip can: D-Bus, gnome-keyring, strace, tmux, and the Azure CLI and
+# the other real clients in virtual environments of their own, kept outside the checkout by version so that each is built
+# once per machine.
 # What is missing afterwards is a loud skip for a contributor and a failure when CI=true (tests/real/conftest.py).
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -18,14 +19,21 @@ if [ -n "$missing" ] && command -v apt-get >/dev/null 2>&1; then
 			>/dev/null || echo "could not install:$missing" >&2
 fi
 
-version=$(sed -n 's/^azure-cli==\([0-9.]*\).*/\1/p' "$here/requirements/az.txt")
-az="${XDG_CACHE_HOME:-$HOME/.cache}/entraclaw-setup/az-$version"
-if [ ! -e "$az/ready" ]; then
-	echo "Installing the Azure CLI $version into $az (once, about a minute) …"
-	rm -rf "$az"
-	# the requirements are the whole closure of the commands in use, so pip has nothing to resolve
-	"$here/.venv/bin/python" -m venv "$az" &&
-		"$az/bin/pip" install -qq --disable-pip-version-check --no-deps --require-hashes -r "$here/requirements/az.txt" &&
-		touch "$az/ready" || echo "could not install the Azure CLI" >&2
-fi
+# environment NAME PACKAGE WHAT: of requirements/NAME.txt, the whole closure, so that pip has nothing to resolve;
+# most of their modules are never imported, so none is compiled ahead
+environment() {
+	version=$(sed -n "s/^$2==\([0-9.]*\).*/\1/p" "$here/requirements/$1.txt")
+	folder="${XDG_CACHE_HOME:-$HOME/.cache}/entraclaw-setup/$1-$version"
+	[ -e "$folder/ready" ] && return
+	echo "Installing $3 $version into $folder (once, about a minute) …"
+	rm -rf "$folder"
+	"$here/.venv/bin/python" -m venv "$folder" &&
+		"$folder/bin/pip" install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes \
+			-r "$here/requirements/$1.txt" &&
+		touch "$folder/ready" || echo "could not install $3" >&2
+}
+
+environment az azure-cli "the Azure CLI" &
+environment clients msgraph-sdk "azure-identity, msal and msgraph-sdk" &
+wait
 exit 0

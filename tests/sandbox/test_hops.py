@@ -208,7 +208,7 @@ def test_P7_a_new_agent_is_not_known_at_once(chain: Chain) -> None:
 
 
 def msal_client(chain: Chain, client_id: str, credential: Any) -> Any:
-    import msal  # type: ignore[import-untyped]
+    import msal
 
     return msal.ConfidentialClientApplication(
         client_id,

@@ -343,7 +343,7 @@ def test_S2_a_password_gets_nobody_in(stand: Stand) -> None:
 
 
 def test_S4_msal_signs_in_by_browser_and_renews_without_asking(stand: Stand) -> None:
-    import msal  # type: ignore[import-untyped]
+    import msal
 
     stand.client.tenant.port = 8443  # nothing listens there
     authority = f"{stand.client.tenant.authority}/{stand.client.tenant.id}"

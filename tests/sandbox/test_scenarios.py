@@ -135,7 +135,7 @@ def lab(clock: VirtualClock) -> Iterator[Lab]:
 
 def upn(lab: Lab, folder: Path) -> str:
     """Who Graph says is signed in, with a token that MSAL gets from that folder's cache."""
-    import msal  # type: ignore[import-untyped]
+    import msal
 
     cache = msal.SerializableTokenCache()
     cache.deserialize((folder / "msal_token_cache.json").read_text())

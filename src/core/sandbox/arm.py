@@ -63,7 +63,7 @@ def _unauthenticated(tenant: Tenant, request: Request) -> Response | None:
 
 
 def _audiences(tenant: Tenant) -> list[str]:
-    return [ARM_RESOURCE, "https://management.azure.com/", f"{tenant.authority}/"]
+    return [ARM_RESOURCE, "https://management.azure.com/", f"{tenant.arm}/"]
 
 
 def _challenge(tenant: Tenant, code: str, message: str, reason: str) -> Response:
@@ -89,7 +89,7 @@ def _cloud(tenant: Tenant) -> dict[str, Any]:
     return {
         "name": CLOUD,
         "portal": tenant.authority,
-        "resourceManager": f"{tenant.authority}/",
+        "resourceManager": f"{tenant.arm}/",
         "microsoftGraphResourceId": f"{tenant.graph}/",
         "graphAudience": f"{tenant.graph}/",
         "authentication": {

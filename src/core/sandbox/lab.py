@@ -21,6 +21,7 @@ from core.sandbox.server.https import Server
 from core.sandbox.tenant import Tenant
 
 CLOUD_NAME: Final = "sandbox"
+PUBLIC: Final = "public"
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Lab:
         clock: Clock | None = None,
         sign_in: bool = True,
         user: str = "",
+        proxy: bool = False,
     ) -> Lab:
         """Start one.
 
@@ -59,6 +61,8 @@ class Lab:
         :param latency: seconds before every answer.
         :param sign_in: also write the Azure CLI's folder, signed in.
         :param user: who signs in instead of the scenario's user: `alex`, a user principal name, or an object id.
+        :param proxy: also serve under the public cloud's names, through a proxy on loopback; the project and the Azure
+            CLI's folders are then those of the public cloud.
         :raises SetupError: `sandbox.scenario`; `usage.settings`: there is no such user.
         """
         tenant = Tenant(clock or SystemClock(), seed)
@@ -66,7 +70,7 @@ class Lab:
         if user:
             tenant.signed_in_user = seeds.person(tenant, user)["id"]
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")
-        lab = cls(tenant, found, Server(tenant, port, latency), Path(cleanup.name), cleanup)
+        lab = cls(tenant, found, Server(tenant, port, latency, proxy=proxy), Path(cleanup.name), cleanup)
         lab.ca.write_text(lab.server.ca, encoding="utf-8")
         lab.cloud_file.write_text(
             f'name = "{CLOUD_NAME}"\nauthority = "{tenant.authority}"\ngraph = "{tenant.graph}"\n'
@@ -74,7 +78,7 @@ class Lab:
             encoding="utf-8",
         )
         lab.project.mkdir()
-        state = json.dumps({"CLOUD": CLOUD_NAME, **found.members}, indent=2) + "\n"
+        state = json.dumps({**lab._named, **found.members}, indent=2) + "\n"
         for name, text in {**({Profile.state_file: state} if found.members else {}), **found.files}.items():
             file = lab.project / name
             file.touch(mode=0o600)
@@ -117,7 +121,7 @@ class Lab:
         who = seeds.person(self.tenant, user)
         mine = who["id"] == self.tenant.signed_in_user
         folder = self.az_config_dir if mine else self.folder / f"azure-{who['id']}"
-        azfolder.write(self.tenant, folder, who)
+        azfolder.write(self.tenant, folder, who, public=self.proxy != "")
         return folder
 
     def keystore(self, locked: int = 0) -> MemoryKeystore:
@@ -142,8 +146,22 @@ class Lab:
         leave_weak(path, self._service, self.tenant.id, self.machine.bundle)
 
     @property
+    def proxy(self) -> str:
+        """For `HTTPS_PROXY`; empty: there is none."""
+        return self.server.proxy.address if self.server.proxy else ""
+
+    @property
+    def cloud(self) -> str:
+        """For `--cloud`: what the project's state file belongs to."""
+        return PUBLIC if self.proxy else str(self.cloud_file)
+
+    @property
+    def _named(self) -> dict[str, str]:
+        return {} if self.proxy else {"CLOUD": CLOUD_NAME}  # a file without a name is the public cloud's (C1)
+
+    @property
     def _service(self) -> str:
-        return load_cloud(str(self.cloud_file)).keystore_service(Profile.keystore_service)
+        return load_cloud(self.cloud).keystore_service(Profile.keystore_service)
 
     def info(self) -> dict[str, str | dict[str, str] | None]:
         """What a client needs to know; printed as one JSON line."""
@@ -152,7 +170,7 @@ class Lab:
             "graph": self.tenant.graph,
             "arm": self.tenant.authority,
             "ca": str(self.ca),
-            "proxy": None,
+            "proxy": self.proxy or None,
             "tenant": self.tenant.id,
             "cloud_file": str(self.cloud_file),
             "az_config_dir": str(self.az_config_dir),
@@ -166,10 +184,11 @@ class Lab:
         return {
             "AZURE_CONFIG_DIR": str(self.az_config_dir),
             "REQUESTS_CA_BUNDLE": str(self.ca),
-            "ENTRACLAW_SETUP_CLOUD": str(self.cloud_file),
+            "ENTRACLAW_SETUP_CLOUD": self.cloud,
             "ENTRACLAW_SETUP_PROJECT": str(self.project),
             "ENTRACLAW_SETUP_KEY_OUTLIVES_JOB": "1",  # a sandbox in a CI job or a container is what it is for
             "NO_PROXY": "127.0.0.1,localhost",
+            **({"HTTPS_PROXY": self.proxy} if self.proxy else {}),
             **self.variables,
             **({"SANDBOX_ADMIN_AZURE_CONFIG_DIR": str(self.admin)} if self.admin else {}),
         }

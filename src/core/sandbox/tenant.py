@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from core.flow.wait import Clock
+from core.sandbox import origins
 from core.sandbox.faults import Faults
 from core.secret import Secret
 
@@ -175,13 +176,21 @@ class Tenant:
 
     @property
     def authority(self) -> str:
-        """Origin of the token endpoint and of ARM."""
-        return f"https://127.0.0.1:{self.port}"
+        """Origin of the token endpoint, under the names that a request used (`origins`)."""
+        public = origins.asked()
+        return public.authority if public else f"https://127.0.0.1:{self.port}"
+
+    @property
+    def arm(self) -> str:
+        """Origin of Azure Resource Manager; on loopback it shares the token endpoint's."""
+        public = origins.asked()
+        return public.arm if public else self.authority
 
     @property
     def graph(self) -> str:
         """Origin of Microsoft Graph: another host name, because az sends ARM's audience on a shared origin."""
-        return f"https://localhost:{self.port}"
+        public = origins.asked()
+        return public.graph if public else f"https://localhost:{self.port}"
 
     def signing_key(self) -> RSAPrivateKey:
         """The key that signs tokens; tenants of a process share it, and know their tokens by what they issued."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+#: What the Microsoft Graph SDK for Python makes of its own base URL; the service takes it.
+_DOUBLED: Final = re.compile(r"^(/v1\.0|/beta)/{2,}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Request:
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         lower = {key.lower(): value for key, value in (headers or {}).items()}
-        return cls(method.upper(), parts.netloc, unquote(parts.path), query, lower, body)
+        path = _DOUBLED.sub(r"\1/", unquote(parts.path))
+        return cls(method.upper(), parts.netloc, path, query, lower, body)
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object.

@@ -7,25 +7,28 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from core.sandbox import origins
 from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.service import handle
 from core.sandbox.tenant import ARM_RESOURCE, State, Tenant
 from core.sandbox.wire import Request, Response
 
 
-def write(tenant: Tenant, folder: Path, user: State) -> None:
+def write(tenant: Tenant, folder: Path, user: State, *, public: bool = False) -> None:
     """Write profile, settings and MSAL's own token cache, filled by MSAL itself.
 
     :param folder: for `AZURE_CONFIG_DIR`; made when it is missing.
     :param user: who is signed in.
+    :param public: signed in to AzureCloud under its own names, as behind the proxy.
     """
-    import msal  # type: ignore[import-untyped]
+    import msal
 
-    folder.mkdir(mode=0o700, exist_ok=True)
+    settings(tenant, folder, public=public)
+    authority = origins.PUBLIC.authority if public else tenant.authority
     cache = msal.SerializableTokenCache()
     client = msal.PublicClientApplication(
         AZURE_CLI,
-        authority=f"{tenant.authority}/{tenant.id}",
+        authority=f"{authority}/{tenant.id}",
         instance_discovery=False,
         token_cache=cache,
         http_client=InProcess(tenant),
@@ -46,28 +49,43 @@ def write(tenant: Tenant, folder: Path, user: State) -> None:
         "user": {"name": user["userPrincipalName"], "type": "user"},
         "isDefault": True,
         "tenantId": tenant.id,
-        "environmentName": "EntraclawSandbox",
+        "environmentName": _name(public),
         "homeTenantId": tenant.id,
         "managedByTenants": [],
     }
     profile = {"installationId": tenant.new_id(), "subscriptions": [account]}
     (folder / "azureProfile.json").write_text(json.dumps(profile), encoding="utf-8-sig")
-    (folder / "clouds.config").write_text(
-        "[EntraclawSandbox]\n"
-        f"endpoint_active_directory = {tenant.authority}\n"
-        f"endpoint_active_directory_resource_id = {ARM_RESOURCE}\n"
-        f"endpoint_resource_manager = {tenant.authority}\n"
-        f"endpoint_microsoft_graph_resource_id = {tenant.graph}/\n",
-        encoding="utf-8",
-    )
+
+
+def settings(tenant: Tenant, folder: Path, *, public: bool = False) -> None:
+    """Write the settings alone: of the sandbox's cloud, or of AzureCloud as it is installed; nobody is signed in.
+
+    :param folder: for `AZURE_CONFIG_DIR`; made when it is missing.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    discovery = ""
+    if not public:
+        discovery = "instance_discovery = false\n"  # with it MSAL drops the port
+        (folder / "clouds.config").write_text(
+            f"[{_name(public)}]\n"
+            f"endpoint_active_directory = {tenant.authority}\n"
+            f"endpoint_active_directory_resource_id = {ARM_RESOURCE}\n"
+            f"endpoint_resource_manager = {tenant.authority}\n"
+            f"endpoint_microsoft_graph_resource_id = {tenant.graph}/\n",
+            encoding="utf-8",
+        )
     (folder / "config").write_text(
-        "[cloud]\nname = EntraclawSandbox\n[core]\ninstance_discovery = false\ncollect_telemetry = false\n"
+        f"[cloud]\nname = {_name(public)}\n[core]\n{discovery}collect_telemetry = false\n"
         "use_msal_http_cache = false\nlogin_experience_v2 = off\nno_color = true\n",
         encoding="utf-8",
     )
     versions = {"azure-cli": {"local": "2.91.0"}, "core": {"local": "2.91.0"}, "telemetry": {"local": "2.91.0"}}
     checked = {"versions": versions, "update_time": tenant.now().strftime("%Y-%m-%d %H:%M:%S.%f")}
     (folder / "versionCheck.json").write_text(json.dumps(checked), encoding="utf-8")
+
+
+def _name(public: bool) -> str:
+    return "AzureCloud" if public else "EntraclawSandbox"
 
 
 class InProcess:

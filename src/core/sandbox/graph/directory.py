@@ -85,6 +85,7 @@ def new_principal(tenant: Tenant, app: State, owner: str = "") -> State:
         "deletedDateTime": None,
         "notes": None,
         "appRoles": [],
+        "oauth2PermissionScopes": [],
         "keyCredentials": [],
         "passwordCredentials": [],
         "tags": [],

@@ -64,6 +64,8 @@ NEAR_MISSES: Final = {
 }
 #: Everything that Microsoft Graph offers here.
 OFFERED: Final = BASE | AGENT | OTHER | NEAR_MISSES
+#: Scopes that Microsoft Graph offers here; az knows more of them than the sandbox has a use for.
+SCOPES: Final = {"User.Read": "e1fe6dd8-ba31-4d61-89e7-88639da4683d"}
 
 # directory roles, by template id: the `wids` claim of a person's token
 GLOBAL_ADMINISTRATOR: Final = "62e90394-69f5-4237-9190-012177145e10"
@@ -94,4 +96,12 @@ def app_roles() -> list[dict[str, Any]]:
             "value": value,
         }
         for value, role_id in OFFERED.items()
+    ]
+
+
+def scopes() -> list[dict[str, Any]]:
+    """The `oauth2PermissionScopes` of Microsoft Graph's service principal."""
+    return [
+        {"id": scope_id, "value": value, "type": "User", "isEnabled": True, "adminConsentDisplayName": value}
+        for value, scope_id in SCOPES.items()
     ]

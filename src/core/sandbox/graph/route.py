@@ -14,6 +14,7 @@ from core.sandbox.graph import (
     deleted,
     grants,
     objects,
+    owners,
     permissions,
     policies,
     proof,
@@ -98,8 +99,8 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         return reports.listed(tenant, caller, request)
     if path == policies.DEFAULT_PATH or path.startswith(policies.PATH):
         return policies.handle(tenant, caller, request, path, _body(request))
-    if path == consents.PATH or path.startswith(f"{consents.PATH}/"):
-        grant_id = path.removeprefix(consents.PATH).strip("/")
+    if re.match(rf"{consents.PATH}(/|$)", path, re.IGNORECASE):  # the Azure CLI spells it in two ways
+        grant_id = path[len(consents.PATH) :].strip("/")
         return consents.handle(tenant, caller, request, grant_id, _body(request))
     if path.startswith(_DELETED):
         return deleted.handle(tenant, caller, request, path.removeprefix(_DELETED))
@@ -201,6 +202,10 @@ def _object(
     match request.method, rest:
         case "DELETE", "":
             return deleted.delete(tenant, caller, kind, object_id)
+        case "POST", "owners/$ref" if kind != "user":
+            return owners.add(tenant, caller, kind, object_id, _body(request))
+        case "DELETE", _ if kind != "user" and first == "owners" and more.endswith("/$ref"):
+            return owners.remove(tenant, caller, kind, object_id, more.removesuffix("/$ref"))
         case "PATCH", "":
             if kind == "user":
                 return users.change(tenant, caller, object_id, _body(request))

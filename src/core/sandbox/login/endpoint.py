@@ -53,7 +53,7 @@ def _instance(tenant: Tenant, request: Request) -> Response:
     asked = request.query.get("authorization_endpoint", "")
     if not asked.startswith(f"{tenant.authority}/"):
         return answer(400, {"error": "invalid_instance", "error_description": "AADSTS50049: Unknown instance."})
-    host = f"127.0.0.1:{tenant.port}"
+    host = tenant.authority.removeprefix("https://")
     return answer(
         200,
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from core.sandbox import consent
 from core.sandbox.login.refusals import Refused, refuse
 from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, State, Tenant
 
@@ -77,7 +78,7 @@ def app_id_of(tenant: Tenant, audience: str) -> str:
 
 def _found(tenant: Tenant, audience: str) -> Resource:
     bare, app_id = audience.rstrip("/"), app_id_of(tenant, audience)
-    if bare in (tenant.authority, ARM_RESOURCE.rstrip("/"), "https://management.azure.com"):
+    if bare in (tenant.arm, ARM_RESOURCE.rstrip("/"), "https://management.azure.com", consent.RESOURCE):
         return Resource(audience, "")
     if app_id == EXCHANGE_APP_ID:
         return Resource(EXCHANGE_APP_ID if tenant.switches.exchange_guid else EXCHANGE, app_id)

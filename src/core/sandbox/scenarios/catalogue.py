@@ -35,6 +35,7 @@ def seed(name: str, tenant: Tenant) -> Machine:
     seeds.new_person(tenant, "Alex Admin", roles.GLOBAL_ADMINISTRATOR)
     microsoft_graph = directory.new_principal(tenant, {"appId": GRAPH_APP_ID, "displayName": "Microsoft Graph"})
     microsoft_graph["appRoles"] = roles.app_roles()
+    microsoft_graph["oauth2PermissionScopes"] = roles.scopes()
     tenant.commit("servicePrincipal", microsoft_graph["id"], microsoft_graph)
     return scenario.fill(tenant)
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from core.sandbox import service
+from core.sandbox import origins, service
 from core.sandbox.server import tls
+from core.sandbox.server.proxy import Proxy
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
 
@@ -32,11 +33,12 @@ class Server:
 
     :param port: 0 for any free one.
     :param latency: seconds before every answer.
+    :param proxy: also serve under the public cloud's names, to which a proxy on loopback leads.
     :ivar handle: what answers; wrap it to change answers on their way.
     :ivar served: what was answered, in the order of the answers.
     """
 
-    def __init__(self, tenant: Tenant, port: int = 0, latency: float = 0.0) -> None:
+    def __init__(self, tenant: Tenant, port: int = 0, latency: float = 0.0, *, proxy: bool = False) -> None:
         self.handle: Callable[[Tenant, Request], Response] = service.handle
         self.served: list[Served] = []
         self._tenant = tenant
@@ -44,7 +46,8 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._socket = socket.create_server(("127.0.0.1", port))
         tenant.port = self._socket.getsockname()[1]
-        self.ca, context = tls.context()
+        self.ca, context = tls.context(origins.PUBLIC_HOSTS if proxy else ())
+        self.proxy = Proxy(tenant.port) if proxy else None
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
         ready = threading.Event()
@@ -76,8 +79,12 @@ class Server:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         await web.SockSite(runner, self._socket, ssl_context=context).start()
+        if self.proxy is not None:
+            await self.proxy.start()
         ready.set()
         await self._stopping.wait()
+        if self.proxy is not None:
+            await self.proxy.stop()
         for connection in server.connections:
             if connection.transport is not None:
                 connection.transport.abort()  # a polite end of TLS waits for the other side
@@ -98,7 +105,7 @@ class Server:
             self.served.append(Served(f"{raw.method} {raw.path.partition('?')[0]}", start, time.monotonic()))
 
     async def _answer(self, raw: web.BaseRequest) -> web.Response:
-        request = Request.to(raw.method, raw.raw_path, dict(raw.headers), await raw.read())
+        request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}", dict(raw.headers), await raw.read())
         if self._latency:
             await asyncio.sleep(self._latency)
         fault = self._tenant.faults.next(request.method, request.path, _items(request))
@@ -123,8 +130,7 @@ class Server:
 
 def _right_host(request: Request, raw: web.BaseRequest) -> bool:
     """Graph lives on `localhost`, the rest on 127.0.0.1: a token sent to the wrong one is a bug of the client."""
-    graph = request.path.startswith(("/v1.0", "/beta"))
-    return raw.host.partition(":")[0] == ("localhost" if graph else "127.0.0.1")
+    return origins.serves(raw.host.partition(":")[0].lower(), request.path)
 
 
 def _items(request: Request) -> list[str]:

@@ -8,6 +8,7 @@ import os
 import secrets
 import ssl
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 LIFETIME: Final = datetime.timedelta(days=1)
 
 
-def context() -> tuple[str, ssl.SSLContext]:
-    """A CA for this run and a server certificate: name-constrained, valid a day, the CA's key never on a disk (S1)."""
+def context(public: Sequence[str] = ()) -> tuple[str, ssl.SSLContext]:
+    """A CA for this run and a server certificate: name-constrained, valid a day, the CA's key never on a disk (S1).
+
+    :param public: host names besides loopback's; the CA may sign for them and for nothing else.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,8 +46,9 @@ def context() -> tuple[str, ssl.SSLContext]:
 
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = "entraclaw-setup sandbox CA"
-    names = [x509.DNSName("localhost"), x509.IPAddress(loopback)]
-    permitted = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Network("127.0.0.1/32"))]
+    hosts = [x509.DNSName(name) for name in ("localhost", *public)]
+    names = [*hosts, x509.IPAddress(loopback)]
+    permitted = [*hosts, x509.IPAddress(ipaddress.IPv4Network("127.0.0.1/32"))]
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     signing = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     ca = (
