@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
+from core.sandbox.faults.replies import refusal as refused_by_script
 from core.sandbox.graph import deleted, grants, objects, policies, query, reports, rights, views
 from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.rights import Caller
@@ -80,16 +81,16 @@ def _batch(tenant: Tenant, request: Request) -> Response:
         headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
         content = json.dumps(item["body"]).encode() if "body" in item else b""
         url = base + "/" + quote(str(item.get("url", "")).lstrip("/"), safe="/?$&=(),:'%@+")
-        fault = tenant.faults.item(f"{item.get('method')} {str(item.get('url')).partition('?')[0]}")
+        asked = replace(Request.to(str(item.get("method", "GET")), url, headers, content), host=request.host)
+        line = f"{item.get('method')} {str(item.get('url')).partition('?')[0]}"
+        fault = tenant.faults.item(line, host=request.host.partition(":")[0], elapsed=tenant.elapsed)
+        if fault is None or fault.acts:
+            inner = handle(tenant, asked)
         if fault is not None:
-            inner = fault.answer()
-        else:
-            inner = handle(
-                tenant, replace(Request.to(str(item.get("method", "GET")), url, headers, content), host=request.host)
-            )
+            inner = refused_by_script(fault, asked, tenant)
         reply: dict[str, Any] = {"id": name, "status": inner.status, "headers": dict(inner.headers)}
         if inner.body:
-            reply["body"] = inner.json()
+            reply["body"] = inner.body.decode() if fault and fault.body == "html" else inner.json()
         replies[name] = reply
     return answer(200, {"responses": list(reversed(replies.values()))})  # in any order, as documented
 
