@@ -177,7 +177,7 @@ class Demo(_Live):
     """A sandbox in this process, with a keystore in memory; home and working directory are elsewhere until it closes.
 
     :param given: the command line's options.
-    :param scenario: what to start with: one of `SCENARIOS`, any of the sandbox's own, or the full path of a scenario file.
+    :param scenario: what to start with: one of `SCENARIOS`, any of the sandbox's own, or a scenario file's full path.
     :param seed: decides ids and secrets; None: the file's, or 1.
     :raises SetupError: `sandbox.missing`, `sandbox.scenario`, `sandbox.file`, `usage.settings`.
     """

@@ -149,7 +149,7 @@ class Fault:
             first, last = self.range
             which = f"numbers {first} to {last}" if last else f"from number {first} on"
         elif self.every or self.nth:
-            which = f"every {self.every}th" if self.every else f"number {self.nth}"
+            which = f"1 in {self.every}" if self.every else f"number {self.nth}"
         parts = [f"{which} of {self.match or ('connections' if self.kind in HANDSHAKE else 'all requests')}"]
         parts += [f"to {self.host}"] if self.host else []
         parts += [f"with chance {self.chance:g}"] if self.chance < 1 else []
