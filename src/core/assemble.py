@@ -66,14 +66,35 @@ def scenarios() -> dict[str, str]:
     return {name: scenario.summary for name, scenario in SCENARIOS.items()}
 
 
-def sandbox(scenario: str, seed: int, port: int = 0, latency: float = 0.0, user: str = "", proxy: bool = False) -> Lab:
+def base(scenario: str) -> str:
+    """The scenario that a scenario file builds on; any other name as it is.
+
+    :raises SetupError: `sandbox.file`.
+    """
+    if "." not in scenario and os.sep not in scenario:
+        return scenario  # without a look at the sandbox, which may not be installed
+    from core.sandbox.scenarios import file
+
+    return file.read(scenario).base if file.is_file(scenario) else scenario
+
+
+def sandbox(
+    scenario: str,
+    seed: int | None = None,
+    port: int = 0,
+    latency: float = 0.0,
+    user: str = "",
+    proxy: bool = False,
+) -> Lab:
     """A running sandbox.
 
-    :param scenario: name of a scenario.
+    :param scenario: name of a scenario, or the path of a scenario file.
+    :param seed: None: the file's, or 1.
     :param latency: seconds before every answer.
     :param user: who is signed in, instead of the scenario's user.
     :param proxy: also under the public cloud's names, through a proxy on loopback.
-    :raises SetupError: `sandbox.missing`: the extra is not installed; `sandbox.scenario`; `usage.settings`: the user.
+    :raises SetupError: `sandbox.missing`: the extra is not installed; `sandbox.scenario`, `sandbox.file`;
+        `usage.settings`: the user.
     """
     try:
         from core.sandbox.lab import Lab

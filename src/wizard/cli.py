@@ -219,9 +219,12 @@ def _parser() -> _Parser:
     subs["explain"].add_argument("id", nargs="?", metavar="ID", help="an id or a code; without one all are listed")
     for name in ("sandbox", "demo"):
         subs[name].add_argument(
-            "--scenario", metavar="NAME", default="", help="what it starts with (legacy, or fresh to onboard)"
+            "--scenario",
+            metavar="NAME",
+            default="",
+            help="what it starts with (legacy, or fresh to onboard), or a scenario file in TOML",
         )
-        subs[name].add_argument("--seed", type=int, metavar="N", default=1, help="decides ids and secrets (default 1)")
+        subs[name].add_argument("--seed", type=int, metavar="N", help="decides ids and secrets (default 1)")
     subs["sandbox"].add_argument("--port", type=_port, metavar="N", default=0, help="port on 127.0.0.1 (default: any)")
     subs["sandbox"].add_argument("--latency-ms", type=_natural, metavar="N", default=0, help="delay of every answer")
     subs["sandbox"].add_argument(

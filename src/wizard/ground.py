@@ -59,10 +59,20 @@ def chosen(given: Mapping[str, Any]) -> tuple[str, Kind]:
     """Scenario and flow of a demo, each the usual one for the other if it was not given.
 
     :param given: the command line's options.
+    :returns: the scenario's name, or the full path of a scenario file.
+    :raises SetupError: `sandbox.file`.
     """
+    from core import assemble
+
     scenario = str(given["scenario"] or ("fresh" if given["flow"] == "onboard" else "legacy"))
-    usual = SCENARIOS[scenario].flow if scenario in SCENARIOS else "migrate"
-    return scenario, given["flow"] or usual
+    base = assemble.base(scenario)
+    if base != scenario:
+        scenario = str(Path(scenario).absolute())  # a demo works in a folder of its own
+    return scenario, given["flow"] or _usual(base)
+
+
+def _usual(base: str) -> Kind:
+    return SCENARIOS[base].flow if base in SCENARIOS else "migrate"
 
 
 class Ground(Protocol):
@@ -167,14 +177,14 @@ class Demo(_Live):
     """A sandbox in this process, with a keystore in memory; home and working directory are elsewhere until it closes.
 
     :param given: the command line's options.
-    :param scenario: what to start with: one of `SCENARIOS`, or any of the sandbox's own.
-    :param seed: decides ids and secrets.
-    :raises SetupError: `sandbox.missing`, `sandbox.scenario`, `usage.settings`.
+    :param scenario: what to start with: one of `SCENARIOS`, any of the sandbox's own, or a scenario file's full path.
+    :param seed: decides ids and secrets; None: the file's, or 1.
+    :raises SetupError: `sandbox.missing`, `sandbox.scenario`, `sandbox.file`, `usage.settings`.
     """
 
     label = "SANDBOX, keystore in memory"
 
-    def __init__(self, given: Mapping[str, Any], scenario: str, seed: int = 1) -> None:
+    def __init__(self, given: Mapping[str, Any], scenario: str, seed: int | None = None) -> None:
         self.scenarios: Mapping[str, Scenario] = SCENARIOS
         self._given, self._seed = dict(given), seed
         self._stack, self._labs = ExitStack(), ExitStack()
@@ -194,8 +204,9 @@ class Demo(_Live):
     def move(self, scenario: str) -> None:
         from core import assemble
 
-        text = assemble.scenarios().get(scenario, scenario) if scenario not in self.scenarios else ""
-        chosen = self.scenarios.get(scenario) or Scenario(text, self._given.get("flow") or "migrate", scenario)
+        base = assemble.base(scenario)
+        text = assemble.scenarios().get(base, base) if scenario not in self.scenarios else ""
+        chosen = self.scenarios.get(scenario) or Scenario(text, self._given.get("flow") or _usual(base), scenario)
         lab = assemble.sandbox(chosen.seed, self._seed)
         self.scenarios = {**self.scenarios, scenario: chosen}
         self.scenario = scenario

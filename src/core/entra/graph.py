@@ -231,6 +231,8 @@ def _read(response: Response, action: str) -> dict[str, Any]:
             body = {}
     else:
         body = response.json()
+    if response.status in (200, 201) and not response.body:  # these answers show an object; 204 has none
+        raise NetworkError("network.garbage", maybe_done=True, host=response.host, status=response.status)
     if response.status < 300 and "error" not in body:
         return body
     raise _error(response.status, body, response.headers, action)

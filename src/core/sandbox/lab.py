@@ -16,6 +16,7 @@ from core.sandbox.computer import azfolder, outside
 from core.sandbox.computer.keystore import MemoryKeystore
 from core.sandbox.computer.machine import Machine, leave_weak
 from core.sandbox.scenarios import catalogue as scenarios
+from core.sandbox.scenarios import file as files
 from core.sandbox.scenarios import seeds
 from core.sandbox.server.https import Server
 from core.sandbox.tenant import Tenant
@@ -47,7 +48,7 @@ class Lab:
         cls,
         scenario: str,
         *,
-        seed: int = 1,
+        seed: int | None = None,
         port: int = 0,
         latency: float = 0.0,
         clock: Clock | None = None,
@@ -57,16 +58,20 @@ class Lab:
     ) -> Lab:
         """Start one.
 
-        :param scenario: what the tenant holds (`scenarios.SCENARIOS`).
+        :param scenario: what the tenant holds (`scenarios.SCENARIOS`), or the path of a scenario file.
+        :param seed: decides ids and secrets; None: the scenario file's, or 1.
         :param latency: seconds before every answer.
         :param sign_in: also write the Azure CLI's folder, signed in.
         :param user: who signs in instead of the scenario's user: `alex`, a user principal name, or an object id.
         :param proxy: also serve under the public cloud's names, through a proxy on loopback; the project and the Azure
             CLI's folders are then those of the public cloud.
-        :raises SetupError: `sandbox.scenario`; `usage.settings`: there is no such user.
+        :raises SetupError: `sandbox.scenario`; `sandbox.file`; `usage.settings`: there is no such user.
         """
-        tenant = Tenant(clock or SystemClock(), seed)
-        found = scenarios.seed(scenario, tenant)
+        plan = files.read(scenario)
+        seed = (plan.seed or 1) if seed is None else seed
+        tenant = Tenant(clock or SystemClock(), seed, clock_error=plan.clock_skew)
+        found = scenarios.seed(plan.base, tenant)
+        plan.apply(tenant)
         if user:
             tenant.signed_in_user = seeds.person(tenant, user)["id"]
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")

@@ -151,12 +151,16 @@ class Tenant:
     :param lag: longest replication delay per kind of object, in seconds. `login` is how long the token endpoint knows
         nothing of any change.
     :param port: where the servers listen; part of every URL.
+    :param clock_error: seconds by which this tenant's clock is ahead of `clock`.
+    :ivar started: when its life began; what was there before is known everywhere.
+    :ivar behind: seconds that the replica of the request under way lags behind, per kind of object.
     """
 
     clock: Clock
     seed: int = 1
     lag: dict[str, float] = field(default_factory=dict)
     port: int = 0
+    clock_error: float = 0.0
     switches: Switches = field(default_factory=Switches)
     faults: Faults = field(default_factory=Faults)
 
@@ -164,6 +168,8 @@ class Tenant:
         self._rng = random.Random(self.seed)  # noqa: S311  determinism is wanted
         self._replica = random.Random(self.seed + 1)  # noqa: S311
         self._objects: dict[str, dict[str, list[_Version]]] = {}
+        self.started = self.now()
+        self.behind: dict[str, float] = {}
         self.id = self.new_id()
         self.name = "Contoso"
         self.domain = "contoso.onmicrosoft.com"
@@ -209,7 +215,12 @@ class Tenant:
 
     def now(self) -> datetime:
         """The tenant's time."""
-        return self.clock.now()
+        return self.clock.now() + timedelta(seconds=self.clock_error)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of its life so far."""
+        return (self.now() - self.started).total_seconds()
 
     def stamp(self, moment: datetime | None = None) -> str:
         """A date as Graph writes it."""
@@ -224,7 +235,8 @@ class Tenant:
         else:
             visible = tuple(now + timedelta(seconds=self._replica.uniform(0, lag)) for _ in range(REPLICAS))
         versions = self._objects.setdefault(kind, {}).setdefault(object_id, [])
-        settled = [n for n, version in enumerate(versions) if version.settled(now)]
+        old = now - timedelta(seconds=self.faults.memory)
+        settled = [n for n, version in enumerate(versions) if version.settled(old)]
         del versions[: settled[-1] if settled else 0]  # what no replica shows any more
         login = now + timedelta(seconds=self.lag.get("login", 0.0))
         versions.append(_Version(visible, login, copy.deepcopy(state)))
@@ -244,6 +256,8 @@ class Tenant:
         :param login: to the token endpoint.
         """
         now = self.now()
+        if kind in self.behind:
+            now = max(now - timedelta(seconds=self.behind[kind]), self.started)
         for version in reversed(self._objects.get(kind, {}).get(object_id, [])):
             if version.visible[replica] <= now and (not login or version.login <= now):
                 return version.state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -67,7 +68,10 @@ class Welcome(WizardScreen):
             if not survey.open.marked:
                 options.append(_option("undo", "Undo", f"take back what the interrupted {survey.open.flow} did"))
         if self.wizard.ground.scenarios:
-            options += [_option(f"demo:{name}", name, s.text) for name, s in self.wizard.ground.scenarios.items()]
+            options += [
+                _option(f"demo:{name}", clean(Path(name).name), s.text)
+                for name, s in self.wizard.ground.scenarios.items()
+            ]
             options += [_option(name, *_TITLES[name]) for name in ("verify", "doctor")]
             return options
         options += [_option(name, *_TITLES[name]) for name in ("migrate", "onboard", "verify", "doctor", "sandbox")]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
+from core.sandbox.faults.replies import refusal
 from core.sandbox.graph.directory import Refused
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response, answer
@@ -85,15 +86,17 @@ def _reply(
     if any(replies[name]["status"] >= 400 for name in _needs(item)):
         body = {"error": {"code": "FailedDependency", "message": "A request that this one depends on failed."}}
         return {"id": item["id"], "status": 424, "headers": {}, "body": body}
-    fault = tenant.faults.item(f"{item['method']} {item['url'].partition('?')[0]}")
+    headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
+    content = json.dumps(item["body"]).encode() if "body" in item else b""
+    url = request.path.removesuffix(PATH) + "/" + quote(item["url"].lstrip("/"), safe="/?$&=(),:'%@+")
+    asked = replace(Request.to(item["method"], url, headers, content), host=request.host)
+    line = f"{item['method']} {item['url'].partition('?')[0]}"
+    fault = tenant.faults.item(line, host=request.host.partition(":")[0], elapsed=tenant.elapsed)
+    if fault is None or fault.acts:
+        response = inner(tenant, asked)
     if fault is not None:
-        response = fault.answer()
-    else:
-        headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
-        content = json.dumps(item["body"]).encode() if "body" in item else b""
-        url = request.path.removesuffix(PATH) + "/" + quote(item["url"].lstrip("/"), safe="/?$&=(),:'%@+")
-        response = inner(tenant, replace(Request.to(item["method"], url, headers, content), host=request.host))
+        response = refusal(fault, asked, tenant)
     reply: Item = {"id": item["id"], "status": response.status, "headers": dict(response.headers)}
     if response.body:
-        reply["body"] = response.json()
+        reply["body"] = response.body.decode() if fault and fault.body == "html" else response.json()
     return reply

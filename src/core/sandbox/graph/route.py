@@ -202,10 +202,8 @@ def _object(
     match request.method, rest:
         case "DELETE", "":
             return deleted.delete(tenant, caller, kind, object_id)
-        case "POST", "owners/$ref" if kind != "user":
-            return owners.add(tenant, caller, kind, object_id, _body(request))
-        case "DELETE", _ if kind != "user" and first == "owners" and more.endswith("/$ref"):
-            return owners.remove(tenant, caller, kind, object_id, more.removesuffix("/$ref"))
+        case "POST" | "DELETE", _ if kind != "user" and first == "owners" and more.endswith("$ref"):
+            return _owners(tenant, caller, request, kind, object_id, more.removesuffix("$ref").removesuffix("/"))
         case "PATCH", "":
             if kind == "user":
                 return users.change(tenant, caller, object_id, _body(request))
@@ -219,6 +217,14 @@ def _object(
                 raise rights.missing(object_id)
             return _CREDENTIALS[name](tenant, caller, kind, object_id, _body(request))
     raise _unknown(rest or objects.COLLECTIONS[kind])
+
+
+def _owners(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, owner_id: str) -> Response:
+    if request.method == "POST" and not owner_id:
+        return owners.add(tenant, caller, kind, object_id, _body(request))
+    if request.method == "DELETE" and owner_id:
+        return owners.remove(tenant, caller, kind, object_id, owner_id)
+    raise _unknown("owners")
 
 
 def _read(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from core.sandbox import origins, service
+from core.sandbox.faults import Met, replies
 from core.sandbox.server import tls
 from core.sandbox.server.proxy import Proxy
 from core.sandbox.tenant import Tenant
@@ -48,6 +49,7 @@ class Server:
         tenant.port = self._socket.getsockname()[1]
         self.ca, context = tls.context(origins.PUBLIC_HOSTS if proxy else ())
         self.proxy = Proxy(tenant.port) if proxy else None
+        context.sni_callback = self._greet
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
         ready = threading.Event()
@@ -97,35 +99,64 @@ class Server:
         await asyncio.gather(*handshakes, return_exceptions=True)
         await asyncio.sleep(0)
 
-    async def _timed(self, raw: web.BaseRequest) -> web.Response:
+    async def _timed(self, raw: web.BaseRequest) -> web.StreamResponse:
         start = time.monotonic()
         try:
             return await self._answer(raw)
         finally:
             self.served.append(Served(f"{raw.method} {raw.path.partition('?')[0]}", start, time.monotonic()))
 
-    async def _answer(self, raw: web.BaseRequest) -> web.Response:
+    async def _answer(self, raw: web.BaseRequest) -> web.StreamResponse:
+        tenant = self._tenant
         request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}", dict(raw.headers), await raw.read())
-        if self._latency:
-            await asyncio.sleep(self._latency)
-        fault = self._tenant.faults.next(request.method, request.path, _items(request))
+        host = raw.host.partition(":")[0]
+        met = tenant.faults.meet(request.method, request.path, _items(request), host=host, elapsed=tenant.elapsed)
+        if self._latency + met.delay:
+            await asyncio.sleep(self._latency + met.delay)
+        fault = met.fault
         if fault is not None and fault.kind == "cut-before":
             return _cut(raw)
-        if fault is not None and fault.kind == "status":
-            failed = fault.answer()
-            return web.Response(status=failed.status, headers=dict(failed.headers), body=failed.body)
         if fault is not None and fault.kind == "hold-before":
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
             if raw.transport is None or raw.transport.is_closing():
                 return web.Response()  # the client is gone, and its request with it
-        response = self.handle(self._tenant, request) if _right_host(request, raw) else Response(421)
+        response = self._act(raw, request, met)
         if fault is not None and fault.kind == "hold-after":
             fault.reached.set()
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
         if fault is not None and fault.kind == "cut-after":
             return _cut(raw)
-        date = {"Date": format_datetime(self._tenant.now(), usegmt=True)}  # the pretend world's time, not this system's
-        return web.Response(status=response.status, headers=date | dict(response.headers), body=response.body)
+        date = {"Date": format_datetime(tenant.now(), usegmt=True)}  # the pretend world's time, not this system's
+        headers = date | dict(response.headers)
+        if fault is not None and fault.kind == "half-body":
+            return await _half(raw, response.status, headers, response.body)
+        answer = web.Response(status=response.status, headers=headers, body=response.body)
+        if tenant.faults.handshakes:
+            answer.force_close()  # faults of connections need new ones
+        return answer
+
+    def _act(self, raw: web.BaseRequest, request: Request, met: Met) -> Response:
+        """Carry a request out, as far as its faults let it."""
+        tenant, fault, response = self._tenant, met.fault, None
+        met.sabotage(tenant, "before")
+        if fault is None or fault.acts:
+            tenant.behind = met.behind
+            try:
+                response = self.handle(tenant, request) if _right_host(request, raw) else Response(421)
+            finally:
+                tenant.behind = {}
+        met.sabotage(tenant, "after")
+        return (response or Response(200)) if fault is None else replies.spoiled(fault, request, response, tenant)
+
+    def _greet(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> int | None:
+        """A new connection, before its handshake; clients name no host when they connect to an address."""
+        fault = self._tenant.faults.handshake(name or "127.0.0.1", self._tenant.elapsed)
+        if fault is not None and fault.kind == "tls-handshake":
+            return ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE
+        if fault is not None:
+            stranger = tls.context()[1]  # of a CA that nobody trusts
+            connection.context = stranger
+        return None
 
 
 def _right_host(request: Request, raw: web.BaseRequest) -> bool:
@@ -142,6 +173,16 @@ def _items(request: Request) -> list[str]:
         return [f"{item['method']} {item['url'].partition('?')[0]}" for item in items]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
+
+
+async def _half(raw: web.BaseRequest, status: int, headers: dict[str, str], body: bytes) -> web.StreamResponse:
+    """Send half of a body, and end the connection."""
+    answer = web.StreamResponse(status=status, headers=headers | {"Content-Length": str(len(body))})
+    await answer.prepare(raw)
+    await answer.write(body[: len(body) // 2])
+    if raw.transport is not None:
+        raw.transport.close()  # what was written still arrives
+    return answer
 
 
 def _cut(raw: web.BaseRequest) -> web.Response:

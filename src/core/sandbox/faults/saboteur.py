@@ -1,0 +1,82 @@
+"""Somebody else who changes the app while a run is under way (S3, M2, M17)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from core.profile import Profile
+
+if TYPE_CHECKING:
+    from core.sandbox.tenant import State, Tenant
+
+Act = Literal["add-password", "replace-keys", "remove-key", "delete-app", "change-owner"]
+Target = Literal["application", "servicePrincipal"]
+Key = Literal["newest", "oldest"]
+NAME: Final = "Mallory Malice"
+
+
+@dataclass(frozen=True)
+class Saboteur:
+    """One deed, done behind Graph's back: no permission and no policy stops it. Without its target it does nothing.
+
+    :param do: `add-password`; `replace-keys`: a stranger's certificate instead of all; `remove-key`; `delete-app`: with
+        its service principal; `change-owner`: a stranger instead of all owners.
+    :param on: the app or its service principal; `delete-app` means both.
+    :param app: display name of the app; of several, the first.
+    :param key: which one `remove-key` takes.
+    """
+
+    do: Act
+    on: Target = "application"
+    app: str = Profile.app_display_name
+    key: Key = "newest"
+
+    def act(self, tenant: Tenant) -> None:
+        """Do it once."""
+        app = tenant.find("application", "displayName", self.app)
+        principal = tenant.find("servicePrincipal", "appId", app["appId"]) if app else None
+        state = app if self.on == "application" else principal
+        if app is None or state is None:
+            return
+        if self.do == "delete-app":
+            _delete(tenant, app, principal)
+            return
+        self._change(tenant, state)
+        tenant.commit(self.on, state["id"], state)
+
+    def __str__(self) -> str:
+        what = f"remove-key {self.key}" if self.do == "remove-key" else self.do
+        return f"somebody: {what}" if self.do == "delete-app" else f"somebody: {what} on {self.on}"
+
+    def _change(self, tenant: Tenant, state: State) -> None:
+        from core.sandbox.graph import directory
+
+        match self.do:
+            case "add-password":
+                entry, _ = directory.new_password(tenant, NAME)
+                state["passwordCredentials"] = [*state["passwordCredentials"], entry]
+            case "replace-keys":
+                from core.entra import certificates, credentials
+
+                bundle = certificates.make(NAME, tenant.now())
+                state["keyCredentials"] = directory.keys_of(
+                    tenant, [credentials.entry_of(bundle, tenant.new_id(), NAME)]
+                )
+            case "remove-key":
+                keys = state["keyCredentials"]
+                state["keyCredentials"] = keys[:-1] if self.key == "newest" else keys[1:]
+            case "change-owner":
+                from core.sandbox.scenarios import seeds
+
+                stranger = tenant.find("user", "displayName", NAME) or seeds.new_person(tenant, NAME)
+                state["_owners"] = [stranger["id"]]
+
+
+def _delete(tenant: Tenant, app: State, principal: State | None) -> None:
+    from core.sandbox.graph.chain import BINS
+
+    for kind, state in (("application", app), ("servicePrincipal", principal)):
+        if state is not None:
+            tenant.commit(kind, state["id"], None)
+            tenant.commit(BINS[kind], state["id"], state | {"deletedDateTime": tenant.stamp()})
