@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import os
+import shlex
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -221,6 +226,32 @@ def test_C1_the_project_is_one_of_the_public_cloud(lab: Lab) -> None:
     text = (lab.project / Profile.state_file).read_text()
     assert '"CLOUD"' not in text
     assert lab.environment()["ENTRACLAW_SETUP_CLOUD"] == "public"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stopped by a signal")
+def test_S4_the_command_exports_what_clients_of_the_public_cloud_need() -> None:
+    argv = [sys.executable, "-m", "wizard", "sandbox", "--scenario", "clean", "--proxy", "--env"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found: dict[str, str] = {}
+            while not {"ENTRACLAW_SETUP_CLOUD", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "AZURE_CONFIG_DIR"} <= set(found):
+                line = process.stdout.readline()
+                assert line, "it has ended"
+                name, _, value = shlex.split(line)[1].partition("=")
+                found[name] = value
+            assert load_cloud(found["ENTRACLAW_SETUP_CLOUD"]).name == "public"
+            address = urlsplit(found["HTTPS_PROXY"])
+            context = ssl.create_default_context(cafile=found["REQUESTS_CA_BUNDLE"])
+            connection = http.client.HTTPSConnection("127.0.0.1", address.port, context=context, timeout=10)
+            connection.set_tunnel("graph.microsoft.com", 443)
+            connection.request("GET", "/v1.0/me")
+            assert connection.getresponse().status == 401
+            connection.close()
+            assert (Path(found["AZURE_CONFIG_DIR"]) / "azureProfile.json").exists()
+        finally:
+            process.terminate()
+    assert process.returncode == 0
 
 
 # admin consent
