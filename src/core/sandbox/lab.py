@@ -68,8 +68,7 @@ class Lab:
         :raises SetupError: `sandbox.scenario`; `sandbox.file`; `usage.settings`: there is no such user.
         """
         plan = files.read(scenario)
-        seed = (plan.seed or 1) if seed is None else seed
-        tenant = Tenant(clock or SystemClock(), seed, clock_error=plan.clock_skew)
+        tenant = Tenant(clock or SystemClock(), plan.seed if seed is None else seed, clock_error=plan.clock_skew)
         found = scenarios.seed(plan.base, tenant)
         plan.apply(tenant)
         if user:

@@ -60,7 +60,7 @@ class Plan:
     """
 
     base: str
-    seed: int | None = None
+    seed: int = 1
     clock_skew: float = 0.0
     switches: dict[str, Any] = field(default_factory=dict)
     lag: dict[str, float] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def parse(text: str, path: Path) -> Plan:
     except (ValueError, RecursionError) as error:  # the latter: thousands of brackets
         raise SetupError("sandbox.file", path=path, detail=error) from None
     plan = Plan(top.choice("scenario", SCENARIOS, "legacy"))
-    plan.seed = top.whole("seed", 0, 0, MOST) if top.has("seed") else None
+    plan.seed = top.whole("seed", 1, 0, MOST)
     plan.clock_skew = top.number("clock_skew", 0.0, -YEAR, YEAR)
     plan.switches = _switches(top.table("switches"))
     lag = top.table("lag")

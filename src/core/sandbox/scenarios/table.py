@@ -53,8 +53,8 @@ class Table:
         """One of several texts; required when there is no default."""
         value = self.data.pop(key, default)
         if not isinstance(value, str) or value not in options:
-            missing = "is missing; it" if value == "" else ""
-            raise self.wrong(key, f"{missing} must be one of {', '.join(options)}".replace("  ", " "))
+            missing = "is missing; it " if value == "" else ""
+            raise self.wrong(key, f"{missing}must be one of {', '.join(options)}")
         return value
 
     def pattern(self, key: str) -> str:
