@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -29,6 +30,8 @@ from core.support import recording
 from tests.tui import pictures
 from tests.tui.play import Play, play, replay, run
 from tests.tui.scenes import fail
+from tests.tui.stand import standing
+from wizard.console import dialogue
 from wizard.screens.dialogs import Text
 
 _BAR = re.compile(r'.*(?:clip-path="url\(#terminal-line-0\)"|<rect [^>]*y="1\.5").*\n')
@@ -320,3 +323,22 @@ def test_D4_nothing_of_a_hostile_recording_drives_the_terminal(tmp_path: Path) -
             assert not set("".join(seen)) & set("\x1b\x9b\u202e\x07")
 
     run(shown_it())
+
+
+def test_U7_the_dialogue_records_a_run_and_its_verification_in_one_file() -> None:
+    with standing() as stand:
+        out, err = io.StringIO(), io.StringIO()
+        dialogue.run(stand, out, err, io.StringIO("\n1\n"))  # what is recommended, and yes; then nobody is there
+        (path,) = recording.kept(Profile())
+        tape = recording.read(path)
+    results = [part.result for part in tape.parts]
+    assert [(part.flow, part.events[-1][1].__class__) for part in tape.parts] == [
+        ("migrate", FlowFinished),
+        ("verify", FlowFinished),
+    ]
+    assert [(each.command, each.outcome, each.exit_code) for each in results if each] == [
+        ("migrate", "changed", 0),
+        ("verify", "unchanged", 0),
+    ]
+    assert results[0] is not None
+    assert results[0].data["certificate"]
