@@ -174,8 +174,8 @@ def test_wrong_answers_change_nothing_and_are_told(demo: Callable[..., Terminal]
     for wrong in ("0", "8", "migrate", "y", "1 1", "-1", "1" * 300, "é", "１"):  # noqa: RUF001
         person.answer(wrong)
         person.says("Please answer with a number from 1 to 7.")
-    person.choose("Rotate")
-    person.says("not in this version.")
+    person.answer("5")
+    person.says("Rotation is not in this version.")
     person.choose("Start over")
     person.says("Which scenario?", "2 Set up an app registration from nothing")
     person.answer("2")
