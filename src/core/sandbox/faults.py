@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.sandbox.logs import bound
 from core.sandbox.wire import Response, answer
 
 Kind = Literal["status", "cut-before", "cut-after", "hold-before", "hold-after"]
@@ -21,6 +22,7 @@ class Fault:
         before or after the effect; `hold-before` and `hold-after` wait for `release` before or after it.
     :param match: regular expression over `METHOD /path`.
     :param nth: the n-th matching request, from 1; 0 means every one.
+    :ivar struck: how often it struck.
     :ivar reached: set when the fault strikes; for `hold-after`, after the effect.
     """
 
@@ -30,6 +32,7 @@ class Fault:
     status: int = 500
     retry_after: int | None = None
     seen: int = 0
+    struck: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -40,6 +43,7 @@ class Fault:
         self.seen += 1
         if self.nth not in (0, self.seen):
             return False
+        self.struck += 1
         if self.kind != "hold-after":  # which is reached when the effect is there
             self.reached.set()
         return True
@@ -51,6 +55,11 @@ class Fault:
         code = codes.get(self.status, "InternalServerError")
         headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else {}
         return answer(self.status, {"error": {"code": code, "message": "By script.", "innerError": inner}}, headers)
+
+    def __str__(self) -> str:
+        what = str(self.status) if self.kind == "status" else self.kind
+        which = f"number {self.nth}" if self.nth else "every one"
+        return f"{what}: {which} of {self.match or 'all requests'}"
 
     def release(self) -> None:
         """Let a held answer go."""
@@ -78,6 +87,7 @@ class Faults:
         line = f"{method} {path}"
         writes = [item for item in items if not item.startswith("GET ")]
         self.log.append(f"{line} [{', '.join(writes)}]" if writes else line)
+        bound(self.log)
         for fault in self.script:
             if fault.strikes(line):
                 return fault

@@ -63,6 +63,7 @@ class Lab:
         """
         tenant = Tenant(clock or SystemClock(), seed)
         found = scenarios.seed(scenario, tenant)
+        tenant.scenario = scenario
         if user:
             tenant.signed_in_user = seeds.person(tenant, user)["id"]
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")

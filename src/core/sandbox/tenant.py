@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 from core.flow.wait import Clock
@@ -39,6 +39,21 @@ class _Version:
     def settled(self, now: datetime) -> bool:
         """Whether everybody knows it."""
         return self.login <= now and all(moment <= now for moment in self.visible)
+
+
+class Pending(NamedTuple):
+    """A change that not everybody knows yet.
+
+    :param state: what the object has become; None: it was deleted.
+    :param replicas: seconds until each replica knows it.
+    :param login: seconds until the token endpoint does.
+    """
+
+    kind: str
+    id: str
+    state: State | None
+    replicas: tuple[float, ...]
+    login: float
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,7 @@ class Tenant:
         self.issued: dict[str, Issued] = {}
         self.device_codes: dict[str, DeviceCode] = {}
         self.signed_in_user = ""
+        self.scenario = ""
 
     @property
     def authority(self) -> str:
@@ -202,6 +218,21 @@ class Tenant:
             state = self.latest(kind, object_id)
             if state is not None:
                 yield state
+
+    def kinds(self) -> list[str]:
+        """The kinds of which there is or was an object."""
+        return list(self._objects)
+
+    def pending(self) -> Iterator[Pending]:
+        """What not everybody knows yet."""
+        now = self.now()
+        for kind, objects in list(self._objects.items()):
+            for object_id, versions in list(objects.items()):
+                for version in versions:
+                    if not version.settled(now):
+                        left = tuple(max(0.0, (moment - now).total_seconds()) for moment in version.visible)
+                        login = max(0.0, (version.login - now).total_seconds())
+                        yield Pending(kind, object_id, version.state, left, login)
 
     def find(
         self, kind: str, name: str, value: str, replica: int | None = None, *, login: bool = False

@@ -9,22 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from email.utils import format_datetime
-from typing import NamedTuple
 
 from aiohttp import web
 
 from core.sandbox import service
+from core.sandbox.logs import Served, bound
 from core.sandbox.server import tls
+from core.sandbox.status import endpoint as status
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
-
-
-class Served(NamedTuple):
-    """One request, from its arrival to its answer on a monotonic clock; like the log, it holds no body and no query."""
-
-    line: str
-    start: float
-    end: float
+from core.secret import redactor
 
 
 class Server:
@@ -91,17 +85,30 @@ class Server:
         await asyncio.sleep(0)
 
     async def _timed(self, raw: web.BaseRequest) -> web.Response:
-        start = time.monotonic()
+        if raw.path in status.PATHS:  # neither logged nor struck by faults: whoever looks changes nothing
+            request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}")
+            return self._dated(status.handle(self._tenant, request, self.served))
+        start, moment = time.monotonic(), self._tenant.now()
+        code = 0
         try:
-            return await self._answer(raw)
+            response = await self._answer(raw)
+            if raw.transport is not None and not raw.transport.is_closing():
+                code = response.status
+            return response
         finally:
-            self.served.append(Served(f"{raw.method} {raw.path.partition('?')[0]}", start, time.monotonic()))
+            line = redactor.redact(f"{raw.method} {raw.path.partition('?')[0]}")
+            served = Served(line, start, time.monotonic(), moment, code, raw.get("items", ()), raw.get("fault", ""))
+            self.served.append(served)
+            bound(self.served)
 
     async def _answer(self, raw: web.BaseRequest) -> web.Response:
         request = Request.to(raw.method, raw.raw_path, dict(raw.headers), await raw.read())
         if self._latency:
             await asyncio.sleep(self._latency)
-        fault = self._tenant.faults.next(request.method, request.path, _items(request))
+        items = _items(request)
+        raw["items"] = tuple(map(redactor.redact, items))
+        fault = self._tenant.faults.next(request.method, request.path, items)
+        raw["fault"] = str(fault) if fault is not None else ""
         if fault is not None and fault.kind == "cut-before":
             return _cut(raw)
         if fault is not None and fault.kind == "status":
@@ -117,6 +124,9 @@ class Server:
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
         if fault is not None and fault.kind == "cut-after":
             return _cut(raw)
+        return self._dated(response)
+
+    def _dated(self, response: Response) -> web.Response:
         date = {"Date": format_datetime(self._tenant.now(), usegmt=True)}  # the pretend world's time, not this system's
         return web.Response(status=response.status, headers=date | dict(response.headers), body=response.body)
 
