@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.utils import format_datetime
 
 from aiohttp import web
@@ -19,6 +20,14 @@ from core.sandbox.status import endpoint as status
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
 from core.secret import redactor
+
+
+@dataclass
+class _Note:
+    """What the log says of a request besides its line (`Served`)."""
+
+    items: tuple[str, ...] = ()
+    fault: str = ""
 
 
 class Server:
@@ -89,26 +98,26 @@ class Server:
             request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}")
             return self._dated(status.handle(self._tenant, request, self.served))
         start, moment = time.monotonic(), self._tenant.now()
-        code = 0
+        code, note = 0, _Note()
         try:
-            response = await self._answer(raw)
+            response = await self._answer(raw, note)
             if raw.transport is not None and not raw.transport.is_closing():
                 code = response.status
             return response
         finally:
             line = redactor.redact(f"{raw.method} {raw.path.partition('?')[0]}")
-            served = Served(line, start, time.monotonic(), moment, code, raw.get("items", ()), raw.get("fault", ""))
+            served = Served(line, start, time.monotonic(), moment, code, note.items, note.fault)
             self.served.append(served)
             bound(self.served)
 
-    async def _answer(self, raw: web.BaseRequest) -> web.Response:
+    async def _answer(self, raw: web.BaseRequest, note: _Note) -> web.Response:
         request = Request.to(raw.method, raw.raw_path, dict(raw.headers), await raw.read())
         if self._latency:
             await asyncio.sleep(self._latency)
         items = _items(request)
-        raw["items"] = tuple(map(redactor.redact, items))
+        note.items = tuple(map(redactor.redact, items))
         fault = self._tenant.faults.next(request.method, request.path, items)
-        raw["fault"] = str(fault) if fault is not None else ""
+        note.fault = str(fault) if fault is not None else ""
         if fault is not None and fault.kind == "cut-before":
             return _cut(raw)
         if fault is not None and fault.kind == "status":

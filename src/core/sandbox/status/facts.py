@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from core import __version__
-from core.sandbox.graph import deleted, grants, roles
+from core.sandbox.graph import deleted, grants, reports, roles
 from core.sandbox.logs import Served
 from core.sandbox.tenant import State, Switches, Tenant
 from core.secret import redacted
@@ -24,8 +24,9 @@ _ROLES: Final = {
     for name, value in vars(roles).items()
     if name.isupper() and isinstance(value, str)
 }
-_ELSEWHERE: Final = frozenset({"user", grants.KIND, *deleted.KINDS.values()})  # kinds with a place of their own
 _SCOPES: Final = "oauth2PermissionGrant"
+#: Kinds with a place of their own.
+_ELSEWHERE: Final = frozenset({"user", grants.KIND, _SCOPES, reports.KIND, *deleted.KINDS.values()})
 
 
 def of(tenant: Tenant, served: Sequence[Served]) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def of(tenant: Tenant, served: Sequence[Served]) -> dict[str, Any]:
         "people": [_person(tenant, user, live) for user in tenant.all_latest("user")],
         "objects": [
             _object(tenant, kind, state, live)
-            for kind in sorted(set(tenant.kinds()) - _ELSEWHERE - {_SCOPES})
+            for kind in sorted(set(tenant.kinds()) - _ELSEWHERE)
             for state in tenant.all_latest(kind)
         ],
         "deleted": [
@@ -109,12 +110,14 @@ def _object(tenant: Tenant, kind: str, state: State, live: Mapping[str, int]) ->
 def _credential(tenant: Tenant, what: str, entry: State) -> State:
     end = _text(entry.get("endDateTime"))
     left = _days_left(tenant, end)
+    used = (tenant.find(reports.KIND, "keyId", _text(entry.get("keyId"))) or {}).get("signInActivity", {})
     shown = {
         "what": what,
         "keyId": _text(entry.get("keyId")),
         "name": _text(entry.get("displayName")),
         "start": _text(entry.get("startDateTime")),
         "end": end,
+        "last_used": _text(used.get("lastSignInDateTime")),
         "days_left": left,
         "expired": left is not None and left < 0,
     }

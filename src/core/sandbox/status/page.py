@@ -126,6 +126,7 @@ def _credential(entry: Facts) -> dict[str, str]:
         "Name": _b(entry["name"]) or '<span class="soft">none</span>',
         "Hint or thumbprint": mark,
         "keyId": _mono(entry["keyId"]),
+        "Last used": _e(entry["last_used"][:10]) or '<span class="soft">never</span>',
         "Valid": f"{_e(entry['start'][:10])} to {_e(entry['end'][:10])} {state}",
     }
 
@@ -191,7 +192,7 @@ def _status(status: int) -> str:
     return f'<span class="{kind}">{status}</span>'
 
 
-_CLASSES: Final = {"Took": "number", "Time": "fixed", "Method": "fixed"}
+_CLASSES: Final = {"Took": "number", "Time": "fixed", "Method": "fixed", "Credential": "fixed", "Last used": "fixed"}
 
 
 def _card(head: str, rows: Sequence[Mapping[str, str]], empty: str = "", kind: str = "") -> str:
