@@ -15,6 +15,7 @@ from core.profile import Profile
 from core.sandbox.computer import azfolder, outside
 from core.sandbox.computer.keystore import MemoryKeystore
 from core.sandbox.computer.machine import Machine, leave_weak
+from core.sandbox.recipes import recipes
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.scenarios import seeds
 from core.sandbox.server.https import Server
@@ -161,6 +162,10 @@ class Lab:
             "admin_az_config_dir": str(self.admin) if self.admin else None,
             "variables": self.variables,
         }
+
+    def recipes(self) -> dict[str, str]:
+        """How other clients are led here, by name of the client."""
+        return recipes(self.info())
 
     def environment(self) -> dict[str, str]:
         """Variables for a shell in which az and this program use the sandbox."""
