@@ -142,5 +142,5 @@ def test_the_help_of_the_sandbox_fits_80_columns_and_separates_the_scenarios(env
     lines = shown.splitlines()
     assert max(map(len, lines)) <= 80
     listed = lines[lines.index("scenarios:") + 1 :]
-    assert all(re.match(r"  [a-z][a-z-]{0,15} +\S|  {20}\S", line) for line in listed), listed
+    assert all(re.match(r"  [a-z][a-z-]{0,15} +\S| {20}\S", line) for line in listed), listed
     assert all(line[19] == " " and line[20] != " " for line in listed), "one column of texts"
