@@ -12,6 +12,7 @@ import shlex
 import shutil
 import struct
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,13 @@ import pytest
 
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
+from core.sandbox.status import page
 
+TEMPLATE = Path(page.__file__).with_name("page.html")
 NASTY = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+
+#: Background of the page by mode: the variable `--back` of its style.
+BACK = dict(zip(("light", "dark"), re.findall(r"--back: (#\w+)", TEMPLATE.read_text()), strict=True))
 
 
 @pytest.fixture
@@ -56,13 +62,16 @@ class Chromium:
         """The page as the browser has it after it was loaded."""
         return self.run(url or self.page, "--dump-dom")
 
-    def picture(self, file: Path, width: int, height: int) -> tuple[int, int]:
-        """A screenshot; its size."""
-        self.run(self.page, "--hide-scrollbars", f"--window-size={width},{height}", f"--screenshot={file}")
-        head = file.read_bytes()[:24]
-        assert head[:8] == b"\x89PNG\r\n\x1a\n"
-        size: tuple[int, int] = struct.unpack(">II", head[16:24])
-        return size
+    def corner(self, file: Path, *options: str) -> str:
+        """The colour of the upper left corner of a screenshot."""
+        self.run(self.page, "--hide-scrollbars", "--window-size=420,800", f"--screenshot={file}", *options)
+        png = file.read_bytes()
+        chunks, at = b"", 8
+        while at < len(png):
+            length, kind = struct.unpack(">I4s", png[at : at + 8])
+            chunks += png[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+            at += length + 12
+        return "#" + zlib.decompress(chunks)[1:4].hex()  # no filter changes the very first pixel
 
 
 def test_S1_the_page_opens_on_both_names_and_names_from_the_tenant_stay_text(lab: Lab) -> None:
@@ -79,14 +88,11 @@ def test_S1_the_page_opens_on_both_names_and_names_from_the_tenant_stay_text(lab
     assert lab.server.served == [], "nothing else was loaded"
 
 
-def test_S1_its_style_gets_through_its_own_policy(lab: Lab, tmp_path: Path) -> None:
+def test_S1_its_style_gets_through_its_own_policy_light_and_dark(lab: Lab, tmp_path: Path) -> None:
     chromium = Chromium(lab)
-    assert chromium.picture(tmp_path / "styled.png", 420, 800) == (420, 800)
-    bare = tmp_path / "bare.html"
-    bare.write_text(re.sub(r"<style>.*?</style>", "", chromium.document(), flags=re.S))
-    chromium.page = bare.as_uri()
-    chromium.picture(tmp_path / "bare.png", 420, 800)
-    assert (tmp_path / "styled.png").read_bytes() != (tmp_path / "bare.png").read_bytes()
+    for number, mode in enumerate(("dark", "light")):
+        colour = chromium.corner(tmp_path / f"{mode}.png", f"--blink-settings=preferredColorScheme={number}")
+        assert colour == BACK[mode]
 
 
 def test_S1_a_browser_that_was_not_told_to_trust_it_does_not(lab: Lab) -> None:
