@@ -233,7 +233,10 @@ def _parser() -> _Parser:
     subs["sandbox"].add_argument(
         "--proxy", action="store_true", help="also answer as the public cloud, through a proxy on 127.0.0.1"
     )
-    subs["sandbox"].add_argument("--env", action="store_true", help="print shell exports instead of JSON")
+    instead = subs["sandbox"].add_mutually_exclusive_group()
+    instead.add_argument("--env", action="store_true", help="print shell exports instead of JSON")
+    text = "print how a client is led here instead: az, python, terraform or browser"
+    instead.add_argument("--show", choices=("az", "python", "terraform", "browser"), metavar="CLIENT", help=text)
     subs["demo"].add_argument("--flow", choices=("migrate", "onboard"), default="", help="which flow")
     return parser
 

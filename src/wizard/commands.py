@@ -166,15 +166,33 @@ class _Session(Invocation):
             import shlex
 
             self.write("\n".join(f"export {name}={shlex.quote(value)}" for name, value in lab.environment().items()))
+        elif show := given.get("show"):
+            self.write(lab.recipes()[show].rstrip("\n"))
         else:
             import json
 
             self.write(json.dumps(lab.info()))
+        if sys.stderr.isatty() and not (self.settings.json or given.get("quiet") or given.get("show")):  # by hand
+            self._introduce(str(lab.info()["authority"]), lab.recipes()["az"])
         try:
             while True:
                 SystemClock(self.cancel).wait(3600)
         except Interrupted:
             return 0  # stopping it is how it ends
+
+    @staticmethod
+    def _introduce(page: str, az: str) -> None:
+        """Say what can be done with the sandbox; on standard error, because programs read the other one."""
+        import textwrap
+
+        text = f"""
+A pretend tenant, on this computer alone. Ctrl-C stops it and removes all of it.
+
+Look at it:  {page}/
+Use it with the Azure CLI:
+{textwrap.indent(az, "  ")}
+The lines for Python, Terraform and a browser: start it with --show python, terraform or browser."""
+        print(text, file=sys.stderr, flush=True)
 
     def _explain(self) -> int:
         """Needs no settings, so that it can explain what is wrong with them."""

@@ -16,6 +16,7 @@ from statistics import median
 import pytest
 
 from tests.bench.screens import screens
+from tests.bench.service import rates
 from tests.bench.table import Row, counted, markdown, timed
 from tests.bench.track import PROGRAM, Counter, Lap, Track, run
 from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN
@@ -42,6 +43,7 @@ def main() -> None:
             look(here, given.runs),
             *screens(given.runs),
             *token(here, counter, given.runs),
+            *rates(),
         ]
         for name in FLOWS:
             rows += flow(name, here, counter, given.flows)

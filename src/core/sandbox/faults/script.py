@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.sandbox.faults.fault import BESIDE, HANDSHAKE, Fault
+from core.sandbox.logs import bound
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Faults:
         line = f"{method} {path}"
         writes = [item for item in items if not item.startswith("GET ")]
         self.log.append(f"{line} [{', '.join(writes)}]" if writes else line)
+        bound(self.log)
         met = Met()
         for fault in list(self.script):
             beside = fault.kind in BESIDE

@@ -8,25 +8,28 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.utils import format_datetime
-from typing import NamedTuple
 
 from aiohttp import web
 
 from core.sandbox import origins, service
 from core.sandbox.faults import Met, replies
+from core.sandbox.logs import Served, bound
 from core.sandbox.server import tls
 from core.sandbox.server.proxy import Proxy
+from core.sandbox.status import endpoint as status
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
+from core.secret import redactor
 
 
-class Served(NamedTuple):
-    """One request, from its arrival to its answer on a monotonic clock; like the log, it holds no body and no query."""
+@dataclass
+class _Note:
+    """What the log says of a request besides its line (`Served`)."""
 
-    line: str
-    start: float
-    end: float
+    items: tuple[str, ...] = ()
+    fault: str = ""
 
 
 class Server:
@@ -100,17 +103,29 @@ class Server:
         await asyncio.sleep(0)
 
     async def _timed(self, raw: web.BaseRequest) -> web.StreamResponse:
-        start = time.monotonic()
+        if raw.path in status.PATHS:  # neither logged nor struck by faults: whoever looks changes nothing
+            request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}")
+            return self._dated(status.handle(self._tenant, request, self.served))
+        start, moment = time.monotonic(), self._tenant.now()
+        code, note = 0, _Note()
         try:
-            return await self._answer(raw)
+            response = await self._answer(raw, note)
+            if raw.transport is not None and not raw.transport.is_closing():
+                code = response.status
+            return response
         finally:
-            self.served.append(Served(f"{raw.method} {raw.path.partition('?')[0]}", start, time.monotonic()))
+            line = redactor.redact(f"{raw.method} {raw.path.partition('?')[0]}")
+            served = Served(line, start, time.monotonic(), moment, code, note.items, note.fault)
+            self.served.append(served)
+            bound(self.served)
 
-    async def _answer(self, raw: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, raw: web.BaseRequest, note: _Note) -> web.StreamResponse:
         tenant = self._tenant
         request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}", dict(raw.headers), await raw.read())
-        host = raw.host.partition(":")[0]
-        met = tenant.faults.meet(request.method, request.path, _items(request), host=host, elapsed=tenant.elapsed)
+        host, items = raw.host.partition(":")[0], _items(request)
+        note.items = tuple(map(redactor.redact, items))
+        met = tenant.faults.meet(request.method, request.path, items, host=host, elapsed=tenant.elapsed)
+        note.fault = "; ".join(map(str, met.struck))
         if self._latency + met.delay:
             await asyncio.sleep(self._latency + met.delay)
         fault = met.fault
@@ -126,11 +141,9 @@ class Server:
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
         if fault is not None and fault.kind == "cut-after":
             return _cut(raw)
-        date = {"Date": format_datetime(tenant.now(), usegmt=True)}  # the pretend world's time, not this system's
-        headers = date | dict(response.headers)
         if fault is not None and fault.kind == "half-body":
-            return await _half(raw, response.status, headers, response.body)
-        answer = web.Response(status=response.status, headers=headers, body=response.body)
+            return await _half(raw, response.status, self._date() | dict(response.headers), response.body)
+        answer = self._dated(response)
         if tenant.faults.handshakes:
             answer.force_close()  # faults of connections need new ones
         return answer
@@ -157,6 +170,14 @@ class Server:
             stranger = tls.context()[1]  # of a CA that nobody trusts
             connection.context = stranger
         return None
+
+    def _date(self) -> dict[str, str]:
+        """The pretend world's time, not this system's."""
+        return {"Date": format_datetime(self._tenant.now(), usegmt=True)}
+
+    def _dated(self, response: Response) -> web.Response:
+        headers = self._date() | dict(response.headers)
+        return web.Response(status=response.status, headers=headers, body=response.body)
 
 
 def _right_host(request: Request, raw: web.BaseRequest) -> bool:
