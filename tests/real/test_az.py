@@ -28,6 +28,7 @@ from core.sandbox.tenant import GRAPH_APP_ID, State
 from tests.real.conftest import az_folder
 from tests.sandbox.client import bundle
 
+pytestmark = pytest.mark.timeout(300)  # up to nine spawns, each of which takes seconds on a busy machine
 ARM = "https://management.core.windows.net/"
 USER_READ = roles.SCOPES["User.Read"]
 READ_ALL = roles.OTHER["Application.Read.All"]

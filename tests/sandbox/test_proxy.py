@@ -143,6 +143,15 @@ def test_S4_both_names_of_one_tenant_work_at_once_and_their_tokens_stay_apart(la
     assert answers == [200, 200, 401, 401]
 
 
+def test_S4_arm_knows_tokens_for_its_own_name(lab: Lab, session: Session) -> None:
+    arm = "https://management.azure.com"
+    token = app_token(lab, session, graph=arm)
+    assert claims_of(token)["aud"] == arm
+    (found,) = session.call("GET", f"{arm}/tenants", token=token).json()["value"]
+    assert found["tenantId"] == lab.tenant.id
+    assert session.call("GET", f"{arm}/tenants", token=app_token(lab, session)).status == 401
+
+
 def test_S2_a_request_to_the_wrong_name_is_misdirected(lab: Lab, session: Session) -> None:
     arm = "https://management.azure.com"
     for url in (f"{LOGIN}/v1.0/me", f"{GRAPH}/common/v2.0/.well-known/openid-configuration", f"{arm}/v1.0/me"):
@@ -187,13 +196,36 @@ def test_S4_a_client_of_the_product_is_refused_too(lab: Lab, session: Session) -
 
 
 @pytest.mark.parametrize(
-    "head", ["", "nonsense", "CONNECT", "\x00\xff", "CONNECT graph.microsoft.com:443:443 HTTP/1.1"]
+    "head",
+    [
+        "",
+        "nonsense",
+        "CONNECT",
+        "GET graph.microsoft.com:443 HTTP/1.1",
+        "\x00\xff",
+        "CONNECT graph.microsoft.com:443:443 HTTP/1.1",
+    ],
 )
 def test_S4_nonsense_ends_its_own_connection_alone(lab: Lab, session: Session, head: str) -> None:
     first, connection = connect(lab, head)
     connection.close()
     assert first == b"HTTP/1.1 403 Forbidden"
     assert app_token(lab, session)
+
+
+@pytest.mark.parametrize("sent", [b"", b"CONNECT graph.micro", b"x" * 20_000])
+def test_S4_a_client_that_goes_away_or_never_ends_is_dropped_in_silence(
+    lab: Lab, session: Session, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    address = urlsplit(lab.proxy)
+    with socket.create_connection((str(address.hostname), address.port or 0), timeout=10) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            assert connection.recv(4096) == b""
+    assert app_token(lab, session)
+    lab.close()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_S1_it_listens_on_loopback_only_and_stops_with_the_sandbox() -> None:

@@ -89,7 +89,7 @@ class Server:
         ready.set()
         await self._stopping.wait()
         if self.proxy is not None:
-            await self.proxy.stop()
+            self.proxy.stop()
         for connection in server.connections:
             if connection.transport is not None:
                 connection.transport.abort()  # a polite end of TLS waits for the other side

@@ -7,7 +7,6 @@ The proxy resolves no name and connects to the sandbox's port alone, which prove
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from typing import Final
 
@@ -36,7 +35,6 @@ class Proxy:
         self._targets = {f"{host}:443" for host in PUBLIC_HOSTS} | {f"127.0.0.1:{port}", f"localhost:{port}"}
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[None]] = set()
 
     @property
     def address(self) -> str:
@@ -47,27 +45,20 @@ class Proxy:
         """Serve on the running loop."""
         self._server = await asyncio.start_server(self._serve, sock=self._socket, limit=_HEAD)
 
-    async def stop(self) -> None:
-        """Stop, and drop every connection."""
-        if self._server is None:
-            self._socket.close()
-            return
-        self._server.close()
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+    def stop(self) -> None:
+        """Take no more connections; those that are open end when their task is cancelled."""
+        if self._server is not None:
+            self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
         try:
-            # a client that went away, sends nonsense or dawdles ends its own connection, and nothing else
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-                await self._lead(reader, writer)
+            await self._lead(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # a client that went away, sends nonsense or dawdles ends its own connection, and nothing else
+        except asyncio.CancelledError:
+            writer.transport.abort()  # not raised again: asyncio's own callback complains of a cancelled task
         finally:
-            self._open.discard(task)
-            writer.transport.abort()
+            writer.close()
 
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(_PATIENCE):
