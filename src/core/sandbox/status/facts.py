@@ -42,7 +42,7 @@ def of(tenant: Tenant, served: Sequence[Served]) -> dict[str, Any]:
         "seed": tenant.seed,
         "tenant": {"id": tenant.id, "name": tenant.name, "domain": tenant.domain},
         "now": tenant.stamp(),
-        "origins": {"authority": tenant.authority, "graph": tenant.graph, "arm": tenant.authority},
+        "origins": {"authority": tenant.authority, "graph": tenant.graph, "arm": tenant.arm},
         "switches": {name: value for name, value in asdict(tenant.switches).items() if value != usual[name]},
         "lag": dict(tenant.lag),
         "people": [_person(tenant, user, live) for user in tenant.all_latest("user")],
