@@ -113,7 +113,7 @@ Spoil = Callable[[Client, str], Any]
 SPOILT: dict[str, Spoil] = {
     "no proof": lambda client, holder: None,
     "no JWT": lambda client, holder: "x.y",
-    "padded": lambda client, holder: client.proof(bundle(1), holder) + "=",
+    "padded": lambda client, holder: client.proof(bundle(1), holder) + "==",
     "another's signature": lambda client, holder: client.proof(bundle(1), holder, signed_by=bundle(3)),
     "another's key": lambda client, holder: client.proof(bundle(3), holder),
     "another's key, unnamed": lambda client, holder: client.proof(bundle(3), holder, header={}),
