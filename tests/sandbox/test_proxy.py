@@ -147,9 +147,9 @@ def test_S4_arm_knows_tokens_for_its_own_name(lab: Lab, session: Session) -> Non
     arm = "https://management.azure.com"
     token = app_token(lab, session, graph=arm)
     assert claims_of(token)["aud"] == arm
-    (found,) = session.call("GET", f"{arm}/tenants", token=token).json()["value"]
+    (found,) = session.call("GET", f"{arm}/tenants?api-version=2022-12-01", token=token).json()["value"]
     assert found["tenantId"] == lab.tenant.id
-    assert session.call("GET", f"{arm}/tenants", token=app_token(lab, session)).status == 401
+    assert session.call("GET", f"{arm}/tenants?api-version=2022-12-01", token=app_token(lab, session)).status == 401
 
 
 def test_S2_a_request_to_the_wrong_name_is_misdirected(lab: Lab, session: Session) -> None:
