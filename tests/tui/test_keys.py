@@ -35,7 +35,7 @@ KEYS: dict[str, frozenset[str]] = {
     "prereqs-failed": FAILING,
     "signed-out": FAILING | ACCOUNT,
     "keystore-locked": FAILING,
-    "review-failed": FAILING | {"h"},
+    "review-failed": FAILING | {"f", "h"},
     "half-way": ENDING | {"e", "c"},
     "summary-half-way": ENDING | {"e", "c"},
     "verify-failed": ENDING | {"r", "e", "c"},
