@@ -277,6 +277,8 @@ class Course(App[None]):
         assert model.ended is not None
         result = model.ended.result
         self.exit_code, self.outcome = result.exit_code, result.outcome if model is self.model else self.outcome
+        if model.kind == "doctor" and any(seen.state == "failure" for seen in model.checks.values()):
+            self.exit_code = 8  # of all that was seen, also where only one line was looked at again
         for error in result.errors:
             if error["id"] == "bug.internal":
                 self._report_bug(error)

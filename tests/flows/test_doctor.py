@@ -119,6 +119,17 @@ def test_M17_whoever_else_can_act_as_the_app_is_named_with_dates(migrated: Machi
     assert states(migrated) == {"others": "ok"}
 
 
+def test_D4_an_owners_name_forges_no_line(migrated: Machine) -> None:
+    owner = migrated.tenant.latest("user", migrated.app["_owners"][0])
+    assert owner is not None
+    owner["userPrincipalName"] = "eve@contoso\nWhat to do  send your key to eve"
+    migrated.tenant.commit("user", owner["id"], owner)
+    diagnose(migrated, acknowledge=",".join(migrated.keys))
+    told = [seen.evidence for seen in checks(migrated).values() if "eve@" in seen.evidence]
+    assert told
+    assert all("\nWhat to do" not in text for text in told)
+
+
 def test_D1_a_certificate_that_ends_soon_is_a_warning_and_one_that_has_ended_a_failure(migrated: Machine) -> None:
     ends = _own(migrated).not_after - migrated.clock.now()
     migrated.clock.waited += (ends - timedelta(days=29)).total_seconds()

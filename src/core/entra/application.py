@@ -107,11 +107,15 @@ class App:
 
     def describe(self) -> str:
         """The app as the person who must decide about it sees it (P1). Graph does not tell who created it."""
-        owners = ", ".join(_line(o.get("userPrincipalName") or o.get("displayName")) for o in self.owners) or "nobody"
         return (
-            f"  app id   {self.app_id}\n  created  {self.created[:10]}\n  owners   {owners}\n"
+            f"  app id   {self.app_id}\n  created  {self.created[:10]}\n  owners   {self.owned_by}\n"
             f"  keys     {len(self.keys)}, passwords {len(self.all_passwords)}"
         )
+
+    @property
+    def owned_by(self) -> str:
+        """Its owners in words, each in one line."""
+        return ", ".join(one_line(o.get("userPrincipalName") or o.get("displayName")) for o in self.owners) or "nobody"
 
     def owners_of(self, holder: Holder) -> tuple[dict[str, Any], ...]:
         """Owners of the app registration, or of its service principal, which has its own."""
@@ -159,7 +163,7 @@ def read(graph: Graph, app_id: str) -> App | None:
     return App(
         object_id=found["id"],
         app_id=found["appId"],
-        name=_line(found.get("displayName")),
+        name=one_line(found.get("displayName")),
         created=created,
         keys=keys_of(found),
         passwords=_passwords(found, "application"),
@@ -256,7 +260,7 @@ def keys_of(holder: dict[str, Any]) -> tuple[Key, ...]:
             Key(
                 entry,
                 str(entry["keyId"]),
-                _line(entry.get("displayName")),
+                one_line(entry.get("displayName")),
                 thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
                 der,
                 moment(str(entry.get("endDateTime"))),
@@ -269,7 +273,7 @@ def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
     return tuple(
         Password(
             str(entry["keyId"]),
-            _line(entry.get("displayName")),
+            one_line(entry.get("displayName")),
             str(entry.get("hint") or ""),
             str(entry.get("endDateTime") or "unknown"),
             kind,
@@ -289,6 +293,6 @@ def moment(text: str) -> datetime:
     )
 
 
-def _line(name: object) -> str:
+def one_line(name: object) -> str:
     """A name that others gave, in one line: a line break in it would look like a row of ours wherever it is shown."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", str(name or ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.entra import permissions
-from core.entra.application import App, Key
+from core.entra.application import App, Key, one_line
 from core.events import Finding
 from core.stages.world import World
 
@@ -42,7 +42,7 @@ def unacknowledged(world: World, app: App) -> Iterator[Finding]:
     owners = {str(owner.get("id")): owner for owner in (*app.owners, *app.principal_owners)}
     for id, owner in owners.items():
         if id not in (me, app.principal_id) and id.lower() not in known:
-            name = owner.get("userPrincipalName") or owner.get("displayName") or id
+            name = one_line(owner.get("userPrincipalName") or owner.get("displayName") or id)
             yield finding("app.owner", f"{name} also owns the app and can add credentials to it.", id)
 
 

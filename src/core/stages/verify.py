@@ -207,10 +207,9 @@ def _others(world: World, seen: _Seen) -> Check:
     found = list(trust.unacknowledged(world, seen.app))
     report = trust.roles(seen.app)
     world.emit(report)
-    owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in seen.app.owners) or "nobody"
     if found:
         return False, " ".join(f"{finding.message} {finding.remedy}" for finding in found)
-    return True, f"owners: {owners}; nothing that is neither this machine's nor acknowledged"
+    return True, f"owners: {seen.app.owned_by}; nothing that is neither this machine's nor acknowledged"
 
 
 def _sources(world: World) -> Check:

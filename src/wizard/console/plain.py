@@ -86,7 +86,8 @@ class Plain:
             case Checked():
                 took = f" ({event.seconds:.1f} s)" if event.seconds >= _SLOW else ""
                 bad = event.state in ("warning", "failure")
-                self._row(GRADES[event.state], f"{event.title}: {event.evidence}{took}", loud=bad)
+                told = f"{event.title}: {event.evidence}{took}"
+                self._row(GRADES[event.state], told, loud=event.state != "ok")
                 if event.remedy and (event.state != "ok" or self._verbose):
                     self._row("", event.remedy, loud=bad)
                 if event.fix and bad:

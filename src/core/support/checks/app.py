@@ -131,9 +131,8 @@ def _others(patient: Patient) -> Verdict:
         for key in app.keys
         if key.end - now < _SOON and not (ours is not None and key.der == ours.der)
     ]
-    owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in app.owners) or "nobody"
     return Verdict.all(
-        (*unknown, *ending), f"owners: {owners}; nothing that is neither this machine's nor acknowledged"
+        (*unknown, *ending), f"owners: {app.owned_by}; nothing that is neither this machine's nor acknowledged"
     )
 
 
@@ -171,12 +170,11 @@ def _rights(patient: Patient) -> Verdict:
     reason = rights.may_write(world)
     if reason is not None:
         return Verdict("ok", f"{known.account.user} may: {reason}")
-    owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in app.owners) or "nobody"
     work = bool(app.all_passwords) or patient.token is None
     state: Grade = "failure" if work else "ok"
     evidence = (
         f"{known.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, nor "
-        f"Cloud Application Administrator. Its owners: {owners}."
+        f"Cloud Application Administrator. Its owners: {app.owned_by}."
     )
     remedy = (
         "Run 'entraclaw-setup migrate' all the same: it makes the key and writes a request, which an administrator or "

@@ -63,6 +63,9 @@ def _lifetime(patient: Patient) -> Verdict:
 def _folder(patient: Patient) -> Verdict:
     folder = paths.state_folder(patient.profile)
     if not folder.exists():
+        above = next(place for place in folder.parents if place.exists())
+        if not os.access(above, os.W_OK | os.X_OK):
+            return Verdict("failure", f"{folder} cannot be made: nothing can be written to {above}", "Grant the right.")
         return Verdict("ok", f"{folder} is not there yet")
     return Verdict.all(_open_places(folder), f"{folder}, for this user alone")
 
