@@ -22,6 +22,7 @@ from core.errors import NetworkError, SetupError
 from core.flow.wait import SystemClock
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
+from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.scenarios.catalogue import SCENARIOS
 
 
@@ -139,7 +140,7 @@ def test_S3_a_cut_comes_before_or_after_the_effect(lab: Lab, session: Session, k
     lab.tenant.faults.add(Fault(kind))
     url = f"{lab.tenant.authority}/organizations/oauth2/v2.0/devicecode"
     with pytest.raises(NetworkError):
-        session.call("POST", url, form={"client_id": "x", "scope": "y"})
+        session.call("POST", url, form={"client_id": AZURE_CLI, "scope": "y"})
     assert bool(lab.tenant.device_codes) is carried_out
 
 
