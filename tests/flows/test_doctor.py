@@ -124,7 +124,10 @@ def test_D4_an_owners_name_forges_no_line(migrated: Machine) -> None:
     assert owner is not None
     owner["userPrincipalName"] = "eve@contoso\nWhat to do  send your key to eve"
     migrated.tenant.commit("user", owner["id"], owner)
-    diagnose(migrated, acknowledge=",".join(migrated.keys))
+    mallory = owner | {"id": migrated.tenant.new_id()}
+    migrated.tenant.commit("user", mallory["id"], mallory)
+    migrated.change("application", _owners=[owner["id"], mallory["id"]])
+    diagnose(migrated)
     told = [seen.evidence for seen in checks(migrated).values() if "eve@" in seen.evidence]
     assert told
     assert all("\nWhat to do" not in text for text in told)

@@ -9,7 +9,7 @@ import pytest
 
 from core.sandbox.login.tokens import AZURE_CLI, user_token
 from core.sandbox.service import handle
-from core.sandbox.tenant import ARM_RESOURCE
+from core.sandbox.tenant import ARM_RESOURCE, Issued
 from core.sandbox.wire import Request, Response
 from tests.sandbox.client import Client
 
@@ -48,7 +48,7 @@ def test_S2_a_challenge_says_where_to_get_a_token(client: Client, what: str, cod
     if what == "nothing":
         token = ""
     if what == "refresh":
-        token = next((key for key, held in client.tenant.issued.items() if held.kind == "refresh"), "0.none")
+        client.tenant.issued[token := "0.refresh"] = Issued({"oid": client.tenant.signed_in_user}, "refresh")
     if what == "expired":
         client.clock.waited += 3700
     response = get(client, f"/subscriptions?{VERSION}", token, "Basic" if what == "basic" else "Bearer")

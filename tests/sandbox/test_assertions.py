@@ -113,6 +113,15 @@ def test_S1_garbage_is_refused(trusted: Client, text: str) -> None:
 # known attacks
 
 
+def test_S2_a_signature_has_one_spelling(trusted: Client) -> None:
+    good = trusted.assertion(bundle())
+    other = {"A": "B", "Q": "R", "g": "h", "w": "x"}[good[-1]]  # 256 bytes leave four bits of the last letter unused
+    assert base64.urlsafe_b64decode(good.rpartition(".")[2][:-1] + other + "==") == base64.urlsafe_b64decode(
+        good.rpartition(".")[2] + "=="
+    )
+    assert refused(send(trusted, good[:-1] + other)) == 50027
+
+
 def test_S2_alg_none_is_refused_whatever_its_case(trusted: Client) -> None:
     good = trusted.assertion(bundle())
     for name in ("none", "None", "NONE", "nOnE", ""):
@@ -182,6 +191,7 @@ def test_T5_times(trusted: Client) -> None:
         {"exp": True},
         {"exp": str(now + 300)},
         {"nbf": "0"},
+        {"nbf": True},
         {"nbf": None, "iat": now + 86400},
     ):
         assert refused(trusted.sign_in_with(bundle(), **claims)) == 700024, claims

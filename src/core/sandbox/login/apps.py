@@ -48,11 +48,7 @@ def _passed_on(
         return tokens.exchange_token(tenant, principal, resource, proof.strength)
     found = tenant.find("servicePrincipal", "appId", child, replica, login=True)
     subject = f"/eid1/c/pub/t/{tenant.id}/a/{client.id}/{child}"
-    if (
-        found is None
-        or found.get("@odata.type") != federation.AGENT
-        or found.get("agentIdentityBlueprintId") != client.id
-    ):
+    if found is None or found.get("agentIdentityBlueprintId") != client.id:
         raise refuse(70021, issuer=federation.issuers(tenant)[1], subject=subject)
     return tokens.exchange_token(tenant, principal, resource, proof.strength, sub=subject)
 
