@@ -64,7 +64,7 @@ class Account:
         name = claims.get("upn") or claims.get("unique_name") or claims.get("preferred_username") or claims.get("oid")
         return cls(
             str(claims.get("tid")),
-            str(claims.get("appid") or claims.get("azp") if app else name),
+            re.sub(r"\s", "?", str(claims.get("appid") or claims.get("azp") if app else name)),  # one line, always
             "service principal" if app else "user",
         )
 
