@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import http.client
 import os
 import shlex
@@ -31,6 +33,7 @@ from core.sandbox.graph import consents, directory, grants, roles
 from core.sandbox.lab import Lab
 from core.sandbox.login.tokens import AZURE_CLI, user_token
 from core.sandbox.scenarios import seeds
+from core.sandbox.server.proxy import Proxy
 from core.sandbox.service import handle
 from core.sandbox.tenant import GRAPH_APP_ID
 from core.sandbox.wire import Request, Response
@@ -225,6 +228,28 @@ def test_S4_a_client_that_goes_away_or_never_ends_is_dropped_in_silence(
             assert connection.recv(4096) == b""
     assert app_token(lab, session)
     lab.close()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_S4_a_tunnel_outlives_its_client_until_the_other_side_ends_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def tunnel(silent: socket.socket) -> None:
+        proxy = Proxy(silent.getsockname()[1])
+        await proxy.start()
+        address = urlsplit(proxy.address)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"CONNECT graph.microsoft.com:443 HTTP/1.1\r\n\r\n")
+        assert (await reader.readline()).endswith(b"established\r\n")
+        writer.close()
+        await writer.wait_closed()
+        below, _ = silent.accept()
+        assert await asyncio.to_thread(below.recv, 1) == b"", "the end is passed on"
+        gc.collect()  # a task that nobody holds is lost here
+        below.close()
+        proxy.stop()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(tunnel(silent))
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 

@@ -35,6 +35,7 @@ class Proxy:
         self._targets = {f"{host}:443" for host in PUBLIC_HOSTS} | {f"127.0.0.1:{port}", f"localhost:{port}"}
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._server: asyncio.Server | None = None
+        self._held: set[asyncio.Task[None] | None] = set()  # the loop itself would let go of a task that waits
 
     @property
     def address(self) -> str:
@@ -51,6 +52,8 @@ class Proxy:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._held.add(task)
         try:
             await self._lead(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -58,6 +61,7 @@ class Proxy:
         except asyncio.CancelledError:
             writer.transport.abort()  # not raised again: asyncio's own callback complains of a cancelled task
         finally:
+            self._held.discard(task)
             writer.close()
 
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
