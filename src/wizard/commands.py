@@ -132,7 +132,9 @@ class _Session(Invocation):
             from core.support.doctor import diagnose
 
             world = self.real()
-        except ImportError as error:
+        except (ImportError, SetupError) as error:
+            if isinstance(error, Interrupted):
+                raise
             from core.machine import packages
             from core.support import installation
 

@@ -34,6 +34,10 @@ class Interruptible(Protocol):
 def prepare() -> None:
     """Before anything runs: nothing of it reaches a core file, and no character that cannot be shown ends it."""
     forbid_core_dumps()
+    if sys.stdout is None:  # it was closed: whatever is written to it is lost, and that is told
+        sys.stdout = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -150,9 +150,9 @@ class Session(requests.Session):
 
     def proxy(self, url: str) -> str:
         """The proxy that a request to a URL takes, without the password that it may hold; empty: none."""
-        found = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
-        parts = urlsplit(str(found or ""))
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if found else ""
+        found = str(requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or "")
+        scheme, separator, rest = found.rpartition("//")
+        return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
     def _roots(self) -> str:
         """Where the certificate of an intercepting proxy would have to be."""
@@ -211,4 +211,15 @@ def _reason(error: Exception) -> str:
         inner = inner.args[0]
     inner = getattr(inner, "reason", inner)
     text = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner).rsplit(">: ", maxsplit=1)[-1])
+    for user in _proxy_users():  # a proxy that cannot be parsed is quoted with its password
+        text = text.replace(user, "…")
     return text.split(" (Caused by", maxsplit=1)[0][:200] or type(error).__name__
+
+
+def _proxy_users() -> list[str]:
+    """Names and passwords in the proxies, and the parts that a wrong reading makes of them; longest first."""
+    values = {value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    users = {value.rpartition("//")[2].rpartition("@")[0] for value in values}
+    users |= {value.partition("//")[2].rpartition("@")[0] for value in values}
+    parts = {part for user in users for part in re.split(r"[:/?#@\\]", user)}
+    return sorted({text for text in users | parts if len(text) > 2}, key=len, reverse=True)

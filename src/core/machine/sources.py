@@ -89,7 +89,9 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
         quiet = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
         argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
         # GIT_DIR and its kin, which hooks set, would make it answer for another repository
-        return process.run(argv, seconds=20, cancel=cancel, extra={"GIT_OPTIONAL_LOCKS": "0"}, drop="GIT_").code
+        # and a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
+        extra = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
+        return process.run(argv, seconds=20, cancel=cancel, extra=extra, drop="GIT_").code
 
     tracked = ask("ls-files", "--error-unmatch")
     if tracked == 0:

@@ -104,6 +104,11 @@ _SYSTEMS: Final = {
 #: What os-release calls a system, where that is not the name of its kind.
 _KINDS: Final = {"ubuntu": "debian", "centos": "rhel", "opensuse": "suse", "sles": "suse", "archarm": "arch"}
 
+#: What helps where installing does not.
+BY_HAND: Final = (
+    "Run 'az version' by hand: an alias, a wrapper or a profile may print something into its answer, or stop it."
+)
+
 Find = Callable[[str], Path | None]
 Ask = Callable[[Sequence[str]], process.Finished]
 
@@ -171,15 +176,15 @@ def _release(path: Path) -> tuple[list[str], str]:
     return names, values.get("VERSION_ID", "")
 
 
-def _path(find: Find, name: str) -> tuple[Path | None, str]:
-    """Where a program is, or why it is nowhere."""
+def _path(find: Find, name: str) -> tuple[Path | None, str, str]:
+    """Where a program is, or why it is nowhere, and what helps if installing it does not."""
     try:
         path = find(name)
     except Interrupted:
         raise
     except SetupError as error:
-        return None, error.summary
-    return path, "" if path else NOT_ON_PATH
+        return None, error.summary, error.remedy
+    return path, "" if path else NOT_ON_PATH, ""
 
 
 def _python() -> Tool:
@@ -189,8 +194,8 @@ def _python() -> Tool:
 
 def _git(find: Find, system: System) -> Tool:
     # it is not started: where macOS has only a stand-in for it, that opens a window
-    path, why = _path(find, "git")
-    install = "" if path else system.package.replace("{package}", "git")
+    path, why, remedy = _path(find, "git")
+    install = "" if path else remedy or system.package.replace("{package}", "git")
     return Tool(GIT, "", str(path or ""), ok=path is not None, why=why, install=install)
 
 
@@ -219,23 +224,23 @@ def _az(find: Find, ask: Ask, system: System) -> Tool:
     def no(why: str, install: str, found: str = "") -> Tool:
         return Tool(AZ, _at_least(_AZ_NEEDED), found, ok=False, why=why, install=install, required=True)
 
-    path, why = _path(find, "az")
+    path, why, remedy = _path(find, "az")
     if path is None:
-        return no(why, system.az)
+        return no(why, remedy or system.az)
     try:
         finished = ask([str(path), "version", "--output", "json"])
     except Interrupted:
         raise
     except SetupError as error:
-        return no(error.summary, system.az)
+        return no(error.summary, error.remedy)
     except OSError as error:
         return no(f"it cannot be started: {error.strerror or error}", system.az)
     if finished.code != 0:
-        return no(f"'az version' failed with exit code {finished.code}", system.az)
+        return no(f"'az version' failed with exit code {finished.code}", f"{BY_HAND} If it is broken: {system.az}")
     found = _version(finished.stdout)
     numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
     if len(numbers) < 2:
-        return no(NO_VERSION.format(path=path), system.az)
+        return no(NO_VERSION.format(path=path), BY_HAND)
     if numbers < _AZ_NEEDED:
         return no("it is too old", system.newer, found)
     return Tool(AZ, _at_least(_AZ_NEEDED), found, ok=True, required=True)

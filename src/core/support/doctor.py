@@ -70,7 +70,7 @@ def diagnose(
     world.emit(FlowStarted("doctor", world.run_id))
     told = set(only or names())
     examination = _Examination(world, told, monotonic)
-    result = _result(examination.run(fix=fix), told, mended=examination.mended)
+    result = _result(examination.run(fix=fix and not world.settings.dry_run), told, mended=examination.mended)
     seconds = world.clock.monotonic() - start
     world.emit(FlowFinished("doctor", result.outcome, result.exit_code, result.summary, seconds))
     return result
@@ -167,7 +167,7 @@ class _Examination:
                 continue
             self._world.cancel.check()
             try:
-                cure.act()
+                said = self._patient.treat(cure)
             except (OSError, SetupError) as error:
                 before = self._seen[check.name].verdict
                 detail = error.summary if isinstance(error, SetupError) else f"{error.strerror or error}"
@@ -176,10 +176,10 @@ class _Examination:
             else:
                 again = self._patient.examine(check)
                 self._patient.verdicts[check.name] = again
-                self._seen[check.name].verdict = Verdict(
-                    again.state, f"mended ({cure.what}): {again.evidence}", again.remedy, again.cure
-                )
-                self.mended = True
+                word = "mended" if again.cure is None else "not mended"
+                evidence = "\n".join([f"{word} ({cure.what}): {again.evidence}", *said])
+                self._seen[check.name].verdict = Verdict(again.state, evidence, again.remedy, again.cure)
+                self.mended |= again.cure is None
             self._show(check)
 
 
@@ -207,7 +207,9 @@ def _result(seen: dict[str, _Seen], told: set[str], *, mended: bool) -> Result:
     listing = ", ".join(f"{sum(state == s for state in states)} {word}" for s, word in counts.items())
     result = Result("changed" if mended else "unchanged", 0, summary=(f"{len(states)} checks: {listing}.",))
     if failed:
-        error = SetupError("doctor.failed", count=len(failed), listing="; ".join(failed))
+        mends = any(seen[name].verdict.cure is not None for name in told)
+        fix = " 'entraclaw-setup doctor --fix' mends what is safe to mend." if mends else ""
+        error = SetupError("doctor.failed", count=len(failed), listing="; ".join(failed), fix=fix)
         result.outcome, result.exit_code = "failed", error.exit_code
         result.errors.append(error.as_dict())
     return result

@@ -67,6 +67,11 @@ class Verdict:
         bad = sorted((v for v in verdicts if v.state != "ok"), key=lambda v: -_RANK.index(v.state))
         if not bad:
             return cls("ok", fine)
+        if len({verdict.remedy for verdict in bad if verdict.remedy}) > 1:  # which belongs to what
+            bad = [
+                replace(v, evidence=f"({n}) {v.evidence}", remedy=f"({n}) {v.remedy}" if v.remedy else "")
+                for n, v in enumerate(bad, 1)
+            ]
         remedies = dict.fromkeys(verdict.remedy for verdict in bad if verdict.remedy)
         cures = [verdict.cure for verdict in bad if verdict.cure is not None]
         cure = Cure("; ".join(c.what for c in cures), lambda: [c.act() for c in cures]) if cures else None
@@ -161,6 +166,17 @@ class Patient:
             what = f"{error.filename or 'A file'} cannot be read: {error.strerror or error}"
             verdict = Verdict("failure", what, "Give this user access to it, then look again.")
         return verdict.with_findings(findings)
+
+    def treat(self, cure: Cure) -> list[str]:
+        """Carry out a cure; what it had to say, in words.
+
+        :raises SetupError: it could not be carried out.
+        :raises OSError: likewise.
+        """
+        findings: list[Finding] = []
+        self._here.findings = findings
+        cure.act()
+        return [finding.message for finding in findings]
 
     def need(self, name: str, otherwise: str) -> None:
         """Go on only if another check did not fail.

@@ -16,7 +16,7 @@ from core.flow.wait import Cancel
 from core.machine.az import NO_JSON, checked_user_token, garbage
 from core.machine.keys.detect import Hardware
 from core.machine.login import Prompt, checked_tenant
-from core.machine.tools import AZ, BUS, GIT, NO_BUS, NO_SERVICE, NO_VERSION, NOT_ON_PATH, PYTHON, SECRETS, Tool
+from core.machine.tools import AZ, BUS, BY_HAND, GIT, NO_BUS, NO_SERVICE, NO_VERSION, NOT_ON_PATH, PYTHON, SECRETS, Tool
 from core.sandbox.computer.machine import AzFault, Machine
 from core.sandbox.login import endpoint
 from core.sandbox.login.tokens import AZURE_CLI, app_token, user_token
@@ -50,7 +50,7 @@ def tools_of(machine: Machine) -> tuple[Tool, ...]:
         missing |= {SECRETS: (NO_SERVICE, ""), BUS: (NO_BUS, "dbus-run-session -- bash")}
     if machine.az:
         why = NOT_ON_PATH if machine.az == "missing" else NO_VERSION.format(path=_AZ)
-        missing[AZ] = (why, "pipx install azure-cli")
+        missing[AZ] = (why, "pipx install azure-cli" if machine.az == "missing" else BY_HAND)
     return tuple(_without(tool, *missing[tool.name]) if tool.name in missing else tool for tool in TOOLS)
 
 

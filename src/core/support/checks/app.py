@@ -104,6 +104,8 @@ def _passwords(patient: Patient) -> Verdict:
     if not left:
         return Verdict("ok", "none on the app registration, none on its service principal")
     listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
+    if patient.verdicts["rollback"].state == "failure":
+        return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
     if members.get(profile.thumbprint_member) and profile.secret_member not in members:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
@@ -200,7 +202,7 @@ GROUP = Group(
         Check("token", "Sign-in with the certificate", _token, ("key", "reach")),
         Check("app", "App registration", _app, ("session", "token")),
         Check("certificate", "Certificate on the app", _certificate, ("app",)),
-        Check("passwords", "Password credentials", _passwords, ("app",)),
+        Check("passwords", "Password credentials", _passwords, ("app", "rollback")),
         Check("others", "Others who can act as the app", _others, ("app",)),
         Check("permissions", "Permissions", _permissions, ("app",)),
         Check("rights", "Who may change the app", _rights, ("app",)),

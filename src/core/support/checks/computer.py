@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import shlex
 import stat
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from core import __version__
@@ -74,10 +77,14 @@ def _open_places(folder: Path) -> Iterator[Verdict]:
     """Folders and files of this program that others may read or write, or that are somebody else's."""
     if os.name != "posix":
         return
+    if folder.is_symlink():
+        yield Verdict("failure", f"{folder} is a link", "Put a folder in its place: what it leads to may be anybody's.")
+        return
     for place in (folder, *sorted(folder.rglob("*"))):
         status = place.lstat()
         if status.st_uid != os.geteuid():
-            yield Verdict("failure", f"{place} is another user's", f"Find out why. Then: sudo chown {_me()} '{place}'")
+            remedy = f"Find out why. Then: sudo chown {_me()} {shlex.quote(str(place))}"
+            yield Verdict("failure", f"{place} is another user's", remedy)
         elif not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o077:
             yield closable(place, status.st_mode, "warning")
 
@@ -85,12 +92,25 @@ def _open_places(folder: Path) -> Iterator[Verdict]:
 def closable(place: Path, mode: int, state: str) -> Verdict:
     """The verdict on a file or folder whose rights are too wide."""
     wanted = 0o700 if stat.S_ISDIR(mode) else 0o600
-    return Verdict(
-        "failure" if state == "failure" else "warning",
-        f"{place} is open to other users (mode {stat.S_IMODE(mode):04o})",
-        f"chmod {wanted:o} '{place}'",
-        Cure(f"chmod {wanted:o} '{place}'", lambda: place.chmod(wanted)),
-    )
+    order = f"chmod {wanted:o} {shlex.quote(str(place))}"
+    evidence = f"{place} is open to other users (mode {stat.S_IMODE(mode):04o})"
+    return Verdict("failure" if state == "failure" else "warning", evidence, order, Cure(order, partial(_close, place)))
+
+
+def _close(place: Path) -> None:
+    """Take the rights on a file or folder from others; what it has become meanwhile is not touched.
+
+    :raises OSError: it is a link, another user's, has a second name, or cannot be changed.
+    """
+    descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        folder = stat.S_ISDIR(status.st_mode)
+        if status.st_uid != os.geteuid() or not (folder or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)):
+            raise OSError(errno.EPERM, "it is another user's, has a second name, or is no regular file")
+        os.fchmod(descriptor, 0o700 if folder else 0o600)
+    finally:
+        os.close(descriptor)
 
 
 def _me() -> str:

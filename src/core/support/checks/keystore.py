@@ -61,6 +61,10 @@ def _key(patient: Patient) -> Verdict:
     bundle = patient.bundle = certificates.parse(text, known.tenant)
     now = world.clock.now()
     ends = f"{bundle.thumbprint}, until {bundle.not_after.date()}"
+    named = str(known.members.get(patient.profile.thumbprint_member) or "").upper()
+    if named != bundle.thumbprint and patient.profile.secret_member not in known.members and known.secret is None:
+        evidence = f"The keystore holds {ends}; the state file names {named or 'none'}."
+        return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
     if bundle.expired(now):
         return Verdict("failure", f"{ends}: it has expired", "Run 'entraclaw-setup onboard --only provisioner'.")
     if bundle.due(now):
@@ -89,11 +93,13 @@ def _pending(patient: Patient) -> Verdict:
 
 
 def _left(patient: Patient) -> list[str]:
-    """Pending accounts of this tenant that journals of finished runs name, and that are still there."""
-    folder, world = paths.state_folder(patient.profile) / "journal", patient.world
+    """Pending accounts that this app's journal names, if no run of it is open, and that are still there."""
+    world, known = patient.world, patient.known
+    path = paths.journal(patient.profile, world.cloud.key, known.tenant, known.app_id)
+    if not known.app_id or not path.exists():
+        return []  # what other apps of the tenant left is theirs to judge
     accounts = [
         effect.target
-        for path in (sorted(folder.glob(f"{world.cloud.key}_*.jsonl")) if folder.is_dir() else ())
         for effect in history(path, world.clock)
         if effect.action in ("keystore.write", "keystore.aside")
         and effect.target.startswith(f"{patient.known.tenant}#")

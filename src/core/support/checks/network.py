@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from core.errors import NetworkError
 from core.events import Grade
@@ -39,16 +41,27 @@ def _reach(patient: Patient) -> Verdict:
         try:
             answer = session.request("GET", url, timeout=PATIENCE)
         except NetworkError as error:
-            if error.id == "network.origin":  # a redirect is an answer, too
-                return Verdict("ok", what)
             remedy = error.remedy if error.id != "network.unreachable" else _UNREACHED
             return Verdict(grade, f"{what}: {error.summary} [{error.id}]", remedy)
         if answer.status_code == 407:
-            return Verdict(grade, f"{what}: the proxy wants a password (407)", "Put it into HTTPS_PROXY.")
+            remedy = "Put it into HTTPS_PROXY, percent-encoded: http://name:password@host:port."
+            return Verdict(grade, f"{what}: the proxy wants a password (407)", remedy)
+        if answer.status_code >= 500 or not _spoken(answer.content):
+            kind = answer.headers.get("Content-Type", "no type")
+            said = f"{what}: what answered is not the service (status {answer.status_code}, {kind})"
+            return Verdict(grade, said, f"A proxy or a sign-in page of this network may be in between. {_UNREACHED}")
         return Verdict("ok", what)
 
     found = together(*(partial(ask, *place) for place in places))
     return Verdict.all(found, f"{', '.join(what for what, _, _ in places)} of cloud '{cloud.name}' answer")
+
+
+def _spoken(body: bytes) -> bool:
+    """Whether it is a JSON object, as every answer of the three services is, refusals too."""
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 _UNREACHED: Final = (
@@ -74,11 +87,26 @@ def _proxy(patient: Patient) -> Verdict:
     routes = {origin: session.proxy(origin) or "directly" for origin in sorted(cloud.origins)}
     told = "; ".join(f"{origin} {f'through {how}' if how != 'directly' else how}" for origin, how in routes.items())
     evidence = f"This program (requests), azure-identity with MSAL, and az alike: {told}"
+    odd = [origin for origin, how in routes.items() if how != "directly" and not _whole(how)]
+    if odd:
+        what = f"The proxy for {', '.join(odd)} cannot be read as an address: {routes[odd[0]]}"
+        remedy = "Write it as http://host:port. In a name or password, write / ? # @ : and \\ percent-encoded (%2F …)."
+        return Verdict("failure", what, remedy)
     both = [name for name in _VARIABLES if _differ(os.environ, name)]
     if both:
         what = f"{', '.join(both)}: upper and lower case name different values, and not every program takes the same."
         return Verdict("warning", f"{what}\n{evidence}", "Unset one of the two.")
     return Verdict("ok", evidence)
+
+
+def _whole(proxy: str) -> bool:
+    """Whether every program reads a proxy in the same way; a wrong one may hide a part of its password."""
+    raw = [value for name, value in os.environ.items() if name.lower().endswith("_proxy") and value.endswith(proxy)]
+    try:
+        parts = [urlsplit(value if "//" in value else f"http://{value}") for value in (*raw, proxy)]
+        return all(part.hostname and part.port != 0 and not part.query and not part.fragment for part in parts)
+    except ValueError:
+        return False
 
 
 def _differ(environ: Mapping[str, str], name: str) -> bool:

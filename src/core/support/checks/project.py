@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -25,6 +26,13 @@ _LARGEST: Final = 1024 * 1024
 _ENV_LINE: Final = re.compile(r"\s*(#.*|(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=.*)?")
 _ID_NAME: Final = re.compile(r"ENTRACLAW_\w*(?:_ID|_TENANT)")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_ENV_REMEDY: Final = "Remove it, or write the right value; then start what reads it again."
+#: What is a secret by its name, whatever its value looks like; `$NAME` and `<placeholder>` stand for one.
+_SECRET_NAME: Final = re.compile(r"(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|PRIVATE_?KEY)$", re.IGNORECASE)
+_MEMBER: Final = re.compile(r'"([\w.-]{1,100})"\s*:\s*"([^"$<][^"]*)"')
+_COMMENT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.S)
+#: Faults of one file that are told one by one.
+_MOST: Final = 20
 #: Where MCP clients keep their servers: in the project, and in the home (A6).
 _MCP: Final = (".mcp.json", ".vscode/mcp.json")
 _MCP_HOME: Final = (".copilot/mcp-config.json",)
@@ -62,9 +70,21 @@ def _state_file(patient: Patient) -> Verdict:
             )
     if os.name == "posix" and path.lstat().st_mode & 0o077:
         found.append(closable(path, path.lstat().st_mode, "failure" if found else "warning"))
+    found += [
+        Verdict("failure", f"{copy} holds what looks like a secret: a copy of an older state file?", f"Delete {copy}.")
+        for copy in sorted(path.parent.glob(f"{path.name}?*"))
+        if _holds_secret(copy)
+    ]
     thumbprint = members.get(profile.thumbprint_member)
     named = f"certificate {thumbprint}" if thumbprint else "no certificate"
     return Verdict.all(found, f"{path}: app {patient.known.app_id or 'not named'}, {named}, no secret")
+
+
+def _holds_secret(copy: Path) -> bool:
+    try:
+        return looks_secret(_text(copy) or "")
+    except Unseen:
+        return False  # a folder, a link, or something large: no copy of a state file
 
 
 def _git(patient: Patient) -> Verdict:
@@ -74,7 +94,8 @@ def _git(patient: Patient) -> Verdict:
         remedy = f"git rm --cached {path.name}, and add it to .gitignore. What is in the history stays there."
         return Verdict("failure", f"git tracks {path.name}", remedy)
     if view == "not ignored":
-        return Verdict("warning", f"git would add {path.name}", f"echo {path.name} >> .gitignore")
+        order = f"printf '\\n%s\\n' {shlex.quote(path.name)} >> .gitignore"  # its last line may have no end
+        return Verdict("warning", f"git would add {path.name}", order)
     if view == "unknown":
         raise Unseen("git is missing or does not answer")
     return Verdict("ok", view)
@@ -89,22 +110,42 @@ def _env(patient: Patient) -> Verdict:
 
 
 def _env_faults(path: Path, text: str) -> Iterator[Verdict]:
-    remedy = "Remove it, or write the right value; then start what reads it again."
-    for number, line in enumerate(text.splitlines(), 1):
-        where = f"{path.name}:{number}"
-        name, _, value = line.strip().removeprefix("export ").partition("=")
-        value = value.strip().strip("\"'")
-        if not _ENV_LINE.fullmatch(line):
-            note = "It looks like a note that another program printed, and a script took for a value."
-            yield Verdict("failure", f"{where} is no line of the form NAME=value. {note}", remedy)
-        elif looks_secret(value):
-            yield Verdict("failure", f"{where}: {name.strip()} looks like a secret", "Move it to a keystore.")
-        elif _ID_NAME.fullmatch(name.strip()) and value and not _GUID.fullmatch(value):
-            note = "A note of another program may have been taken for its value."
-            yield Verdict("failure", f"{where}: {name.strip()} is no id (a GUID). {note}", remedy)
-    mode = path.stat().st_mode
+    faults = [fault for number, line in _env_lines(text) if (fault := _env_fault(f"{path.name}:{number}", line))]
+    yield from faults[:_MOST]
+    if len(faults) > _MOST:
+        yield Verdict("failure", f"and {len(faults) - _MOST} more lines")
+    mode = path.lstat().st_mode
     if os.name == "posix" and mode & 0o077:
         yield closable(path, mode, "warning")
+
+
+def _env_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Number and text of each line that begins something; a quoted value may go on over several."""
+    quote = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if quote:
+            quote = "" if line.rstrip().endswith(quote) else quote
+            continue
+        yield number, line
+        value = line.partition("=")[2].strip()
+        opened = value[:1] if value[:1] in ("'", '"') else ""
+        quote = opened if opened and (len(value) == 1 or not value.endswith(opened)) else ""
+
+
+def _env_fault(where: str, line: str) -> Verdict | None:
+    name, _, value = line.strip().removeprefix("export ").partition("=")
+    name, value = name.strip(), value.strip().strip("\"'")
+    if not _ENV_LINE.fullmatch(line):
+        note = "It looks like a note that another program printed, and a script took for a value."
+        return Verdict("failure", f"{where} is no line of the form NAME=value. {note}", _ENV_REMEDY)
+    if looks_secret(value):
+        return Verdict("failure", f"{where}: {name} looks like a secret", "Move it to a keystore.")
+    if _ID_NAME.fullmatch(name) and value and not _GUID.fullmatch(value):
+        note = "A note of another program may have been taken for its value."
+        return Verdict("failure", f"{where}: {name} is no id (a GUID). {note}", _ENV_REMEDY)
+    if _SECRET_NAME.search(name) and value and not value.startswith(("$", "<")):
+        return Verdict("warning", f"{where}: {name} is a secret by its name", "Move it to a keystore.")
+    return None
 
 
 def _mcp(patient: Patient) -> Verdict:
@@ -116,14 +157,22 @@ def _mcp(patient: Patient) -> Verdict:
 
 def _mcp_faults(path: Path, text: str) -> Iterator[Verdict]:
     try:
-        data = json.loads(text)
-    except ValueError as error:
-        yield Verdict("failure", f"{path} is no JSON: {error}", "Mend it by hand: no client can read it like that.")
+        data = json.loads(_COMMENT.sub(_blank, text) if path.parent.name == ".vscode" else text)
+    except (ValueError, RecursionError) as error:
+        told = f"{path} is no JSON: {error}" if isinstance(error, ValueError) else f"{path} is nested too deep"
+        yield Verdict("failure", told, "Mend it by hand: no client can read it like that.")
         return
     if not isinstance(data, dict):
         yield Verdict("failure", f"{path} holds no JSON object", "Mend it by hand.")
     if looks_secret(text):
         yield Verdict("failure", f"{path} holds what looks like a secret", "Move it to a keystore.")
+    elif names := sorted({name for name, value in _MEMBER.findall(text) if _SECRET_NAME.search(name)}):
+        yield Verdict("warning", f"{path} holds a secret by its name: {', '.join(names)}", "Move it to a keystore.")
+
+
+def _blank(found: re.Match[str]) -> str:
+    """VS Code allows comments and commas at the end; texts stay."""
+    return found[0] if found[0].startswith('"') else ""
 
 
 def _sources(patient: Patient) -> Verdict:
@@ -173,23 +222,33 @@ def _sweep(patient: Patient) -> None:
 
 
 def _locks(patient: Patient) -> Verdict:
-    from filelock import FileLock
-
     folder = paths.state_folder(patient.profile) / "locks"
-    held, idle = [], []
+    held: list[Path] = []
+    idle: list[Path] = []
     for path in sorted(folder.glob("*.lock")) if folder.is_dir() else ():
         if not stat.S_ISREG(path.lstat().st_mode):
             continue
-        try:
-            with FileLock(path, timeout=0):
-                idle.append(path)
-        except TimeoutError:
-            held.append(path)
+        (held if _held(path) else idle).append(path)
     if held:
         what = f"Another run is under way: it holds {', '.join(map(str, held))}"
         return Verdict("warning", what, "Wait for its end, or stop it.")
     cure = Cure(f"remove {len(idle)} lock file(s) that nobody holds", partial(_unlock, idle)) if idle else None
     return Verdict("ok", f"none is held{f', {len(idle)} file(s) of earlier runs' if idle else ''}", cure=cure)
+
+
+def _held(path: Path) -> bool:
+    """Whether somebody holds a lock. Where the system tells, it is not taken: a run that begins now must get it."""
+    from filelock import FileLock
+
+    try:
+        table = Path("/proc/locks").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        try:
+            with FileLock(path, timeout=0):
+                return False
+        except TimeoutError:
+            return True
+    return any(line.split()[1:2] == ["FLOCK"] and f":{path.stat().st_ino} " in line for line in table.splitlines())
 
 
 def _unlock(idle: list[Path]) -> None:
@@ -210,10 +269,10 @@ def _text(path: Path) -> str | None:
     :raises Unseen: it is something else, or cannot be read.
     """
     try:
-        status = path.stat()
+        status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-            raise Unseen(f"{path} is no regular file, or too large")
-        return path.read_text(encoding="utf-8", errors="replace")
+            raise Unseen(f"{path} is a link, no regular file, or too large; it is not looked into")
+        return path.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
