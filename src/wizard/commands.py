@@ -164,6 +164,9 @@ class _Session(Invocation):
         chosen = (given["scenario"] or "legacy", given["seed"], given["port"], latency, given["user"], given["proxy"])
         lab = assemble.sandbox(*chosen)
         self.stack.callback(lab.close)
+        if given.get("show") and given.get("proxy"):
+            detail = "--show tells how clients are led to the sandbox's own names; with --proxy take the lines of --env"
+            raise SetupError("usage.settings", detail=detail, command="sandbox")
         if given.get("env"):
             import shlex
 

@@ -197,8 +197,8 @@ class Lab:
             "ENTRACLAW_SETUP_CLOUD": self.cloud,
             "ENTRACLAW_SETUP_PROJECT": str(self.project),
             "ENTRACLAW_SETUP_KEY_OUTLIVES_JOB": "1",  # a sandbox in a CI job or a container is what it is for
-            "NO_PROXY": "127.0.0.1,localhost",
-            **({"HTTPS_PROXY": self.proxy} if self.proxy else {}),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),  # the lower case wins where both are set
+            **(dict.fromkeys(("HTTPS_PROXY", "https_proxy"), self.proxy) if self.proxy else {}),
             **self.variables,
             **({"SANDBOX_ADMIN_AZURE_CONFIG_DIR": str(self.admin)} if self.admin else {}),
         }

@@ -10,7 +10,8 @@ from typing import Final
 from core.sandbox.login.tokens import AZURE_CLI
 
 _AZ: Final = """\
-export AZURE_CONFIG_DIR={azure} REQUESTS_CA_BUNDLE={ca} NO_PROXY=127.0.0.1,localhost
+export AZURE_CONFIG_DIR={azure} REQUESTS_CA_BUNDLE={ca}
+export {proxies}
 az ad signed-in-user show
 """
 _PYTHON: Final = """\
@@ -27,7 +28,8 @@ credential.get_token({scope!r})
 """
 _TERRAFORM: Final = """\
 # the azuread provider, signed in by az; from its source, not tried with a real Terraform
-export AZURE_CONFIG_DIR={azure} REQUESTS_CA_BUNDLE={ca} NO_PROXY=127.0.0.1,localhost
+export AZURE_CONFIG_DIR={azure} REQUESTS_CA_BUNDLE={ca}
+export {proxies}
 export ARM_METADATA_HOSTNAME={host} ARM_TENANT_ID={tenant} ARM_USE_CLI=true SSL_CERT_FILE={ca}
 terraform plan
 """
@@ -54,9 +56,16 @@ def recipes(info: Mapping[str, object]) -> dict[str, str]:
         "client": AZURE_CLI,
         "tenant": str(info["tenant"]),
         "authority": authority,
+        "proxies": " ".join(f"{name}={shlex.quote(value)}" for name, value in _proxies(info).items()),
         "host": authority.removeprefix("https://"),
         "scope": f"{info['graph']}/.default",
         "page": f"{authority}/",
         "profile": shlex.quote(str(Path(ca).parent / "browser")),
     }
     return {name: text.format(**facts) for name, text in _TEXTS.items()}
+
+
+def _proxies(info: Mapping[str, object]) -> dict[str, str]:
+    """In both cases, because the lower one wins where somebody has set it already."""
+    values = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
+    return values | dict.fromkeys(("HTTPS_PROXY", "https_proxy"), str(info["proxy"])) if info.get("proxy") else values
