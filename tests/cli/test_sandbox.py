@@ -96,7 +96,19 @@ def test_S4_the_lines_for_a_client_come_instead_of_the_JSON(environment: dict[st
         variables = dict(word.split("=", 1) for word in shlex.split(line)[1:])
         assert Path(variables["AZURE_CONFIG_DIR"]).is_dir()
         assert Path(variables["REQUESTS_CA_BUNDLE"]).read_text().startswith("-----BEGIN CERTIFICATE")
+        proxies = dict(word.split("=", 1) for word in shlex.split(process.stdout.readline())[1:])
+        assert proxies == dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
         assert process.stdout.readline() == "az ad signed-in-user show\n"
+
+
+def test_S4_behind_the_proxy_a_shell_gets_its_variables_and_no_other_recipe(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["sandbox", "--proxy", "--show", "az"]) == 2
+    assert "--env" in capsys.readouterr().err
+    text = recipes({**INFO, "proxy": "http://127.0.0.1:1"})["az"]
+    assert "HTTPS_PROXY=http://127.0.0.1:1" in text
+    assert "https_proxy=http://127.0.0.1:1" in text
 
 
 def test_S4_every_recipe_can_be_asked_for() -> None:

@@ -5,6 +5,7 @@ Each kind strikes every fourth request, and each begins at another one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ SURVIVED = (
     'kind = "status"\nstatus = 503\nbody = "empty"\nretry_after = 5',
     'kind = "status"\nstatus = 429\nretry_after = 30\nretry_after_as = "date"',
     'kind = "status"\nstatus = 401',
-    'kind = "status"\nstatus = 409',
+    'kind = "status"\nstatus = 409\nmatch = "/v1.0/"',
     'kind = "half-body"',
     'kind = "half-body"\neffect = false',
     'kind = "not-json"',
@@ -85,6 +86,14 @@ def test_M5_P11_one_fault_at_every_fourth_request(start: Start, number: int) -> 
             assert nth > 10, "the migration makes more requests than that"
             return
     pytest.fail(f"a migration made more than {MOST} requests")
+
+
+@pytest.mark.parametrize("fault", [fault for fault in SURVIVED if not re.search("stale|tls|match", fault)])
+def test_P11_what_the_authority_says_of_itself_is_asked_again(start: Start, fault: str) -> None:
+    """One answer serves a whole run, so a spoiled one must not."""
+    for nth in (1, 2):
+        machine = start(f'[[fault]]\n{fault}\nnth = {nth}\nmatch = "openid-configuration"\n')
+        assert run(machine) == 0, machine.tenant.faults.log
 
 
 @pytest.mark.timeout(600)

@@ -139,7 +139,7 @@ class Session(requests.Session):
             stamp = parsedate_to_datetime(response.headers.get("Date", ""))
             self.skew = (stamp.astimezone(UTC) - self._clock.now()).total_seconds()
             self.dated = True
-        if discovery and response.status_code == 200:
+        if discovery and response.status_code == 200 and _describes(response.content):
             self._discovered[url] = (response.content, response.headers)
         return response
 
@@ -193,6 +193,14 @@ def _check_roots(path: Path) -> None:
     except OSError as error:  # an ssl.SSLError is one too
         detail = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
         raise SetupError("network.roots", path=path, detail=detail) from None
+
+
+def _describes(body: bytes) -> bool:
+    """Whether an authority describes itself; a captive portal's page must not serve a whole run."""
+    try:
+        return "token_endpoint" in json.loads(body)
+    except (ValueError, TypeError):
+        return False
 
 
 def _again(request: requests.PreparedRequest, body: bytes, headers: Mapping[str, str]) -> requests.Response:
