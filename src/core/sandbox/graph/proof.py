@@ -58,6 +58,7 @@ def remove_key(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: 
 def _holder(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> State:
     """The newest version of whose keys these are; an app needs no role for its own."""
     shown = rights.seen(tenant, caller, kind, object_id)
+    rights.check_own(shown)
     if caller.person:
         raise _malformed()
     objects.check_holder(shown)
