@@ -286,3 +286,11 @@ def test_S2_a_key_that_signs_does_not_prove_who_somebody_is(client: Client) -> N
     assert code(client.sign_in_with(bundle()), 401, "invalid_client") == 700027
     client.add_key(bundle())
     assert client.sign_in_with(bundle()).status == 200
+
+
+@pytest.mark.parametrize("directory", ["common", "organizations", "own"])
+def test_S1_the_issuer_of_no_tenant_in_particular_has_a_placeholder(client: Client, directory: str) -> None:
+    name = client.tenant.id if directory == "own" else directory
+    url = f"{client.tenant.authority}/{name}/v2.0/.well-known/openid-configuration"
+    issuer = handle(client.tenant, Request.to("GET", url)).json()["issuer"]
+    assert issuer == f"{client.tenant.authority}/{name if directory == 'own' else '{tenantid}'}/v2.0"

@@ -79,7 +79,7 @@ def _verify(tenant: Tenant, caller: Caller, kind: str, state: State, proof: Any)
         raise _malformed()
     try:
         header = jwt.get_unverified_header(proof)
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError, RecursionError):
         raise _malformed() from None
     shown = rights.seen(tenant, caller, kind, state["id"])["keyCredentials"]
     now = tenant.now()
