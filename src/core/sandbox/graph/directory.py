@@ -188,8 +188,8 @@ def moment(text: Any) -> datetime:
     found: datetime | None = None
     with suppress(ValueError, OverflowError):
         whole = re.sub(r"(\.\d{6})\d+", r"\1", str(text)).replace("Z", "+00:00")
-        found = datetime.fromisoformat(whole)
-        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        given = datetime.fromisoformat(whole)
+        found = given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
     if found is None or found.year < _EARLIEST:
         raise Refused(400, "Request_BadRequest", f"Cannot convert '{text}' to a date.")
     return found
