@@ -94,7 +94,7 @@ def sandbox(
     :param user: who is signed in, instead of the scenario's user.
     :param proxy: also under the public cloud's names, through a proxy on loopback.
     :raises SetupError: `sandbox.missing`: the extra is not installed; `sandbox.scenario`, `sandbox.file`;
-        `usage.settings`: the user.
+        `usage.settings`: the user, the port.
     """
     try:
         from core.sandbox.lab import Lab

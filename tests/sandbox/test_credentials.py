@@ -195,12 +195,12 @@ def test_S1_the_applications_password_is_not_one_of_its_principal(client: Client
 def test_S1_a_password_has_the_dates_that_were_asked_for(client: Client) -> None:
     wanted = {
         "displayName": "x",
-        "startDateTime": "2026-01-01T00:00:00.1234567Z",
-        "endDateTime": "2026-01-02T01:00:00+01:00",
+        "startDateTime": "2096-01-01T00:00:00.1234567Z",
+        "endDateTime": "2096-01-02T01:00:00+01:00",
     }
     path = f"/applications/{client.app['id']}/addPassword"
     added = client.call("POST", path, {"passwordCredential": wanted}).json()
-    assert (added["startDateTime"], added["endDateTime"]) == ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+    assert (added["startDateTime"], added["endDateTime"]) == ("2096-01-01T00:00:00Z", "2096-01-02T00:00:00Z")
     bad = {"passwordCredential": {"endDateTime": "never"}}
     assert client.refused("POST", path, bad) == (400, "Request_BadRequest")
 

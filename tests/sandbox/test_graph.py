@@ -287,3 +287,21 @@ def test_S1_arm_answers_its_own_tokens_only(client: Client) -> None:
     url = f"{client.tenant.authority}/subscriptions?api-version=2022-12-01"
     refused = handle(client.tenant, Request.to("GET", url, {"Authorization": f"Bearer {client.token}"}))
     assert (refused.status, refused.json()["error"]["code"]) == (401, "InvalidAuthenticationToken")
+
+
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [
+        ("PATCH", ""),
+        ("DELETE", ""),
+        *(("POST", f"/{do}{what}") for do in ("add", "remove") for what in ("Key", "Password")),
+    ],
+)
+def test_S2_nobody_changes_what_belongs_to_microsoft(client: Client, method: str, rest: str) -> None:
+    graph = client.tenant.find("servicePrincipal", "appId", GRAPH_APP_ID)
+    assert graph is not None
+    everything = client.user_token(_roles=[roles.GLOBAL_ADMINISTRATOR])
+    for token in (everything, client.app_token(*roles.OFFERED)):
+        refused = client.refused(method, f"/servicePrincipals/{graph['id']}{rest}", {}, token)
+        assert refused == (403, "Authorization_RequestDenied")
+    assert client.tenant.latest("servicePrincipal", graph["id"]) == graph

@@ -269,3 +269,28 @@ def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:
     assert jwt.get_unverified_header(token)["kid"] == jwk["kid"]
     options: Any = {"verify_aud": False}
     assert jwt.decode(token, jwt.PyJWK(jwk).key, algorithms=["RS256"], options=options)["tid"] == client.tenant.id
+
+
+def test_S2_a_secret_counts_only_from_its_start(client: Client) -> None:
+    now = client.tenant.now()
+    start, end = (client.tenant.stamp(now + timedelta(hours=hours)) for hours in (1, 2))
+    entry, secret = directory.new_password(client.tenant, "tomorrow's", start, end)
+    client.change("application", passwordCredentials=[entry])
+    assert code(client.sign_in(client_secret=secret.reveal()), 401, "invalid_client") == 7000215
+    client.clock.waited += 3601
+    assert client.sign_in(client_secret=secret.reveal()).status == 200
+
+
+def test_S2_a_key_that_signs_does_not_prove_who_somebody_is(client: Client) -> None:
+    client.add_key(bundle(), usage="Sign")
+    assert code(client.sign_in_with(bundle()), 401, "invalid_client") == 700027
+    client.add_key(bundle())
+    assert client.sign_in_with(bundle()).status == 200
+
+
+@pytest.mark.parametrize("directory", ["common", "organizations", "own"])
+def test_S1_the_issuer_of_no_tenant_in_particular_has_a_placeholder(client: Client, directory: str) -> None:
+    name = client.tenant.id if directory == "own" else directory
+    url = f"{client.tenant.authority}/{name}/v2.0/.well-known/openid-configuration"
+    issuer = handle(client.tenant, Request.to("GET", url)).json()["issuer"]
+    assert issuer == f"{client.tenant.authority}/{name if directory == 'own' else '{tenantid}'}/v2.0"

@@ -8,6 +8,7 @@ import pytest
 
 from core.sandbox.graph import roles
 from core.sandbox.tenant import GRAPH_APP_ID, State
+from tests.sandbox.chain import Chain
 from tests.sandbox.client import Client, bundle
 
 CREATE = {"Prefer": "create-if-missing"}
@@ -210,3 +211,50 @@ def test_S2_a_unique_name_that_was_taken_meanwhile_blocks_the_restore(client: Cl
     second = client.call("PATCH", path_of("mine"), body, **CREATE)
     assert second.status == 201, "a deleted app does not keep its name"
     assert client.refused("POST", f"{BIN}/{first['id']}/restore") == (409, "Request_MultipleObjectsWithSameKeyValue")
+
+
+# what does not fit
+
+
+def test_S2_a_name_has_256_characters_at_most(client: Client) -> None:
+    path, bad = f"/applications/{client.app['id']}", (400, "Request_BadRequest")
+    assert client.call("PATCH", path, {"displayName": "x" * 256}).status == 204
+    assert client.refused("PATCH", path, {"displayName": "x" * 257}) == bad
+    assert client.refused("POST", "/applications", {"displayName": "x" * 257}) == bad
+    token = client.scoped("User.ReadWrite.All", roles.GLOBAL_ADMINISTRATOR)
+    assert client.refused("PATCH", f"/users/{client.tenant.signed_in_user}", {"displayName": "x" * 257}, token) == bad
+
+
+@pytest.mark.parametrize("name", ["id", "appId"])
+@pytest.mark.parametrize(
+    ("kind", "collection"), [("application", "applications"), ("servicePrincipal", "servicePrincipals")]
+)
+def test_S2_no_object_becomes_another_one(client: Client, kind: str, collection: str, name: str) -> None:
+    before = client.latest(kind)
+    path = f"/{collection}/{before['id']}"
+    assert client.refused("PATCH", path, {name: client.tenant.id}) == (400, "Request_BadRequest")
+    assert client.call("PATCH", path, {name: before[name]}).status == 204
+    assert client.latest(kind) == before
+
+
+@pytest.mark.parametrize("plain", ["#microsoft.graph.application", "microsoft.graph.Application"])
+def test_S2_a_type_belongs_to_its_collection(client: Client, plain: str) -> None:
+    assert client.call("POST", "/applications", {"displayName": "x", "@odata.type": plain}).status == 201
+    for wrong in (
+        "#microsoft.graph.user",
+        "#microsoft.graph.AgentIdentity",
+        "x",
+        None,
+        5,
+        ["#microsoft.graph.application"],
+    ):
+        body = {"displayName": "x", "@odata.type": wrong}
+        token = client.app_token("Application.ReadWrite.All")
+        assert client.refused("POST", "/applications", body, token) == (400, "Request_BadRequest"), wrong
+
+
+def test_S2_the_type_of_a_blueprint_is_known_in_any_case(client: Client) -> None:
+    chain = Chain(client)
+    body = chain.blueprint_body() | {"@odata.type": "#Microsoft.Graph.AgentIdentityBLUEPRINT"}
+    assert chain.made("/applications", body)["@odata.type"] == "#microsoft.graph.agentIdentityBlueprint"
+    assert client.refused("POST", "/applications", body, chain.person) == (403, "Authorization_RequestDenied")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from core import assemble
 from core.errors import SetupError
+from core.sandbox import origins
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.faults.saboteur import Act
 from core.sandbox.lab import Lab
@@ -96,6 +97,11 @@ def refused(text: str) -> str:
         ('[[fault]]\nkind = "latency"\nseconds = 1e9', "fault[1].seconds must be a number from 0 to 3600"),
         ('[[fault]]\nkind = "stale"\nseconds = 1', "fault[1].of is missing; it must be one of application"),
         ('[[fault]]\nkind = "stale"\nof = "application"\nseconds = [1, 2]', "fault[1].seconds must be a number"),
+        (
+            '[[fault]]\nkind = "empty"\nhost = "example.com"',
+            "fault[1].host must be one of localhost, 127.0.0.1, login.",
+        ),
+        ('[[saboteur]]\ndo = "remove-key"\nhost = "127.0.0.2"', "saboteur[1].host must be one of localhost"),
         ("[[saboteur]]", "saboteur[1].do is missing; it must be one of add-password"),
         ('[[saboteur]]\ndo = "add-password"\nwhen = "now"', "saboteur[1].when must be one of before, after"),
         ('[[saboteur]]\ndo = "delete-app"\non = "application"', "saboteur[1].on has no place beside"),
@@ -291,3 +297,20 @@ def test_S3_P7_a_documented_example_strikes_and_a_migration_comes_through(tmp_pa
     finally:
         machine.session.close()
         lab.close()
+
+
+def test_S3_every_host_that_is_served_may_be_struck_in_any_case() -> None:
+    for host in ("localhost", "127.0.0.1", *origins.PUBLIC_HOSTS):
+        (fault,) = file.parse(f'[[fault]]\nkind = "empty"\nhost = "{host.upper()}"', Path()).faults
+        assert fault.host == host
+
+
+def test_S3_the_pages_name_every_switch_and_every_kind_of_object_and_no_others() -> None:
+    listed = re.search(r"^Kinds of objects: (.*?)\. ", PAGE, re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    assert set(re.findall(r"`(\w+)`", listed[1])) == set(file.KINDS)
+    page = (DOCS / "reference" / "sandbox.md").read_text(encoding="utf-8")
+    table = page.partition("## What no primary source confirms")[2]
+    cells = [row.rstrip(" |").rpartition(" | ")[2] for row in table.splitlines() if row.startswith("| ")][1:]
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert named - {"code", "body"} == {each.name for each in fields(Switches)}  # those two are keys of faults

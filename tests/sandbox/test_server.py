@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
@@ -164,3 +165,27 @@ def test_an_unknown_scenario_is_named() -> None:
         Lab.start("no-such-scenario")
     assert caught.value.id == "sandbox.scenario"
     assert "legacy" in caught.value.remedy
+
+
+@pytest.mark.parametrize("scheme", ["gzip", "deflate"])
+def test_S2_a_body_that_is_not_encoded_as_it_says_is_refused(lab: Lab, scheme: str) -> None:
+    headers = {"Content-Encoding": scheme, "Content-Type": "application/json"}
+    with requests.Session() as client:
+        client.trust_env = False
+        given: Any = {"data": b"no such thing", "headers": headers, "verify": str(lab.ca), "timeout": 20}
+        graph = client.post(f"{lab.tenant.graph}/v1.0/applications", **given)
+        login = client.post(f"{lab.tenant.authority}/common/oauth2/v2.0/token", **given)
+    assert (graph.status_code, graph.json()["error"]["code"]) == (400, "Request_BadRequest")
+    assert graph.json()["error"]["innerError"]["request-id"] == graph.headers["request-id"]
+    assert (login.status_code, login.json()["error"]) == (400, "invalid_request")
+
+
+def test_U4_a_port_that_is_taken_is_named(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(SetupError) as caught:
+        Lab.start("legacy", port=lab.tenant.port, sign_in=False)
+    assert (caught.value.id, caught.value.exit_code) == ("usage.settings", 2)
+    assert f"port {lab.tenant.port} of 127.0.0.1 cannot be used" in caught.value.summary
+    assert list(folder.iterdir()) == []

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import requests
@@ -20,6 +21,7 @@ from core.sandbox.logs import Served
 from core.sandbox.status import endpoint, facts, page
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
+from core.secret import Secret
 from tests.machine import VirtualClock
 from tests.sandbox.client import Client
 
@@ -188,6 +190,28 @@ def test_S1_the_log_keeps_no_query_no_body_and_no_secret_in_a_path(lab: Lab, bro
     for word in (secret, "in-the-query", "in-a-header"):
         assert word not in shown
     assert browse("/status.json").json()["requests"]["newest"][0]["path"] == "/v1.0/users/[redacted]"
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 15, 40])
+def test_P4_the_log_finds_a_secret_however_often_it_is_encoded(times: int) -> None:
+    secret = Secret("aB18Q~" + "xyz~.-" * 5 + "abcd").reveal()
+    coded = "".join(f"%{ord(letter):02X}" for letter in secret)
+    for _ in range(times - 1):
+        coded = coded.replace("%", "%25")
+    kept = logs.line(f"GET /v1.0/users/{coded}")
+    assert kept == ("GET /v1.0/users/[redacted]" if times < 16 else "GET [redacted]")
+    assert logs.line("GET /a%2525b") == "GET /a%2525b"
+
+
+def test_P4_no_log_of_the_server_holds_a_secret_that_is_encoded_twice(lab: Lab, browse: Browser) -> None:
+    secret = lab.tenant.new_secret().reveal()
+    coded = "".join(f"%25{ord(letter):02X}" for letter in secret)
+    browse(f"/v1.0/users/{coded}", graph=True)
+    body = json.dumps({"requests": [{"id": "1", "method": "POST", "url": f"/users/{coded}"}]})
+    browse._session.post(f"{lab.tenant.graph}/v1.0/$batch", data=body, timeout=20)
+    shown = repr(lab.server.served) + repr(lab.tenant.faults.log)
+    assert unquote(unquote(shown)).count(secret) == 0
+    assert shown.count("/users/[redacted]") == 4
 
 
 # text stays text

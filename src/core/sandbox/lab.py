@@ -66,7 +66,8 @@ class Lab:
         :param user: who signs in instead of the scenario's user: `alex`, a user principal name, or an object id.
         :param proxy: also serve under the public cloud's names, through a proxy on loopback; the project and the Azure
             CLI's folders are then those of the public cloud.
-        :raises SetupError: `sandbox.scenario`; `sandbox.file`; `usage.settings`: there is no such user.
+        :raises SetupError: `sandbox.scenario`; `sandbox.file`; `usage.settings`: there is no such user, or the port is
+            taken.
         """
         plan = files.read(scenario)
         tenant = Tenant(clock or SystemClock(), plan.seed if seed is None else seed, clock_error=plan.clock_skew)
@@ -75,8 +76,9 @@ class Lab:
         tenant.scenario = scenario
         if user:
             tenant.signed_in_user = seeds.person(tenant, user)["id"]
+        server = Server(tenant, port, latency, proxy=proxy)
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")
-        lab = cls(tenant, found, Server(tenant, port, latency, proxy=proxy), Path(cleanup.name), cleanup)
+        lab = cls(tenant, found, server, Path(cleanup.name), cleanup)
         lab.ca.write_text(lab.server.ca, encoding="utf-8")
         lab.cloud_file.write_text(
             f'name = "{CLOUD_NAME}"\nauthority = "{tenant.authority}"\ngraph = "{tenant.graph}"\n'

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
+
+from core.secret import redactor
 
 #: Entries that a log keeps; twice as many are the most that it ever holds.
 KEPT: Final = 10_000
+#: How often a path is decoded at most; one that takes more hides something.
+_MOST_CODED: Final = 16
 
 
 def bound(log: list[Any]) -> None:
@@ -16,6 +21,16 @@ def bound(log: list[Any]) -> None:
     """
     if len(log) >= 2 * KEPT:
         del log[:-KEPT]
+
+
+def line(text: str) -> str:
+    """What a log keeps of `METHOD /path`: a secret is found in it however often it is percent-encoded."""
+    decoded = text
+    for _ in range(_MOST_CODED):
+        if (once := unquote(decoded)) == decoded:
+            return redactor.redact(decoded if redactor.finds(decoded) else text)
+        decoded = once
+    return f"{text.partition(' ')[0]} [redacted]"
 
 
 class Served(NamedTuple):

@@ -30,6 +30,8 @@ PUBLIC: Final = Origins(
 CONSENT_HOST: Final = "main.iam.ad.ext.azure.com"
 #: The names that are served behind the proxy only.
 PUBLIC_HOSTS: Final = (*(origin.removeprefix("https://") for origin in vars(PUBLIC).values()), CONSENT_HOST)
+#: Every name that may be served.
+HOSTS: Final = ("localhost", "127.0.0.1", *PUBLIC_HOSTS)
 
 _asked: ContextVar[Origins | None] = ContextVar("asked", default=None)
 

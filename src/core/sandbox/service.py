@@ -5,7 +5,11 @@ Tests call it in process thousands of times a second; the server puts TLS in fro
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from core.sandbox import arm, consent, origins
+from core.sandbox.faults import Fault, replies
 from core.sandbox.graph import deleted
 from core.sandbox.graph import route as graph
 from core.sandbox.login import endpoint as login
@@ -14,9 +18,27 @@ from core.sandbox.wire import Request, Response
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
-    """Answer one request, dated by the tenant's clock, under the names of its host."""
+    """Answer one request, dated by the tenant's clock, under the names of its host; a bug of the sandbox is a 500."""
     with origins.of(request.host):
-        return _handle(tenant, request)
+        try:
+            return _handle(tenant, request)
+        except Exception as error:  # noqa: BLE001  a service answers whatever happens
+            sys.stderr.write(f"sandbox: {request.method} met {type(error).__name__} at {_place(error)}\n")
+            return failed(tenant, request, 500, "An internal server error occurred.")
+
+
+def failed(tenant: Tenant, request: Request, status: int, message: str) -> Response:
+    """What the service that was asked says of a request that it could not deal with."""
+    with origins.of(request.host):
+        return replies.refusal(Fault("status", status=status, message=message), request, tenant)
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised; its text may hold values, which no log may."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return "?" if frame is None else f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
 
 
 def _handle(tenant: Tenant, request: Request) -> Response:

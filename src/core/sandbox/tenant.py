@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 REPLICAS: Final = 3
 ARM_RESOURCE: Final = "https://management.core.windows.net/"
 GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
+#: The tenant in which Microsoft registers its own applications.
+MICROSOFT: Final = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
 State = dict[str, Any]
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 

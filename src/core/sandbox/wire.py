@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 #: What the Microsoft Graph SDK for Python makes of its own base URL; the service takes it.
 _DOUBLED: Final = re.compile(r"^(/v1\.0|/beta)/{2,}")
+#: Levels of JSON that are read, like those of .NET's reader.
+DEEPEST: Final = 64
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,33 @@ class Request:
 
         :raises ValueError: it is something else.
         """
-        data = json.loads(self.body or b"{}")
+        try:
+            data = json.loads(self.body or b"{}")
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
         if not isinstance(data, dict):
             raise ValueError("not an object")
+        if _depth(data, self.body) > DEEPEST:  # what is nested deeper cannot be copied or written again either
+            raise ValueError("nested too deeply")
+        if b"\\ud" in self.body.lower():
+            json.dumps(data, ensure_ascii=False).encode()  # half a character
         return data
 
     def form(self) -> dict[str, str]:
         """The body's form fields."""
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _depth(data: Any, text: bytes) -> int:
+    """How deeply JSON is nested, at most; counted only where the text has that many brackets."""
+    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+        return 0
+    level, depth = [data], 0
+    while level and depth <= DEEPEST:
+        inside = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in inside for part in (item.values() if isinstance(item, dict) else item)]
+        depth += bool(inside)
+    return depth
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,9 @@ def refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:
     match request.path.split("/")[1:2]:
         case ["v1.0" | "beta"]:
             return _graph(fault, request, tenant, headers)
-        case ["subscriptions" | "tenants"]:
+        case ["api"]:
+            return answer(fault.status, {"Message": fault.message}, headers)
+        case ["subscriptions" | "tenants" | "metadata"]:
             code = fault.code or ("TooManyRequests" if fault.status == 429 else "InternalServerError")
             return answer(fault.status, {"error": {"code": code, "message": fault.message}}, headers)
     return _login(fault, request, tenant, headers)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.sandbox import logs
 from core.sandbox.faults.fault import BESIDE, HANDSHAKE, Fault
 from core.sandbox.logs import bound
 
@@ -61,7 +62,8 @@ class Faults:
         """
         line = f"{method} {path}"
         writes = [item for item in items if not item.startswith("GET ")]
-        self.log.append(f"{line} [{', '.join(writes)}]" if writes else line)
+        kept = logs.line(line)
+        self.log.append(f"{kept} [{', '.join(map(logs.line, writes))}]" if writes else kept)
         bound(self.log)
         met = Met()
         for fault in list(self.script):

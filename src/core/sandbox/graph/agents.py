@@ -56,6 +56,8 @@ def create_user(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Respons
     name, nickname, upn = (chain.text(body, part) for part in ("displayName", "mailNickname", "userPrincipalName"))
     if not isinstance(body.get("accountEnabled"), bool):
         raise Refused(400, "Request_BadRequest", "Property 'accountEnabled' is required.")
+    if not objects.fits("displayName", name):
+        raise Refused(400, "Request_BadRequest", "Invalid value for property 'displayName'.")
     parent = _parent(tenant, caller, body)
     if not rights.any_of(caller, AGENT_USER, "change") and parent["agentIdentityBlueprintId"] != caller.claims["appid"]:
         raise rights.denied()  # IdentityParentedBy reaches the children of the caller's own Blueprint

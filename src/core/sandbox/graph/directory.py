@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from core.sandbox.tenant import State, Tenant
 from core.secret import Secret
 
 _KEY_FIXED: Final = ("type", "usage", "startDateTime", "endDateTime", "displayName", "customKeyIdentifier")
+#: The first year of Windows' own dates.
+_EARLIEST: Final = 1601
 
 
 class Refused(Exception):
@@ -97,7 +100,7 @@ def new_password(tenant: Tenant, name: str, start: str | None = None, end: str |
     """A password credential entry, which keeps only a digest, and its secret."""
     secret = tenant.new_secret()
     begins = moment(start) if start else tenant.now()
-    ends = moment(end) if end else begins + timedelta(days=730)
+    ends = moment(end) if end else _later(begins, 730)
     entry = {
         "customKeyIdentifier": None,
         "displayName": name or None,
@@ -149,27 +152,28 @@ def _same(name: str, sent: Any, old: Any) -> bool:
 def _new_key(tenant: Tenant, sent: State) -> State:
     """Check and complete a new key credential: a DER or PEM-body certificate, RSA of 2048 bits or more."""
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.serialization import Encoding
 
     try:
         certificate = x509.load_der_x509_certificate(_binary(sent.get("key")))
-    except ValueError:
+        public, subject = certificate.public_key(), certificate.subject.rfc4514_string()
+    except (ValueError, UnsupportedAlgorithm):
         raise Refused(400, "Request_BadRequest", "The value of property 'key' is not a certificate.") from None
-    public = certificate.public_key()
     if not isinstance(public, RSAPublicKey) or public.key_size < 2048:
         raise Refused(400, "Request_BadRequest", "The certificate's key must be RSA with 2048 bits or more.")
     if sent.get("type") != "AsymmetricX509Cert" or sent.get("usage") not in ("Verify", "Sign"):
         raise Refused(400, "Request_BadRequest", "Invalid value for 'type' or 'usage' of a key credential.")
     start = moment(sent.get("startDateTime") or tenant.stamp())
-    latest = min(start + timedelta(days=365), certificate.not_valid_after_utc)
+    latest = min(_later(start, 365), certificate.not_valid_after_utc)
     end = moment(sent["endDateTime"]) if sent.get("endDateTime") else latest
     if end > certificate.not_valid_after_utc or end <= start:
         raise Refused(400, "KeyCredentialsInvalidEndDate", "Key credential end date is invalid.")
     der = certificate.public_bytes(Encoding.DER)
     return {
         "customKeyIdentifier": str(sent.get("customKeyIdentifier") or thumbprint(der)),
-        "displayName": str(sent.get("displayName") or certificate.subject.rfc4514_string())[:90],
+        "displayName": str(sent.get("displayName") or subject)[:90],
         "endDateTime": tenant.stamp(end),
         "key": base64.b64encode(der).decode(),
         "keyId": str(sent.get("keyId") or tenant.new_id()),
@@ -181,9 +185,18 @@ def _new_key(tenant: Tenant, sent: State) -> State:
 
 def moment(text: Any) -> datetime:
     """A date in any spelling that Graph takes, with up to seven decimals."""
-    try:
+    found: datetime | None = None
+    with suppress(ValueError, OverflowError):
         whole = re.sub(r"(\.\d{6})\d+", r"\1", str(text)).replace("Z", "+00:00")
-        moment = datetime.fromisoformat(whole)
-    except ValueError:
-        raise Refused(400, "Request_BadRequest", f"Cannot convert '{text}' to a date.") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        given = datetime.fromisoformat(whole)
+        found = given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    if found is None or found.year < _EARLIEST:
+        raise Refused(400, "Request_BadRequest", f"Cannot convert '{text}' to a date.")
+    return found
+
+
+def _later(start: datetime, days: int) -> datetime:
+    try:
+        return start + timedelta(days=days)
+    except OverflowError:
+        raise Refused(400, "Request_BadRequest", f"'{start.year}' is too late a year to start.") from None

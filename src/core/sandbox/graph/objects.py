@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from core.sandbox.graph import directory, grants, policies, rights, views
-from core.sandbox.graph.directory import Refused
+from core.sandbox.graph.directory import Refused, moment
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
@@ -23,7 +23,25 @@ _READ_ONLY: Final = frozenset(
         "servicePrincipalType",
     }
 )
-_TYPES: Final[dict[str, type]] = {"displayName": str, "signInAudience": str, "tags": list, "identifierUris": list}
+_TYPES: Final[dict[str, Any]] = {
+    "accountEnabled": bool,
+    "description": str | None,
+    "displayName": str,
+    "isFallbackPublicClient": bool | None,
+    "notes": str | None,
+    "signInAudience": str,
+    "web": dict,
+}
+#: What the items of a list are; objects with these members, or texts.
+_ITEMS: Final[dict[str, dict[str, Any]]] = {
+    "appRoles": {"id": str, "value": str | None, "isEnabled": bool, "allowedMemberTypes": list},
+    "identifierUris": {},
+    "oauth2PermissionScopes": {"id": str, "value": str | None},
+    "servicePrincipalNames": {},
+    "tags": {},
+}
+#: Characters of a display name.
+_LONGEST: Final = 256
 
 
 def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> Response:
@@ -94,10 +112,14 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     """
     state = rights.written(tenant, caller, kind, object_id, "keys")
     check_holder(state)
-    wanted = body.get("passwordCredential") or {}
-    entry, secret = directory.new_password(
-        tenant, str(wanted.get("displayName") or ""), wanted.get("startDateTime"), wanted.get("endDateTime")
-    )
+    wanted = body.get("passwordCredential")
+    wanted = {} if wanted is None else wanted
+    if not isinstance(wanted, dict) or not isinstance(wanted.get("displayName"), str | None):
+        raise Refused(400, "Request_BadRequest", "Invalid value for 'passwordCredential'.")
+    start, end = wanted.get("startDateTime"), wanted.get("endDateTime")
+    entry, secret = directory.new_password(tenant, wanted.get("displayName") or "", start, end)
+    if moment(entry["endDateTime"]) <= max(moment(entry["startDateTime"]), tenant.now()):
+        raise Refused(400, "Request_BadRequest", "Password credential end date is invalid.")
     policies.check_password(tenant, kind, state, entry)
     state["passwordCredentials"].append(entry)
     tenant.commit(kind, object_id, state)
@@ -146,6 +168,9 @@ def _owner(caller: Caller) -> str:
 
 
 def _change(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> Response:
+    for name in ("id", "appId"):
+        if name in body and body[name] != state[name]:
+            raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
     apply(tenant, kind, state, body)
     tenant.commit(kind, state["id"], state)
     return answer(204)
@@ -158,8 +183,6 @@ def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None
     """
     if body.get("passwordCredentials") or body.get("keyCredentials"):
         check_holder(state)
-    if body.get("passwordCredentials"):
-        raise Refused(400, "Request_BadRequest", "Property 'passwordCredentials' is read-only; use addPassword.")
     for name, value in body.items():
         if name.startswith(("@", "_")) or name in ("id", "appId"):
             continue
@@ -167,11 +190,30 @@ def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None
             raise Refused(400, "Request_BadRequest", f"Invalid property '{name}'.")
         if (name in _READ_ONLY or name == "uniqueName") and value != state[name]:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
-        if not isinstance(value, _TYPES.get(name, object)):
+        if name == "passwordCredentials":
+            if value not in (state[name], views.shown(state)[name]):
+                raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only; use addPassword.")
+            continue
+        if not fits(name, value):
             raise Refused(400, "Request_BadRequest", f"Invalid value for property '{name}'.")
         if name == "requiredResourceAccess":
             grants.check_declared(tenant, value)
         state[name] = _merged(tenant, kind, state, value) if name == "keyCredentials" else value
+
+
+def fits(name: str, value: Any) -> bool:
+    """Whether a value is of its property's type; it holds what the rest of the sandbox reads from it."""
+    if name == "displayName" and isinstance(value, str) and len(value) > _LONGEST:
+        return False
+    if name not in _ITEMS:
+        return isinstance(value, _TYPES.get(name, object))
+    return isinstance(value, list) and all(_is_item(item, _ITEMS[name]) for item in value)
+
+
+def _is_item(item: Any, members: dict[str, Any]) -> bool:
+    if not members:
+        return isinstance(item, str)
+    return isinstance(item, dict) and all(name in item and isinstance(item[name], members[name]) for name in members)
 
 
 def _merged(tenant: Tenant, kind: str, state: State, entries: Any) -> list[State]:

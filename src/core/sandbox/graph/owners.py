@@ -18,7 +18,10 @@ def add(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[st
     :raises Refused: 404, 403; 400 for whoever is an owner already.
     """
     state = rights.written(tenant, caller, kind, object_id)
-    owner = urlsplit(str(body.get("@odata.id"))).path.rpartition("/")[2]
+    try:
+        owner = urlsplit(str(body.get("@odata.id"))).path.rpartition("/")[2]
+    except ValueError:
+        raise Refused(400, "Request_BadRequest", "Invalid value for '@odata.id'.") from None
     if tenant.latest("user", owner) is None and tenant.latest("servicePrincipal", owner) is None:
         raise rights.missing(owner)
     if owner in state["_owners"]:

@@ -79,9 +79,11 @@ def agent_of(state: dict[str, Any] | None) -> str:
 
 
 def named(text: Any) -> str:
-    """The type that a body's `@odata.type` means, with or without its `#`; empty when it is none of the agent chain."""
-    full = f"#{str(text).removeprefix('#')}"
-    return full if full in TYPES else ""
+    """The type that a body's `@odata.type` means, in any case, with or without its `#`; empty when it is none of the
+    agent chain.
+    """
+    wanted = str(text).removeprefix("#").lower()
+    return next((agent for agent in TYPES if agent.removeprefix("#").lower() == wanted), "")
 
 
 def _part(agent: str, name: str) -> str:

@@ -250,5 +250,8 @@ def _duration(text: Any) -> timedelta | None:
     matched = _DURATION.match(text) if isinstance(text, str) and text not in ("P", "PT") else None
     if matched is None:
         return None
-    years, months, days, hours, minutes, seconds = (int(part or 0) for part in matched.groups())
-    return timedelta(days=years * 365 + months * 30 + days, hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        years, months, days, hours, minutes, seconds = (int(part or 0) for part in matched.groups())
+        return timedelta(days=years * 365 + months * 30 + days, hours=hours, minutes=minutes, seconds=seconds)
+    except (ValueError, OverflowError):  # longer than any time
+        return None

@@ -58,6 +58,7 @@ def remove_key(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: 
 def _holder(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> State:
     """The newest version of whose keys these are; an app needs no role for its own."""
     shown = rights.seen(tenant, caller, kind, object_id)
+    rights.check_own(shown)
     if caller.person:
         raise _malformed()
     objects.check_holder(shown)
@@ -78,7 +79,7 @@ def _verify(tenant: Tenant, caller: Caller, kind: str, state: State, proof: Any)
         raise _malformed()
     try:
         header = jwt.get_unverified_header(proof)
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError, RecursionError):
         raise _malformed() from None
     shown = rights.seen(tenant, caller, kind, state["id"])["keyCredentials"]
     now = tenant.now()

@@ -72,10 +72,15 @@ def size(text: str | None, page_size: int) -> int:
     """
     if text is None:
         return page_size
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _MOST:
+    if not 1 <= (count(text) or 0) <= _MOST:
         message = f"Invalid page size specified: '{text}'. Must be between 1 and {_MOST} inclusive."
         raise Unsupported("Request_BadRequest", message)
     return min(int(text), page_size)
+
+
+def count(text: str) -> int | None:
+    """The number that a text of decimal digits means; None when it is none, or longer than any list."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def ordered(states: list[State], text: str | None) -> list[State]:
@@ -131,6 +136,7 @@ _OPTIONAL: Final = frozenset(
 #: Properties that every Agent Identity has, and that no filter may name (A.2).
 _UNFILTERABLE: Final = frozenset({"agentIdentityBlueprintId"})
 _MOST: Final = 999
+_DIGITS: Final = 9
 _OPTIONS: Final = frozenset({"$select", "$filter", "$top", "$skiptoken", "$count", "$orderby", "$search"})
 _ADVANCED: Final = {
     "$count": ("Request_BadRequest", "$count is not currently supported."),

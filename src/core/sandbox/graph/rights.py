@@ -9,7 +9,7 @@ from typing import Any, Final
 from core.sandbox.graph import permissions, roles
 from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.permissions import ACCESS_AS_USER, agent_of
-from core.sandbox.tenant import State, Tenant
+from core.sandbox.tenant import MICROSOFT, State, Tenant
 
 WRITE: Final = "Application.ReadWrite.All"
 OWNED: Final = "Application.ReadWrite.OwnedBy"
@@ -124,6 +124,15 @@ def check_create(tenant: Tenant, caller: Caller) -> None:
     raise denied()
 
 
+def check_own(state: State) -> None:
+    """Whether an object is the tenant's to change: nobody in it changes one of Microsoft's own.
+
+    :raises Refused: 403.
+    """
+    if state.get("appOwnerOrganizationId") == MICROSOFT:
+        raise denied()
+
+
 def denied() -> Refused:
     """The refusal for want of a permission or a role."""
     return Refused(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
@@ -156,6 +165,7 @@ def written(tenant: Tenant, caller: Caller, kind: str, object_id: str, *operatio
     state = tenant.latest(kind, object_id)
     if state is None:
         raise missing(object_id)
+    check_own(state)
     if kind in ("user", "deletedUser") and not agent_of(state):
         check_user(caller)
     else:

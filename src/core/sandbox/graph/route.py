@@ -170,9 +170,11 @@ def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: st
 
 def _create(tenant: Tenant, caller: Caller, kind: str, agent: str, body: dict[str, Any]) -> Response:
     """POST to a collection: the path or the body may name a type."""
-    wanted = permissions.named(body.get("@odata.type")) or agent
-    if agent not in ("", wanted) or (wanted and permissions.TYPES[wanted] != kind):
-        raise Refused(400, "Request_BadRequest", f"The type '{wanted}' does not belong to this collection.")
+    given = body.get("@odata.type", agent or kind)
+    wanted = permissions.named(given)
+    plain = str(given).removeprefix("#").lower().removeprefix("microsoft.graph.") == kind.lower()
+    if agent not in ("", wanted) or (permissions.TYPES[wanted] != kind if wanted else not plain):
+        raise Refused(400, "Request_BadRequest", f"The type '{given}' does not belong to this collection.")
     match wanted:
         case permissions.BLUEPRINT:
             return blueprints.create(tenant, caller, body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.graph import rights, views
+from core.sandbox.graph import objects, rights, views
 from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.permissions import AGENT_USER
 from core.sandbox.graph.rights import Caller
@@ -31,9 +31,20 @@ def change(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any])
             raise Refused(400, "Request_BadRequest", f"Invalid property '{name}'.")
         if name in _READ_ONLY and value != state[name]:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
+        if not _fits(name, state[name], value):
+            raise Refused(400, "Request_BadRequest", f"Invalid value for property '{name}'.")
         state[name] = value
     tenant.commit("user", object_id, state)
     return answer(204)
+
+
+def _fits(name: str, old: Any, value: Any) -> bool:
+    """Whether a value is of its property's type: a flag, a list of texts, or a text, which may be missing."""
+    if isinstance(old, bool):
+        return isinstance(value, bool)
+    if isinstance(old, list):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, str | None) and objects.fits(name, value)
 
 
 def assign_license(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any]) -> Response:

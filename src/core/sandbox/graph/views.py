@@ -50,9 +50,9 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
     found = query.parse_filter(options.get("$filter")).over(list(states))
     found = query.ordered(query.searched(found, options.get("$search")), options.get("$orderby"))
     start, size = options.get("$skiptoken", "0"), query.size(options.get("$top"), tenant.switches.page_size)
-    if not (start.isascii() and start.isdecimal()):
+    first = query.count(start)
+    if first is None:
         raise Refused(400, "Request_BadRequest", "Invalid value for '$skiptoken'.")
-    first = int(start)
     selected = query.names(options.get("$select"))
     items = [query.select(shown(state), selected) for state in found[first : first + size]]
     body: dict[str, Any] = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}", "value": items}

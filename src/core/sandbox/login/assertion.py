@@ -50,7 +50,7 @@ def check(tenant: Tenant, client_id: str, assertion: str, holders: Iterable[Stat
         (holder, entry)
         for holder in holders
         for entry in holder["keyCredentials"]
-        if named and named <= _thumbprints(entry)
+        if named and entry["usage"] == "Verify" and named <= _thumbprints(entry)
     ]
     if not holding:
         raise refuse(700027, reason="The key was not found.", **facts)

@@ -123,6 +123,8 @@ def _secret(tenant: Tenant, client: Client, given: str) -> State:
     for holder in client.holders:
         for entry in holder["passwordCredentials"]:
             if hmac.compare_digest(entry["_digest"], digest):
+                if moment(entry["startDateTime"]) > tenant.now():
+                    raise refuse(7000215, app=client.id)
                 if moment(entry["endDateTime"]) <= tenant.now():
                     raise refuse(7000222, app=client.id)
                 found: State = entry

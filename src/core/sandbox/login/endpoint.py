@@ -89,7 +89,7 @@ def _metadata(tenant: Tenant, directory: str) -> Response:
     return answer(
         200,
         {
-            "issuer": f"{base}/v2.0",
+            "issuer": f"{tenant.authority}/{directory if directory == tenant.id else '{tenantid}'}/v2.0",
             "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
             "token_endpoint": f"{base}/oauth2/v2.0/token",
             "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",

@@ -13,7 +13,7 @@ from core.sandbox.graph import directory, policies, roles
 from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.failures import FAILURES
 from core.sandbox.scenarios.seeds import Scenario
-from core.sandbox.tenant import GRAPH_APP_ID, Tenant
+from core.sandbox.tenant import GRAPH_APP_ID, MICROSOFT, Tenant
 
 #: Roles that the scenario `drift` declares without a grant, and roles that it has not even declared.
 UNGRANTED: Final = ("AgentIdentity.Create.All", "AgentIdentityBlueprint.Create", "AgentIdUser.ReadWrite.All")
@@ -34,6 +34,7 @@ def seed(name: str, tenant: Tenant) -> Machine:
     tenant.signed_in_user = seeds.new_person(tenant, "Dana Developer", roles.APPLICATION_ADMINISTRATOR)["id"]
     seeds.new_person(tenant, "Alex Admin", roles.GLOBAL_ADMINISTRATOR)
     microsoft_graph = directory.new_principal(tenant, {"appId": GRAPH_APP_ID, "displayName": "Microsoft Graph"})
+    microsoft_graph["appOwnerOrganizationId"] = MICROSOFT
     microsoft_graph["appRoles"] = roles.app_roles()
     microsoft_graph["oauth2PermissionScopes"] = roles.scopes()
     tenant.commit("servicePrincipal", microsoft_graph["id"], microsoft_graph)

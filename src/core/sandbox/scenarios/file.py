@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hin
 
 from core.errors import SetupError
 from core.profile import Profile
+from core.sandbox import origins
 from core.sandbox.faults import Fault, Kind, Saboteur
 from core.sandbox.faults.fault import HANDSHAKE, Body, Form
 from core.sandbox.faults.saboteur import Act, Key, Target
@@ -199,7 +200,7 @@ def _aim(table: Table, kind: Kind) -> dict[str, Any]:
         "match": table.pattern("match") if kind not in HANDSHAKE else "",
         "nth": table.whole("nth", 1 if first else 0, 0 if not table.has("nth") else 1, MOST),
         "every": table.whole("every", 0, 0 if not table.has("every") else 1, MOST),
-        "host": table.text("host").lower(),
+        "host": _host(table),
         "chance": table.number("chance", 1.0, 0.0, 1.0),
         "since": table.number("since", 0.0, 0.0, MOST),
         "until": table.number("until", MOST, 0.0, MOST) if table.has("until") else math.inf,
@@ -211,6 +212,14 @@ def _aim(table: Table, kind: Kind) -> dict[str, Any]:
     if given["until"] <= given["since"]:
         raise table.wrong("until", "must be later than since")
     return given
+
+
+def _host(table: Table) -> str:
+    """The host that it strikes; empty: any."""
+    host = table.text("host").lower()
+    if host not in ("", *origins.HOSTS):
+        raise table.wrong("host", f"must be one of {', '.join(origins.HOSTS)}")
+    return host
 
 
 def _status(table: Table) -> dict[str, Any]:

@@ -8,12 +8,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import format_datetime
 
 from aiohttp import web
 
-from core.sandbox import origins, service
+from core.errors import SetupError
+from core.sandbox import logs, origins, service
 from core.sandbox.faults import Met, replies
 from core.sandbox.logs import Served, bound
 from core.sandbox.server import tls
@@ -21,7 +22,6 @@ from core.sandbox.server.proxy import Proxy
 from core.sandbox.status import endpoint as status
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
-from core.secret import redactor
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Server:
     :param port: 0 for any free one.
     :param latency: seconds before every answer.
     :param proxy: also serve under the public cloud's names, to which a proxy on loopback leads.
+    :raises SetupError: `usage.settings`: the port is taken, or not to be had.
     :ivar handle: what answers; wrap it to change answers on their way.
     :ivar served: what was answered, in the order of the answers.
     """
@@ -47,8 +48,12 @@ class Server:
         self.served: list[Served] = []
         self._tenant = tenant
         self._latency = latency
+        try:
+            self._socket = socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            detail = f"port {port} of 127.0.0.1 cannot be used: {error.strerror}"
+            raise SetupError("usage.settings", detail=detail, command="sandbox") from None
         self._loop = asyncio.new_event_loop()
-        self._socket = socket.create_server(("127.0.0.1", port))
         tenant.port = self._socket.getsockname()[1]
         self.ca, context = tls.context(origins.PUBLIC_HOSTS if proxy else ())
         self.proxy = Proxy(tenant.port) if proxy else None
@@ -114,16 +119,20 @@ class Server:
                 code = response.status
             return response
         finally:
-            line = redactor.redact(f"{raw.method} {raw.path.partition('?')[0]}")
+            line = logs.line(f"{raw.method} {raw.path.partition('?')[0]}")
             served = Served(line, start, time.monotonic(), moment, code, note.items, note.fault)
             self.served.append(served)
             bound(self.served)
 
     async def _answer(self, raw: web.BaseRequest, note: _Note) -> web.StreamResponse:
         tenant = self._tenant
-        request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}", dict(raw.headers), await raw.read())
+        request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}", dict(raw.headers))
+        try:
+            request = replace(request, body=await raw.read())
+        except web.RequestPayloadError:
+            return self._dated(service.failed(tenant, request, 400, "The body is not encoded as its header says."))
         host, items = raw.host.partition(":")[0], _items(request)
-        note.items = tuple(map(redactor.redact, items))
+        note.items = tuple(map(logs.line, items))
         met = tenant.faults.meet(request.method, request.path, items, host=host, elapsed=tenant.elapsed)
         note.fault = "; ".join(map(str, met.struck))
         if self._latency + met.delay:
