@@ -328,7 +328,9 @@ def test_D4_nothing_of_a_hostile_recording_drives_the_terminal(tmp_path: Path) -
     run(shown_it())
 
 
-@pytest.mark.parametrize("names", [("net", "az"), ("", "a", "a b", '","', "\n", "[bold]", "#x", "\x1b"), ("x",)], ids=str)
+@pytest.mark.parametrize(
+    "names", [("net", "az"), ("", "a", "a b", '","', "\n", "[bold]", "#x", "\x1b"), ("x",)], ids=str
+)
 def test_U7_checks_of_the_same_name_in_two_groups_are_two_lines(tmp_path: Path, names: tuple[str, ...]) -> None:
     """A file from elsewhere may call its checks as it likes."""
     seen: list[Event] = [
