@@ -134,18 +134,32 @@ class Wizard(Course):
         bridge = self.bridge
         if bridge is None:
             return
-        if bridge.running:
-            bridge.stop(self._signal or signal.SIGINT)
-            bridge.grace(_GRACE)
-        if bridge.running and bridge.prospect != "nothing":
+
+        def tell() -> None:
             with suppress(OSError):  # the terminal may be gone
                 print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
-            bridge.join()
+
+        self.halt(self._signal or signal.SIGINT, tell)
         model = self.proof if bridge.kind == "verify" else self.model
         was = model.ended
         model.take(bridge.take())
         if model.ended is not was and model.ended is not None and not self.incident:
             self.exit_code = model.ended.result.exit_code
+
+    def halt(self, number: int, tell: Callable[[], object] = lambda: None) -> None:
+        """Stop the engine, and wait while it finishes what must not stay half-done; from any thread.
+
+        :param number: the signal whose exit code it gets.
+        :param tell: called before a wait that may be long.
+        """
+        bridge = self.bridge
+        if bridge is None or not bridge.running:
+            return
+        bridge.stop(number)
+        bridge.grace(_GRACE)
+        if bridge.running and bridge.prospect != "nothing":
+            tell()
+            bridge.join()
 
     async def action_quit(self) -> None:
         """The framework's own way out takes the same road."""

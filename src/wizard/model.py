@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -75,6 +76,16 @@ class Ended:
 Item = Event | Outline | Door | Ended
 
 
+def mark(group: str, check: str) -> str:
+    """What tells a check from every other, whatever the two names are: a recording may hold any."""
+    return json.dumps([group, check])
+
+
+def marked(mark: str) -> str:
+    """The check's own name, of what `mark` made."""
+    return str(json.loads(mark)[1])
+
+
 @dataclass
 class Row:
     """One step.
@@ -106,6 +117,7 @@ class Model:
     """Everything that was seen of one undertaking.
 
     :param stage: the one that works, or worked last.
+    :param checks: what a diagnosis saw, by `mark`.
     :param question: open now.
     :param door: the stage whose screen holds the engine, if one does.
     :param waiting: what is being waited for, and since when on the UI's clock the next look counts down.
@@ -187,7 +199,7 @@ class Model:
             case Finding():
                 self._current().findings.append(item)
             case Checked():
-                self.checks[item.check] = item
+                self.checks[mark(item.group, item.check)] = item
                 self._row(item.group, item.check, item.title).state = "done"
             case ChangePlanned():
                 self.plan.append(item)

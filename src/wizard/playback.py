@@ -78,7 +78,7 @@ class Playback(Feed):
             yield first, outline(import_module(f"core.stages.{self._part.flow}").FLOW)
         following = [event for _, event in self._part.events[1:]]
         stage, asked, last = "", False, first
-        for (last, event), after in zip(self._part.events, [*following, None], strict=True):
+        for (last, event), after in zip(self._part.events, [*following, None], strict=False):
             yield last, event
             stage = event.stage if isinstance(event, StageStarted) else stage
             asked = asked or isinstance(event, Question)
@@ -224,7 +224,7 @@ class Replay(Wizard):
 
     def _ended(self, model: Model) -> None:
         super()._ended(model)
-        if model is self.model and not model.stage:  # it came to no stage that has a screen
+        if model is self.model and not (model.stage or model.checks):  # it came to no stage that has a screen
             self.show("summary")
 
     def _report_bug(self, error: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from wizard.app import Wizard
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
 from wizard.ground import Demo
+from wizard.hangup import Watch, lasting
 from wizard.process import log
 from wizard.report import support
 
@@ -60,16 +61,26 @@ def conduct(app: Wizard) -> int:
 
 @contextmanager
 def _signals(app: Wizard) -> Iterator[None]:
-    """Hand signals to the app, also when its loop is over: a terminal that is closed sends more than one of them."""
+    """Hand signals to the app, also when its loop is over: a terminal that is closed sends more than one of them.
+
+    A terminal that cannot be written to counts as closed, and whoever does not hear a signal is ended from outside.
+    """
+    watch = Watch(app)
+
+    def heard(number: int) -> None:
+        app.signalled(number)
+        watch.signalled(number)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        app.signalled(number)
+        heard(number)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
-        yield
+        with lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))):
+            yield
     finally:
+        watch.end()
         for number, old in before.items():
             signal.signal(number, old)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pexpect
 
+from core.flow.wait import SystemClock
 from core.profile import Profile
 from core.sandbox.lab import Lab
 from core.sandbox.login.tokens import AZURE_CLI, user_token
@@ -68,6 +69,32 @@ class Screens:
         _, status = os.waitpid(self.child.pid, 0)
         self.child.closed = self.child.ptyproc.closed = True
         return os.waitstatus_to_exitcode(status)
+
+    def abandon(self, seconds: float) -> int | None:
+        """Close the terminal, as the window of a terminal does.
+
+        :param seconds: that the process may take to end.
+        :returns: its exit code, or minus its signal; None if it did not end.
+        """
+        self.child.ptyproc.fileobj.close()
+        return self.ends(seconds)
+
+    def ends(self, seconds: float) -> int | None:
+        """Wait for the end of the process without reading what it writes.
+
+        :param seconds: at most that long.
+        :returns: its exit code, or minus its signal; None if it did not end.
+        """
+        clock = SystemClock()
+        end = clock.monotonic() + seconds
+        while clock.monotonic() < end:
+            pid, status = os.waitpid(self.child.pid, os.WNOHANG)
+            if pid:
+                self.child.ptyproc.fileobj.close()
+                self.child.closed = self.child.ptyproc.closed = True
+                return os.waitstatus_to_exitcode(status)
+            clock.wait(0.02)
+        return None
 
     def close(self) -> None:
         """End the process, however it stands."""

@@ -10,9 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from textual.widgets import OptionList
 
+from core.errors import SetupError
 from core.events import (
     ChangeMade,
+    Checked,
     Event,
     Finding,
     FlowFinished,
@@ -321,6 +324,45 @@ def test_D4_nothing_of_a_hostile_recording_drives_the_terminal(tmp_path: Path) -
             seen.append(again.text)
             assert "evil" in seen[0]
             assert not set("".join(seen)) & set("\x1b\x9b\u202e\x07")
+
+    run(shown_it())
+
+
+@pytest.mark.parametrize(
+    "names", [("net", "az"), ("", "a", "a b", '","', "\n", "[bold]", "#x", "\x1b"), ("x",)], ids=str
+)
+def test_U7_checks_of_the_same_name_in_two_groups_are_two_lines(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """A file from elsewhere may call its checks as it likes."""
+    seen: list[Event] = [
+        Checked(group, check, f"{index}.", "warning", f"{index} of {group!r}, {check!r}")
+        for index, (group, check) in enumerate((group, check) for group in names for check in names)
+    ]
+    begun: list[Event] = [FlowStarted("doctor", "1")]
+    path = tmp_path / "doctor.jsonl"
+    lines = [to_json(event, "2026-01-01T00:00:00Z") for event in begun + seen]
+    path.write_text("\n".join([*lines, json.dumps(result_object("doctor", "unchanged", 0, {}, []))]) + "\n")
+
+    async def shown_it() -> None:
+        async with play() as shown, replay(path, shown.stand) as again:
+            await again.at("diagnose")
+            lines = again.app.screen.query_one(OptionList)
+            texts = [str(option.prompt) for option in lines.options if not option.disabled]
+            assert [text.split()[1] for text in texts] == [f"{index}.:" for index in range(len(seen))]
+            await again.press("end")
+            assert again.shows(f"{len(seen) - 1}. {len(seen) - 1} of")
+
+    run(shown_it())
+
+
+def test_U7_a_recording_of_a_result_alone_leads_to_the_summary(tmp_path: Path) -> None:
+    path = tmp_path / "result.jsonl"
+    error = SetupError("replay.cut").as_dict()
+    path.write_text(json.dumps(result_object("migrate", "failed", 1, {}, [error])) + "\n")
+
+    async def shown_it() -> None:
+        async with play() as shown, replay(path, shown.stand) as again:
+            await again.at("summary")
+            assert again.shows("The recording ends here")
 
     run(shown_it())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,7 +19,7 @@ from core.errors import SetupError
 from core.events import SCHEMA, Event, Finding, FlowFinished, FlowStarted, StepStarted, from_json, to_json
 from core.profile import Profile
 from core.secret import Secret, redacted
-from core.support.recording import KEPT, LARGEST, LONGEST, Recording, folder, kept, read
+from core.support.recording import KEPT, LARGEST, LINE, LINES, LONGEST, Recording, folder, kept, read
 from wizard.replay import load
 
 CANARY = "Rec8Q~planted-canary-value-planted-canary-v"
@@ -99,6 +100,68 @@ def test_U7_the_last_twenty_stay_and_nothing_else_is_deleted(home: Path) -> None
     assert names == sorted(names, reverse=True)
     assert names[-1].endswith(f"{5:012x}.jsonl"), "the oldest went first"
     assert [other.read_text() for other in others] == ["kept"] * 3
+
+
+def test_U7_runs_that_look_push_out_none_that_changed_something(home: Path) -> None:
+    commands = ["migrate", "undo", *["doctor", "verify"] * KEPT, *["apply"] * (KEPT - 1)]
+    for number, command in enumerate(commands):
+        moment = START + timedelta(days=number)
+        Recording(command, partial(max, moment, moment)).begin(Profile(), f"{number:012x}", print)
+    names = [path.name.split("_")[1] for path in reversed(kept(Profile()))]
+    assert names == ["undo", *["doctor", "verify"] * (KEPT // 2), *["apply"] * (KEPT - 1)]
+
+
+@pytest.mark.parametrize("text", ["x" * LINE, "\U0001f600" * LINE, "\x00" * 5000], ids=["ascii", "escaped", "control"])
+def test_U7_what_is_too_long_is_cut_and_read_back(home: Path, text: str) -> None:
+    one = made()
+    one.event(Finding("a", "info", text, text))
+    one.event(FlowFinished("migrate", "changed", 0, (text[:99],) * 2000, 1))
+    error = {"id": "x", "message": text, "remedy": text}
+    one.result("migrate", "failed", 7, {"many": {str(n): text[:99] for n in range(2000)}}, [error] * 20)
+    finding, end = (event for _, event in read(kept(Profile())[0]).parts[0].events)
+    assert isinstance(finding, Finding)
+    assert re.fullmatch(r"(.)\1*… cut, %d characters" % len(text), finding.message, re.DOTALL)
+    assert isinstance(end, FlowFinished)
+    result = read(kept(Profile())[0]).outcome
+    assert result is not None
+    assert (result.exit_code, result.errors[0]["id"]) == (7, "x")
+
+
+def test_D4_a_secret_at_the_cut_is_found_before_it_is_cut(home: Path) -> None:
+    Secret(CANARY)
+    made().event(Finding("a", "info", "x" * 3980 + CANARY + "y" * 100))
+    assert CANARY[:6] not in kept(Profile())[0].read_text()
+
+
+@pytest.mark.parametrize("counted", ["_lines", "_bytes"])
+def test_U7_a_recording_that_is_full_says_so_and_keeps_the_result(home: Path, counted: str) -> None:
+    one = made()
+    setattr(
+        one, counted, {"_lines": LINES - 200, "_bytes": LARGEST - 2**20 - 5000}[counted]
+    )  # there was so much before
+    for number in range(300):
+        one.event(Finding(str(number), "info", "x" * 40))
+    one.result("migrate", "changed", 0, {}, [])
+    for _ in range(300):
+        one.result("verify", "unchanged", 0, {}, [])
+    tape = read(kept(Profile())[0])
+    last = tape.parts[0].events[-1][1]
+    assert isinstance(last, Finding)
+    assert last.id == "recording.full"
+    assert tape.parts[0].result is not None
+    assert len(kept(Profile())[0].read_text().splitlines()) <= (200 if counted == "_lines" else 400)
+
+
+def test_U7_a_line_that_is_too_long_and_lines_that_are_too_many_are_refused(tmp_path: Path) -> None:
+    fits = line(Finding("a", "info", ""))
+    fits = line(Finding("a", "info", "x" * (LINE - len(fits))))
+    assert len(read(written(tmp_path / "x", fits)).parts[0].events) == 1
+    long = line(Finding("a", "info", "x" * LINE))
+    assert refused(written(tmp_path / "y", fits, long)) == "line 2: it is longer than 64 KiB"
+    torn = tmp_path / "z"
+    torn.write_bytes(b"x" * 8 * 2**20)
+    assert refused(torn) == "line 1: it is longer than 64 KiB"
+    assert refused(written(tmp_path / "many", *[GOOD] * (LINES + 1))).startswith("line 50001: ")
 
 
 def test_D4_a_planted_secret_reaches_no_recording(home: Path) -> None:

@@ -25,14 +25,24 @@ from core.machine import paths
 from core.profile import Profile
 from core.secret import redacted
 
-#: Recordings that are kept.
+#: Recordings that are kept of the runs that change something, and as many of those that only look.
 KEPT: Final = 20
+_LOOKS: Final = frozenset({"verify", "doctor"})
 #: Bytes of the largest file that is read; a migration makes some ten thousand.
 LARGEST: Final = 16 * 2**20
+#: Bytes of the longest line, and lines of the longest recording, its results included.
+LINE: Final = 64 * 2**10
+LINES: Final = 50_000
+#: Lines and bytes that are left for results when no more events are recorded.
+_SPARE: Final = (100, 2**20)
+#: Characters of the longest text; where a line is too long all the same, its texts are cut shorter and shorter.
+_TEXTS: Final = (4000, 1000, 250, 60)
+_FEW: Final = 5  # members of a list, where even that is too long
 #: Seconds of the longest pause between two events that is replayed: beyond it a computer slept.
 LONGEST: Final = 3600.0
 _NAME: Final = re.compile(r"\d{8}T\d{12}Z_[a-z-]+_[0-9a-f]+\.jsonl")
 _DEEPEST: Final = 20
+_TOO_LONG: Final = f"it is longer than {LINE // 2**10} KiB"
 _NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)  # a pipe with nobody at its other end must not hold anything up
 
 
@@ -65,11 +75,12 @@ class Recording:
         self._lock = threading.Lock()
         self._path: Path | None = None
         self._file: int | None = None
-        self._begun = False
+        self._begun = self._full = False
+        self._lines = self._bytes = 0
         self._complain: Callable[[Event], object] = lambda event: None
 
     def begin(self, profile: Profile, run: str, complain: Callable[[Event], object]) -> None:
-        """Make the file, unless it is there; of older ones only the newest stay.
+        """Make the file, unless it is there; of older ones only the newest stay, apart for what changes and what looks.
 
         :param run: random id of the run, part of the name.
         :param complain: receives one finding when it cannot be written; the recording ends with it.
@@ -83,8 +94,9 @@ class Recording:
 
     def event(self, event: Event) -> None:
         """Record what happened."""
-        time = self._now().isoformat(timespec="milliseconds")
-        self._write(json.loads(to_json(event, time)))
+        if not self._full:
+            time = self._now().isoformat(timespec="milliseconds")
+            self._write(json.loads(to_json(event, time)), _SPARE)
 
     def result(
         self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]
@@ -97,12 +109,23 @@ class Recording:
         self._write(result_object(command, outcome, code, told, errors))
         return told if self._path is not None else data
 
-    def _write(self, body: dict[str, Any]) -> None:
+    def _write(self, body: dict[str, Any], spare: tuple[int, int] = (0, 0)) -> None:
         if self._file is None:
             return
-        line = (json.dumps(redacted(body)) + "\n").encode()
+        line = _fitted(redacted(body))
         try:
             with self._lock:
+                lines, size = self._lines + 1 + spare[0], self._bytes + len(line) + spare[1]
+                if self._full and spare[0]:
+                    return
+                if lines > LINES or size > LARGEST:
+                    if not spare[0]:
+                        return  # one of very many results
+                    self._full = True
+                    told = "The recording is full: what happened from here on is missing, but not how it ended."
+                    full = Finding("recording.full", "warning", told)
+                    line = _fitted(json.loads(to_json(full, self._now().isoformat(timespec="milliseconds"))))
+                self._lines, self._bytes = self._lines + 1, self._bytes + len(line)
                 while line and self._file is not None:
                     line = line[os.write(self._file, line) :]
         except OSError as error:
@@ -121,7 +144,10 @@ class Recording:
                 moment += timedelta(microseconds=1)
         weakref.finalize(self, os.close, self._file)
         self._path = path
-        for old in kept(profile)[KEPT:]:
+        there = kept(profile)
+        looks = [path for path in there if path.name.split("_")[1] in _LOOKS]
+        changes = [path for path in there if path not in looks]
+        for old in changes[KEPT:] + looks[KEPT:]:
             with suppress(OSError):  # another run was faster; what cannot be deleted is tried again by the next one
                 old.unlink()
 
@@ -129,6 +155,31 @@ class Recording:
         self._file = self._path = None
         told = f"The recording of this run could not be written: {error}; it ends here."
         self._complain(Finding("recording.ended", "warning", told))
+
+
+def _fitted(body: dict[str, Any]) -> bytes:
+    """A line that the reader takes, of what is redacted already: half a secret would not be found any more."""
+    line = b""
+    for most in _TEXTS:
+        line = (json.dumps(_cut(body, most)) + "\n").encode()
+        if len(line) <= LINE:
+            return line
+    few = {name: value[:_FEW] if isinstance(value, list) else value for name, value in body.items()}
+    if "data" in few:
+        few["data"] = {}
+    return (json.dumps(_cut(few, _TEXTS[-1])) + "\n").encode()
+
+
+def _cut(value: Any, most: int) -> Any:
+    match value:
+        case str() if len(value) > most:
+            return f"{value[:most]}… cut, {len(value)} characters"
+        case dict():
+            return {_cut(key, most): _cut(item, most) for key, item in value.items()}
+        case list():
+            return [_cut(item, most) for item in value]
+        case _:
+            return value
 
 
 @dataclass(frozen=True)
@@ -193,6 +244,8 @@ def read(path: Path) -> Tape:
     """
     try:
         content, changed = _content(path)
+        if content.count(b"\n") > LINES:
+            raise _Foreign(f"line {LINES + 1}: a recording has no more than {LINES} lines")
         reader = _Reader(content.split(b"\n"))
         parts = tuple(reader.parts())
     except _Foreign as error:
@@ -256,6 +309,8 @@ class _Reader:
                 raise _Foreign(f"line {number}: it is no JSON") from None
             except (ValueError, OverflowError, RecursionError) as error:
                 raise _Foreign(f"line {number}: {error}") from None
+        if len(self._tail) > LINE:
+            raise _Foreign(f"line {len(self._lines) + 1}: {_TOO_LONG}")
         if self._tail:
             try:
                 last = self._item(self._tail)
@@ -265,6 +320,8 @@ class _Reader:
                 yield last
 
     def _item(self, line: bytes) -> tuple[float, Event] | Outcome:
+        if len(line) > LINE:
+            raise ValueError(_TOO_LONG)
         body = _sound(json.loads(line), _DEEPEST)
         if not isinstance(body, dict) or type(body.get("schema")) is not int:
             raise ValueError("this is no recording")

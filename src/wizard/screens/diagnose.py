@@ -12,6 +12,7 @@ from textual.widgets.option_list import Option
 
 from wizard import aside
 from wizard.console.plain import GRADES, clean
+from wizard.model import mark, marked
 from wizard.screens.base import WizardScreen
 from wizard.screens.dialogs import Ask
 
@@ -102,17 +103,18 @@ class Diagnose(WizardScreen):
         """Id, state and text of each line; a group has no id."""
         rows = []
         for name, group in self.model.stages.items():
-            lines = [self._line(row) for row in group.rows.values()]
+            lines = [self._line(name, row) for row in group.rows.values()]
             lines = [line for line in lines if not (self._only_bad and line[1] in ("ok", "todo"))]
-            if name and lines:
+            if lines:
                 rows += [("", "", group.title), *lines]
         return rows
 
-    def _line(self, row: Row) -> tuple[str, str, str]:
-        seen = self.model.checks.get(row.step)
+    def _line(self, group: str, row: Row) -> tuple[str, str, str]:
+        at = mark(group, row.step)
+        seen = self.model.checks.get(at)
         if seen is None:
-            return row.step, "todo", row.title
-        return row.step, seen.state, f"{seen.title}: {_flat(seen.evidence)}"
+            return at, "todo", row.title
+        return at, seen.state, f"{seen.title}: {_flat(seen.evidence)}"
 
     def _count(self) -> str:
         states = [seen.state for seen in self.model.checks.values()]
@@ -193,7 +195,7 @@ class Diagnose(WizardScreen):
 
     def action_again(self) -> None:
         """Look at the marked line again."""
-        self.wizard.diagnose((self._at,))
+        self.wizard.diagnose((marked(self._at),))
 
     def action_all(self) -> None:
         """Look at everything again."""
