@@ -157,7 +157,7 @@ class Wizard(Course):
             return
         bridge.stop(number)
         bridge.grace(_GRACE)
-        if bridge.running and bridge.prospect != "nothing":
+        if bridge.prospect != "nothing":  # it is "nothing" where nothing runs any more
             tell()
             bridge.join()
 

@@ -38,7 +38,7 @@ class Lasting(io.TextIOBase):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         """Of the stream."""
-        return self._stream.encoding
+        return str(getattr(self._stream, "encoding", "utf-8"))
 
     def write(self, text: str) -> int:
         """Write it, or drop it where nobody is."""

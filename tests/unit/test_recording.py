@@ -120,7 +120,7 @@ def test_U7_what_is_too_long_is_cut_and_read_back(home: Path, text: str) -> None
     one.result("migrate", "failed", 7, {"many": {str(n): text[:99] for n in range(2000)}}, [error] * 20)
     finding, end = (event for _, event in read(kept(Profile())[0]).parts[0].events)
     assert isinstance(finding, Finding)
-    assert re.fullmatch(r"(.)\1*… cut, %d characters" % len(text), finding.message, re.DOTALL)
+    assert re.fullmatch(rf"(.)\1*… cut, {len(text)} characters", finding.message, re.DOTALL)
     assert isinstance(end, FlowFinished)
     result = read(kept(Profile())[0]).outcome
     assert result is not None

@@ -244,9 +244,7 @@ def read(path: Path) -> Tape:
     """
     try:
         content, changed = _content(path)
-        if content.count(b"\n") > LINES:
-            raise _Foreign(f"line {LINES + 1}: a recording has no more than {LINES} lines")
-        reader = _Reader(content.split(b"\n"))
+        reader = _Reader(_lines(content))
         parts = tuple(reader.parts())
     except _Foreign as error:
         raise SetupError("replay.unreadable", path=path, detail=error) from None
@@ -258,6 +256,12 @@ def read(path: Path) -> Tape:
 
 class _Foreign(Exception):
     """This is no recording, or none that this version knows."""
+
+
+def _lines(content: bytes) -> list[bytes]:
+    if content.count(b"\n") > LINES:
+        raise _Foreign(f"line {LINES + 1}: a recording has no more than {LINES} lines")
+    return content.split(b"\n")
 
 
 def _content(path: Path) -> tuple[bytes, datetime]:
