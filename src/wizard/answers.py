@@ -34,6 +34,7 @@ _OPTIONS: Final[Mapping[Replayed, frozenset[str]]] = {
     "resume": _EVERYWHERE | _CERTIFYING | {"repair_permissions", "extra_roles", "new"},
     "undo": _EVERYWHERE | {"allow_keyring_backend"},
     "verify": _EVERYWHERE | {"allow_keyring_backend", "strict"},
+    "doctor": _EVERYWHERE | {"allow_keyring_backend"},
     "token": (_EVERYWHERE - {"json"}) | {"allow_keyring_backend"},
 }
 _NEXT_NAMES: Final = 99
@@ -110,7 +111,7 @@ def _command(kind: Replayed) -> list[str]:
 
 
 def _yes(kind: Replayed) -> list[str]:
-    return [] if kind in ("verify", "token") else ["--yes"]  # these ask nothing
+    return [] if kind in ("verify", "doctor", "token") else ["--yes"]  # these ask nothing
 
 
 def _words(name: str, value: Any) -> list[str]:

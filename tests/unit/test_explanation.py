@@ -36,7 +36,7 @@ def test_P11_an_id_is_found_in_every_spelling(given: str, id: str) -> None:
     ("given", "near"),
     [
         ("keystore.insecur", "keystore.insecure"),
-        ("7000216", "AADSTS7000215"),
+        ("7000225", "AADSTS7000229"),
         ("Authorization_RequestDenid", "Authorization_RequestDenied"),
         ("", "none"),
         ("AADSTS", "AADSTS"),

@@ -9,7 +9,7 @@ import stat
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +20,7 @@ from core.events import SCHEMA, Event, Finding, FlowFinished, FlowStarted, StepS
 from core.profile import Profile
 from core.secret import Secret, redacted
 from core.support.recording import KEPT, LARGEST, LINE, LINES, LONGEST, Recording, folder, kept, read
+from tests.unit.test_events import events
 from wizard.replay import load
 
 CANARY = "Rec8Q~planted-canary-value-planted-canary-v"
@@ -27,8 +28,6 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 RESULT: dict[str, Any] = {
     "schema": SCHEMA, "command": "migrate", "outcome": "changed", "exit_code": 0, "data": {}, "errors": [],
 }  # fmt: skip
-numbers = st.floats(allow_nan=False, allow_infinity=False)
-events: st.SearchStrategy[Event] = st.one_of([st.builds(cls) for cls in get_args(Event)])
 
 
 class Said(list[Event]):
