@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
+from uuid import NAMESPACE_URL, uuid5
 
 from core.sandbox.faults.fault import Fault
 from core.sandbox.wire import Request, Response, answer
@@ -51,6 +52,11 @@ def spoiled(fault: Fault, request: Request, response: Response | None, tenant: T
     return response
 
 
+def _id(fault: Fault, request: Request, tenant: Tenant, what: str) -> str:
+    """An id of an answer: the same in every run, in whichever order requests come, and none of the tenant's own ids."""
+    return str(uuid5(NAMESPACE_URL, f"{tenant.seed} {what} {request.method} {request.path} {fault.struck}"))
+
+
 def refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:
     """What a `status` fault answers, as the service that was asked words it.
 
@@ -78,7 +84,7 @@ def refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:
 
 
 def _graph(fault: Fault, request: Request, tenant: Tenant, headers: dict[str, str]) -> Response:
-    request_id = tenant.new_id()
+    request_id = _id(fault, request, tenant, "request")
     echo = request.headers.get("client-request-id", request_id)
     ids = {"request-id": request_id, "client-request-id": echo}
     if fault.status == 401:
@@ -99,7 +105,7 @@ def _login(fault: Fault, request: Request, tenant: Tenant, headers: dict[str, st
     }.get(fault.status, ("temporarily_unavailable", 90033) if fault.status >= 500 else ("invalid_request", 90023))
     given = fault.code.removeprefix("AADSTS")
     number = int(given) if given.isascii() and given.isdecimal() else usual
-    trace, correlation = tenant.new_id(), tenant.new_id()
+    trace, correlation = (_id(fault, request, tenant, what) for what in ("trace", "correlation"))
     stamp = tenant.now().strftime("%Y-%m-%d %H:%M:%SZ")
     text = f"AADSTS{number}: {fault.message} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}"
     body = {

@@ -57,9 +57,9 @@ def _reach(patient: Patient) -> Verdict:
 
 
 def _spoken(body: bytes) -> bool:
-    """Whether it is a JSON object, as every answer of the three services is, refusals too."""
+    """Whether it is JSON, as every answer of the three services is, refusals too; Resource Manager's is a list."""
     try:
-        return isinstance(json.loads(body), dict)
+        return isinstance(json.loads(body), dict | list)
     except (ValueError, RecursionError):
         return False
 
