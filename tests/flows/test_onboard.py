@@ -248,7 +248,7 @@ def test_P1_a_stale_id_is_said_and_a_new_app_is_created(fresh: Machine) -> None:
     result = fresh.onboard()
     assert result.exit_code == 0, result.errors
     assert gone in found(fresh, "app.stale")[0].message
-    assert fresh.clock.waited > 59, "a 404 is believed when it lasts"
+    assert fresh.clock.waited > 50, "a 404 is believed when it lasts"
     fresh.chosen = ""
     complete(fresh)
     assert fresh.state["MINE"] == "1"
