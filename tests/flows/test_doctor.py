@@ -28,6 +28,7 @@ from core.sandbox.faults import Fault
 from core.secret import Secret
 from core.stages.world import World
 from core.support import doctor
+from core.support.checks import project
 from tests.flows.test_rollback import rollback
 from tests.machine import PROFILE, Machine, Snapshot, killed
 
@@ -401,6 +402,14 @@ def test_D1_fix_removes_locks_that_nobody_holds(migrated: Machine) -> None:
     diagnose(migrated, ["locks"], fix=True)
     assert not list(folder.glob("*.lock"))
     assert migrated.migrate().outcome == "unchanged"  # and the next run makes its own
+
+
+def test_D1_a_lock_that_somebody_took_meanwhile_is_left_and_that_is_said(migrated: Machine) -> None:
+    lock = next((paths.state_folder(PROFILE) / "locks").glob("*.lock"))
+    with FileLock(lock), pytest.raises(SetupError) as held:
+        project._unlock([lock])
+    assert held.value.id == "lock.held"
+    assert lock.exists()
 
 
 def test_M10_fix_removes_an_expired_rollback_secret_and_nothing_else_does(migrated: Machine) -> None:

@@ -252,15 +252,18 @@ def _held(path: Path) -> bool:
 
 
 def _unlock(idle: list[Path]) -> None:
-    """Remove lock files, each while it is held: whoever waits for it sees that it is gone, and makes a new one."""
+    """Remove lock files, each while it is held: whoever waits for it sees that it is gone, and makes a new one.
+
+    :raises SetupError: `lock.held`: somebody has begun meanwhile, and it is his.
+    """
     from filelock import FileLock
 
     for path in idle:
         try:
             with FileLock(path, timeout=0):
                 path.unlink(missing_ok=True)
-        except TimeoutError:  # somebody has begun meanwhile, and it is his
-            continue
+        except TimeoutError:
+            raise SetupError("lock.held", path=path) from None
 
 
 def _text(path: Path) -> str | None:
