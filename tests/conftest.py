@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, settings
 
 from core.sandbox.lab import Lab
+from core.secret import redactor
 from tests.machine import Machine, VirtualClock
 
 # The failure report of some plugins prints the whole environment, and a developer's own settings must not count.
@@ -17,6 +20,10 @@ for _name in list(os.environ):
     if _name.startswith(("ENTRACLAW_", "AZURE_", "KEYRING_", "PYTHON_KEYRING_")) or _name.lower().endswith("_proxy"):
         del os.environ[_name]
 os.environ.pop("REQUESTS_CA_BUNDLE", None)
+
+# OpenSSL checks an RSA key whenever one is read, which takes longer than all the rest of a sign-in; azure-identity and
+# MSAL read the same one again and again.
+serialization.load_pem_private_key = lru_cache(256)(serialization.load_pem_private_key)  # type: ignore[assignment]
 
 settings.register_profile("repo", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repo")
@@ -33,6 +40,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def learned() -> Iterator[None]:
+    """What a test's secrets are is forgotten after it: every text is searched for all that are known."""
+    before = redactor._known
+    yield
+    redactor._known = before
 
 
 @pytest.fixture

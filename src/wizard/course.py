@@ -11,7 +11,7 @@ from textual.events import Event, Key, MouseDown, Paste
 
 from core.errors import SetupError
 from core.flow.wait import SystemClock
-from wizard.bridge import Moved
+from wizard.bridge import Bridge, Moved
 from wizard.model import HAND_OFF, LOOK, RAIL, Model
 from wizard.screens.dialogs import SMALLEST, Ask, TooSmall
 from wizard.undertaking import ALL, LOOKS, Diagnosis
@@ -154,7 +154,7 @@ class Course(App[None]):
 
     def _bridge(self, kind: Kind, asked: Diagnosis = ALL) -> Feed:
         post, log = self.post_message, self.log_to
-        return self.ground.bridge(kind, post, self._open_doors, self.now, log, self._recording, asked)
+        return Bridge(self.ground, kind, post, self._open_doors, self.now, log, self._recording, asked)
 
     def forward(self, place: str) -> None:
         """Go on from a screen."""

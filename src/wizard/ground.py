@@ -17,13 +17,10 @@ from core.support.recording import Recording
 from wizard.demo import isolate
 
 if TYPE_CHECKING:
-    from textual.message import Message
-
     from core.machine.az import SignIn
     from core.machine.keystore import Keystore
     from core.stages.world import World
-    from wizard.bridge import Feed
-    from wizard.undertaking import Diagnosis, Kind
+    from wizard.undertaking import Kind
 
 Emit = Callable[[Event], None]
 Ask = Callable[[Question], bool]
@@ -99,18 +96,6 @@ class Ground(Protocol):
         :raises SetupError: the cloud, the profile or the configuration file cannot be used.
         """
 
-    def bridge(
-        self,
-        kind: Kind,
-        post: Callable[[Message], object],
-        open_doors: frozenset[str],
-        now: Callable[[], float],
-        log: Callable[[Event], None] | None,
-        recording: Recording | None,
-        asked: Diagnosis,
-    ) -> Feed:
-        """What shows an undertaking; the parameters are those of `wizard.bridge.Bridge`."""
-
     def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
         """What records the next run and the verification that follows it.
 
@@ -133,20 +118,6 @@ class _Live:
 
     live = True
     label = ""
-
-    def bridge(
-        self: Ground,
-        kind: Kind,
-        post: Callable[[Message], object],
-        open_doors: frozenset[str],
-        now: Callable[[], float],
-        log: Callable[[Event], None] | None,
-        recording: Recording | None,
-        asked: Diagnosis,
-    ) -> Feed:
-        from wizard.bridge import Bridge  # Textual: only where there are screens
-
-        return Bridge(self, kind, post, open_doors, now, log, recording, asked)
 
     def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
         return Recording(command, now, lasting=not self.label)  # a label says that all of it is thrown away

@@ -18,16 +18,15 @@ from wizard.app import Wizard
 from wizard.bridge import Feed, outline
 from wizard.model import LOOK, Door, Ended, Item
 from wizard.replay import head
-from wizard.undertaking import LOOKS, Kind
+from wizard.undertaking import ALL, LOOKS, Kind
 
 if TYPE_CHECKING:
     from textual.message import Message
 
-    from core.events import Event
     from core.events import Question as CoreQuestion
     from core.flow.wait import Cancel
     from core.stages.world import World
-    from core.support.recording import Part, Recording, Tape
+    from core.support.tape import Part, Tape
     from wizard.ground import Ask, Emit, Scenario
     from wizard.model import Model
     from wizard.replay import Pace
@@ -118,19 +117,6 @@ class Recorded:
         speed = f"{self.pace.speed:g}x" if self.pace.speed else "at once"
         return f"REPLAY {self.tape.started:%Y-%m-%d}  {speed} +/-"
 
-    def bridge(
-        self,
-        kind: Kind,
-        post: Callable[[Message], object],
-        open_doors: frozenset[str],
-        now: Callable[[], float],
-        log: Callable[[Event], None] | None,
-        recording: Recording | None,
-        asked: Diagnosis,
-    ) -> Feed:
-        part = self.proof if kind == "verify" and self.proof is not None else self.tape.parts[0]
-        return Playback(part, kind, post, self.pace)
-
     def recording(self, command: str, now: object) -> None:
         """A replay is not recorded."""
 
@@ -214,6 +200,11 @@ class Replay(Wizard):
         super().finish()
         if not (self.incident or self._signal):
             self.exit_code = 0
+
+    def _bridge(self, kind: Kind, asked: Diagnosis = ALL) -> Feed:
+        ground = self._recorded
+        part = ground.proof if kind == "verify" and ground.proof is not None else ground.tape.parts[0]
+        return Playback(part, kind, self.post_message, ground.pace)
 
     def _ask(self, question: CoreQuestion) -> None:
         """It was answered."""

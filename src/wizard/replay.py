@@ -18,7 +18,7 @@ from core.events import Event
 from core.flow.wait import Cancel, Clock
 from core.profile import Profile
 from core.support import recording
-from core.support.recording import Outcome, Part, Tape
+from core.support.tape import Outcome, Part, Tape, read
 from wizard.console.plain import clean
 
 #: What a replay is called for the newest recording.
@@ -151,7 +151,7 @@ def load(path: Path) -> Tape:
 
     :raises SetupError: `replay.unreadable`.
     """
-    tape = recording.read(path)
+    tape = read(path)
     return replace(tape, run=clean(tape.run), parts=tuple(_cleaned(part) for part in tape.parts))
 
 

@@ -291,6 +291,19 @@ def test_D1_a_home_that_takes_nothing_is_no_obstacle(run: Run) -> None:
     assert "recording" not in result["data"]
 
 
+@posix
+def test_D1_A8_a_folder_that_was_open_is_told_by_whoever_closes_it(run: Run, home: Path) -> None:
+    """The recording closes it before a check can look."""
+    folder = home / ".entraclaw" / "setup"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    finished = run("doctor", "--json")
+    assert "folder.closed" in finished.stderr
+    assert str(folder) in finished.stderr
+    assert stat.S_IMODE(folder.stat().st_mode) & 0o022 == 0
+    assert "folder.closed" not in run("doctor", "--json").stderr
+
+
 @pytest.mark.skipif(not shutil.which("setpriv") and os.geteuid() == 0, reason="modes do not bind root")
 @posix
 def test_D1_a_folder_that_this_user_may_not_read_is_a_finding(run: Run, home: Path) -> None:

@@ -33,6 +33,7 @@ from core.sandbox.computer.az import SandboxSignIn
 from core.settings import Settings
 from core.stages.world import World
 from core.support import recording
+from core.support.tape import Tape, read
 from tests.cli.screens import Screens
 from tests.machine import Machine, VirtualClock
 from wizard import commands
@@ -79,7 +80,7 @@ def newest() -> Path:
 def test_U7_a_migration_is_recorded_and_replayed_line_by_line(run: Run) -> None:
     code, out, err = run("migrate", "--yes")
     assert (code, err) == (0, "")
-    tape = recording.read(newest())
+    tape = read(newest())
     assert [part.flow for part in tape.parts] == ["migrate"]
     before = {path: path.stat().st_mtime_ns for path in Path.home().rglob("*")}
     code, again, err = run("replay", "last", "--speed", "0")
@@ -135,7 +136,7 @@ def test_U7_a_run_that_failed_names_its_recording_and_the_replay_exits_with_0(ru
 def test_U7_every_run_that_does_something_is_recorded(run: Run, arguments: list[str], command: str) -> None:
     code, _, _ = run(*arguments)
     assert newest().name.split("_")[1] == command
-    outcome = recording.read(newest()).outcome
+    outcome = read(newest()).outcome
     assert outcome is not None
     assert (outcome.command, outcome.exit_code) == (command, code)
 
@@ -185,12 +186,12 @@ def test_U7_a_demo_is_two_parts_of_one_recording(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its home goes away with it: what it leaves is read before that."""
-    seen: list[recording.Tape] = []
+    seen: list[Tape] = []
     show = commands._Session._finish
 
     def look(session: Any, ran: Any) -> int:
         code = show(session, ran)
-        seen.append(recording.read(newest()))
+        seen.append(read(newest()))
         return code
 
     monkeypatch.setattr(commands._Session, "_finish", look)

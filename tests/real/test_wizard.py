@@ -42,7 +42,7 @@ class Tmux:
             missing("tmux")
         self.raw = folder / "raw"
         self.seen: list[str] = []
-        self._socket = folder / "socket"
+        self._socket, self._status = folder / "socket", folder / "status"
         self._environment = environment
         self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "exec cat")
         # what ran last stays on the screen, with its exit code
@@ -51,7 +51,9 @@ class Tmux:
 
     def run(self, *argv: str, folder: Path) -> None:
         """Run a program in it."""
-        self._tmux("respawn-pane", "-k", "-c", str(folder), shlex.join(["exec", *argv]))
+        self._status.unlink(missing_ok=True)
+        ended = f"echo $? > {shlex.quote(str(self._status))}"  # tmux itself may miss the end of its child
+        self._tmux("respawn-pane", "-k", "-c", str(folder), f"{shlex.join(argv)}; {ended}")
 
     def press(self, *keys: str) -> None:
         """Press keys, by tmux's names of them."""
@@ -76,14 +78,7 @@ class Tmux:
 
     def end(self) -> int:
         """Wait for the end of the program; its exit code."""
-
-        def over() -> str | None:
-            dead, status = (
-                self._tmux("display-message", "-p", "#{pane_dead} #{pane_dead_status}").rstrip("\n").split(" ")
-            )
-            return status or None if dead == "1" else None
-
-        status = _until(over)
+        status = _until(lambda: self._status.read_text() or None if self._status.exists() else None)
         assert status is not None, f"it did not end:\n{self.screen()}"
         self.screen()
         return int(status)

@@ -281,6 +281,14 @@ def test_S2_a_secret_counts_only_from_its_start(client: Client) -> None:
     assert client.sign_in(client_secret=secret.reveal()).status == 200
 
 
+def test_S2_a_key_counts_only_from_its_start(client: Client) -> None:
+    """Whatever its certificate says: the entry on the app has times of its own."""
+    client.add_key(bundle(), startDateTime=client.tenant.stamp(client.tenant.now() + timedelta(hours=1)))
+    assert code(client.sign_in_with(bundle()), 401, "invalid_client") == 700027
+    client.clock.waited += 3601
+    assert client.sign_in_with(bundle()).status == 200
+
+
 def test_S2_a_key_that_signs_does_not_prove_who_somebody_is(client: Client) -> None:
     client.add_key(bundle(), usage="Sign")
     assert code(client.sign_in_with(bundle()), 401, "invalid_client") == 700027

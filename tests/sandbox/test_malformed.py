@@ -156,7 +156,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_S2_no_body_whatsoever_is_a_bug(world: World, data: st.DataObject) -> None:
     world.reset()
@@ -196,6 +196,15 @@ def test_S2_json_that_is_nested_too_deeply_is_refused(world: World) -> None:
     assert Request("POST", "x", "/", body=nested).json()
     with pytest.raises(ValueError, match="deeply"):
         Request("POST", "x", "/", body=nested.replace(b"[]", b"[[]]")).json()
+
+
+@pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
+def test_S2_what_is_no_number_is_refused(world: World, name: str) -> None:
+    """Python reads and writes them; JSON does not know them (RFC 8259)."""
+    world.reset()
+    body = f'{{"displayName": "x", "tags": [{name}]}}'.encode()
+    answer = world.send("POST", "/applications", body, world.admin)
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "BadRequest")
 
 
 @pytest.mark.parametrize("value", [{}, None, [], "", 0, [{}]])

@@ -21,7 +21,8 @@ from core.sandbox.faults.saboteur import Act
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import file
 from core.sandbox.scenarios.catalogue import SCENARIOS
-from core.sandbox.tenant import Switches, Tenant
+from core.sandbox.switches import Switches
+from core.sandbox.tenant import Tenant
 from tests.machine import Machine, VirtualClock
 
 DOCS = Path(__file__).parents[2] / "docs"

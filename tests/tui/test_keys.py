@@ -190,7 +190,7 @@ def test_U6_without_colour() -> None:
 
 
 def test_U7_a_flood_of_events_is_shown_in_few_moves() -> None:
-    """Twenty thousand events are one message while nobody has looked: what is drawn follows what can be seen."""
+    """Thousands of events are one message while nobody has looked: what is drawn follows what can be seen."""
 
     async def scene() -> None:
         async with play() as shown:
@@ -209,11 +209,11 @@ def test_U7_a_flood_of_events_is_shown_in_few_moves() -> None:
             bridge._emit(FlowStarted("migrate", "flood"))
             bridge._stage = "x"
             bridge._emit(StageStarted("x", "Flood"))
-            for number in range(10_000):
+            for number in range(2_000):
                 bridge._emit(StepStarted("x", f"s{number % 20}", "Step"))
                 bridge._emit(StepFinished("x", f"s{number % 20}", "Step", "done", str(number)))
-            await shown.until(lambda: any(row.detail == "9999" for row in shown.app.model.rows(["x"])))
-            assert moved < 200, "one move for many events"
+            await shown.until(lambda: any(row.detail == "1999" for row in shown.app.model.rows(["x"])))
+            assert moved < 100, "one move for many events"
             first, second = Moved(bridge), Moved(bridge)
             assert second.can_replace(first)
             await shown.press("l")

@@ -30,6 +30,7 @@ from core.events import (
 )
 from core.profile import Profile
 from core.support import recording
+from core.support.tape import read
 from tests.tui import pictures
 from tests.tui.play import Play, play, replay, run
 from tests.tui.scenes import fail
@@ -372,7 +373,7 @@ def test_U7_the_dialogue_records_a_run_and_its_verification_in_one_file() -> Non
         out, err = io.StringIO(), io.StringIO()
         dialogue.run(stand, out, err, io.StringIO("\n1\n"))  # what is recommended, and yes; then nobody is there
         (path,) = recording.kept(Profile())
-        tape = recording.read(path)
+        tape = read(path)
     results = [part.result for part in tape.parts]
     assert [(part.flow, part.events[-1][1].__class__) for part in tape.parts] == [
         ("migrate", FlowFinished),

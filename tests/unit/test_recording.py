@@ -19,7 +19,8 @@ from core.errors import SetupError
 from core.events import SCHEMA, Event, Finding, FlowFinished, FlowStarted, StepStarted, from_json, to_json
 from core.profile import Profile
 from core.secret import Secret, redacted
-from core.support.recording import KEPT, LARGEST, LINE, LINES, LONGEST, Recording, folder, kept, read
+from core.support.recording import KEPT, LARGEST, LINE, LINES, Recording, folder, kept
+from core.support.tape import LONGEST, read
 from tests.unit.test_events import events
 from wizard.replay import load
 

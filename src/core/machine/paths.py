@@ -24,26 +24,29 @@ def state_folder(profile: Profile) -> Path:
     return Path.home() / profile.state_folder / "setup"
 
 
-def private(folder: Path) -> None:
+def private(folder: Path) -> list[Path]:
     """Make a folder for this user alone, whatever the umask; below the home every folder on the way to it, too.
 
     One of this user that others may write to is closed to them; one of somebody else is refused.
 
+    :returns: the folders that others could write to until now.
     :raises SetupError: `folder.unsafe`.
     :raises OSError: it cannot be made.
     """
     if os.name != "posix":
         folder.mkdir(parents=True, exist_ok=True)  # below the user's own profile, which others cannot write to
-        return
-    home = Path.home()
+        return []
+    home, open_ones = Path.home(), []
     for place in (*reversed(folder.parents), folder):
         if not place.exists():
             with suppress(FileExistsError):  # another run was faster
                 place.mkdir(mode=0o700)
-        if place == folder:
-            _close(place, stat.S_IRWXG | stat.S_IRWXO)
-        elif home in place.parents:
-            _close(place, stat.S_IWGRP | stat.S_IWOTH)
+        others = stat.S_IWGRP | stat.S_IWOTH
+        if place == folder or home in place.parents:
+            before = _close(place, stat.S_IRWXG | stat.S_IRWXO if place == folder else others)
+            if before & others and not before & stat.S_ISVTX:
+                open_ones.append(place)
+    return open_ones
 
 
 def refuse_foreign(path: Path) -> None:
@@ -56,14 +59,15 @@ def refuse_foreign(path: Path) -> None:
         raise SetupError("folder.unsafe", path=path, detail="it is another user's")
 
 
-def _close(folder: Path, rights: int) -> None:
-    """Take rights on a folder from everybody else."""
+def _close(folder: Path, rights: int) -> int:
+    """Take rights on a folder from everybody else; the mode that it had."""
     refuse_foreign(folder)
     mode = folder.stat().st_mode
     if not stat.S_ISDIR(mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if mode & rights and not mode & stat.S_ISVTX:
         folder.chmod(stat.S_IMODE(mode) & ~rights)
+    return mode
 
 
 def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:

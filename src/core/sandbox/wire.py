@@ -50,7 +50,7 @@ class Request:
         :raises ValueError: it is something else.
         """
         try:
-            data = json.loads(self.body or b"{}")
+            data = json.loads(self.body or b"{}", parse_constant=_no_number)
         except RecursionError:
             raise ValueError("nested too deeply") from None
         if not isinstance(data, dict):
@@ -64,6 +64,11 @@ class Request:
     def form(self) -> dict[str, str]:
         """The body's form fields."""
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _no_number(name: str) -> float:
+    """NaN and the infinities, which Python reads and RFC 8259 does not know."""
+    raise ValueError(f"{name} is no number")
 
 
 def _depth(data: Any, text: bytes) -> int:

@@ -30,8 +30,6 @@ GROUPS: Final[tuple[Group, ...]] = (
 )
 #: Checks at a time.
 LIMIT: Final = 6
-#: Seconds after which a check that does not end is given up; a person may have to unlock a keystore meanwhile.
-PATIENCE: Final = 90.0
 _SLICE: Final = 0.1
 
 
@@ -108,9 +106,11 @@ class _Examination:
                 heard = self._heard.get(timeout=_SLICE)
             except Empty:
                 self._world.cancel.check()
-                for name in [n for n, since in running.items() if self._monotonic() - since > PATIENCE]:
-                    late = Verdict("failure", f"no answer within {PATIENCE:.0f} s", "Run it again: --check " + name)
-                    self._take(_check(name), late, PATIENCE, running)
+                for check in [_check(name) for name in running]:
+                    if self._monotonic() - running[check.name] > check.patience:
+                        evidence, remedy = f"no answer within {check.patience:.0f} s", "Run it again: --check "
+                        late = Verdict("failure", evidence, remedy + check.name)
+                        self._take(check, late, check.patience, running)
                 continue
             if not isinstance(heard, tuple):
                 self._world.emit(heard)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from core.settings import Settings
     from core.stages.world import Known, World
 
+#: Seconds after which a check is given up; az alone is waited for 30 s.
+PATIENCE: Final = 40.0
+#: Likewise where a person may have to unlock a keystore meanwhile.
+ATTENDED: Final = 90.0
 _RANK: Final[tuple[Grade, ...]] = ("ok", "unseen", "warning", "failure")
 _OF_FINDING: Final[dict[str, Grade]] = {"ok": "ok", "info": "ok", "warning": "warning", "failure": "failure"}
 
@@ -89,12 +93,14 @@ class Check(NamedTuple):
     :param name: stable name.
     :param look: looks, and changes nothing.
     :param needs: checks that must have been through before, whatever they said.
+    :param patience: seconds after which it is given up.
     """
 
     name: str
     title: str
     look: Callable[[Patient], Verdict]
     needs: tuple[str, ...] = ()
+    patience: float = PATIENCE
 
 
 class Group(NamedTuple):

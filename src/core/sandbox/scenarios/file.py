@@ -22,7 +22,8 @@ from core.sandbox.faults.saboteur import Act, Key, Target
 from core.sandbox.graph import chain, consents, grants, objects, policies, reports
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.table import Table
-from core.sandbox.tenant import Switches, Tenant
+from core.sandbox.switches import Switches
+from core.sandbox.tenant import Tenant
 
 YEAR: Final = 366 * 86400.0
 MOST: Final = 10**9

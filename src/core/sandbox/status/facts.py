@@ -14,7 +14,8 @@ from typing import Any, Final
 from core import __version__
 from core.sandbox.graph import chain, grants, reports, roles
 from core.sandbox.logs import Served
-from core.sandbox.tenant import State, Switches, Tenant
+from core.sandbox.switches import Switches
+from core.sandbox.tenant import State, Tenant
 from core.secret import redacted
 
 #: Requests that are shown.

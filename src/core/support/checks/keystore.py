@@ -12,7 +12,7 @@ from core.machine import paths, weakfiles
 from core.machine.keystore import BUNDLE_SIZE
 from core.stages import keystore as stage
 from core.stages import prereqs
-from core.support.patient import Check, Cure, Group, Patient, Unseen, Verdict
+from core.support.patient import ATTENDED, Check, Cure, Group, Patient, Unseen, Verdict
 
 
 def _backend(patient: Patient) -> Verdict:
@@ -131,10 +131,10 @@ GROUP = Group(
     "keystore",
     "Keystore",
     (
-        Check("backend", "Keystore", _backend, ("state-file",)),
-        Check("weak-files", "Keys in weak keystores", _weak, ("backend",)),
-        Check("key", "Key of this machine", _key, ("backend", "state-file")),
+        Check("backend", "Keystore", _backend, ("state-file",), ATTENDED),
+        Check("weak-files", "Keys in weak keystores", _weak, ("backend",), ATTENDED),
+        Check("key", "Key of this machine", _key, ("backend", "state-file"), ATTENDED),
     ),
 )
 #: Knows what is needed once the app was read, and so comes with the app.
-PENDING = Check("pending", "Keystore entries that are not needed", _pending, ("key", "app"))
+PENDING = Check("pending", "Keystore entries that are not needed", _pending, ("key", "app"), ATTENDED)
