@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock
 from textual.widgets import OptionList
 
 from core.flow.wait import Cancel
 from core.sandbox.faults import Fault
 from tests.machine import killed
 from tests.tui.play import Play, play
-from tests.tui.stand import PORT, Stand
+from tests.tui.stand import Stand
 from wizard import undertaking
 from wizard.screens.dialogs import Ask, Line, Text, TooSmall
 from wizard.screens.signin import SigningIn
@@ -66,15 +63,13 @@ class Reel:
         :param look: is called at every scene.
         :param last: name of the scene to stop at.
         """
-        how: Any = {"real": self.real, "size": self.size, "prepare": self.prepare, "port": int(PORT)}
-        # one play at a time has the port that is on the pictures
-        with FileLock(Path(tempfile.gettempdir(), f"entraclaw-pictures-{PORT}.lock")):
-            async with play(self.scenario, **how) as shown:
-                for scene in self.scenes:
-                    await scene.drive(shown)
-                    await look(scene, shown)
-                    if scene.name == last:
-                        break
+        how: Any = {"real": self.real, "size": self.size, "prepare": self.prepare}
+        async with play(self.scenario, **how) as shown:
+            for scene in self.scenes:
+                await scene.drive(shown)
+                await look(scene, shown)
+                if scene.name == last:
+                    break
 
 
 def at(place: str, *keys: str) -> Drive:
