@@ -57,8 +57,6 @@ def check(tenant: Tenant, client_id: str, assertion: str, holders: Iterable[Stat
     holder, key = holding[0]
     if moment(key["endDateTime"]) <= tenant.now():
         raise refuse(700027, reason="The key used is expired.", **facts)
-    if moment(key["startDateTime"]) > tenant.now():
-        raise refuse(700027, reason="The key used is not valid yet.", **facts)
     certificate = x509.load_der_x509_certificate(base64.b64decode(key["key"]))
     if "x5c" in header and not _begins_with(header["x5c"], key):
         raise refuse(tenant.switches.bad_signature, reason="The certificate of x5c is another one.", **facts)
@@ -74,6 +72,8 @@ def check(tenant: Tenant, client_id: str, assertion: str, holders: Iterable[Stat
         raise refuse(tenant.switches.bad_signature, reason="The signature is invalid.", **facts) from None
     if not certificate.not_valid_before_utc <= tenant.now() < certificate.not_valid_after_utc:
         raise refuse(1000502)
+    if moment(key["startDateTime"]) > tenant.now():
+        raise refuse(700027, reason="The key used is not valid yet.", **facts)
     if revoked := holder.get("_revoked", {}).get(key["keyId"]):
         raise refuse(revoked, **facts)
     _check_claims(tenant, client_id, claims)
