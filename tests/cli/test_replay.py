@@ -165,16 +165,19 @@ def test_U7_they_are_listed_newest_first(run: Run) -> None:
     run("verify")
     broken = newest().with_name("20990101T000000000000Z_migrate_00.jsonl")
     broken.write_text("{\n")
+    broken.with_name("20980101T000000000000Z_migrate_00.jsonl").symlink_to("nowhere")
     code, out, _ = run("replay")
     rows = [line for line in out.splitlines() if not line.startswith("  ")]
     assert code == 0
     assert [row[21:].split("(")[0].strip() for row in rows] == [
         "migrate   line 1: it is no JSON",
+        "migrate   No such file or directory",
         "verify    failed",
         "migrate   planned",
     ]
     listed = json.loads(run("replay", "--json")[1])["data"]["recordings"]
     assert [(each["command"], each["exit_code"]) for each in listed] == [
+        ("migrate", None),
         ("migrate", None),
         ("verify", 8),
         ("migrate", 0),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
+import signal
 import stat
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from filelock import FileLock
@@ -26,13 +28,23 @@ from core.machine.keys.detect import Hardware
 from core.machine.tools import Tool
 from core.sandbox.faults import Fault
 from core.secret import Secret
+from core.stages import leftover
 from core.stages.world import World
 from core.support import doctor
-from core.support.checks import project
+from core.support.checks import computer, project
 from tests.flows.test_rollback import rollback
 from tests.machine import PROFILE, Machine, Snapshot, killed
 
 Change = Callable[[World], None]
+#: By the reference.
+STATES = {
+    row[1]: set(row[2].split(", "))
+    for row in re.finditer(
+        r"^\| `([\w-]+)` \|(?:[^|]+\|){2} ([a-z, ]+?)(?: \*\*F\*\*)? \|",
+        (Path(__file__).parents[2] / "docs" / "reference" / "doctor.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+}
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
 CANARY = "cAn8Q~canary-canary-canary-canary-canary"
 
@@ -55,6 +67,8 @@ def diagnose(
         return doctor.diagnose(world, only, fix=fix)
     finally:
         world.close()
+        for seen in checks(machine).values():  # the reference says so of all that a check looks at itself
+            assert seen.state in STATES[seen.check] | {"failure", "unseen"}, f"docs/reference/doctor.md: {seen.check}"
 
 
 def checks(machine: Machine) -> dict[str, Checked]:
@@ -325,6 +339,15 @@ def test_D4_no_secret_is_in_anything_that_it_says(machine: Machine) -> None:
         ("WARNING: you have updates\nA=1\n", "failure", ".env:1 is no line"),
         ("ENTRACLAW_BLUEPRINT_ID=WARNING: consider updating\n", "failure", "is no id"),
         ("ENTRACLAW_BLUEPRINT_ID=\n", "ok", ""),
+        ('ENTRACLAW_TENANT_ID="7b0d9f30-0d86-4d54-9f4f-0123456789ab"  # the first\nA=1 # \'\n', "ok", ""),
+        ('NAME="x"  # a note\nENTRACLAW_TENANT_ID=garbage\n', "failure", ".env:2: ENTRACLAW_TENANT_ID is no id"),
+        ("# use X='a b' here\nnot a line\n", "failure", ".env:2 is no line"),
+        (f'A="x\nB={CANARY}\nC=1\n', "failure", ".env:2: B looks like a secret"),
+        ('A="x\nB=1\n', "failure", ".env:1: the quote that A begins with is closed nowhere"),
+        (f'A="x\nB={CANARY}\nC="\nD=1\n', "failure", ".env:1: A looks like a secret"),
+        ('A="x\nB_SECRET=hunter2\nC="\nD=1\n', "warning", ".env:1: B_SECRET is a secret by its name"),
+        (f"# the old one: {CANARY}\n", "failure", ".env:1: this line looks like a secret"),
+        ("CLIENT_SECRET=$VAULT\n# CLIENT_SECRET=\nexport KEY='a\\'b'\n", "ok", ""),
     ],
 )
 def test_D1_an_environment_file(machine: Machine, text: str, state: str, told: str) -> None:
@@ -343,6 +366,9 @@ def test_D1_an_environment_file(machine: Machine, text: str, state: str, told: s
         (".mcp.json", '{"mcpServers": {}}', "ok"),
         (".mcp.json", '{"mcpServers": ', "failure"),
         (".vscode/mcp.json", "[]", "failure"),
+        (".vscode/mcp.json", '{"servers": {"a": 1, /* c */ }, // d\n}', "ok"),
+        (".vscode/mcp.json", '{"servers": {"a": "//, }", "b": 1 /* } */ 2}}', "failure"),
+        (".mcp.json", '{"mcpServers": {}, }', "failure"),
         (".copilot/mcp-config.json", "no", "failure"),
     ],
 )
@@ -394,6 +420,75 @@ def test_D1_fix_closes_what_others_could_read(migrated: Machine) -> None:
     assert all(checks(migrated)[name].evidence.startswith("mended") for name in open_ones)
     again = diagnose(migrated, fix=True)
     assert again.outcome == "unchanged"
+
+
+@posix
+def test_D1_fix_mends_what_it_can_and_tells_the_rest(migrated: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file that cannot be closed is no reason to leave the others open."""
+    folder = paths.state_folder(PROFILE)
+    files = [folder / name for name in ("a", "b")]
+    for file in files:
+        file.write_text("x")
+        file.chmod(0o644)
+    os.link(files[0], folder.parent / "elsewhere")
+    result = diagnose(migrated, ["state-folder"], fix=True)
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o644, 0o600]
+    told = checks(migrated)["state-folder"]
+    assert told.state == "failure"
+    assert told.evidence.startswith("mended in part")
+    assert str(files[0]) in told.evidence
+    assert "could not be mended" in told.evidence
+    assert result.exit_code == 8
+
+
+@posix
+def test_D1_a_cure_that_breaks_hides_nothing_that_the_others_do(
+    migrated: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(place: Path) -> None:
+        raise ValueError(place)
+
+    monkeypatch.setattr(computer, "_close", breaks)
+    migrated.state_file.chmod(0o644)
+    result = diagnose(migrated, fix=True)
+    assert "bug.internal" not in checks(migrated)["locks"].evidence
+    assert checks(migrated)["locks"].evidence.startswith("mended")
+    assert "bug" in checks(migrated)["state-file"].evidence
+    assert (result.exit_code, stat.S_IMODE(migrated.state_file.stat().st_mode)) == (8, 0o644)
+
+
+@posix
+def test_D1_a_request_to_stop_ends_the_mending(migrated: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(place: Path) -> None:
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(computer, "_close", stopped)
+    migrated.state_file.chmod(0o644)
+    with pytest.raises(Interrupted):
+        diagnose(migrated, ["state-file"], fix=True)
+
+
+@pytest.mark.parametrize("check", ["session", "rollback"])
+def test_D1_a_request_to_stop_is_no_finding(migrated: Machine, monkeypatch: pytest.MonkeyPatch, check: str) -> None:
+    """It may come while a check waits for somebody else."""
+    if check == "rollback":
+        rollback(migrated)
+
+    def change(world: World) -> None:
+        def stopped(*_: object) -> NoReturn:
+            world.cancel.ask(signal.SIGINT)
+            raise Interrupted(signal.SIGINT)
+
+        monkeypatch.setattr(world.sign_in, "graph_token", stopped)
+        monkeypatch.setattr(leftover, "service_time", stopped)
+
+    with pytest.raises(Interrupted):
+        diagnose(migrated, [check], change)
+    assert not checks(migrated)
+
+
+def test_D1_a_lock_that_is_gone_is_not_held(tmp_path: Path) -> None:
+    assert not project._held(tmp_path / "gone.lock")
 
 
 def test_D1_fix_removes_locks_that_nobody_holds(migrated: Machine) -> None:

@@ -21,7 +21,7 @@ def test_D1_the_reference_lists_every_check() -> None:
     assert told == [(group.title, [(check.name, check.title) for check in group.checks]) for group in doctor.GROUPS]
 
 
-def test_D1_the_reference_says_which_states_each_can_have() -> None:
+def test_D1_the_reference_names_states_that_there_are() -> None:
     grades = set(get_args(Grade))
     rows = list(ROW.finditer(PAGE.partition("\n## ")[2]))
     assert len(rows) == len(doctor.names())

@@ -246,6 +246,9 @@ def test_U7_a_run_and_its_verification_are_two_parts(tmp_path: Path) -> None:
     outcome = read(written(tmp_path / "y", line(FlowStarted("migrate", "a")), RESULT, wrong)).outcome
     assert outcome is not None
     assert (outcome.outcome, outcome.exit_code) == ("failed", 8), "what failed counts"
+    again = read(written(tmp_path / "w", line(FlowStarted("doctor", "a")), wrong, RESULT)).outcome
+    assert again is not None
+    assert (again.outcome, again.exit_code) == (RESULT["outcome"], 0), "what was mended meanwhile counts"
     killed = read(written(tmp_path / "z", line(FlowStarted("migrate", "a")), line(FlowStarted("verify", "b"))))
     assert [(part.flow, part.result) for part in killed.parts] == [("migrate", None), ("verify", None)]
     assert killed.outcome is None
@@ -282,6 +285,9 @@ GOOD = line(FlowStarted("migrate", "a"))
         (b'{"schema": 1, "time": "soon", "event": "FlowStarted"}', "line 2:"),
         (b'{"schema": 1, "time": "2026-01-01T00:00:00", "event": "FlowStarted"}', "line 2: its time has no zone"),
         (b'{"schema": 1, "time": "0001-01-01T00:00:00+23:00", "event": "FlowStarted"}', "line 2:"),
+        (b'{"schema": 1, "time": "9999-12-31T00:00:00Z", "event": "FlowStarted"}', "line 2: its time is too late"),
+        (b'{"schema": 1, "data": {"x": NaN}}', "line 2: NaN is no number"),
+        (b'{"schema": 1, "data": {"x": [-Infinity]}}', "line 2: -Infinity is no number"),
         (b'{"schema": 1, "command": "migrate"}', "line 2: it is neither an event nor a result"),
         (b"[" * 100_000, "line 2:"),
         (b'{"schema": 1, "a": ' + b"[" * 50 + b"]" * 50 + b"}", "line 2: it is nested too deeply"),

@@ -12,7 +12,7 @@ from core.entra import application, certificates
 from core.entra.application import App
 from core.entra.certificates import Bundle
 from core.entra.tokens import Token, mint
-from core.errors import SetupError
+from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted, StepFinished
 from core.flow.engine import Result
 from core.machine import weakfiles
@@ -51,6 +51,8 @@ def verify(world: World) -> Result:
         world.cancel.check()
         try:
             holds, evidence = check()
+        except Interrupted:
+            raise
         except SetupError as error:
             holds, evidence = False, f"{error} {error.remedy}"
         advisory = name in ("others", "sources") and not world.settings.strict

@@ -15,7 +15,7 @@ from typing import Final
 
 from core.errors import Interrupted, SetupError
 from core.events import Checked, Event, FlowFinished, FlowStarted, StageStarted
-from core.flow.engine import Result, internal
+from core.flow.engine import Result
 from core.stages.world import World
 from core.support.checks import app, azure, computer, keystore, network, project
 from core.support.patient import Check, Group, Patient, Verdict
@@ -124,8 +124,6 @@ class _Examination:
             verdict = self._patient.examine(check)
         except Interrupted:
             return  # whoever asked for it ends the rest
-        except Exception as bug:  # noqa: BLE001  one broken check must not hide what the others see
-            verdict = Verdict.of(internal(bug))
         self._heard.put((check, verdict, clock.monotonic() - start))
 
     def _take(self, check: Check, verdict: Verdict, seconds: float, running: dict[str, float]) -> None:
@@ -166,20 +164,16 @@ class _Examination:
             if cure is None:
                 continue
             self._world.cancel.check()
-            try:
-                said = self._patient.treat(cure)
-            except (OSError, SetupError) as error:
-                before = self._seen[check.name].verdict
-                detail = error.summary if isinstance(error, SetupError) else f"{error.strerror or error}"
-                evidence = f"{before.evidence}\nIt could not be mended: {detail}"
-                self._seen[check.name].verdict = Verdict("failure", evidence, before.remedy)
-            else:
-                again = self._patient.examine(check)
-                self._patient.verdicts[check.name] = again
-                word = "mended" if again.cure is None else "not mended"
-                evidence = "\n".join([f"{word} ({cure.what}): {again.evidence}", *said])
-                self._seen[check.name].verdict = Verdict(again.state, evidence, again.remedy, again.cure)
-                self.mended |= again.cure is None
+            said, problems = self._patient.treat(cure)
+            again = self._patient.verdicts[check.name] = self._patient.examine(check)
+            done = len(cure.acts) - len(problems)
+            word = "not mended" if not done or (again.cure and not problems) else "mended"
+            word += " in part" if done and problems else ""
+            told = [*said, *(f"It could not be mended: {problem}" for problem in problems)]
+            evidence = "\n".join([f"{word} ({cure.what}): {again.evidence}", *told])
+            state = "failure" if problems else again.state
+            self._seen[check.name].verdict = Verdict(state, evidence, again.remedy, again.cure)
+            self.mended |= word != "not mended"
             self._show(check)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, Grade
+from core.flow.engine import internal
 
 if TYPE_CHECKING:
     from core.entra.application import App
@@ -37,11 +38,11 @@ class Cure:
     """What `--fix` may do: safe, and nothing that a person would want to decide.
 
     :param what: in words, as an order.
-    :param act: does it.
+    :param acts: do it; one that fails is no reason to leave the others out.
     """
 
     what: str
-    act: Callable[[], object]
+    acts: tuple[Callable[[], object], ...]
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Verdict:
             ]
         remedies = dict.fromkeys(verdict.remedy for verdict in bad if verdict.remedy)
         cures = [verdict.cure for verdict in bad if verdict.cure is not None]
-        cure = Cure("; ".join(c.what for c in cures), lambda: [c.act() for c in cures]) if cures else None
+        cure = Cure("; ".join(c.what for c in cures), tuple(act for c in cures for act in c.acts)) if cures else None
         return cls(bad[0].state, "\n".join(verdict.evidence for verdict in bad), "\n".join(remedies), cure)
 
     def with_findings(self, findings: Iterable[Finding]) -> Verdict:
@@ -171,18 +172,33 @@ class Patient:
         except OSError as error:  # of this computer's files; what comes from the network is a SetupError
             what = f"{error.filename or 'A file'} cannot be read: {error.strerror or error}"
             verdict = Verdict("failure", what, "Give this user access to it, then look again.")
+        except Exception as bug:  # noqa: BLE001  one broken check must not hide what the others see
+            verdict = Verdict.of(internal(bug))
         return verdict.with_findings(findings)
 
-    def treat(self, cure: Cure) -> list[str]:
-        """Carry out a cure; what it had to say, in words.
+    def treat(self, cure: Cure) -> tuple[list[str], list[str]]:
+        """Carry out a cure.
 
-        :raises SetupError: it could not be carried out.
-        :raises OSError: likewise.
+        :returns: what it had to say, and what of it could not be done and why; both in words.
+        :raises Interrupted: somebody asked to stop.
         """
         findings: list[Finding] = []
         self._here.findings = findings
-        cure.act()
-        return [finding.message for finding in findings]
+        problems = []
+        for act in cure.acts:
+            try:
+                act()
+            except Interrupted:
+                raise
+            except SetupError as error:
+                problems.append(error.summary)
+            except Unseen as why:
+                problems.append(str(why))
+            except OSError as error:
+                problems.append(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
+            except Exception as bug:  # noqa: BLE001  one broken cure must not keep the others from being told
+                problems.append(internal(bug).summary)
+        return [finding.message for finding in findings], problems
 
     def need(self, name: str, otherwise: str) -> None:
         """Go on only if another check did not fail.

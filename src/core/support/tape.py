@@ -18,6 +18,8 @@ from core.support.recording import LARGEST, LINE, LINES
 #: Seconds of the longest pause between two events that is replayed: beyond it a computer slept.
 LONGEST: Final = 3600.0
 _DEEPEST: Final = 20
+#: The calendar ends with the year 9999, and a replay counts on from the recording's time.
+_LAST_YEAR: Final = 9000
 _TOO_LONG: Final = f"it is longer than {LINE // 2**10} KiB"
 _NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)  # a pipe with nobody at its other end must not hold anything up
 
@@ -72,7 +74,7 @@ class Tape:
     def outcome(self) -> Outcome | None:
         """How all of it ended; None if it did not come to its end."""
         first, last = self.parts[0].result, self.parts[-1].result
-        if first is None or last is None or last.exit_code:
+        if first is None or last is None or first.exit_code or last.exit_code:
             return last
         return replace(last, outcome=first.outcome)
 
@@ -166,7 +168,7 @@ class _Reader:
     def _item(self, line: bytes) -> tuple[float, Event] | Outcome:
         if len(line) > LINE:
             raise ValueError(_TOO_LONG)
-        body = _sound(json.loads(line), _DEEPEST)
+        body = _sound(json.loads(line, parse_constant=_no_number), _DEEPEST)
         if not isinstance(body, dict) or type(body.get("schema")) is not int:
             raise ValueError("this is no recording")
         if body["schema"] > SCHEMA:
@@ -183,11 +185,18 @@ class _Reader:
         if time.tzinfo is None:
             raise ValueError("its time has no zone")
         time = time.astimezone(UTC)
+        if time.year > _LAST_YEAR:
+            raise ValueError("its time is too late for any replay")
         if self.started is None:
             self.started = self._last = time
         self._seconds += min(max(0.0, (time - self._last).total_seconds()), LONGEST)
         self._last = time
         return self._seconds
+
+
+def _no_number(name: str) -> float:
+    """NaN and the infinities, which Python reads and RFC 8259 does not know."""
+    raise ValueError(f"{name} is no number")
 
 
 def _outcome(body: dict[str, Any]) -> Outcome:

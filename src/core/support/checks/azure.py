@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.errors import SetupError
+from core.errors import Interrupted, SetupError
 from core.machine import tools
 from core.machine.az import Account
 from core.stages import rights
@@ -30,6 +30,8 @@ def _session(patient: Patient) -> Verdict:
     world, known = patient.world, patient.known
     try:
         known.user = world.sign_in.graph_token(known.tenant)
+    except Interrupted:
+        raise
     except SetupError as error:
         if patient.token is not None and error.id in ("az.signed-out", "az.expired"):
             return Verdict("ok", f"{error.summary} This machine signs in with its certificate.")

@@ -94,7 +94,9 @@ def closable(place: Path, mode: int, state: str) -> Verdict:
     wanted = 0o700 if stat.S_ISDIR(mode) else 0o600
     order = f"chmod {wanted:o} {shlex.quote(str(place))}"
     evidence = f"{place} is open to other users (mode {stat.S_IMODE(mode):04o})"
-    return Verdict("failure" if state == "failure" else "warning", evidence, order, Cure(order, partial(_close, place)))
+    return Verdict(
+        "failure" if state == "failure" else "warning", evidence, order, Cure(order, (partial(_close, place),))
+    )
 
 
 def _close(place: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from core.entra import certificates
+from core.entra import application, certificates
 from core.errors import SetupError
 from core.flow.journal import history
 from core.machine import paths, weakfiles
@@ -83,7 +83,7 @@ def _pending(patient: Patient) -> Verdict:
         (spare if _useless(patient, account) else unsure).append(f"{patient.world.service}/{account}")
     found = []
     if spare:
-        cure = Cure(f"remove {len(spare)} keystore entries that nothing needs", partial(_remove, patient, spare))
+        cure = Cure(f"remove {len(spare)} keystore entries that nothing needs", (partial(_remove, patient, spare),))
         evidence = f"Left by runs that are over: {', '.join(spare)}"
         found.append(Verdict("warning", evidence, "entraclaw-setup doctor --fix", cure))
     if unsure:
@@ -120,11 +120,15 @@ def _useless(patient: Patient, account: str) -> bool:
 
 
 def _remove(patient: Patient, entries: list[str]) -> None:
+    """Look again where no run can change anything: one that has ended since then may need an entry now."""
     known, world = patient.known, patient.world
-    if known.app_id:
-        prereqs.take_lock(world, known.tenant, known.app_id)
-    for entry in entries:
-        world.keystore.delete(world.service, entry.removeprefix(f"{world.service}/"))
+    prereqs.take_lock(world, known.tenant, known.app_id)
+    _key(patient)
+    if patient.app is not None:
+        patient.app = application.read(patient.graph(), known.app_id)
+    for account in [entry.removeprefix(f"{world.service}/") for entry in entries]:
+        if _useless(patient, account):
+            world.keystore.delete(world.service, account)
 
 
 GROUP = Group(

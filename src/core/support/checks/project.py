@@ -1,41 +1,23 @@
-"""The project: state file, git, `.env`, MCP configuration, sources that use the secret, and what a run left behind."""
+"""The project: state file, git, sources that use the secret, and what a run left behind."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import stat
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final
 
-from core.errors import SetupError
+from core.errors import Interrupted, SetupError
 from core.machine import paths
 from core.machine.sources import git_view, readers
 from core.secret import looks_secret
 from core.stages import interrupted, leftover, prereqs
 from core.stages.leftover import RollbackJournal
+from core.support.checks import configuration
 from core.support.checks.computer import closable
 from core.support.patient import Check, Cure, Group, Patient, Unseen, Verdict
-
-_LARGEST: Final = 1024 * 1024
-#: A line of a `.env` file that means something: a comment, or a name and a value.
-_ENV_LINE: Final = re.compile(r"\s*(#.*|(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=.*)?")
-_ID_NAME: Final = re.compile(r"ENTRACLAW_\w*(?:_ID|_TENANT)")
-_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_ENV_REMEDY: Final = "Remove it, or write the right value; then start what reads it again."
-#: What is a secret by its name, whatever its value looks like; `$NAME` and `<placeholder>` stand for one.
-_SECRET_NAME: Final = re.compile(r"(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|PRIVATE_?KEY)$", re.IGNORECASE)
-_MEMBER: Final = re.compile(r'"([\w.-]{1,100})"\s*:\s*"([^"$<][^"]*)"')
-_COMMENT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.S)
-#: Faults of one file that are told one by one.
-_MOST: Final = 20
-#: Where MCP clients keep their servers: in the project, and in the home (A6).
-_MCP: Final = (".mcp.json", ".vscode/mcp.json")
-_MCP_HOME: Final = (".copilot/mcp-config.json",)
 
 
 def _state_file(patient: Patient) -> Verdict:
@@ -82,7 +64,7 @@ def _state_file(patient: Patient) -> Verdict:
 
 def _holds_secret(copy: Path) -> bool:
     try:
-        return looks_secret(_text(copy) or "")
+        return looks_secret(configuration.read(copy) or "")
     except Unseen:
         return False  # a folder, a link, or something large: no copy of a state file
 
@@ -99,80 +81,6 @@ def _git(patient: Patient) -> Verdict:
     if view == "unknown":
         raise Unseen("git is missing or does not answer")
     return Verdict("ok", view)
-
-
-def _env(patient: Patient) -> Verdict:
-    path = patient.settings.folder / ".env"
-    text = _text(path)
-    if text is None:
-        return Verdict("ok", "there is none")
-    return Verdict.all(_env_faults(path, text), f"{path}: every line is in order")
-
-
-def _env_faults(path: Path, text: str) -> Iterator[Verdict]:
-    faults = [fault for number, line in _env_lines(text) if (fault := _env_fault(f"{path.name}:{number}", line))]
-    yield from faults[:_MOST]
-    if len(faults) > _MOST:
-        yield Verdict("failure", f"and {len(faults) - _MOST} more lines")
-    mode = path.lstat().st_mode
-    if os.name == "posix" and mode & 0o077:
-        yield closable(path, mode, "warning")
-
-
-def _env_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that begins something; a quoted value may go on over several."""
-    quote = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if quote:
-            quote = "" if line.rstrip().endswith(quote) else quote
-            continue
-        yield number, line
-        value = line.partition("=")[2].strip()
-        opened = value[:1] if value[:1] in ("'", '"') else ""
-        quote = opened if opened and (len(value) == 1 or not value.endswith(opened)) else ""
-
-
-def _env_fault(where: str, line: str) -> Verdict | None:
-    name, _, value = line.strip().removeprefix("export ").partition("=")
-    name, value = name.strip(), value.strip().strip("\"'")
-    if not _ENV_LINE.fullmatch(line):
-        note = "It looks like a note that another program printed, and a script took for a value."
-        return Verdict("failure", f"{where} is no line of the form NAME=value. {note}", _ENV_REMEDY)
-    if looks_secret(value):
-        return Verdict("failure", f"{where}: {name} looks like a secret", "Move it to a keystore.")
-    if _ID_NAME.fullmatch(name) and value and not _GUID.fullmatch(value):
-        note = "A note of another program may have been taken for its value."
-        return Verdict("failure", f"{where}: {name} is no id (a GUID). {note}", _ENV_REMEDY)
-    if _SECRET_NAME.search(name) and value and not value.startswith(("$", "<")):
-        return Verdict("warning", f"{where}: {name} is a secret by its name", "Move it to a keystore.")
-    return None
-
-
-def _mcp(patient: Patient) -> Verdict:
-    places = [patient.settings.folder / name for name in _MCP] + [Path.home() / name for name in _MCP_HOME]
-    there = [(path, text) for path in places if (text := _text(path)) is not None]
-    faults = [fault for path, text in there for fault in _mcp_faults(path, text)]
-    return Verdict.all(faults, ", ".join(str(path) for path, _ in there) or "there is none")
-
-
-def _mcp_faults(path: Path, text: str) -> Iterator[Verdict]:
-    try:
-        data = json.loads(_COMMENT.sub(_blank, text) if path.parent.name == ".vscode" else text)
-    except (ValueError, RecursionError) as error:
-        told = f"{path} is no JSON: {error}" if isinstance(error, ValueError) else f"{path} is nested too deep"
-        yield Verdict("failure", told, "Mend it by hand: no client can read it like that.")
-        return
-    if not isinstance(data, dict):
-        yield Verdict("failure", f"{path} holds no JSON object", "Mend it by hand.")
-    if looks_secret(text):
-        yield Verdict("failure", f"{path} holds what looks like a secret", "Move it to a keystore.")
-    elif names := sorted({name for name, value in _MEMBER.findall(text) if _SECRET_NAME.search(name)}):
-        yield Verdict("warning", f"{path} holds a secret by its name: {', '.join(names)}", "Move it to a keystore.")
-
-
-def _blank(found: re.Match[str]) -> str:
-    """VS Code allows comments and commas at the end; texts stay."""
-    return found[0] if found[0].startswith('"') else ""
 
 
 def _sources(patient: Patient) -> Verdict:
@@ -207,12 +115,14 @@ def _rollback(patient: Patient) -> Verdict:
         return Verdict("ok", "there is none")
     try:
         now = leftover.service_time(patient.world)
+    except Interrupted:
+        raise
     except SetupError:
         now = patient.world.clock.now()
     told = leftover.standing(journal)
     if now < journal.ends:
         return Verdict("failure", told.message, told.remedy)
-    cure = Cure("remove the expired secret of the rollback", partial(_sweep, patient))
+    cure = Cure("remove the expired secret of the rollback", (partial(_sweep, patient),))
     ended = f"The secret of a rollback ended at {leftover.utc(journal.ends)} and is still there: {journal.listing()}."
     return Verdict("failure", ended, "Any other command removes it, and so does 'entraclaw-setup doctor --fix'.", cure)
 
@@ -232,7 +142,7 @@ def _locks(patient: Patient) -> Verdict:
     if held:
         what = f"Another run is under way: it holds {', '.join(map(str, held))}"
         return Verdict("warning", what, "Wait for its end, or stop it.")
-    cure = Cure(f"remove {len(idle)} lock file(s) that nobody holds", partial(_unlock, idle)) if idle else None
+    cure = Cure(f"remove {len(idle)} lock file(s) that nobody holds", (partial(_unlock, idle),)) if idle else None
     return Verdict("ok", f"none is held{f', {len(idle)} file(s) of earlier runs' if idle else ''}", cure=cure)
 
 
@@ -248,7 +158,12 @@ def _held(path: Path) -> bool:
                 return False
         except TimeoutError:
             return True
-    return any(line.split()[1:2] == ["FLOCK"] and f":{path.stat().st_ino} " in line for line in table.splitlines())
+    try:
+        number = path.stat().st_ino
+    except FileNotFoundError:
+        return False  # its run has ended just now
+    # the device is not compared: on btrfs and overlays the table names another one than stat does
+    return any(line.split()[1:2] == ["FLOCK"] and f":{number} " in line for line in table.splitlines())
 
 
 def _unlock(idle: list[Path]) -> None:
@@ -266,30 +181,14 @@ def _unlock(idle: list[Path]) -> None:
             raise SetupError("lock.held", path=path) from None
 
 
-def _text(path: Path) -> str | None:
-    """The text of a small regular file; None where there is none.
-
-    :raises Unseen: it is something else, or cannot be read.
-    """
-    try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-            raise Unseen(f"{path} is a link, no regular file, or too large; it is not looked into")
-        return path.read_text(encoding="utf-8-sig", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unseen(f"{path} cannot be read: {error.strerror or error}") from None
-
-
 GROUP = Group(
     "project",
     "Project",
     (
         Check("state-file", "State file", _state_file),
         Check("git", "Git and the state file", _git),
-        Check("env-file", "Environment file", _env),
-        Check("mcp", "MCP configuration", _mcp),
+        configuration.ENV,
+        configuration.MCP,
         Check("sources", "Source files that use the secret", _sources),
         Check("interrupted", "Interrupted runs", _interrupted, ("state-file",)),
         Check("locks", "Locks", _locks, ("interrupted",)),
