@@ -114,7 +114,7 @@ class Watch:
         self._app.halt(number)
         if self._ends():  # what had to be finished took long, not the screens
             return
-        with suppress(OSError):
+        with suppress(OSError):  # nobody is there to be told of a folder that stays
             self._app.ground.close()
         self._leave(128 + number)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from core.entra.tokens import Token
-from core.errors import SetupError
+from core.errors import Interrupted, SetupError
 from core.events import ChangeMade, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
@@ -249,3 +249,15 @@ def test_U2_an_onboarding_that_was_interrupted_belongs_to_its_project(
     assert machine.keystore.accounts(machine.service) == []
     assert not machine.state_file.exists()
     assert find(machine) is None
+
+
+def test_U2_a_request_to_stop_is_no_result_of_a_verification(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come while a check waits for the service."""
+
+    def stopped(*_: object) -> NoReturn:
+        raise Interrupted(2)
+
+    assert machine.migrate().exit_code == 0
+    monkeypatch.setattr("core.stages.verify._passwords", stopped)
+    with pytest.raises(Interrupted):
+        machine.verify()

@@ -133,8 +133,8 @@ class _Run:
         try:
             while streams or self._process.poll() is None:
                 if hear is not None and ended is None and self._process.poll() is not None:
-                    ended = time.monotonic()
-                if ended is not None and time.monotonic() - ended > _SLICE:
+                    ended = monotonic()
+                if ended is not None and monotonic() - ended > _SLICE:
                     break  # what still comes is not its own
                 cancel.check()
                 self._check(seconds, deadline - monotonic())
