@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import Interrupted, SetupError
 from core.events import Checked, Event, Finding, FlowFinished, StepFinished
 from core.flow.wait import Cancel, SystemClock
+from core.settings import Settings
 from core.support.recording import folder
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
@@ -142,7 +145,17 @@ class _Session(Invocation):
             self.show(result.outcome, result.exit_code, {"checks": self.checks}, result.errors)
             return result.exit_code
         result = diagnose(world, self.given.get("check") or (), fix=bool(self.given.get("fix")))
+        if not (self.settings.json or self.settings.quiet) and (elsewhere := self._elsewhere()):
+            self.say(f"The commands above are about this project only with: {elsewhere}")
         return self._finish((world, result))
+
+    def _elsewhere(self) -> str:
+        """What a command that is named in a remedy needs besides, if it is run from here."""
+        folder, cloud = self.settings.folder, self.settings.cloud
+        options = [] if folder.resolve() == Path.cwd().resolve() else ["--project", str(folder)]
+        options += ["--cloud", cloud] if cloud != Settings.cloud else []
+        remedies = any("entraclaw-setup" in row["remedy"] for row in self.checks)
+        return clean(shlex.join(options)) if remedies else ""
 
     def _note(self, event: Event) -> None:
         """Keep the rows of a diagnosis for the result."""

@@ -31,6 +31,6 @@ def write(trace: str, log: Iterable[str], now: datetime) -> Path:
     head = f"entraclaw-setup {__version__}, Python {platform.python_version()}, {sys.platform}, {now.isoformat()}"
     text = redactor.redact("\n".join([head, "", trace, "", "Before that:", *list(log)[-200:]]) + "\n")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
     return path

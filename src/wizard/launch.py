@@ -52,7 +52,7 @@ def watches(given: Mapping[str, Any]) -> bool:
     except SetupError:
         return False  # whoever goes on says so
     headless = any(getattr(settings, name) for name in _HEADLESS)
-    linear = headless or plain(settings.plain, os.environ, sys.stdout)
+    linear = headless or plain(settings.plain, os.environ, sys.stdout) or not _terminal(sys.stderr)
     return given.get("file") is not None and not linear and _terminal(sys.stdin)
 
 
@@ -66,7 +66,8 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
 
     def begin(starting: _Starting, stack: ExitStack) -> int:
         settings = _demo(given) if demo else _real(given)
-        linear = plain(settings.plain, os.environ, sys.stdout)
+        # the screens are written to standard error, as the framework does
+        linear = plain(settings.plain, os.environ, sys.stdout) or not _terminal(sys.stderr)
         ground: Ground = Demo(given, chosen(given)[0], given["seed"]) if demo else Real(settings)
         stack.callback(ground.close)
         starting.asking = False  # from here on the front end decides, and what is removed is removed completely

@@ -36,9 +36,9 @@ NAMED = {
     5: Named("weak-files", "failure", r"earlier run kept a key in a weak keystore.*keyring_pass\.cfg", "Rotate now"),
     6: Named("packages", "failure", r"keyring.*cannot be imported", "pipx reinstall"),
     7: Named(
-        "certificate", "failure", r"no longer on the app.*replaces the whole list", "registers this machine again"
+        "certificate", "failure", r"no longer on the app.*replaces the whole list", "makes a new key and registers it"
     ),
-    8: Named("certificate", "failure", r"no longer on the app: somebody removed it.*AADSTS700027", "onboard"),
+    8: Named("certificate", "failure", r"no longer on the app: somebody removed it.*AADSTS700027", "migrate"),
     9: Named("permissions", "failure", r"3 declared by the app and not granted.*consent drift", "onboard"),
     10: Named("certificate", "warning", r"does not know it yet \(replication", "Wait some minutes"),
     11: Named("azure-cli", "failure", r"does not tell its version", "az|Azure CLI"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from core.errors import SetupError
 from core.flow.journal import Journal
@@ -11,6 +12,9 @@ from core.machine import paths
 from core.settings import guid
 from core.stages import handoff
 from core.stages.world import World
+
+#: Flows that leave a journal of their own; the oldest journals name none.
+FLOWS: Final = ("", "migrate", "onboard", "rollback", "apply")
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,16 @@ class Open:
     done: tuple[str, ...]
     request: str
 
+    @property
+    def lock(self) -> Path:
+        """Held by whoever is at work on it."""
+        return self.path.parent.parent / "locks" / f"{self.path.stem}.lock"
+
 
 def find(world: World) -> Open | None:
     """The open undertaking of the project's app, or of the app that it was about to create.
 
-    :raises SetupError: the state file or a journal cannot be read.
+    :raises SetupError: the state file or a journal cannot be read; `journal.foreign`: another version wrote it.
     """
     members, profile = world.statefile.read_or_empty(), world.profile
     tenant = world.settings.tenant or members.get(profile.tenant_member)
@@ -50,6 +59,8 @@ def find(world: World) -> Open | None:
             done = tuple(f"{effect.action} {effect.target}" for effect in journal.effects if effect.standing)
             requests = journal.standing(handoff.WRITE)
             request = requests[-1].target if requests else ""
+            if journal.flow not in FLOWS:
+                raise SetupError("journal.foreign", path=path, flow=journal.flow)
             return Open(journal.flow or "migrate", journal.marked, path, done, request)
     return None
 

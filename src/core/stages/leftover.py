@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from core.entra import application, certificates, credentials
 from core.entra.application import Password
@@ -50,6 +50,13 @@ class RollbackJournal(Journal):
         """End the undertaking, unless its flow has just succeeded: then the secret stands from now on."""
         if outcome != "changed":
             super().close(outcome)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        """Also refuse what says not what `ends` and `listing` need."""
+        super()._take(entry)
+        if entry["state"] == "intend" and entry["action"] in (ADD, WRITE):
+            datetime.fromisoformat(str(entry["data"]["ends"]))
+            _ = entry["data"]["name" if entry["action"] == ADD else "member"]
 
     @property
     def stands(self) -> bool:

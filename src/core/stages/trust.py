@@ -16,8 +16,11 @@ def findings(world: World, app: App) -> Iterator[Finding]:
     yield roles(app)
 
 
-def unacknowledged(world: World, app: App) -> Iterator[Finding]:
-    """What else can sign in as the app, or give itself the means to (M17)."""
+def unacknowledged(world: World, app: App, made_here: frozenset[str] = frozenset()) -> Iterator[Finding]:
+    """What else can sign in as the app, or give itself the means to (M17).
+
+    :param made_here: thumbprints of further certificates of this machine, such as one that is not in use yet.
+    """
     bundle, user = world.known.bundle, world.known.user
     known = {part.strip().lower() for part in world.settings.acknowledge.split(",") if part.strip()}
     note = "If it is known, pass --acknowledge {id}; if nobody knows it, remove it."
@@ -28,6 +31,7 @@ def unacknowledged(world: World, app: App) -> Iterator[Finding]:
     for holder, keys in (("app registration", app.keys), ("service principal", app.principal_keys)):
         for key in keys:
             ours = bundle is not None and (key.der == bundle.der or key.thumbprint == bundle.thumbprint)
+            ours = ours or key.thumbprint in made_here
             if not ours and not {key.id.lower(), key.thumbprint.lower()} & known and not key.signs:
                 yield finding("app.foreign-key", f"{_key(key)} on the {holder} is not this machine's.", key.id)
     for federated in app.federated:

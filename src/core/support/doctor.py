@@ -90,7 +90,12 @@ class _Examination:
         """Look at all; what each came to, by name."""
         self._look(_closure(self._told))
         if fix:
-            self._mend()
+            try:
+                self._mend()
+            except Interrupted as stop:
+                if self._patient.treated:
+                    raise Interrupted(stop.signal, left="What is told as mended was changed.") from None
+                raise
         return self._seen
 
     def _look(self, names: set[str]) -> None:
@@ -158,7 +163,8 @@ class _Examination:
         )
 
     def _mend(self) -> None:
-        """Do what is safe, one after the other, and look again at what was mended."""
+        """Do what is safe, one after the other; then look again at all, because one thing shows in others."""
+        tried = []
         for check in _checks():
             cure = self._seen[check.name].verdict.cure if check.name in self._told else None
             if cure is None:
@@ -169,12 +175,20 @@ class _Examination:
             done = len(cure.acts) - len(problems)
             word = "not mended" if not done or (again.cure and not problems) else "mended"
             word += " in part" if done and problems else ""
-            told = [*said, *(f"It could not be mended: {problem}" for problem in problems)]
+            told = [*said, *(f"It could not be mended: {problem.evidence}" for problem in problems)]
             evidence = "\n".join([f"{word} ({cure.what}): {again.evidence}", *told])
-            state = "failure" if problems else again.state
+            state = Verdict.all((again, *problems), "").state
             self._seen[check.name].verdict = Verdict(state, evidence, again.remedy, again.cure)
             self.mended |= word != "not mended"
             self._show(check)
+            tried.append(check.name)
+        if self.mended:
+            before, self._patient.verdicts = dict(self._seen), {}
+            self._look(_closure(self._told))
+            self._seen |= {name: before[name] for name in tried}
+            for check in _checks():
+                if check.name in self._told and self._seen[check.name].verdict != before[check.name].verdict:
+                    self._show(check)
 
 
 def _checks() -> Iterator[Check]:
@@ -201,7 +215,7 @@ def _result(seen: dict[str, _Seen], told: set[str], *, mended: bool) -> Result:
     listing = ", ".join(f"{sum(state == s for state in states)} {word}" for s, word in counts.items())
     result = Result("changed" if mended else "unchanged", 0, summary=(f"{len(states)} checks: {listing}.",))
     if failed:
-        mends = any(seen[name].verdict.cure is not None for name in told)
+        mends = any(v.cure is not None and v.state != "ok" for v in (seen[name].verdict for name in told))
         fix = " 'entraclaw-setup doctor --fix' mends what is safe to mend." if mends else ""
         error = SetupError("doctor.failed", count=len(failed), listing="; ".join(failed), fix=fix)
         result.outcome, result.exit_code = "failed", error.exit_code

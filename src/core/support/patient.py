@@ -118,6 +118,7 @@ class Patient:
 
     :param tell: receives what happens meanwhile, from any thread.
     :ivar verdicts: by name of the check.
+    :ivar treated: how many acts of cures were carried out.
     :ivar bundle: this machine's key, once it was read.
     :ivar token: minted with it.
     :ivar app: once it was read.
@@ -126,6 +127,7 @@ class Patient:
     world: World
     tell: Callable[[Event], None]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    treated: int = 0
     bundle: Bundle | None = None
     token: Token | None = None
     app: App | None = None
@@ -176,28 +178,30 @@ class Patient:
             verdict = Verdict.of(internal(bug))
         return verdict.with_findings(findings)
 
-    def treat(self, cure: Cure) -> tuple[list[str], list[str]]:
+    def treat(self, cure: Cure) -> tuple[list[str], list[Verdict]]:
         """Carry out a cure.
 
-        :returns: what it had to say, and what of it could not be done and why; both in words.
+        :returns: what it had to say, in words, and what of it could not be done.
         :raises Interrupted: somebody asked to stop.
         """
         findings: list[Finding] = []
         self._here.findings = findings
-        problems = []
+        problems: list[Verdict] = []
         for act in cure.acts:
             try:
                 act()
+                self.treated += 1
             except Interrupted:
                 raise
             except SetupError as error:
-                problems.append(error.summary)
+                problems.append(Verdict("warning", error.summary))
             except Unseen as why:
-                problems.append(str(why))
+                problems.append(Verdict("warning", str(why)))
             except OSError as error:
-                problems.append(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
+                told = f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
+                problems.append(Verdict("warning", told))
             except Exception as bug:  # noqa: BLE001  one broken cure must not keep the others from being told
-                problems.append(internal(bug).summary)
+                problems.append(Verdict.of(internal(bug)))
         return [finding.message for finding in findings], problems
 
     def need(self, name: str, otherwise: str) -> None:

@@ -33,7 +33,7 @@ SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FA
 GRADES: Final = {"ok": "ok", "warning": "warn", "failure": "FAIL", "unseen": "unseen"}
 #: C0 and C1 controls but for the line break, and what reorders or hides text.
 _CONTROL: Final = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u115f\u1160\u3164\u180e\U000e0000-\U000e007f]"
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u115f\u1160\u3164\u180e\U000e0000-\U000e007f\ud800-\udfff]"
 )
 #: Seconds from which on it is told how long a check took.
 _SLOW: Final = 0.1

@@ -10,13 +10,14 @@ from core.entra.application import App, Key, Password
 from core.entra.tokens import mint
 from core.events import Grade
 from core.stages import review, rights, trust
-from core.support.checks.keystore import PENDING
+from core.support.checks.keystore import PENDING, made_here
 from core.support.patient import Check, Group, Patient, Unseen, Verdict
 
 #: How long after it was added an unknown certificate is explained by replication; over five minutes have been seen.
 _LAG: Final = timedelta(minutes=30)
 _RENEW: Final = "Run 'entraclaw-setup onboard --only provisioner': it registers this machine again, beside the others."
 _MIGRATE: Final = "Run 'entraclaw-setup migrate'."
+_AGAIN: Final = "Run 'entraclaw-setup migrate': it makes a new key and registers it, beside the others."
 #: Permissions that are named one by one.
 _NAMED: Final = 5
 _SOON: Final = timedelta(days=30)
@@ -53,7 +54,9 @@ def _app(patient: Patient) -> Verdict:
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
     if same:
         other = same[0]["appId"]
-        found = f"{stale}One app is called '{profile.app_display_name}': {other}; the state file does not name it."
+        unread = not known.members and patient.statefile.exists()
+        why = "could not be read" if unread else "does not name it"
+        found = f"{stale}One app is called '{profile.app_display_name}': {other}; the state file {why}."
         return Verdict("warning", found, f"If it is the one, say so: --app-id {other}")
     remedy = "entraclaw-setup onboard --only provisioner"
     return Verdict("failure" if stale else "warning", f"{stale}No app is called '{profile.app_display_name}'.", remedy)
@@ -82,8 +85,8 @@ def _certificate(patient: Patient) -> Verdict:
             f"{gone}. Another one was added after it ({whose}, {_begin(newest).date()}): most likely by a tool that "
             "replaces the whole list of keys, and so wiped those of other machines, too."
         )
-        return Verdict("failure", evidence, f"{_RENEW} Stop using that tool on the other machines.")
-    return Verdict("failure", f"{gone}: somebody removed it. Sign-in fails with AADSTS700027.", _RENEW)
+        return Verdict("failure", evidence, f"{_AGAIN} Stop using that tool on the other machines.")
+    return Verdict("failure", f"{gone}: somebody removed it. Sign-in fails with AADSTS700027.", _AGAIN)
 
 
 def _refused(until: str, age: timedelta) -> Verdict:
@@ -106,7 +109,8 @@ def _passwords(patient: Patient) -> Verdict:
     listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
     if patient.verdicts["rollback"].state == "failure":
         return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
-    if members.get(profile.thumbprint_member) and profile.secret_member not in members:
+    held = profile.secret_member in members or patient.known.secret is not None  # reading the file takes it out
+    if members.get(profile.thumbprint_member) and not held:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
             f"whatever it said. Whoever has such a secret still signs in as the app.\n{listing}"
@@ -124,7 +128,9 @@ def _others(patient: Patient) -> Verdict:
     """Every key with its end, and whose it is (M17)."""
     app, now = _read(patient), patient.world.clock.now()
     patient.known.bundle = patient.bundle
-    unknown = [Verdict("warning", f.message, f.remedy) for f in trust.unacknowledged(patient.world, app)]
+    unknown = [
+        Verdict("warning", f.message, f.remedy) for f in trust.unacknowledged(patient.world, app, made_here(patient))
+    ]
     ours = patient.bundle
     ending = [
         Verdict(

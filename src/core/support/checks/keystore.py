@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from core.entra import application, certificates
 from core.errors import SetupError
-from core.flow.journal import history
+from core.flow.journal import Effect, Journal, history
 from core.machine import paths, weakfiles
 from core.machine.keystore import BUNDLE_SIZE
+from core.stages import interrupted, prereqs
 from core.stages import keystore as stage
-from core.stages import prereqs
 from core.support.patient import ATTENDED, Check, Cure, Group, Patient, Unseen, Verdict
 
 
@@ -56,6 +57,9 @@ def _key(patient: Patient) -> Verdict:
         if known.members.get(patient.profile.thumbprint_member):
             error = SetupError("keystore.empty", tenant=known.tenant, service=world.service)
             return Verdict.of(error)
+        if waiting := [account for account in _accounts(patient) if world.keystore.read(world.service, account)]:
+            evidence = f"One is made, and not in use yet: {', '.join(waiting)}. The run that made it is not through."
+            return Verdict("warning", evidence, "See 'Interrupted runs'.")
         evidence = f"There is none yet for tenant {known.tenant} (service {world.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
     bundle = patient.bundle = certificates.parse(text, known.tenant)
@@ -98,13 +102,27 @@ def _left(patient: Patient) -> list[str]:
     path = paths.journal(patient.profile, world.cloud.key, known.tenant, known.app_id)
     if not known.app_id or not path.exists():
         return []  # what other apps of the tenant left is theirs to judge
-    accounts = [
-        effect.target
-        for effect in history(path, world.clock)
-        if effect.action in ("keystore.write", "keystore.aside")
-        and effect.target.startswith(f"{patient.known.tenant}#")
-    ]
-    return [a for a in dict.fromkeys(accounts) if world.keystore.read(world.service, a) is not None]
+    accounts = _named(patient, history(path, world.clock))
+    return [account for account in accounts if world.keystore.read(world.service, account) is not None]
+
+
+def _named(patient: Patient, effects: Iterable[Effect]) -> list[str]:
+    """Pending accounts of this tenant that a journal names."""
+    actions, begin = ("keystore.write", "keystore.aside"), f"{patient.known.tenant}#"
+    return list(dict.fromkeys(e.target for e in effects if e.action in actions and e.target.startswith(begin)))
+
+
+def _accounts(patient: Patient) -> list[str]:
+    """Pending accounts of this project's open run."""
+    found = interrupted.find(patient.world)
+    return _named(patient, Journal(found.path, "", patient.world.clock).effects) if found is not None else []
+
+
+def made_here(patient: Patient) -> frozenset[str]:
+    """Thumbprints of certificates that are this machine's: the one in use, and those of its open run."""
+    known = patient.known
+    pending = {account.partition("#")[2] for account in _accounts(patient)}
+    return frozenset({*pending, str(known.members.get(patient.profile.thumbprint_member) or "").upper()})
 
 
 def _useless(patient: Patient, account: str) -> bool:

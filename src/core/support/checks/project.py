@@ -9,6 +9,7 @@ import stat
 from functools import partial
 from pathlib import Path
 
+from core.entra.application import one_line
 from core.errors import Interrupted, SetupError
 from core.machine import paths
 from core.machine.sources import git_view, readers
@@ -42,11 +43,15 @@ def _state_file(patient: Patient) -> Verdict:
                     f"{migrate} It needs no secret: it adds a certificate and deletes the password credentials.",
                 )
             )
+        elif not isinstance(value, str) or not value.strip() or value.startswith("<"):
+            told = f"{profile.secret_member} in {path} is no secret that anybody could sign in with."
+            found.append(Verdict("failure", told, f"{migrate} It needs no secret, and removes the member."))
         else:
             found.append(
                 Verdict(
                     "failure",
-                    f"{path} holds a client secret in plain text: whoever reads it can sign in as the app.",
+                    f"{path} holds a client secret in plain text: while the app has it, whoever reads the file can "
+                    "sign in as the app.",
                     f"{migrate} It replaces the secret by a certificate.",
                 )
             )
@@ -73,10 +78,13 @@ def _git(patient: Patient) -> Verdict:
     world, path = patient.world, patient.statefile.path
     view = git_view(path, world.untrusted, world.cancel)
     if view == "tracked":
-        remedy = f"git rm --cached {path.name}, and add it to .gitignore. What is in the history stays there."
+        folder, name = shlex.quote(str(path.parent)), shlex.quote(path.name)
+        order = f"git -C {folder} rm --cached {name}"
+        remedy = f"{order}, and add it to .gitignore. What is in the history stays there."
         return Verdict("failure", f"git tracks {path.name}", remedy)
     if view == "not ignored":
-        order = f"printf '\\n%s\\n' {shlex.quote(path.name)} >> .gitignore"  # its last line may have no end
+        ignored = shlex.quote(str(path.parent / ".gitignore"))
+        order = f"printf '\\n%s\\n' {shlex.quote(path.name)} >> {ignored}"  # its last line may have no end
         return Verdict("warning", f"git would add {path.name}", order)
     if view == "unknown":
         raise Unseen("git is missing or does not answer")
@@ -85,7 +93,8 @@ def _git(patient: Patient) -> Verdict:
 
 def _sources(patient: Patient) -> Verdict:
     found = readers(patient.settings.folder, patient.profile.secret_member)
-    places = [f"{r.path.relative_to(patient.settings.folder)}:{r.line} uses {r.what}" for r in found.found]
+    folder = patient.settings.folder
+    places = [f"{one_line(r.path.relative_to(folder))}:{r.line} uses {r.what}" for r in found.found]
     if not found.complete:
         places.append("the project is too large to read all of it")
     remedy = "They break without the secret: let them use 'entraclaw-setup token' (docs/how-to/get-a-token.md)."
@@ -96,9 +105,15 @@ def _interrupted(patient: Patient) -> Verdict:
     found = interrupted.find(patient.world)
     if found is None:
         return Verdict("ok", "no run of this project is open")
+    if _held(found.lock):
+        return Verdict("warning", f"'{found.flow}' is under way now, in another process", "Wait for its end.")
     done = "; ".join(found.done) or "nothing that is left"
     if found.request:
-        remedy = f"An administrator runs: entraclaw-setup apply '{found.request}'. Then run '{found.flow}' again."
+        if not Path(found.request).is_file():
+            remedy = f"If it was applied, or is gone: run 'entraclaw-setup {found.flow}' again."
+            return Verdict("warning", f"'{found.flow}' waits for an administrator; its request is not there", remedy)
+        order = f"entraclaw-setup apply {shlex.quote(found.request)}"
+        remedy = f"An administrator runs: {order}. Then run '{found.flow}' again, also if that was done already."
         return Verdict("warning", f"'{found.flow}' waits for an administrator: {done}", remedy)
     side = "after" if found.marked else "before"
     remedy = "'entraclaw-setup resume' finishes it" + (
