@@ -242,6 +242,11 @@ def test_S2_another_client_cannot_redeem_a_code(stand: Stand) -> None:
         "http://localhost:99999/",
         "//localhost/",
         "x",
+        "http://localhost/\r\nX-Evil:1",
+        "http://localhost/\nX-Evil:1",
+        "http://local\thost/",
+        "http://localhost:1/\x7f",
+        "http://localhost/\u2028",
     ],
 )
 @pytest.mark.parametrize("choice", ["", "yes"])

@@ -385,6 +385,18 @@ def test_S2_an_application_administrator_consents_to_other_apis(admin: Admin) ->
     assert role_id in admin.granted
 
 
+def test_S2_consent_passes_over_a_scope_without_a_value(admin: Admin) -> None:
+    tenant = admin.tenant
+    api = directory.new_application(tenant, "an API")
+    scopes = [{"id": tenant.new_id(), "value": value} for value in (None, "Do.Some")]
+    principal = directory.new_principal(tenant, api) | {"oauth2PermissionScopes": scopes}
+    tenant.commit("servicePrincipal", principal["id"], principal)
+    admin.declare(*((str(scope["id"]), "Scope") for scope in scopes), api=api["appId"])
+    assert admin.consent("dana").status == 204
+    (grant,) = tenant.all_latest(consents.KIND)
+    assert grant["scope"] == "Do.Some"
+
+
 @pytest.mark.parametrize("case", ["app", "token", "audience", "query", "api"])
 def test_S2_consent_is_refused(admin: Admin, case: str) -> None:
     before, alex = admin.granted, seeds.person(admin.tenant, "alex")

@@ -54,7 +54,7 @@ def _grant(tenant: Tenant, principal: State, resource: State, accesses: list[Sta
         if access["type"] == "Role" and access["id"] in offered and (principal["id"], access["id"]) not in held:
             grant = grants.new_grant(tenant, principal, resource, access["id"])
             tenant.commit(grants.KIND, grant["id"], grant)
-    scopes = {scope["id"]: scope["value"] for scope in resource.get("oauth2PermissionScopes", ())}
+    scopes = {scope["id"]: scope["value"] for scope in resource.get("oauth2PermissionScopes", ()) if scope["value"]}
     values = sorted(scopes[access["id"]] for access in accesses if access["type"] == "Scope" and access["id"] in scopes)
     if not values:
         return

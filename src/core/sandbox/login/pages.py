@@ -110,6 +110,8 @@ def _who(tenant: Tenant, query: dict[str, str]) -> State:
 
 def _check_address(client: Client, address: str) -> None:
     """Loopback over plain HTTP, any port; an app must have registered it for native clients, whatever the port."""
+    if not address.isprintable():  # urlsplit drops line breaks, which `Location` would carry
+        raise refuse(50011, value=address, app=client.id)
     try:
         parts = urlsplit(address)
         port = parts.port

@@ -138,7 +138,7 @@ def _days_left(tenant: Tenant, stamp: str) -> int | None:
 def _roles(tenant: Tenant) -> Iterable[State]:
     for grant in tenant.all_latest(grants.KIND):
         resource = tenant.latest("servicePrincipal", grant["resourceId"]) or {}
-        names: Mapping[str, str] = {role["id"]: role["value"] for role in resource.get("appRoles", ())}
+        names: Mapping[str, str] = {role["id"]: role["value"] or role["id"] for role in resource.get("appRoles", ())}
         yield {
             "to": _text(grant["principalDisplayName"]),
             "to_id": grant["principalId"],
