@@ -488,3 +488,4 @@ def test_S3_an_assertion_may_be_used_again_or_not(replay: bool) -> None:
     again = stand.vouched(once)
     assert (again.status == 200) is replay
     assert stand.vouched(stand.client.assertion(bundle())).status == 200
+    assert len(stand.client.tenant.assertions) == (0 if replay else 2), "only what is looked up is kept"

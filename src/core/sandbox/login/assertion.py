@@ -104,7 +104,9 @@ def _check_claims(tenant: Tenant, client_id: str, claims: dict[str, Any]) -> Non
     identifier = claims.get("jti")
     if not identifier or not isinstance(identifier, str):
         raise refuse(50027, reason="It has no jti.")
-    if not tenant.switches.replay and identifier in tenant.assertions:
+    if tenant.switches.replay:
+        return
+    if identifier in tenant.assertions:
         raise refuse(50027, reason="It was used before.")
     tenant.assertions.add(identifier)
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from core.errors import SetupError
 from core.sandbox import logs, origins, service
 from core.sandbox.faults import Met, replies
+from core.sandbox.graph import batch
 from core.sandbox.logs import Served, bound
 from core.sandbox.server import tls
 from core.sandbox.server.proxy import Proxy
@@ -200,7 +201,7 @@ def _items(request: Request) -> list[str]:
         return []
     try:
         items = request.json().get("requests") or []
-        return [f"{item['method']} {item['url'].partition('?')[0]}" for item in items]
+        return [batch.line(item) for item in items]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
 
