@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from core.sandbox.graph import consents, grants, rights, roles
-from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
+from core.sandbox.graph import consents, grants, rights
+from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer, not_found
 
 #: Audience of its tokens.
 RESOURCE: Final = "74658136-14ec-4630-ad9b-26e160ff0fc6"
 _PATH: Final = re.compile(r"/api/RegisteredApplications/([0-9a-fA-F-]{36})/Consent")
-_ADMINS: Final = frozenset({roles.GLOBAL_ADMINISTRATOR, roles.PRIVILEGED_ROLE_ADMINISTRATOR})
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
@@ -36,8 +35,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
         if resource is None:
             message = f"The resource '{declared['resourceAppId']}' has no service principal in this tenant."
             return _refusal(400, "Request_BadRequest", message)
-        admins = _ADMINS if resource["appId"] == GRAPH_APP_ID else _ADMINS | roles.APP_ADMINISTRATORS
-        if not admins & set(issued.claims.get("wids", ())):
+        if not grants.consenters(resource) & set(issued.claims.get("wids", ())):
             return _refusal(
                 403, "Authorization_RequestDenied", "This operation can only be performed by an administrator."
             )

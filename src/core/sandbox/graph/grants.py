@@ -138,9 +138,13 @@ def _end(tenant: Tenant, caller: Caller, object_id: str) -> State:
     return state
 
 
+def consenters(resource: State) -> frozenset[str]:
+    """The directory roles of which one may consent to an API for everybody."""
+    return _CONSENT_TO_GRAPH if resource["appId"] == GRAPH_APP_ID else _CONSENT_TO_GRAPH | roles.APP_ADMINISTRATORS
+
+
 def _check_consent(caller: Caller, resource: State) -> None:
-    admins = _CONSENT_TO_GRAPH if resource["appId"] == GRAPH_APP_ID else _CONSENT_TO_GRAPH | roles.APP_ADMINISTRATORS
-    if not caller.holds(PERMISSION, admins):
+    if not caller.holds(PERMISSION, consenters(resource)):
         raise rights.denied()
 
 
