@@ -45,6 +45,12 @@ def session(lab: Lab) -> Iterator[Session]:
         yield session
 
 
+@pytest.fixture
+def told(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """What standard error holds, with the logs that go there outside a test."""
+    return lambda: capfd.readouterr().err + caplog.text
+
+
 def extension(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> Any:
     return certificate.extensions.get_extension_for_oid(oid).value
 
@@ -174,7 +180,7 @@ def test_an_unknown_scenario_is_named() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["gzip", "deflate"])
-def test_S2_a_body_that_is_not_encoded_as_it_says_is_refused(lab: Lab, scheme: str) -> None:
+def test_S2_a_body_that_is_not_encoded_as_it_says_is_refused(lab: Lab, told: Callable[[], str], scheme: str) -> None:
     headers = {"Content-Encoding": scheme, "Content-Type": "application/json"}
     with requests.Session() as client:
         client.trust_env = False
@@ -184,15 +190,11 @@ def test_S2_a_body_that_is_not_encoded_as_it_says_is_refused(lab: Lab, scheme: s
     assert (graph.status_code, graph.json()["error"]["code"]) == (400, "Request_BadRequest")
     assert graph.json()["error"]["innerError"]["request-id"] == graph.headers["request-id"]
     assert (login.status_code, login.json()["error"]) == (400, "invalid_request")
+    lab.close()
+    assert told() == ""
 
 
 # what no service is to blame for
-
-
-@pytest.fixture
-def told(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """What standard error holds, with the logs that go there outside a test."""
-    return lambda: capfd.readouterr().err + caplog.text
 
 
 def connected(lab: Lab) -> ssl.SSLSocket:

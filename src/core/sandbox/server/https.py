@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from email.utils import format_datetime
+from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -26,6 +27,9 @@ from core.sandbox.status import endpoint as status
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
 
+#: What aiohttp meets because of what a client sends, or because it goes away.
+_CLIENTS_OWN: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+
 
 @dataclass
 class _Note:
@@ -40,7 +44,7 @@ class _Bugs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if error is not None and not isinstance(error, HttpProcessingError | ConnectionError):  # a client's own doing
+        if error is not None and not isinstance(error, _CLIENTS_OWN):
             service.tell("the server", error)
 
 
