@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.sandbox.graph import directory
-from core.sandbox.login import federation, resources
+from core.sandbox.graph import consents, directory, permissions
+from core.sandbox.login import resources
 from core.sandbox.login.assertion import ASSERTION_TYPE
 from core.sandbox.tenant import GRAPH_APP_ID, State
 from core.sandbox.wire import Response
@@ -23,9 +23,9 @@ class Chain:
 
     def __post_init__(self) -> None:
         tenant = self.client.tenant
-        self.blueprint = directory.new_application(tenant, "Blueprint") | {"@odata.type": federation.BLUEPRINT}
+        self.blueprint = directory.new_application(tenant, "Blueprint") | {"@odata.type": permissions.BLUEPRINT}
         principal = directory.new_principal(tenant, self.blueprint)
-        principal["@odata.type"] = federation.BLUEPRINT_PRINCIPAL
+        principal["@odata.type"] = permissions.PRINCIPAL
         tenant.commit("application", self.blueprint["id"], self.blueprint)
         tenant.commit("servicePrincipal", principal["id"], principal)
         self.agent = self.child(self.blueprint["appId"])
@@ -41,7 +41,7 @@ class Chain:
         tenant = self.client.tenant
         agent = directory.new_principal(tenant, {"appId": "", "displayName": "Agent"})
         agent |= {
-            "@odata.type": federation.AGENT,
+            "@odata.type": permissions.IDENTITY,
             "appId": agent["id"],
             "servicePrincipalNames": [agent["id"]],
             "servicePrincipalType": "ServiceIdentity",
@@ -55,7 +55,7 @@ class Chain:
         tenant = self.client.tenant
         name = f"agent-{tenant.new_id()[:8]}"
         user = {
-            "@odata.type": federation.AGENT_USER,
+            "@odata.type": permissions.AGENT_USER,
             "id": tenant.new_id(),
             "displayName": "Agent User",
             "userPrincipalName": f"{name}@{tenant.domain}",
@@ -70,7 +70,7 @@ class Chain:
         kind = "Principal" if user else "AllPrincipals"
         grant = {"clientId": client, "consentType": kind, "principalId": user or None, "resourceId": resource}
         grant |= {"id": self.client.tenant.new_id(), "scope": scope}
-        self.client.tenant.commit("oauth2PermissionGrant", str(grant["id"]), grant)
+        self.client.tenant.commit(consents.KIND, str(grant["id"]), grant)
         return grant
 
     def as_blueprint(self, **form: str) -> Response:

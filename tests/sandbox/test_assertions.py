@@ -208,3 +208,26 @@ def test_S1_an_assertion_is_of_its_own_app_alone(trusted: Client) -> None:
     other = Client(seed=2)
     other.add_key(bundle())
     assert refused(send(other, trusted.assertion(bundle()))) in (50027, 50048)
+
+
+PAST, FUTURE = {"endDateTime": "2020-01-01T00:00:00Z"}, {"startDateTime": "2999-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("others", [[PAST], [FUTURE], [PAST, FUTURE]])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("kind", ["application", "servicePrincipal"])
+def test_S1_of_two_entries_with_one_certificate_the_one_in_time_counts(
+    others: list[dict[str, str]], first: bool, kind: str
+) -> None:
+    client = Client()
+    for values in [{}, *others] if first else [*others, {}]:
+        client.add_key(bundle(), "application" if values else kind, **values)
+    assert client.sign_in_with(bundle()).status == 200
+
+
+@pytest.mark.parametrize("others", [[PAST], [FUTURE], [PAST, FUTURE]])
+def test_S1_of_two_entries_with_one_certificate_one_must_be_in_time(others: list[dict[str, str]]) -> None:
+    client = Client()
+    for values in others:
+        client.add_key(bundle(), **values)
+    assert refused(client.sign_in_with(bundle())) == 700027

@@ -12,6 +12,8 @@ from tests.sandbox.client import Client
 
 JSON = {"Content-Type": "application/json"}
 
+NESTED = ("/$batch", "$batch?x=1", "/%24batch", "/%24%62atch", "//%2F$batch", "/%2f/%2F%24batch")
+
 
 @pytest.fixture
 def client() -> Client:
@@ -46,10 +48,10 @@ def batch(client: Client, *items: State) -> dict[str, State]:
         [item("1", dependsOn="2"), item("2")],
         [item("1", dependsOn=[2]), item("2")],
         [item("1", dependsOn=["2"]), item("2", dependsOn=["3"]), item("3", dependsOn=["1"])],
-        [item("1", url="/$batch", method="POST")],
+        *([item("1", url=url, method="POST")] for url in NESTED),
     ],
     ids=["same", "empty", "number", "url", "method", "headers", "header", "content type", "unknown", "itself", "text",
-         "numbers", "circle", "nested"],
+         "numbers", "circle", *NESTED],
 )  # fmt: skip
 def test_S2_a_batch_that_makes_no_sense_is_refused_as_a_whole(client: Client, items: list[State]) -> None:
     create = item("0", "/applications", method="POST", body={"displayName": "made"}, headers=JSON)
@@ -94,3 +96,14 @@ def test_S1_a_batch_needs_a_token_of_its_own(client: Client) -> None:
     assert client.refused("GET", "/$batch") == (400, "BadRequest")
     other = item("1", headers={"Authorization": "Bearer made-up"})
     assert batch(client, other)["1"]["status"] == 200, "the batch's own counts"
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [("GET", "/me"), ("GET", "me"), ("get", "/me"), ("gEt", "//me?$select=id"), ("GET", "/m%65"), ("GET", "%2Fme")],
+)
+def test_S3_a_script_names_an_item_as_the_service_reads_it(client: Client, method: str, url: str) -> None:
+    assert batch(client, item("1", url, method=method))["1"]["body"]["id"] == client.tenant.signed_in_user
+    fault = client.tenant.faults.add(Fault("status", "^GET /me$", status=429))
+    assert batch(client, item("1", url, method=method))["1"]["status"] == 429
+    assert fault.struck == 1

@@ -504,14 +504,18 @@ def test_S2_a_blueprint_that_comes_back_in_time_keeps_its_children(chain: Chain,
     assert alive(client, ("servicePrincipal", identity)) == [True]
 
 
-def test_S2_a_deleted_user_comes_back_unless_its_name_is_taken(chain: Chain, client: Client) -> None:
-    identity = chain.identity(chain.blueprint())
+@pytest.mark.parametrize(("name", "own"), [("agent", True), ("agent", False), ("AGENT", False), ("another", True)])
+def test_S2_a_deleted_user_comes_back_unless_its_name_or_its_identity_is_taken(
+    chain: Chain, client: Client, name: str, own: bool
+) -> None:
+    blueprint = chain.blueprint()
+    identity = chain.identity(blueprint)
     user = chain.user(identity)
     assert client.call("DELETE", f"/users/{user['id']}").status == 204
     assert client.refused("GET", f"/users/{user['id']}")[0] == 404
     (found,) = client.get("/directory/deletedItems/microsoft.graph.user")["value"]
     assert (found["id"], found["@odata.type"]) == (user["id"], "#microsoft.graph.agentUser")
-    second = chain.user(identity)
+    second = chain.user(identity if own else chain.identity(blueprint), name)
     restore = f"/directory/deletedItems/{user['id']}/restore"
     assert client.refused("POST", restore) == BAD
     assert client.call("DELETE", f"/users/{second['id']}").status == 204

@@ -341,6 +341,14 @@ def test_S3_an_item_of_a_batch_is_carried_out_although_it_fails(start: Start) ->
     assert stand.app["notes"] == "changed"
 
 
+@pytest.mark.parametrize(("method", "url"), [("get", "organization"), ("GET", "/%6Frganization")])
+def test_S3_a_batch_is_cut_however_the_item_is_spelled(start: Start, method: str, url: str) -> None:
+    stand = start(fault("cut-before", match="^GET /organization$"))
+    with pytest.raises(requests.ConnectionError):
+        stand.call("/$batch", "POST", {"requests": [{"id": "1", "method": method, "url": url}]})
+    assert stand.tenant.faults.log == ["POST /v1.0/$batch"], "it reads, whatever its spelling"
+
+
 def test_S3_a_batch_is_cut_when_it_carries_an_item(start: Start) -> None:
     stand = start(fault("cut-before", match="^GET /organization$"))
     assert set(_batch(stand, "/me")) == {"/me"}

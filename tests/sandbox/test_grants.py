@@ -8,7 +8,8 @@ from urllib.parse import unquote
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox.graph import roles
+from core.sandbox.graph import directory, grants, roles
+from core.sandbox.status import facts, page
 from core.sandbox.tenant import GRAPH_APP_ID, State
 from tests.sandbox.client import Client
 
@@ -271,3 +272,50 @@ def test_S2_a_declaration_has_400_entries_at_most(client: Client) -> None:
     assert client.call("PATCH", path, {"requiredResourceAccess": full}).status == 204
     body = {"requiredResourceAccess": [*full, *declared(ROLE)]}
     assert client.refused("PATCH", path, body) == (400, "Directory_QuotaExceeded")
+
+
+@pytest.fixture
+def api(client: Client) -> State:
+    """The service principal of an API of the tenant that offers two roles; the app was granted both."""
+    app = directory.new_application(client.tenant, "an API")
+    roles_of = [
+        {"id": client.tenant.new_id(), "value": value, "isEnabled": True, "allowedMemberTypes": ["Application"]}
+        for value in ("Do.All", "Do.Some")
+    ]
+    scope = {"id": client.tenant.new_id(), "value": None}
+    api = directory.new_principal(client.tenant, app) | {"appRoles": roles_of, "oauth2PermissionScopes": [scope]}
+    client.tenant.commit("application", app["id"], app)
+    client.tenant.commit("servicePrincipal", api["id"], api)
+    for role in roles_of:
+        grant = grants.new_grant(client.tenant, client.principal, api, str(role["id"]))
+        client.tenant.commit(grants.KIND, grant["id"], grant)
+    return api
+
+
+@pytest.mark.parametrize(
+    ("left", "held"),
+    [([], None), ([1], ["Do.Some"]), ([0, 1], ["Do.All", "Do.Some"])],
+)
+def test_S2_a_role_that_its_api_no_longer_offers_is_in_no_token(
+    client: Client, api: State, left: list[int], held: list[str] | None
+) -> None:
+    patch = {"appRoles": [api["appRoles"][number] for number in left]}
+    assert client.call("PATCH", f"/servicePrincipals/{api['id']}", patch, client.app_token(*roles.BASE)).status == 204
+    response = client.sign_in(client_secret=client.secret, scope=f"{api['appId']}/.default")
+    assert response.status == 200, response.body
+    assert claims_of(response.json()["access_token"]).get("roles") == held
+    facts.of(client.tenant, [])
+
+
+def test_S2_roles_and_scopes_without_a_value_are_no_bug(client: Client, api: State) -> None:
+    """`value` may be null, as in the real directory."""
+    nameless = api["appRoles"][0] | {"value": None}
+    client.tenant.commit("servicePrincipal", api["id"], api | {"appRoles": [nameless, api["appRoles"][1]]})
+    assert nameless["id"] in page.drawn(facts.of(client.tenant, [])).decode()
+    response = client.sign_in(client_secret=client.secret, scope=f"{api['appId']}/.default")
+    assert claims_of(response.json()["access_token"])["roles"] == ["Do.Some"]
+    other = directory.new_principal(client.tenant, {"appId": client.tenant.new_id(), "displayName": "other"})
+    client.tenant.commit("servicePrincipal", other["id"], other)
+    body = {"principalId": other["id"], "resourceId": api["id"], "appRoleId": nameless["id"]}
+    admin = client.scoped("AppRoleAssignment.ReadWrite.All Directory.Read.All", roles.GLOBAL_ADMINISTRATOR)
+    assert client.call("POST", f"/servicePrincipals/{other['id']}/appRoleAssignments", body, admin).status == 201

@@ -10,7 +10,8 @@ import pytest
 
 from core.entra.tokens import claims_of
 from core.sandbox.computer.azfolder import InProcess
-from core.sandbox.login import people, resources
+from core.sandbox.graph import consents
+from core.sandbox.login import resources
 from core.sandbox.tenant import Issued
 from core.sandbox.wire import Response
 from tests.sandbox.agents import SCOPE, Chain, token
@@ -167,11 +168,9 @@ def test_S2_consent_is_for_this_user_this_resource_and_these_scopes(chain: Chain
     assert number(chain.hop3(scope=f"{tenant.graph}/Mail.Read")) == 65001
     other = chain.person("x")
     for values in ({"principalId": other["id"]}, {"resourceId": "x"}, {"clientId": "x"}):
-        tenant.commit(people.CONSENTS, chain.grant["id"], chain.grant | values)
+        tenant.commit(consents.KIND, chain.grant["id"], chain.grant | values)
         assert number(chain.hop3()) == 65001, values
-    tenant.commit(
-        people.CONSENTS, chain.grant["id"], chain.grant | {"consentType": "AllPrincipals", "principalId": None}
-    )
+    tenant.commit(consents.KIND, chain.grant["id"], chain.grant | {"consentType": "AllPrincipals", "principalId": None})
     assert chain.hop3().status == 200
 
 

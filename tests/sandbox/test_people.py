@@ -13,6 +13,7 @@ import pytest
 
 from core.entra.tokens import claims_of
 from core.sandbox.computer.azfolder import InProcess
+from core.sandbox.graph import consents
 from core.sandbox.login import people, tokens
 from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.service import handle
@@ -155,6 +156,18 @@ def test_S2_a_person_who_is_gone_or_marked_gets_nothing(stand: Stand) -> None:
     assert number(stand.refresh(token)) == 50034
 
 
+@pytest.mark.parametrize(("platform", "lives"), [("spa", False), ("publicClient", True)])
+def test_S1_the_refresh_tokens_of_a_browser_app_end_a_day_after_the_sign_in(
+    stand: Stand, platform: str, lives: bool
+) -> None:
+    token = stand.in_an_app(platform)["refresh_token"]
+    half = people.BROWSER_LIFE / 2
+    renewed = stand.waited(half, lambda: stand.refresh_in_app(token)).json()["refresh_token"]
+    later = stand.waited(half + 1, lambda: stand.refresh_in_app(renewed))
+    assert (later.status == 200) is lives
+    assert lives or number(later) == 700084
+
+
 # consent
 
 
@@ -168,7 +181,7 @@ def test_S2_an_app_of_the_tenant_needs_consent(stand: Stand) -> None:
     assert number(stand.native()) == 65001
     grant = {"id": "g", "clientId": stand.client.principal["id"], "resourceId": graph_of(stand)["id"]}
     grant |= {"consentType": "Principal", "principalId": stand.user["id"], "scope": "User.Read Mail.Read"}
-    stand.client.tenant.commit(people.CONSENTS, "g", grant)
+    stand.client.tenant.commit(consents.KIND, "g", grant)
     claims = claims_of(stand.native().json()["access_token"])
     assert (claims["scp"], claims["appid"]) == ("Mail.Read User.Read", stand.client.app_id)
 
@@ -242,6 +255,11 @@ def test_S2_another_client_cannot_redeem_a_code(stand: Stand) -> None:
         "http://localhost:99999/",
         "//localhost/",
         "x",
+        "http://localhost/\r\nX-Evil:1",
+        "http://localhost/\nX-Evil:1",
+        "http://local\thost/",
+        "http://localhost:1/\x7f",
+        "http://localhost/\u2028",
     ],
 )
 @pytest.mark.parametrize("choice", ["", "yes"])

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from cryptography import x509
@@ -28,7 +28,7 @@ from core.entra.tokens import claims_of
 from core.errors import NetworkError
 from core.flow.wait import SystemClock
 from core.profile import Profile
-from core.sandbox import consent, origins
+from core.sandbox import consent, logs, origins
 from core.sandbox.graph import consents, directory, grants, roles
 from core.sandbox.lab import Lab
 from core.sandbox.login.tokens import AZURE_CLI, user_token
@@ -37,6 +37,7 @@ from core.sandbox.server.proxy import Proxy
 from core.sandbox.service import handle
 from core.sandbox.tenant import GRAPH_APP_ID
 from core.sandbox.wire import Request, Response
+from core.secret import Secret
 from tests.sandbox.client import Client
 
 LOGIN, GRAPH = "https://login.microsoftonline.com", "https://graph.microsoft.com"
@@ -189,6 +190,28 @@ def test_S4_a_refused_host_never_gets_a_connection(lab: Lab) -> None:
             other.accept()
     assert lab.server.proxy is not None
     assert lab.server.proxy.refused == [f"CONNECT 127.0.0.1:{port}", f"GET http://127.0.0.1:{port}/"], "no query"
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "GET"])
+def test_P4_what_was_refused_holds_no_secret(lab: Lab, method: str) -> None:
+    secret = Secret("aB18Q~" + "xyz~.-" * 5 + "abcd").reveal()
+    for target in (secret, secret.replace("Q", "%2551"), f"http://x/{'y' * 260}/{secret}"):
+        connect(lab, f"{method} {target} HTTP/1.1")[1].close()
+    assert lab.server.proxy is not None
+    shown = unquote(unquote("".join(lab.server.proxy.refused))).lower()
+    assert shown.count("[redacted") == 3
+    assert not [part for part in (secret[:12].lower(), secret[-12:].lower()) if part in shown]
+
+
+def test_S4_the_logs_of_the_proxy_are_bounded(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "KEPT", 4)
+    for _ in range(20):
+        for target in ("example.com:443", "GRAPH.microsoft.com:443"):
+            connect(lab, f"CONNECT {target} HTTP/1.1")[1].close()
+    proxy = lab.server.proxy
+    assert proxy is not None
+    assert (set(proxy.refused), set(proxy.led)) == ({"CONNECT example.com:443"}, {"graph.microsoft.com:443"})
+    assert max(len(proxy.refused), len(proxy.led)) < 8
 
 
 def test_S4_a_client_of_the_product_is_refused_too(lab: Lab, session: Session) -> None:
@@ -383,6 +406,18 @@ def test_S2_an_application_administrator_consents_to_other_apis(admin: Admin) ->
     admin.declare((role_id, "Role"), api=api["appId"])
     assert admin.consent("dana").status == 204
     assert role_id in admin.granted
+
+
+def test_S2_consent_passes_over_a_scope_without_a_value(admin: Admin) -> None:
+    tenant = admin.tenant
+    api = directory.new_application(tenant, "an API")
+    scopes = [{"id": tenant.new_id(), "value": value} for value in (None, "Do.Some")]
+    principal = directory.new_principal(tenant, api) | {"oauth2PermissionScopes": scopes}
+    tenant.commit("servicePrincipal", principal["id"], principal)
+    admin.declare(*((str(scope["id"]), "Scope") for scope in scopes), api=api["appId"])
+    assert admin.consent("dana").status == 204
+    (grant,) = tenant.all_latest(consents.KIND)
+    assert grant["scope"] == "Do.Some"
 
 
 @pytest.mark.parametrize("case", ["app", "token", "audience", "query", "api"])

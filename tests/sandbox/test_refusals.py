@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,14 +17,14 @@ import pytest
 from core import codes
 from core.entra import certificates, credentials
 from core.errors import SignInError, TokenError
-from core.sandbox.graph import directory
+from core.sandbox.graph import consents, directory
 from core.sandbox.login import people
 from core.sandbox.login.assertion import ASSERTION_TYPE
 from core.sandbox.login.endpoint import DEVICE_GRANT, ON_BEHALF, RETRY_AFTER
 from core.sandbox.login.refusals import table
 from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.service import handle
-from core.sandbox.tenant import GRAPH_APP_ID, Issued, State
+from core.sandbox.tenant import GRAPH_APP_ID, State
 from core.sandbox.wire import Request, Response
 from tests.sandbox.agents import SCOPE, Chain
 from tests.sandbox.client import Client, bundle
@@ -190,11 +192,37 @@ class Stand:
         people.revoke(self.client.tenant, self.user["id"])
         return self.refresh(token)
 
+    def in_an_app(self, platform: str) -> dict[str, Any]:
+        """The tokens of a person who signs in to an app of the tenant with a browser.
+
+        :param platform: `publicClient` or `spa`.
+        """
+        declared = [{"resourceAppId": GRAPH_APP_ID, "resourceAccess": []}]
+        addresses = {platform: {"redirectUris": ["http://localhost"]}}
+        self.client.change("application", isFallbackPublicClient=True, requiredResourceAccess=declared, **addresses)
+        tenant = self.client.tenant
+        graph = tenant.find("servicePrincipal", "appId", GRAPH_APP_ID)
+        assert graph is not None
+        grant = consents.new_grant(self.client.principal["id"], graph["id"], "User.Read")
+        tenant.commit(consents.KIND, grant["id"], grant)
+        verifier = "v" * 43
+        digest = hashlib.sha256(verifier.encode()).digest()
+        response = self.browser(
+            "yes",
+            client_id=self.client.app_id,
+            scope=f"{tenant.graph}/.default offline_access",
+            code_challenge=base64.urlsafe_b64encode(digest).decode().rstrip("="),
+        )
+        (code,) = parse_qs(urlsplit(response.headers["Location"]).query)["code"]
+        form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier}
+        return self.client.sign_in(**form, redirect_uri="http://localhost:8400").json()
+
+    def refresh_in_app(self, token: str) -> Response:
+        return self.client.sign_in(grant_type="refresh_token", refresh_token=token)
+
     def from_a_browser_app(self) -> Response:
-        token = self.tokens()["refresh_token"]
-        held = self.client.tenant.issued[token]
-        self.client.tenant.issued[token] = Issued(held.claims | {"spa": True}, "refresh")
-        return self.waited(2 * DAY, lambda: self.refresh(token))
+        token = self.in_an_app("spa")["refresh_token"]
+        return self.waited(2 * DAY, lambda: self.refresh_in_app(token))
 
     def password(self, user: str, tenant: str | None = None) -> Response:
         form = {"grant_type": "password", "client_id": AZURE_CLI, "username": user, "password": "x"}
@@ -255,7 +283,7 @@ class Stand:
 
     def without_consent(self) -> Response:
         chain = self.chain
-        self.client.tenant.commit(people.CONSENTS, chain.grant["id"], None)
+        self.client.tenant.commit(consents.KIND, chain.grant["id"], None)
         return chain.hop3()
 
 
@@ -488,3 +516,4 @@ def test_S3_an_assertion_may_be_used_again_or_not(replay: bool) -> None:
     again = stand.vouched(once)
     assert (again.status == 200) is replay
     assert stand.vouched(stand.client.assertion(bundle())).status == 200
+    assert len(stand.client.tenant.assertions) == (0 if replay else 2), "only what is looked up is kept"

@@ -181,6 +181,38 @@ def test_S2_restoring_may_leave_the_principal_behind(client: Client) -> None:
     assert client.sign_in(client_secret=client.secret).status == 200
 
 
+def test_S2_an_app_has_one_service_principal_also_after_a_restore(client: Client) -> None:
+    first = client.principal["id"]
+    client.call("DELETE", f"/servicePrincipals/{first}")
+    second = client.call("POST", "/servicePrincipals", {"appId": client.app_id}).json()["id"]
+    taken = (409, "Request_MultipleObjectsWithSameKeyValue")
+    assert client.refused("POST", "/servicePrincipals", {"appId": client.app_id}) == taken
+    assert client.refused("POST", f"{BIN}/{first}/restore") == taken
+    assert live(client) == [second]
+    client.call("DELETE", f"/servicePrincipals/{second}")
+    assert client.call("POST", f"{BIN}/{first}/restore").status == 200
+    assert live(client) == [first]
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_S2_restoring_an_app_makes_no_second_service_principal(client: Client, back: bool) -> None:
+    app, first = client.app["id"], client.principal["id"]
+    client.call("DELETE", f"/servicePrincipals/{first}")
+    client.clock.waited += 60
+    second = client.call("POST", "/servicePrincipals", {"appId": client.app_id}).json()["id"]
+    client.call("DELETE", f"/applications/{app}")
+    if back:
+        assert client.call("POST", f"{BIN}/{first}/restore").status == 200
+    assert client.call("POST", f"{BIN}/{app}/restore").status == 200
+    assert live(client) == [first if back else second], "the one that is there, else the one that went last"
+
+
+def live(client: Client) -> list[str]:
+    """The app's service principals."""
+    found = client.tenant.all_latest("servicePrincipal")
+    return [state["id"] for state in found if state["appId"] == client.app_id]
+
+
 def test_S1_a_purged_app_is_gone_for_good_and_its_grants_with_it(client: Client) -> None:
     app, principal = client.app, client.principal
     client.call("DELETE", f"/applications/{app['id']}")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
+import re
+import socket
 import ssl
 import stat
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,6 +31,7 @@ from core.sandbox.lab import Lab
 from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.tenant import ARM_RESOURCE
+from core.sandbox.wire import Response
 
 
 @pytest.fixture
@@ -37,6 +43,12 @@ def lab(start_lab: Callable[[str], Lab]) -> Lab:
 def session(lab: Lab) -> Iterator[Session]:
     with Session(load_cloud(str(lab.cloud_file)), SystemClock()) as session:
         yield session
+
+
+@pytest.fixture
+def told(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """What standard error holds, with the logs that go there outside a test."""
+    return lambda: capfd.readouterr().err + caplog.text
 
 
 def extension(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> Any:
@@ -168,7 +180,7 @@ def test_an_unknown_scenario_is_named() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["gzip", "deflate"])
-def test_S2_a_body_that_is_not_encoded_as_it_says_is_refused(lab: Lab, scheme: str) -> None:
+def test_S2_a_body_that_is_not_encoded_as_it_says_is_refused(lab: Lab, told: Callable[[], str], scheme: str) -> None:
     headers = {"Content-Encoding": scheme, "Content-Type": "application/json"}
     with requests.Session() as client:
         client.trust_env = False
@@ -178,6 +190,113 @@ def test_S2_a_body_that_is_not_encoded_as_it_says_is_refused(lab: Lab, scheme: s
     assert (graph.status_code, graph.json()["error"]["code"]) == (400, "Request_BadRequest")
     assert graph.json()["error"]["innerError"]["request-id"] == graph.headers["request-id"]
     assert (login.status_code, login.json()["error"]) == (400, "invalid_request")
+    lab.close()
+    assert told() == ""
+
+
+# what no service is to blame for
+
+
+def connected(lab: Lab) -> ssl.SSLSocket:
+    plain = socket.create_connection(("127.0.0.1", lab.tenant.port), timeout=20)
+    return ssl.create_default_context(cafile=str(lab.ca)).wrap_socket(plain, server_hostname="localhost")
+
+
+def said(lab: Lab, request: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer to a request that no client sends."""
+    with connected(lab) as connection:
+        connection.sendall(request)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.read()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(b"Host: " + host for host in (b"[", b"[::1", b"]x[", "\u2100.example".encode())),
+        b"Host: localhost\r\nclient-request-id: a-secret\xff",
+    ],
+    ids=["open", "half", "turned", "no letter", "no text"],
+)
+def test_S1_what_cannot_be_read_is_400_in_the_services_own_words(
+    lab: Lab, told: Callable[[], str], head: bytes
+) -> None:
+    status, body = said(lab, b"GET /v1.0/me HTTP/1.1\r\n" + head + b"\r\n\r\n")
+    assert (status, json.loads(body)["error"]["code"]) == (400, "Request_BadRequest")
+    for path in (b"/", b"/common/oauth2/v2.0/token"):
+        status, body = said(lab, b"GET " + path + b" HTTP/1.1\r\n" + head + b"\r\n\r\n")
+        assert (status, json.loads(body)["error"]) == (400, "invalid_request")
+    assert [(one.line, one.status) for one in lab.server.served] == [
+        ("GET /v1.0/me", 400),
+        ("GET /common/oauth2/v2.0/token", 400),
+    ]
+    assert told() == ""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /v1.0/me HTTP/1.1\r\n\r\n",
+        b"GET /v1.0/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a-secret\x01\r\n\r\n",
+        b"GET http://[/a-secret HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /a-secret/" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1.0/me HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\na-secret\r\n",
+    ],
+    ids=["no host", "header", "address", "length", "chunk"],
+)
+def test_P4_what_is_no_http_is_400_and_no_value_of_it_is_told(
+    lab: Lab, session: Session, told: Callable[[], str], request_: bytes
+) -> None:
+    assert said(lab, request_)[0] == 400
+    assert session.call("GET", f"{lab.tenant.graph}/v1.0/me").status == 401, "others are answered"
+    assert told() == ""
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_S1_a_client_that_goes_away_in_its_body_is_not_worth_a_word(
+    lab: Lab, session: Session, told: Callable[[], str], reset: bool
+) -> None:
+    def answered() -> bool:  # after which the server has also seen what other connections did before
+        return session.call("GET", f"{lab.tenant.graph}/status.json").status == 200
+
+    with connected(lab) as connection:
+        connection.sendall(b"POST /v1.0/applications HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
+        assert answered()
+        if reset:
+            connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+            )
+    assert any(answered() and lab.server.served for _ in range(200))
+    assert [(one.line, one.status) for one in lab.server.served] == [("POST /v1.0/applications", 0)]
+    assert lab.tenant.faults.log == [], "it was never asked for"
+    lab.close()
+    assert told() == ""
+
+
+def test_S2_a_body_that_is_too_long_is_refused(lab: Lab) -> None:
+    head = b"POST /v1.0/applications HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1100000\r\n\r\n"
+    status, body = said(lab, head + b"x" * 1_100_000)
+    assert (status, json.loads(body)["error"]["code"]) == (413, "Request_BadRequest")
+    assert [one.status for one in lab.server.served] == [413]
+
+
+@pytest.mark.parametrize("path", ["/v1.0/me", "/status.json"])
+def test_S1_a_bug_of_the_server_itself_is_a_500_and_one_line(
+    lab: Lab, session: Session, told: Callable[[], str], path: str
+) -> None:
+    lab.tenant.faults.add(Fault("status", range=(1,)))  # type: ignore[arg-type]
+    assert session.call("GET", lab.tenant.graph + path).status == 500
+    (line,) = told().splitlines()
+    assert line.startswith("sandbox: GET met ValueError at fault.py:")
+
+
+def test_P4_what_aiohttp_cannot_send_is_told_without_its_value(lab: Lab, told: Callable[[], str]) -> None:
+    lab.server.handle = lambda tenant, request: Response(200, {"X": "a\r\nsecret: b"})
+    with pytest.raises(http.client.BadStatusLine):
+        said(lab, b"GET /v1.0/me HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    (line,) = told().splitlines()
+    assert re.fullmatch(r"sandbox: the server met ValueError at \S+", line)
 
 
 def test_U4_a_port_that_is_taken_is_named(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

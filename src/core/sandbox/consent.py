@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from core.sandbox.graph import consents, grants, rights, roles
-from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
+from core.sandbox.graph import consents, grants, rights
+from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer, not_found
 
 #: Audience of its tokens.
 RESOURCE: Final = "74658136-14ec-4630-ad9b-26e160ff0fc6"
 _PATH: Final = re.compile(r"/api/RegisteredApplications/([0-9a-fA-F-]{36})/Consent")
-_ADMINS: Final = frozenset({roles.GLOBAL_ADMINISTRATOR, roles.PRIVILEGED_ROLE_ADMINISTRATOR})
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
@@ -36,8 +35,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
         if resource is None:
             message = f"The resource '{declared['resourceAppId']}' has no service principal in this tenant."
             return _refusal(400, "Request_BadRequest", message)
-        admins = _ADMINS if resource["appId"] == GRAPH_APP_ID else _ADMINS | roles.APP_ADMINISTRATORS
-        if not admins & set(issued.claims.get("wids", ())):
+        if not grants.consenters(resource) & set(issued.claims.get("wids", ())):
             return _refusal(
                 403, "Authorization_RequestDenied", "This operation can only be performed by an administrator."
             )
@@ -54,7 +52,7 @@ def _grant(tenant: Tenant, principal: State, resource: State, accesses: list[Sta
         if access["type"] == "Role" and access["id"] in offered and (principal["id"], access["id"]) not in held:
             grant = grants.new_grant(tenant, principal, resource, access["id"])
             tenant.commit(grants.KIND, grant["id"], grant)
-    scopes = {scope["id"]: scope["value"] for scope in resource.get("oauth2PermissionScopes", ())}
+    scopes = {scope["id"]: scope["value"] for scope in resource.get("oauth2PermissionScopes", ()) if scope["value"]}
     values = sorted(scopes[access["id"]] for access in accesses if access["type"] == "Scope" and access["id"] in scopes)
     if not values:
         return

@@ -23,8 +23,21 @@ def handle(tenant: Tenant, request: Request) -> Response:
         try:
             return _handle(tenant, request)
         except Exception as error:  # noqa: BLE001  a service answers whatever happens
-            sys.stderr.write(f"sandbox: {request.method} met {type(error).__name__} at {_place(error)}\n")
-            return failed(tenant, request, 500, "An internal server error occurred.")
+            return broken(tenant, request, error)
+
+
+def broken(tenant: Tenant, request: Request, error: Exception) -> Response:
+    """What the service that was asked says of a bug of the sandbox, which is told on standard error."""
+    tell(request.method, error)
+    return failed(tenant, request, 500, "An internal server error occurred.")
+
+
+def tell(what: str, error: BaseException) -> None:
+    """Write one line about a bug to standard error; it holds no values.
+
+    :param what: what met it.
+    """
+    sys.stderr.write(f"sandbox: {what} met {type(error).__name__} at {_place(error)}\n")
 
 
 def failed(tenant: Tenant, request: Request, status: int, message: str) -> Response:
@@ -33,7 +46,7 @@ def failed(tenant: Tenant, request: Request, status: int, message: str) -> Respo
         return replies.refusal(Fault("status", status=status, message=message), request, tenant)
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Where it was raised; its text may hold values, which no log may."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:

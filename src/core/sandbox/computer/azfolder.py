@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from core.sandbox import origins
+from core.sandbox import arm, origins
 from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.service import handle
 from core.sandbox.tenant import ARM_RESOURCE, State, Tenant
@@ -85,7 +85,7 @@ def settings(tenant: Tenant, folder: Path, *, public: bool = False) -> None:
 
 
 def _name(public: bool) -> str:
-    return "AzureCloud" if public else "EntraclawSandbox"
+    return "AzureCloud" if public else arm.CLOUD
 
 
 class InProcess:

@@ -22,6 +22,7 @@ _GRAPH: Final = {
     403: "Authorization_RequestDenied",
     404: "Request_ResourceNotFound",
     409: "Directory_ConcurrencyViolation",
+    413: "Request_BadRequest",
     429: "TooManyRequests",
     503: "ServiceUnavailable",
     504: "gatewayTimeout",

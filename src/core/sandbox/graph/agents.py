@@ -11,7 +11,6 @@ from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Response
 
-_PARENTED: Final = "AgentIdUser.ReadWrite.IdentityParentedBy"
 _CREDENTIALS: Final = ("passwordProfile", "passwordPolicies", "onPremisesImmutableId")
 
 

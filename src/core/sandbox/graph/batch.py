@@ -15,6 +15,10 @@ from core.sandbox.wire import Request, Response, answer
 
 PATH: Final = "/$batch"
 _MOST = 20
+#: What a URL of an item may hold as it is.
+_PLAIN: Final = "/?$&=(),:'%@+"
+#: Where the items of a batch are looked up when the version does not matter.
+_BASE: Final = "/v1.0"
 Item = dict[str, Any]
 
 
@@ -33,6 +37,17 @@ def handle(
     return answer(200, {"responses": list(reversed(replies.values()))})  # in any order, as documented
 
 
+def line(item: Item) -> str:
+    """`METHOD /path` of an item without its version, as the service reads it: what scripts and logs call it by."""
+    asked = _asked(item)
+    return f"{asked.method} {asked.path.removeprefix(_BASE)}"
+
+
+def _asked(item: Item, base: str = _BASE, headers: dict[str, str] | None = None, content: bytes = b"") -> Request:
+    url = f"{base}/{quote(item['url'].lstrip('/'), safe=_PLAIN)}"
+    return Request.to(item["method"], url, headers, content)
+
+
 def _checked(items: Any) -> dict[str, Item]:
     """The items by their ids."""
     if not isinstance(items, list) or not 0 < len(items) <= _MOST or not all(isinstance(i, dict) for i in items):
@@ -44,7 +59,7 @@ def _checked(items: Any) -> dict[str, Item]:
             raise Refused(400, "BadRequest", "Every request of a batch needs an 'id' of its own, a text.")
         if not isinstance(item.get("method"), str) or not isinstance(item.get("url"), str):
             raise Refused(400, "BadRequest", f"Request '{name}' of the batch needs a 'method' and a 'url'.")
-        if item["url"].lstrip("/").startswith("$batch"):
+        if _asked(item).path.startswith(_BASE + PATH):
             raise Refused(400, "BadRequest", "A batch cannot hold a batch.")
         headers = item.get("headers") or {}
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
@@ -88,10 +103,8 @@ def _reply(
         return {"id": item["id"], "status": 424, "headers": {}, "body": body}
     headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
     content = json.dumps(item["body"]).encode() if "body" in item else b""
-    url = request.path.removesuffix(PATH) + "/" + quote(item["url"].lstrip("/"), safe="/?$&=(),:'%@+")
-    asked = replace(Request.to(item["method"], url, headers, content), host=request.host)
-    line = f"{item['method']} {item['url'].partition('?')[0]}"
-    fault = tenant.faults.item(line, host=request.host.partition(":")[0], elapsed=tenant.elapsed)
+    asked = replace(_asked(item, request.path.removesuffix(PATH), headers, content), host=request.host)
+    fault = tenant.faults.item(line(item), host=request.host.partition(":")[0], elapsed=tenant.elapsed)
     if fault is None or fault.acts:
         response = inner(tenant, asked)
     if fault is not None:

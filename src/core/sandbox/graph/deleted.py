@@ -9,7 +9,7 @@ from typing import Final
 from core.sandbox.graph import consents, grants, query, rights, views
 from core.sandbox.graph.chain import BINS
 from core.sandbox.graph.directory import Refused, moment, taken
-from core.sandbox.graph.objects import COLLECTIONS
+from core.sandbox.graph.objects import COLLECTIONS, check_single
 from core.sandbox.graph.permissions import BLUEPRINT, PRINCIPAL, TYPES
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
@@ -104,18 +104,31 @@ def _bin(tenant: Tenant, kind: str, state: State) -> None:
 
 def _restore(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Response:
     state = rights.written(tenant, caller, BINS[kind], object_id, "delete")
-    for name in ("uniqueName", "userPrincipalName"):
-        if state.get(name) and tenant.find(kind, name, state[name]) is not None:
-            message = f"Another object with the same value for property {name} already exists."
-            status, code = (400, "Request_BadRequest") if kind == "user" else (409, _SAME)
-            raise Refused(status, code, message, details=[taken(name)])
+    _check_free(tenant, kind, state)
     back = _unbin(tenant, kind, state)
-    if kind == "application" and tenant.switches.restore_brings_principal:
-        principal = tenant.find(BINS["servicePrincipal"], "appId", state["appId"])
-        if principal is not None:
+    alone = tenant.find("servicePrincipal", "appId", state.get("appId", "")) is None
+    if kind == "application" and tenant.switches.restore_brings_principal and alone:
+        found = [one for one in tenant.all_latest(BINS["servicePrincipal"]) if one["appId"] == state["appId"]]
+        for principal in sorted(found, key=lambda one: str(one["deletedDateTime"]))[-1:]:  # the one that went last
             _unbin(tenant, "servicePrincipal", principal)
     context = f"{tenant.graph}/v1.0/$metadata#{COLLECTIONS[kind]}/$entity"
     return answer(200, {"@odata.context": context, **views.shown(back)})
+
+
+def _check_free(tenant: Tenant, kind: str, state: State) -> None:
+    """Whether what a deleted object has, and may be had once only, is nobody else's by now.
+
+    :raises Refused: 409; 400 for a user.
+    """
+    if kind == "servicePrincipal":
+        check_single(tenant, state["appId"])
+    for name in ("uniqueName",) if kind == "application" else ("userPrincipalName", "identityParentId"):
+        mine = str(state.get(name) or "")
+        same = str.lower if name == "userPrincipalName" else str
+        if mine and any(same(str(live.get(name))) == same(mine) for live in tenant.all_latest(kind)):
+            message = f"Another object with the same value for property {name} already exists."
+            status, code = (400, "Request_BadRequest") if kind == "user" else (409, _SAME)
+            raise Refused(status, code, message, details=[taken(name)])
 
 
 def _unbin(tenant: Tenant, kind: str, state: State) -> State:

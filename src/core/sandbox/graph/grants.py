@@ -42,13 +42,17 @@ def new_grant(tenant: Tenant, principal: State, resource: State, role_id: str) -
 
 
 def granted(tenant: Tenant, principal_id: str, resource_app_id: str, replica: int) -> list[str]:
-    """The values of the roles that a token holds: those of one API which this replica has seen granted."""
+    """The values of the roles that a token holds: those of one API which this replica has seen granted.
+
+    A role that the API no longer offers, or that has no value, is in no token.
+    """
     resource = tenant.find("servicePrincipal", "appId", resource_app_id, replica)
     if resource is None:
         return []
-    values = {role["id"]: role["value"] for role in resource["appRoles"]}
-    found = [grant for grant in tenant.all_seen(KIND, replica) if grant["principalId"] == principal_id]
-    return sorted(values[grant["appRoleId"]] for grant in found if grant["resourceId"] == resource["id"])
+    values = {role["id"]: role["value"] for role in resource["appRoles"] if role["value"]}
+    ends = (principal_id, resource["id"])
+    found = [grant for grant in tenant.all_seen(KIND, replica) if (grant["principalId"], grant["resourceId"]) == ends]
+    return sorted(values[grant["appRoleId"]] for grant in found if grant["appRoleId"] in values)
 
 
 def listed(tenant: Tenant, caller: Caller, request: Request, side: Side, object_id: str) -> Response:
@@ -81,7 +85,7 @@ def grant(tenant: Tenant, caller: Caller, side: Side, object_id: str, body: dict
     if role is None or not role["isEnabled"] or "Application" not in role["allowedMemberTypes"]:
         message = f"Permission being assigned was not found on application '{resource['appId']}'."
         raise Refused(400, "Request_BadRequest", message)
-    _check_agent(tenant, principal, role["value"])
+    _check_agent(tenant, principal, role["value"] or "")
     state = new_grant(tenant, principal, resource, role["id"])
     if any(_same(other, state) for other in tenant.all_latest(KIND)):
         status = tenant.switches.duplicate_grant
@@ -134,9 +138,13 @@ def _end(tenant: Tenant, caller: Caller, object_id: str) -> State:
     return state
 
 
+def consenters(resource: State) -> frozenset[str]:
+    """The directory roles of which one may consent to an API for everybody."""
+    return _CONSENT_TO_GRAPH if resource["appId"] == GRAPH_APP_ID else _CONSENT_TO_GRAPH | roles.APP_ADMINISTRATORS
+
+
 def _check_consent(caller: Caller, resource: State) -> None:
-    admins = _CONSENT_TO_GRAPH if resource["appId"] == GRAPH_APP_ID else _CONSENT_TO_GRAPH | roles.APP_ADMINISTRATORS
-    if not caller.holds(PERMISSION, admins):
+    if not caller.holds(PERMISSION, consenters(resource)):
         raise rights.denied()
 
 

@@ -72,10 +72,18 @@ def backing(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> State:
     if app is None:
         message = f"The appId '{body.get('appId')}' of the service principal does not reference a valid application."
         raise Refused(400, "Request_BadRequest", message)
-    if tenant.find("servicePrincipal", "appId", app["appId"]) is not None:
-        message = f"The service principal name {app['appId']} is already in use."
-        raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", message)
+    check_single(tenant, app["appId"])
     return app
+
+
+def check_single(tenant: Tenant, app_id: str) -> None:
+    """Whether an app is still without a service principal.
+
+    :raises Refused: 409.
+    """
+    if tenant.find("servicePrincipal", "appId", app_id) is not None:
+        message = f"The service principal name {app_id} is already in use."
+        raise Refused(409, "Request_MultipleObjectsWithSameKeyValue", message)
 
 
 def upsert(tenant: Tenant, caller: Caller, request: Request, name: str, body: dict[str, Any]) -> Response:

@@ -54,7 +54,8 @@ def check(tenant: Tenant, client_id: str, assertion: str, holders: Iterable[Stat
     ]
     if not holding:
         raise refuse(700027, reason="The key was not found.", **facts)
-    holder, key = holding[0]
+    # one certificate may stand on an app more than once: an entry that is in time counts, wherever it stands
+    holder, key = next((one for one in holding if _in_time(tenant, one[1])), holding[0])
     if moment(key["endDateTime"]) <= tenant.now():
         raise refuse(700027, reason="The key used is expired.", **facts)
     certificate = x509.load_der_x509_certificate(base64.b64decode(key["key"]))
@@ -103,9 +104,15 @@ def _check_claims(tenant: Tenant, client_id: str, claims: dict[str, Any]) -> Non
     identifier = claims.get("jti")
     if not identifier or not isinstance(identifier, str):
         raise refuse(50027, reason="It has no jti.")
-    if not tenant.switches.replay and identifier in tenant.assertions:
+    if tenant.switches.replay:
+        return
+    if identifier in tenant.assertions:
         raise refuse(50027, reason="It was used before.")
     tenant.assertions.add(identifier)
+
+
+def _in_time(tenant: Tenant, key: State) -> bool:
+    return bool(moment(key["startDateTime"]) <= tenant.now() < moment(key["endDateTime"]))
 
 
 def _begins_with(chain: Any, key: State) -> bool:

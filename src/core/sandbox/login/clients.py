@@ -7,6 +7,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from core.sandbox.graph import permissions
 from core.sandbox.graph.directory import moment
 from core.sandbox.login import assertion, federation
 from core.sandbox.login.refusals import refuse
@@ -62,7 +63,7 @@ def find(tenant: Tenant, client_id: str, replica: int, directory: str = "") -> C
         return Client(client_id, _NAMES[client_id], "own", public=True)
     app = tenant.find("application", "appId", client_id, replica, login=True)
     principal = tenant.find("servicePrincipal", "appId", client_id, replica, login=True)
-    agent = principal is not None and principal.get("@odata.type") == federation.AGENT
+    agent = principal is not None and principal.get("@odata.type") == permissions.IDENTITY
     if app is None and not agent:
         raise refuse(700016, app=client_id, tenant_name=tenant.name)
     if principal is None:
@@ -77,7 +78,7 @@ def find(tenant: Tenant, client_id: str, replica: int, directory: str = "") -> C
         return Client(client_id, name, "agent", principal=principal)
     if directory in ("common", "organizations") and app["signInAudience"] == "AzureADMyOrg":
         raise refuse(50194 if directory == "common" else 50059, directory=directory, **facts)
-    kind: Literal["app", "blueprint"] = "blueprint" if app.get("@odata.type") == federation.BLUEPRINT else "app"
+    kind: Literal["app", "blueprint"] = "blueprint" if app.get("@odata.type") == permissions.BLUEPRINT else "app"
     return Client(client_id, name, kind, bool(app.get("isFallbackPublicClient")), app, principal)
 
 

@@ -8,10 +8,6 @@ from core.sandbox.login import assertion, resources
 from core.sandbox.login.refusals import Refused, refuse
 from core.sandbox.tenant import State, Tenant
 
-BLUEPRINT: Final = "#microsoft.graph.agentIdentityBlueprint"
-BLUEPRINT_PRINCIPAL: Final = "#microsoft.graph.agentIdentityBlueprintPrincipal"
-AGENT: Final = "#microsoft.graph.agentIdentity"
-AGENT_USER: Final = "#microsoft.graph.agentUser"
 _SPECIFIC: Final = {"issuer": 700211, "audience": 700212, "subject": 700213}
 
 

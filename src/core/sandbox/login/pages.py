@@ -28,7 +28,7 @@ def authorize(tenant: Tenant, directory: str, request: Request) -> Response:
     query = dict(request.query)
     people.required(query, ("client_id", "redirect_uri", "response_type"))
     client = clients.find(tenant, query["client_id"], tenant.replica(), directory)
-    _check_address(client, query["redirect_uri"])
+    browser_app = _check_address(client, query["redirect_uri"])
     if query["response_type"] != "code":
         raise refuse(90023, field="response_type")
     if query.get("response_mode", "query") not in ("query", "form_post"):
@@ -56,6 +56,7 @@ def authorize(tenant: Tenant, directory: str, request: Request) -> Response:
         "nonce": query.get("nonce", ""),
         "redirect_uri": query["redirect_uri"],
         "challenge": query["code_challenge"],
+        "spa": browser_app,
         "exp": tenant.now().timestamp() + people.CODE_LIFE,
     }
     tenant.issued[code] = Issued(held, "code")
@@ -108,21 +109,36 @@ def _who(tenant: Tenant, query: dict[str, str]) -> State:
     return people.person(tenant, found, hint or tenant.signed_in_user)
 
 
-def _check_address(client: Client, address: str) -> None:
-    """Loopback over plain HTTP, any port; an app must have registered it for native clients, whatever the port."""
+def _check_address(client: Client, address: str) -> bool:
+    """Loopback over plain HTTP, any port; an app must have registered it, whatever the port.
+
+    :returns: whether it is registered for a browser app, and not for a native one.
+    :raises Refused: 50011.
+    """
+    refusal = refuse(50011, value=address, app=client.id)
+    if not address.isprintable():  # urlsplit drops line breaks, which `Location` would carry
+        raise refusal
     try:
         parts = urlsplit(address)
         port = parts.port
     except ValueError:
-        raise refuse(50011, value=address, app=client.id) from None
+        raise refusal from None
     host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
-    registered = ((client.app or {}).get("publicClient") or {}).get("redirectUris") or []
-    plain = [
-        urlsplit(known)._replace(netloc=urlsplit(known).hostname or "").geturl().rstrip("/") for known in registered
-    ]
-    fits = client.kind == "own" or parts._replace(netloc=host).geturl().rstrip("/") in plain
-    if parts.scheme != "http" or host not in _LOOPBACK or parts.fragment or not fits:
-        raise refuse(50011, value=address, app=client.id)
+    plain = parts._replace(netloc=host).geturl().rstrip("/")
+    native = client.kind == "own" or plain in _registered(client, "publicClient")
+    browser_app = not native and plain in _registered(client, "spa")
+    if parts.scheme != "http" or host not in _LOOPBACK or parts.fragment or not (native or browser_app):
+        raise refusal
+    return browser_app
+
+
+def _registered(client: Client, platform: str) -> list[str]:
+    """The addresses of an app on a platform, without their ports.
+
+    :param platform: `publicClient` or `spa`, as Graph calls them.
+    """
+    known = [urlsplit(one) for one in ((client.app or {}).get(platform) or {}).get("redirectUris") or []]
+    return [one._replace(netloc=one.hostname or "").geturl().rstrip("/") for one in known]
 
 
 def _question(where: str, user: State, app: str, more: str = "") -> str:

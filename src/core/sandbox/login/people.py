@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from core.sandbox.graph import grants
+from core.sandbox.graph import consents, grants
 from core.sandbox.graph.directory import moment
+from core.sandbox.graph.permissions import AGENT_USER
 from core.sandbox.login import assertion, clients, federation, resources, tokens
 from core.sandbox.login.clients import Client
 from core.sandbox.login.refusals import Refused, refuse
@@ -18,9 +19,10 @@ from core.sandbox.login.resources import DEFAULT, OIDC, Resource
 from core.sandbox.tenant import GRAPH_APP_ID, Issued, State, Tenant
 from core.sandbox.wire import Response, answer
 
-CONSENTS: Final = "oauth2PermissionGrant"
 #: Seconds that a refresh token may lie unused.
 IDLE: Final = 90 * 86400.0
+#: Seconds that the refresh tokens of a browser app live, from the sign-in on.
+BROWSER_LIFE: Final = 86400.0
 #: Seconds within which a browser's code must be redeemed.
 CODE_LIFE: Final = 600.0
 
@@ -49,17 +51,25 @@ def person(tenant: Tenant, user: State | None, called: str, **facts: str) -> Sta
 
 
 def sign_in(
-    tenant: Tenant, user_id: str, client: Client, scope: str, nonce: str = "", since: float | None = None
+    tenant: Tenant,
+    user_id: str,
+    client: Client,
+    scope: str,
+    nonce: str = "",
+    since: float | None = None,
+    *,
+    spa: bool = False,
 ) -> Response:
     """The tokens of a person who has agreed, or whose refresh token holds.
 
     :param since: when that person signed in, in seconds since 1970; None: just now.
+    :param spa: in a browser app, whose refresh tokens do not outlive that sign-in by more than a day.
     :raises Refused: the person, the client or the resource may not.
     """
     resource = resources.asked(tenant, scope, app_only=False)
     facts = {"app": client.id, "name": client.name, "resource": resource.audience}
     user = person(tenant, tenant.latest("user", user_id), user_id, **facts)
-    if user.get("@odata.type") == federation.AGENT_USER:
+    if user.get("@odata.type") == AGENT_USER:
         raise refuse(50056)
     if client.principal is not None and client.principal.get("appRoleAssignmentRequired"):
         assigned = [grant["principalId"] for grant in tenant.all_latest(grants.KIND)]
@@ -73,7 +83,8 @@ def sign_in(
         raise refuse(650056, **facts)
     if resource.app_id not in [entry["resourceAppId"] for entry in declared]:
         raise refuse(650057, **facts)
-    return _issued(tenant, user, client, resource, scope, _consented(tenant, user_id, client, resource), nonce, since)
+    scopes = _consented(tenant, user_id, client, resource)
+    return _issued(tenant, user, client, resource, scope, scopes, nonce, since, spa=spa)
 
 
 def _consented(tenant: Tenant, user_id: str, client: Client, resource: Resource) -> str:
@@ -83,7 +94,7 @@ def _consented(tenant: Tenant, user_id: str, client: Client, resource: Resource)
     """
     own, other = ((state or {}).get("id") for state in (client.principal, resource.principal))
     given: set[str] = set()
-    for grant in tenant.all_latest(CONSENTS):
+    for grant in tenant.all_latest(consents.KIND):
         if (grant["clientId"], grant["resourceId"]) == (own, other) and (
             grant.get("consentType") == "AllPrincipals" or grant.get("principalId") == user_id
         ):
@@ -104,6 +115,8 @@ def _issued(
     nonce: str = "",
     since: float | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    spa: bool = False,
 ) -> Response:
     asked, now = scope.split(), tenant.now().timestamp()
     refresh = opaque(tenant)
@@ -118,7 +131,7 @@ def _issued(
     }
     if "offline_access" in asked:
         kept = {"oid": user["id"], "client": client.id, "scope": scope, "iat": now, "auth_time": since or now}
-        tenant.issued[refresh] = Issued(kept, "refresh")
+        tenant.issued[refresh] = Issued(kept | {"spa": spa}, "refresh")
         body["refresh_token"] = refresh
     if "openid" in asked:
         body["id_token"] = tokens.id_token(tenant, user, client.id, nonce)
@@ -129,7 +142,7 @@ def _issued(
 def refreshed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     """Answer `grant_type=refresh_token`; the old one stays valid, as the real service leaves it.
 
-    :raises Refused: 70000 (unknown, or another client's), 50173, 700082, 70043, and those of `sign_in`.
+    :raises Refused: 70000 (unknown, or another client's), 50173, 700084, 700082, 70043, and those of `sign_in`.
     """
     issued = tenant.issued.get(form["refresh_token"])
     if issued is None or issued.kind != "refresh" or issued.claims["client"] != client.id:
@@ -142,7 +155,7 @@ def refreshed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     revoked = user.get("signInSessionsValidFromDateTime")
     if revoked and moment(revoked).timestamp() > held["auth_time"]:
         raise refuse(50173, start=started, end=str(revoked))
-    if held.get("spa") and now > held["auth_time"] + 86400:
+    if held["spa"] and now > held["auth_time"] + BROWSER_LIFE:
         raise refuse(700084)
     if now > held["iat"] + IDLE:
         raise refuse(700082, start=started)
@@ -153,7 +166,7 @@ def refreshed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     if client.kind == "agent":
         resource = resources.asked(tenant, scope, app_only=False)
         return _agent_user(tenant, client, {"user_id": held["oid"]}, resource, f"{scope} offline_access")
-    return sign_in(tenant, held["oid"], client, f"{scope} offline_access", since=held["auth_time"])
+    return sign_in(tenant, held["oid"], client, f"{scope} offline_access", since=held["auth_time"], spa=held["spa"])
 
 
 def revoke(tenant: Tenant, user_id: str) -> None:
@@ -180,7 +193,7 @@ def redeemed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     digest = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
     if digest.decode().rstrip("=") != held["challenge"]:
         raise refuse(501481)
-    return sign_in(tenant, held["oid"], client, held["scope"], held["nonce"])
+    return sign_in(tenant, held["oid"], client, held["scope"], held["nonce"], spa=held["spa"])
 
 
 def third_hop(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
@@ -208,7 +221,7 @@ def _agent_user(tenant: Tenant, client: Client, form: dict[str, str], resource: 
     name = form.get("user_id") or form["username"]
     found = tenant.latest("user", name) if "user_id" in form else named(tenant, name)
     user = person(tenant, found, name, app=client.id, name=client.name, resource=resource.audience)
-    if user.get("@odata.type") != federation.AGENT_USER or user.get("identityParentId") != client.principal["id"]:
+    if user.get("@odata.type") != AGENT_USER or user.get("identityParentId") != client.principal["id"]:
         raise federation.mismatch(tenant, "subject", {"sub": user["id"]})
     scopes = _consented(tenant, user["id"], client, resource)
     more = {
@@ -229,7 +242,7 @@ def named(tenant: Tenant, upn: str) -> State | None:
 def by_password(tenant: Tenant, form: dict[str, str]) -> Refused:
     """Why a user name and a password get nobody in: nobody here has a password."""
     user = person(tenant, named(tenant, form["username"]), form["username"])
-    return refuse(50056 if user.get("@odata.type") == federation.AGENT_USER else 50126)
+    return refuse(50056 if user.get("@odata.type") == AGENT_USER else 50126)
 
 
 def on_behalf_of(tenant: Tenant, client: Client, form: dict[str, str]) -> Refused:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from email.utils import format_datetime
+from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from core.errors import SetupError
 from core.sandbox import logs, origins, service
 from core.sandbox.faults import Met, replies
+from core.sandbox.graph import batch
 from core.sandbox.logs import Served, bound
 from core.sandbox.server import tls
 from core.sandbox.server.proxy import Proxy
 from core.sandbox.status import endpoint as status
 from core.sandbox.tenant import Tenant
 from core.sandbox.wire import Request, Response
+
+#: What aiohttp meets because of what a client sends, or because it goes away.
+_CLIENTS_OWN: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
 @dataclass
@@ -30,6 +37,15 @@ class _Note:
 
     items: tuple[str, ...] = ()
     fault: str = ""
+
+
+class _Bugs(logging.Handler):
+    """What aiohttp would log with a traceback, which may hold values: one line without any, and that of bugs alone."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error, _CLIENTS_OWN):
+            service.tell("the server", error)
 
 
 class Server:
@@ -85,7 +101,9 @@ class Server:
             ready.set()
 
     async def _serve(self, context: ssl.SSLContext, ready: threading.Event) -> None:
-        server = web.Server(self._timed, access_log=None, handler_cancellation=False)
+        logger = logging.Logger("sandbox", logging.ERROR)
+        logger.addHandler(_Bugs())
+        server = web.Server(self._timed, access_log=None, handler_cancellation=False, logger=logger)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         await web.SockSite(runner, self._socket, ssl_context=context).start()
@@ -109,12 +127,11 @@ class Server:
 
     async def _timed(self, raw: web.BaseRequest) -> web.StreamResponse:
         if raw.path in status.PATHS:  # neither logged nor struck by faults: whoever looks changes nothing
-            request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}")
-            return self._dated(status.handle(self._tenant, request, self.served))
+            return await self._guarded(raw, self._look)
         start, moment = time.monotonic(), self._tenant.now()
         code, note = 0, _Note()
         try:
-            response = await self._answer(raw, note)
+            response = await self._guarded(raw, lambda request: self._answer(raw, request, note))
             if raw.transport is not None and not raw.transport.is_closing():
                 code = response.status
             return response
@@ -124,13 +141,34 @@ class Server:
             self.served.append(served)
             bound(self.served)
 
-    async def _answer(self, raw: web.BaseRequest, note: _Note) -> web.StreamResponse:
+    async def _guarded(
+        self, raw: web.BaseRequest, act: Callable[[Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """An answer whatever happens: to what cannot be read, and for a bug; none for a client that has gone away."""
+        plain = Request(raw.method, "", raw.path)
+        try:
+            "".join(raw.headers.values()).encode()  # what is no UTF-8 cannot be repeated in an answer
+            request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}", dict(raw.headers))
+        except ValueError:
+            return self._dated(service.failed(self._tenant, plain, 400, "A header of the request cannot be read."))
+        try:
+            return await act(request)
+        except ConnectionError:
+            return _cut(raw)
+        except Exception as error:  # noqa: BLE001  of the server itself: the services answer for their own
+            return self._dated(service.broken(self._tenant, request, error))
+
+    async def _look(self, request: Request) -> web.StreamResponse:
+        return self._dated(status.handle(self._tenant, request, self.served))
+
+    async def _answer(self, raw: web.BaseRequest, request: Request, note: _Note) -> web.StreamResponse:
         tenant = self._tenant
-        request = Request.to(raw.method, f"https://{raw.host}{raw.raw_path}", dict(raw.headers))
         try:
             request = replace(request, body=await raw.read())
         except web.RequestPayloadError:
             return self._dated(service.failed(tenant, request, 400, "The body is not encoded as its header says."))
+        except web.HTTPRequestEntityTooLarge:
+            return self._dated(service.failed(tenant, request, 413, "The body is too long."))
         host, items = raw.host.partition(":")[0], _items(request)
         note.items = tuple(map(logs.line, items))
         met = tenant.faults.meet(request.method, request.path, items, host=host, elapsed=tenant.elapsed)
@@ -200,7 +238,7 @@ def _items(request: Request) -> list[str]:
         return []
     try:
         items = request.json().get("requests") or []
-        return [f"{item['method']} {item['url'].partition('?')[0]}" for item in items]
+        return [batch.line(item) for item in items]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
 

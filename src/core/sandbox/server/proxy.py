@@ -10,6 +10,7 @@ import asyncio
 import socket
 from typing import Final
 
+from core.sandbox import logs
 from core.sandbox.origins import PUBLIC_HOSTS
 
 #: Bytes of a request's head, and seconds until it is complete.
@@ -25,7 +26,7 @@ class Proxy:
 
     :param port: of the sandbox's HTTPS server.
     :ivar led: targets that were led to it, `host:port`, in order.
-    :ivar refused: targets, or other requests, that were answered 403; a log without headers, bodies and queries.
+    :ivar refused: targets, or other requests, that were answered 403; without headers, bodies, queries and secrets.
     """
 
     def __init__(self, port: int) -> None:
@@ -68,15 +69,16 @@ class Proxy:
         async with asyncio.timeout(_PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
         method, target = [*head.split(b"\r\n", 1)[0].decode("ascii", "replace").split(" "), "", ""][:2]
-        target = target.lower()
-        if method != "CONNECT" or target not in self._targets:
-            self.refused.append(f"{method} {target.partition('?')[0]}"[:300])
+        if method != "CONNECT" or target.lower() not in self._targets:
+            self.refused.append(logs.line(f"{method} {target.partition('?')[0]}")[:300])
+            logs.bound(self.refused)
             body = b"This proxy leads to the sandbox only.\n"
             writer.write(_FORBIDDEN % len(body) + body)
             await writer.drain()
             writer.write_eof()
             return
-        self.led.append(target)
+        self.led.append(target.lower())
+        logs.bound(self.led)
         below_reader, below = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")

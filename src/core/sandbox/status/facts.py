@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from core import __version__
-from core.sandbox.graph import chain, grants, reports, roles
+from core.sandbox.graph import chain, consents, grants, reports, roles
 from core.sandbox.logs import Served
 from core.sandbox.switches import Switches
 from core.sandbox.tenant import State, Tenant
@@ -25,9 +25,8 @@ _ROLES: Final = {
     for name, value in vars(roles).items()
     if name.isupper() and isinstance(value, str)
 }
-_SCOPES: Final = "oauth2PermissionGrant"
 #: Kinds with a place of their own.
-_ELSEWHERE: Final = frozenset({"user", grants.KIND, _SCOPES, reports.KIND, *chain.BINS.values()})
+_ELSEWHERE: Final = frozenset({"user", grants.KIND, consents.KIND, reports.KIND, *chain.BINS.values()})
 
 
 def of(tenant: Tenant, served: Sequence[Served]) -> dict[str, Any]:
@@ -138,7 +137,7 @@ def _days_left(tenant: Tenant, stamp: str) -> int | None:
 def _roles(tenant: Tenant) -> Iterable[State]:
     for grant in tenant.all_latest(grants.KIND):
         resource = tenant.latest("servicePrincipal", grant["resourceId"]) or {}
-        names: Mapping[str, str] = {role["id"]: role["value"] for role in resource.get("appRoles", ())}
+        names: Mapping[str, str] = {role["id"]: role["value"] or role["id"] for role in resource.get("appRoles", ())}
         yield {
             "to": _text(grant["principalDisplayName"]),
             "to_id": grant["principalId"],
@@ -149,7 +148,7 @@ def _roles(tenant: Tenant) -> Iterable[State]:
 
 
 def _scopes(tenant: Tenant) -> Iterable[State]:
-    for grant in tenant.all_latest(_SCOPES):
+    for grant in tenant.all_latest(consents.KIND):
         ends = [(_find(tenant, _text(grant.get(name))) or {}) for name in ("clientId", "resourceId")]
         yield {
             "to": _text(ends[0].get("displayName") or grant.get("clientId")),
