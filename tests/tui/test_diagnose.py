@@ -8,6 +8,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from textual.widgets import OptionList
@@ -282,6 +283,26 @@ def test_D1_f_is_not_offered_where_nothing_can_be_mended(how: str) -> None:
 
 
 # what is shown and copied
+
+
+@posix
+def test_U6_D4_names_that_are_no_text_are_shown_and_copied() -> None:
+    """A file name is bytes, and need not be UTF-8; a line break in one must not begin a line of ours."""
+
+    def prepare(stand: Stand) -> None:
+        for name in (b"bad\xff.py", b"two\nFAIL  lines.py"):
+            path = os.fsencode(stand.lab.project) + b"/" + name
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+            Path(os.fsdecode(path)).write_text(PROFILE.secret_member)
+
+    async def scene(shown: Play) -> None:
+        await mark(shown, "sources")
+        await shown.press("c")
+        await shown.on(Text)
+        assert "bad?.py:1 uses" in shown.app.clipboard
+        assert "two?FAIL  lines.py:1 uses" in shown.app.clipboard
+
+    diagnosed(scene, prepare)
 
 
 def test_D4_c_and_a_copy_what_is_shown_and_nothing_secret() -> None:

@@ -277,6 +277,20 @@ def test_U6_a_pipe_gets_the_dialogue_and_nothing_of_the_full_screen_is_imported(
     assert person.ends() == 0
 
 
+def test_U6_where_standard_error_goes_to_a_file_the_dialogue_opens(terminal: Callable[..., Terminal]) -> None:
+    """The screens are written there."""
+    script = (
+        "import os\n"
+        "os.dup2(os.open('errors', os.O_CREAT | os.O_WRONLY), 2)\n"
+        "from wizard.cli import run\n"
+        "run(['demo'])\n"
+    )
+    person = terminal(program=script)
+    person.says("plain mode", "What do you want to do?")
+    person.choose("Quit")
+    assert person.ends() == 0
+
+
 def test_U6_the_full_screen_is_for_a_terminal_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
     class Screen(io.StringIO):
         def isatty(self) -> bool:
