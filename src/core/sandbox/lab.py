@@ -72,7 +72,6 @@ class Lab:
         plan = files.read(scenario)
         tenant = Tenant(clock or SystemClock(), plan.seed if seed is None else seed, clock_error=plan.clock_skew)
         found = scenarios.seed(plan.base, tenant)
-        plan.apply(tenant)
         tenant.scenario = scenario
         if user:
             tenant.signed_in_user = seeds.person(tenant, user)["id"]
@@ -98,6 +97,7 @@ class Lab:
         if sign_in:
             lab.az_folder(tenant.signed_in_user)
             lab.admin = lab.az_folder("alex")
+        plan.apply(tenant)  # not before: the folders' own sign-ins meet no switch
         return lab
 
     @property

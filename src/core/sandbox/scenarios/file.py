@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, cast, get_args, get_type_hints
 
 from core.errors import SetupError
 from core.profile import Profile
@@ -20,6 +20,7 @@ from core.sandbox.faults import Fault, Kind, Saboteur
 from core.sandbox.faults.fault import HANDSHAKE, Body, Form
 from core.sandbox.faults.saboteur import Act, Key, Target
 from core.sandbox.graph import chain, consents, grants, objects, policies, reports
+from core.sandbox.login import refusals
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.table import Table
 from core.sandbox.switches import Switches
@@ -51,6 +52,8 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "stale": ("seconds", "of"),
 }
 _LEAST: Final = {"page_size": 1}
+#: What those switches take that are codes.
+_CODES: Final = {"bad_signature": (700027, 7000274, 50012), "duplicate_grant": (400, 409), "consent_too_early": (400, 404)}
 
 
 @dataclass
@@ -136,19 +139,16 @@ def _switches(table: Table) -> dict[str, Any]:
     for name, kind in hints.items():
         if not table.has(name):
             continue
-        if get_origin(kind) is Literal:
-            value = table.data.pop(name)
-            if value not in get_args(kind) or isinstance(value, bool):
-                raise table.wrong(name, f"must be one of {', '.join(map(str, get_args(kind)))}")
-            found[name] = value
-        elif kind is bool:
+        if kind is bool:
             found[name] = table.flag(name)
         elif kind is int:
-            found[name] = table.whole(name, 0, _LEAST.get(name, 0), MOST)
-        elif kind is float:
-            found[name] = table.number(name, 0.0, 0.0, MOST)
+            found[name] = number = table.whole(name, 0, _LEAST.get(name, 0), MOST)
+            if number not in _CODES.get(name, (number,)):
+                raise table.wrong(name, f"must be one of {', '.join(map(str, _CODES[name]))}")
         else:
-            found[name] = table.text(name)
+            found[name] = table.number(name, 0.0, 0.0, MOST)
+    if (refused := found.get("login_refuses")) and refused not in refusals.table():
+        raise table.wrong("login_refuses", "must be 0, or an AADSTS number that docs/reference/errors.md lists")
     table.end(f"[switches], which has {', '.join(hints)}")
     return found
 
