@@ -57,16 +57,16 @@ def handle(tenant: Tenant, request: Request) -> Response:
     try:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise _unauthenticated(tenant, "Access token is empty.")
+            raise rights.unauthenticated(tenant, "Access token is empty.")
         issued = tenant.issued.get(token)
         if (
             issued is None
             or issued.kind != "access"
             or issued.claims["aud"].rstrip("/") not in (tenant.graph, GRAPH_APP_ID)
         ):
-            raise _unauthenticated(tenant, "Access token validation failure. Invalid audience.", "invalid_token")
+            raise rights.unauthenticated(tenant, "Access token validation failure. Invalid audience.", "invalid_token")
         if issued.claims["exp"] <= tenant.now().timestamp():
-            raise _unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
+            raise rights.unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
         caller = Caller(issued.claims, tenant.replica())
         path = request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2]
         if path == batch.PATH and request.method == "POST":
@@ -82,12 +82,6 @@ def handle(tenant: Tenant, request: Request) -> Response:
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
     headers |= {"OData-Version": "4.0", **response.headers}
     return Response(response.status, headers, response.body)
-
-
-def _unauthenticated(tenant: Tenant, message: str, error: str = "") -> Refused:
-    challenge = f'Bearer realm="", authorization_uri="{tenant.authority}/common/oauth2/authorize", '
-    challenge += f'client_id="{GRAPH_APP_ID}"' + (f', error="{error}"' if error else "")
-    return Refused(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": challenge})
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:

@@ -53,7 +53,11 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _LEAST: Final = {"page_size": 1}
 #: What those switches take that are codes.
-_CODES: Final = {"bad_signature": (700027, 7000274, 50012), "duplicate_grant": (400, 409), "consent_too_early": (400, 404)}
+_CODES: Final = {
+    "bad_signature": (700027, 7000274, 50012),
+    "duplicate_grant": (400, 409),
+    "consent_too_early": (400, 404),
+}
 
 
 @dataclass
@@ -135,7 +139,8 @@ def parse(text: str, path: Path) -> Plan:
 
 
 def _switches(table: Table) -> dict[str, Any]:
-    hints, found = get_type_hints(Switches), {}
+    hints = get_type_hints(Switches)
+    found: dict[str, Any] = {}
     for name, kind in hints.items():
         if not table.has(name):
             continue
