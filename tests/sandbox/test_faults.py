@@ -239,6 +239,13 @@ def test_S3_a_scripted_401_has_the_challenge_of_a_genuine_one(start: Start, path
     assert answers[1].json()["error"]["message"] == "By script."
 
 
+def test_S3_ids_of_scripted_answers_differ_within_a_run_and_are_the_same_in_the_next(start: Start) -> None:
+    text = "\n".join(fault("status", status=429, nth=1) for _ in range(3))
+    first, again = ([stand.call().headers["request-id"] for _ in range(3)] for stand in (start(text), start(text)))
+    assert first == again
+    assert len(set(first)) == 3
+
+
 def test_S3_any_status_with_any_code(start: Start) -> None:
     stand = start(fault("status", status=418, code="Teapot_Short", message="And stout."))
     response = stand.call()

@@ -84,8 +84,11 @@ def spoiled(fault: Fault, request: Request, response: Response | None, tenant: T
 
 
 def _id(fault: Fault, request: Request, tenant: Tenant, what: str) -> str:
-    """An id of an answer: the same in every run, in whichever order requests come, and none of the tenant's own ids."""
-    return str(uuid5(NAMESPACE_URL, f"{tenant.seed} {what} {request.method} {request.path} {fault.struck}"))
+    """An id of an answer: the same in every run, in whichever order requests come, and no other's in this run."""
+    name = f"{tenant.seed} {what} {request.method} {request.path} {fault.struck}"
+    again = tenant.faults.told[name]  # by another fault, or by a bug
+    tenant.faults.told[name] += 1
+    return str(uuid5(NAMESPACE_URL, f"{name} {again}" if again else name))
 
 
 def refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:

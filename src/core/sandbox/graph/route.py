@@ -53,7 +53,7 @@ _DIAGNOSTIC: Final = '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"
 
 def handle(tenant: Tenant, request: Request) -> Response:
     """Answer a request to Graph."""
-    request_id = tenant.new_id()
+    request_id = tenant.passing_id()
     try:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -72,8 +72,12 @@ def handle(tenant: Tenant, request: Request) -> Response:
         if path == batch.PATH and request.method == "POST":
             response = batch.handle(tenant, request, _body(request), handle)
         else:
+            drawn = tenant.drawn()
             try:
                 response = _route(tenant, caller, request, path)
+            except Refused:
+                tenant.draw_again(drawn)
+                raise
             except query.Unsupported as error:
                 raise Refused(400, error.code, str(error)) from None
     except Refused as refusal:
