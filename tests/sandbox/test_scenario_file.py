@@ -101,7 +101,8 @@ def refused(text: str) -> str:
         ('[[fault]]\nkind = "empty"\nmatch = "("', "fault[1].match is no regular expression: "),
         ('[[fault]]\nkind = "empty"\nmatch = "[[a]"', "fault[1].match is no regular expression: Possible nested set"),
         ('[[fault]]\nkind = "empty"\nmatch = "a{99999999999}"', "fault[1].match is no regular expression: "),
-        ('[[fault]]\nkind = "empty"\nmatch = ""', "fault[1].match must be a text"),
+        ('[[fault]]\nkind = "empty"\nmatch = ""', "fault[1].match must not be empty"),
+        ('[[fault]]\nkind = "empty"\nmatch = 1', "fault[1].match must be a text"),
         (
             '[[fault]]\nkind = "tls-stranger"\nmatch = "x"',
             "fault[1].match is not a key of a fault of kind tls-stranger",
@@ -201,6 +202,19 @@ def test_U4_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
         Lab.start(str(tmp_path / name))
     assert (caught.value.id, caught.value.exit_code) == ("sandbox.file", 2)
     assert name in caught.value.summary
+
+
+@pytest.mark.parametrize("table", ['[[fault]]\nkind = "empty"', '[[saboteur]]\ndo = "remove-key"'])
+@pytest.mark.parametrize("host", origins.PUBLIC_HOSTS)
+def test_S3_a_host_that_nobody_can_ask_is_refused_before_the_start(tmp_path: Path, table: str, host: str) -> None:
+    path = tmp_path / "f.toml"
+    path.write_text(f'{table}\nhost = "{host}"\n')
+    with pytest.raises(SetupError) as caught:
+        Lab.start(str(path), sign_in=False)
+    name = table.partition("]")[0].strip("[")
+    assert (caught.value.id, caught.value.exit_code) == ("sandbox.file", 2)
+    assert f"{name}[1].host is served by 'sandbox --proxy' alone" in caught.value.summary
+    Lab.start(str(path), sign_in=False, proxy=True).close()
 
 
 def test_a_name_with_a_null_character_is_refused() -> None:

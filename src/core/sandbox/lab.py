@@ -69,7 +69,7 @@ class Lab:
         :raises SetupError: `sandbox.scenario`; `sandbox.file`; `usage.settings`: there is no such user, or the port is
             taken.
         """
-        plan = files.read(scenario)
+        plan = files.read(scenario, proxy=proxy)
         tenant = Tenant(clock or SystemClock(), plan.seed if seed is None else seed, clock_error=plan.clock_skew)
         found = scenarios.seed(plan.base, tenant)
         tenant.scenario = scenario

@@ -154,7 +154,7 @@ class Tenant:
         return _signing_key()
 
     def new_id(self) -> str:
-        """The GUID of a new object, from the seed: it depends on the objects that were made before, and on nothing else."""
+        """The GUID of a new object, from the seed; it depends on the objects that were made before and nothing else."""
         return str(UUID(int=self._rng.getrandbits(128), version=4))
 
     def passing_id(self) -> str:

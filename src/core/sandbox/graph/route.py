@@ -108,7 +108,7 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         if path == f"/{collection}" and request.method == "GET":
             return _list(tenant, caller, request, kind, agent)
         if path == f"/{collection}" and request.method == "POST":
-            return _create(tenant, caller, kind, agent, _body(request))
+            return _create(tenant, caller, request, kind, agent, _body(request))
     if matched := _OBJECT.match(path):
         collection, object_id, key, value, rest = matched.groups()
         kind = _KINDS[collection]
@@ -125,7 +125,7 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         if agent and rights.seen(tenant, caller, kind, object_id).get("@odata.type") != agent:
             raise rights.missing(object_id)
         return _object(tenant, caller, request, kind, object_id, rest or "", agent)
-    raise _unknown(path.strip("/").split("/")[0])
+    raise _unserved(request)
 
 
 def _cast(path: str) -> tuple[str, str]:
@@ -166,7 +166,7 @@ def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: st
     return views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
 
 
-def _create(tenant: Tenant, caller: Caller, kind: str, agent: str, body: dict[str, Any]) -> Response:
+def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:
     """POST to a collection: the path or the body may name a type."""
     given = body.get("@odata.type", agent or kind)
     wanted = permissions.named(given)
@@ -183,7 +183,7 @@ def _create(tenant: Tenant, caller: Caller, kind: str, agent: str, body: dict[st
         case permissions.AGENT_USER:
             return agents.create_user(tenant, caller, body)
     if kind == "user":
-        raise _unknown("users")
+        raise _unserved(request)
     return objects.create(tenant, caller, kind, body)
 
 
@@ -216,7 +216,7 @@ def _object(
             if blueprint and not agent and not tenant.switches.untyped_credentials:
                 raise rights.missing(object_id)
             return _CREDENTIALS[name](tenant, caller, kind, object_id, _body(request))
-    raise _unknown(rest or objects.COLLECTIONS[kind])
+    raise _unserved(request)
 
 
 def _owners(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, owner_id: str) -> Response:
@@ -224,14 +224,14 @@ def _owners(tenant: Tenant, caller: Caller, request: Request, kind: str, object_
         return owners.add(tenant, caller, kind, object_id, _body(request))
     if request.method == "DELETE" and owner_id:
         return owners.remove(tenant, caller, kind, object_id, owner_id)
-    raise _unknown("owners")
+    raise _unserved(request)
 
 
 def _read(
     tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str, agent: str
 ) -> Response:
     if rest not in _READABLE[kind]:
-        raise _unknown(rest)
+        raise _unserved(request)
     rights.check_read(caller, kind, object_id, agent)
     state = rights.seen(tenant, caller, kind, object_id)
     match rest:
@@ -257,7 +257,12 @@ def _grants(
             return grants.grant(tenant, caller, side, object_id, _body(request))
         case "DELETE", True if not more:
             return grants.revoke(tenant, caller, side, object_id, grant_id)
-    raise _unknown(list_name)
+    raise _unserved(request)
+
+
+def _unserved(request: Request) -> Refused:
+    """The refusal of what Microsoft Graph may have, but not the sandbox."""
+    return Refused(400, "BadRequest", f"The sandbox does not have '{request.method} {request.path}'.")
 
 
 def _unknown(segment: str) -> Refused:

@@ -93,10 +93,11 @@ def is_file(name: str) -> bool:
     return name.endswith(".toml") or os.sep in name or (os.altsep is not None and os.altsep in name)
 
 
-def read(name: str) -> Plan:
+def read(name: str, *, proxy: bool = True) -> Plan:
     """The plan of a scenario.
 
     :param name: of the catalogue, or the path of a TOML file.
+    :param proxy: the public cloud's names are served too.
     :raises SetupError: `sandbox.file`, `sandbox.scenario`.
     """
     if not is_file(name):
@@ -112,13 +113,14 @@ def read(name: str) -> Plan:
         raise SetupError("sandbox.file", path=path, detail=error.strerror or error) from None
     except ValueError as error:
         raise SetupError("sandbox.file", path=path, detail=error) from None
-    return parse(text, path)
+    return parse(text, path, proxy=proxy)
 
 
-def parse(text: str, path: Path) -> Plan:
+def parse(text: str, path: Path, *, proxy: bool = True) -> Plan:
     """The plan in the text of a file.
 
     :param path: the file, for errors.
+    :param proxy: the public cloud's names are served too.
     :raises SetupError: `sandbox.file`.
     """
     try:
@@ -132,8 +134,8 @@ def parse(text: str, path: Path) -> Plan:
     lag = top.table("lag")
     plan.lag = {kind: lag.number(kind, 0.0, 0.0, YEAR) for kind in (*KINDS, "login") if lag.has(kind)}
     lag.end(f"[lag], which has {', '.join((*KINDS, 'login'))}")
-    plan.faults = [_fault(table) for table in top.tables("fault")]
-    plan.faults += [_saboteur(table) for table in top.tables("saboteur")]
+    plan.faults = [_fault(table, proxy) for table in top.tables("fault")]
+    plan.faults += [_saboteur(table, proxy) for table in top.tables("saboteur")]
     top.end("a scenario file, which has scenario, seed, clock_skew, switches, lag, fault, saboteur")
     return plan
 
@@ -158,9 +160,9 @@ def _switches(table: Table) -> dict[str, Any]:
     return found
 
 
-def _fault(table: Table) -> Fault:
+def _fault(table: Table, proxy: bool) -> Fault:
     kind = cast(Kind, table.choice("kind", _KEYS))
-    given = _aim(table, kind)
+    given = _aim(table, kind, proxy)
     keys = _KEYS[kind]
     if "status" in keys:
         given |= _status(table)
@@ -175,7 +177,7 @@ def _fault(table: Table) -> Fault:
     return Fault(kind, **given)
 
 
-def _saboteur(table: Table) -> Fault:
+def _saboteur(table: Table, proxy: bool) -> Fault:
     when = cast(Literal["before", "after"], table.choice("when", ("before", "after"), "after"))
     do = cast(Act, table.choice("do", get_args(Act)))
     for key, only in (("on", do != "delete-app"), ("key", do == "remove-key")):
@@ -188,7 +190,7 @@ def _saboteur(table: Table) -> Fault:
         cast(Key, table.choice("key", get_args(Key), "newest")),
     )
     kind: Kind = "sabotage-before" if when == "before" else "sabotage-after"
-    given = _aim(table, kind)
+    given = _aim(table, kind, proxy)
     table.end(f"a saboteur, which has when, do, on, app, key, match, {', '.join(_AIM)}")
     return Fault(kind, saboteur=saboteur, **given)
 
@@ -196,7 +198,7 @@ def _saboteur(table: Table) -> Fault:
 _AIM: Final = ("nth", "every", "range", "host", "chance", "since", "until")
 
 
-def _aim(table: Table, kind: Kind) -> dict[str, Any]:
+def _aim(table: Table, kind: Kind, proxy: bool) -> dict[str, Any]:
     """Which requests it strikes."""
     counted = [key for key in ("nth", "every", "range") if table.has(key)]
     if len(counted) > 1:
@@ -206,7 +208,7 @@ def _aim(table: Table, kind: Kind) -> dict[str, Any]:
         "match": table.pattern("match") if kind not in HANDSHAKE else "",
         "nth": table.whole("nth", 1 if first else 0, 0 if not table.has("nth") else 1, MOST),
         "every": table.whole("every", 0, 0 if not table.has("every") else 1, MOST),
-        "host": _host(table),
+        "host": _host(table, proxy),
         "chance": table.number("chance", 1.0, 0.0, 1.0),
         "since": table.number("since", 0.0, 0.0, MOST),
         "until": table.number("until", MOST, 0.0, MOST) if table.has("until") else math.inf,
@@ -220,11 +222,13 @@ def _aim(table: Table, kind: Kind) -> dict[str, Any]:
     return given
 
 
-def _host(table: Table) -> str:
+def _host(table: Table, proxy: bool) -> str:
     """The host that it strikes; empty: any."""
     host = table.text("host").lower()
     if host not in ("", *origins.HOSTS):
         raise table.wrong("host", f"must be one of {', '.join(origins.HOSTS)}")
+    if host in origins.PUBLIC_HOSTS and not proxy:
+        raise table.wrong("host", "is served by 'sandbox --proxy' alone: nobody can ask it here")
     return host
 
 
