@@ -177,7 +177,12 @@ def test_S3_a_fault_between_two_moments_of_the_tenants_clock(start: Start, clock
         (401, "InvalidAuthenticationToken"),
         (403, "Authorization_RequestDenied"),
         (404, "Request_ResourceNotFound"),
+        (405, "Request_BadRequest"),
         (409, "Directory_ConcurrencyViolation"),
+        (410, "Gone"),
+        (412, "resourceModified"),
+        (413, "RequestEntityTooLarge"),
+        (423, "Locked"),
         (429, "TooManyRequests"),
         (500, "InternalServerError"),
         (503, "ServiceUnavailable"),
@@ -201,6 +206,44 @@ def test_P11_a_status_has_graphs_envelope_and_surfaces_with_code_and_request_id(
     assert told["request_id"] != "00000000-0000-0000-0000-000000000000"
     assert told["date"].startswith(str(stand.tenant.now().year))
     assert told["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (302, "Found"),
+        (401, "InvalidAuthenticationToken"),
+        (403, "AuthorizationFailed"),
+        (404, "NotFound"),
+        (405, "MethodNotAllowed"),
+        (418, "UnknownError"),
+        (502, "BadGateway"),
+        (507, "InternalServerError"),
+    ],
+)
+def test_S3_a_status_has_resource_managers_code(start: Start, status: int, code: str) -> None:
+    stand = start(fault("status", status=status, match="/subscriptions$", message="Two\nlines."))
+    url = f"{stand.tenant.authority}/subscriptions?api-version=2022-12-01"
+    response = stand.client.get(url, timeout=20, allow_redirects=False)
+    assert (response.status_code, response.json()["error"]) == (status, {"code": code, "message": "Two\nlines."})
+
+
+@pytest.mark.parametrize("path", ["/subscriptions?api-version=2022-12-01", "/v1.0/me"])
+def test_S3_a_scripted_401_has_the_challenge_of_a_genuine_one(start: Start, path: str) -> None:
+    stand = start(fault("status", status=401, nth=2))
+    origin = stand.tenant.graph if path.startswith("/v1.0") else stand.tenant.authority
+    answers = [stand.client.get(f"{origin}{path}", headers={"Authorization": "Bearer x"}, timeout=20) for _ in range(2)]
+    genuine, scripted = (response.headers["WWW-Authenticate"] for response in answers)
+    assert genuine == scripted
+    assert answers[0].json()["error"]["code"] == answers[1].json()["error"]["code"]
+    assert answers[1].json()["error"]["message"] == "By script."
+
+
+def test_S3_ids_of_scripted_answers_differ_within_a_run_and_are_the_same_in_the_next(start: Start) -> None:
+    text = "\n".join(fault("status", status=429, nth=1) for _ in range(3))
+    first, again = ([stand.call().headers["request-id"] for _ in range(3)] for stand in (start(text), start(text)))
+    assert first == again
+    assert len(set(first)) == 3
 
 
 def test_S3_any_status_with_any_code(start: Start) -> None:

@@ -239,6 +239,37 @@ def test_S2_a_password_that_cannot_be_is_refused(client: Client, wanted: Any) ->
     assert client.call("POST", path, {"passwordCredential": None}).status == 200
 
 
+@pytest.mark.parametrize("body", [{}, {"keyId": None, "appId": None}])
+@pytest.mark.parametrize(
+    ("path", "name"), [("/servicePrincipals", "appId"), ("/applications/{}/removePassword", "keyId")]
+)
+def test_S2_what_is_missing_is_called_missing(client: Client, path: str, name: str, body: dict[str, None]) -> None:
+    response = client.call("POST", path.format(client.app["id"]), body)
+    error = response.json()["error"]
+    assert (response.status, error["code"]) == BAD
+    assert error["message"] == f"Property '{name}' is required."
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/me/memberOf"),
+        ("GET", "/organization/00000000-0000-0000-0000-000000000001"),
+        ("GET", "/groups"),
+        ("POST", "/users"),
+        ("PUT", "/applications/{}"),
+        ("GET", "/applications/{}/extensionProperties"),
+        ("PATCH", "/applications/{}/owners"),
+    ],
+)
+def test_S2_what_the_sandbox_lacks_it_does_not_call_unknown(client: Client, method: str, path: str) -> None:
+    path = path.format(client.app["id"])
+    response = client.call(method, path, {} if method != "GET" else None)
+    error = response.json()["error"]
+    assert (response.status, error["code"]) == (400, "BadRequest")
+    assert error["message"] == f"The sandbox does not have '{method} /v1.0{path}'."
+
+
 @pytest.mark.parametrize("option", ["$top", "$skiptoken"])
 def test_S2_a_page_of_5000_digits_is_refused(client: Client, option: str) -> None:
     assert client.refused("GET", f"/applications?{option}={'9' * 5000}") == BAD

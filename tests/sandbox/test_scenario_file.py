@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -19,10 +21,13 @@ from core.sandbox import origins
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.faults.saboteur import Act
 from core.sandbox.lab import Lab
+from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.scenarios import file
 from core.sandbox.scenarios.catalogue import SCENARIOS
+from core.sandbox.service import handle
 from core.sandbox.switches import Switches
 from core.sandbox.tenant import Tenant
+from core.sandbox.wire import Request
 from tests.machine import Machine, VirtualClock
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -59,6 +64,14 @@ def refused(text: str) -> str:
         ("[switches]\nnothing = 1", "switches.nothing is not a key of [switches], which has "),
         ("[switches]\npremium = 1", "switches.premium must be true or false"),
         ("[switches]\npage_size = 0", "switches.page_size must be a whole number from 1"),
+        ("[switches]\nskew = nan", "switches.skew must be a number from 0"),
+        ("[switches]\nloop_limit = -1", "switches.loop_limit must be a whole number from 0"),
+        ("[switches]\nbad_signature = 1", "switches.bad_signature must be one of 700027, 7000274, 50012"),
+        ("[switches]\nduplicate_grant = 418", "switches.duplicate_grant must be one of 400, 409"),
+        ("[switches]\nconsent_too_early = 999", "switches.consent_too_early must be one of 400, 404"),
+        ("[switches]\nconsent_too_early = 404.0", "switches.consent_too_early must be a whole number"),
+        ("[switches]\nlogin_refuses = 123", "switches.login_refuses must be 0, or an AADSTS number that "),
+        ("[switches]\nlogin_refuses = -1", "switches.login_refuses must be a whole number from 0"),
         ("[lag]\naplication = 1", "lag.aplication is not a key of [lag], which has application, "),
         ("[lag]\napplication = -1", "lag.application must be a number from 0"),
         ("fault = 1", "fault must be an array of tables: [[fault]]"),
@@ -88,7 +101,8 @@ def refused(text: str) -> str:
         ('[[fault]]\nkind = "empty"\nmatch = "("', "fault[1].match is no regular expression: "),
         ('[[fault]]\nkind = "empty"\nmatch = "[[a]"', "fault[1].match is no regular expression: Possible nested set"),
         ('[[fault]]\nkind = "empty"\nmatch = "a{99999999999}"', "fault[1].match is no regular expression: "),
-        ('[[fault]]\nkind = "empty"\nmatch = ""', "fault[1].match must be a text"),
+        ('[[fault]]\nkind = "empty"\nmatch = ""', "fault[1].match must not be empty"),
+        ('[[fault]]\nkind = "empty"\nmatch = 1', "fault[1].match must be a text"),
         (
             '[[fault]]\nkind = "tls-stranger"\nmatch = "x"',
             "fault[1].match is not a key of a fault of kind tls-stranger",
@@ -124,6 +138,24 @@ def test_S3_every_switch_may_be_set() -> None:
         shown = str(other).lower() if isinstance(default, bool) else repr(other).replace("'", '"')
         file.parse(f"[switches]\n{each.name} = {shown}", Path()).apply(tenant)
         assert getattr(tenant.switches, each.name) == other
+
+
+@pytest.mark.parametrize(("switch", "tokens"), [("login_refuses = 53003", 0), ("loop_limit = 1", 1)])
+def test_S3_a_switch_of_the_token_endpoint_begins_when_the_sandbox_is_signed_in(
+    tmp_path: Path, switch: str, tokens: int
+) -> None:
+    path = tmp_path / "f.toml"
+    path.write_text(f"[switches]\n{switch}\n")
+    lab = Lab.start(str(path))
+    try:
+        cache = json.loads((lab.az_config_dir / "msal_token_cache.json").read_text())
+        (kept,) = cache["RefreshToken"].values()
+        form = {"grant_type": "refresh_token", "client_id": AZURE_CLI, "refresh_token": kept["secret"]}
+        url = f"{lab.tenant.authority}/{lab.tenant.id}/oauth2/v2.0/token"
+        asked = Request.to("POST", url, {}, urlencode({**form, "scope": f"{lab.tenant.graph}/.default"}).encode())
+        assert [handle(lab.tenant, asked).status for _ in range(3)] == [200] * tokens + [400] * (3 - tokens)
+    finally:
+        lab.close()
 
 
 def test_S3_every_kind_of_object_may_lag() -> None:
@@ -170,6 +202,19 @@ def test_U4_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
         Lab.start(str(tmp_path / name))
     assert (caught.value.id, caught.value.exit_code) == ("sandbox.file", 2)
     assert name in caught.value.summary
+
+
+@pytest.mark.parametrize("table", ['[[fault]]\nkind = "empty"', '[[saboteur]]\ndo = "remove-key"'])
+@pytest.mark.parametrize("host", origins.PUBLIC_HOSTS)
+def test_S3_a_host_that_nobody_can_ask_is_refused_before_the_start(tmp_path: Path, table: str, host: str) -> None:
+    path = tmp_path / "f.toml"
+    path.write_text(f'{table}\nhost = "{host}"\n')
+    with pytest.raises(SetupError) as caught:
+        Lab.start(str(path), sign_in=False)
+    name = table.partition("]")[0].strip("[")
+    assert (caught.value.id, caught.value.exit_code) == ("sandbox.file", 2)
+    assert f"{name}[1].host is served by 'sandbox --proxy' alone" in caught.value.summary
+    Lab.start(str(path), sign_in=False, proxy=True).close()
 
 
 def test_a_name_with_a_null_character_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from core.sandbox.tenant import Tenant, copied
 from tests.machine import VirtualClock
+from tests.sandbox.client import Client
 
 
 @pytest.fixture
@@ -52,3 +54,44 @@ def test_find_of_nothing_is_nothing(tenant: Tenant) -> None:
     tenant.commit("user", "u", None)
     assert tenant.find("user", "name", "n") is None
     assert list(tenant.all_latest("user")) == []
+
+
+def made(client: Client) -> tuple[Any, ...]:
+    """What the seed decides of a new app and of a new password."""
+    app = client.call("POST", "/applications", {"displayName": "new"}).json()
+    password = client.call("POST", f"/applications/{app['id']}/addPassword", {}).json()
+    return app["id"], app["appId"], password["keyId"], password["secretText"]
+
+
+BETWEEN: dict[str, tuple[int, Callable[[Client], Any]]] = {
+    "a read": (200, lambda c: c.call("GET", "/me")),
+    "a refused read": (404, lambda c: c.call("GET", "/applications/00000000-0000-0000-0000-000000000001")),
+    "a sign-in": (200, lambda c: c.sign_in(client_secret=c.secret)),
+    "a refused sign-in": (401, lambda c: c.sign_in(client_secret="wrong")),
+    "a refused app": (400, lambda c: c.call("POST", "/applications", {"displayName": "x", "nonsense": 1})),
+    "a refused password": (
+        400,
+        lambda c: c.call(
+            "POST", f"/applications/{c.app['id']}/addPassword", {"passwordCredential": {"endDateTime": "1999-01-01"}}
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BETWEEN)
+def test_S3_ids_of_objects_depend_on_the_objects_alone(what: str) -> None:
+    status, ask = BETWEEN[what]
+    client = Client()
+    assert [ask(client).status for _ in range(2)] == [status, status]
+    assert made(client) == made(Client())
+    assert made(client) != made(Client(seed=2))
+
+
+def test_S3_ids_of_requests_and_tokens_follow_from_the_seed_and_differ() -> None:
+    def seen() -> list[str]:
+        client = Client()
+        ids = [client.call("GET", "/me").headers["request-id"] for _ in range(3)]
+        return [*ids, *(client.sign_in(client_secret="wrong").json()["trace_id"] for _ in range(2))]
+
+    assert seen() == seen()
+    assert len(set(seen())) == 5

@@ -114,14 +114,15 @@ def still() -> Iterator[None]:
             inner.setattr(x509, "random_serial_number", lambda: number)
             return make(common_name, now, lifetime)
 
-    def new_id(tenant: Tenant) -> str:
+    def drawn(tenant: Tenant) -> str:
         lasting = Path(sys._getframe(1).f_code.co_filename).stem in _LASTING
         lasting = lasting or "device" in sys._getframe(2).f_code.co_name  # its code is shown
         return str(UUID(int=(tenant._rng if lasting else noise).getrandbits(128), version=4))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certificates, "make", known)
-        patch.setattr(Tenant, "new_id", new_id)
+        patch.setattr(Tenant, "new_id", drawn)
+        patch.setattr(Tenant, "passing_id", drawn)
         for name in _GUID_MAKERS:
             module = import_module(f"core.stages.{name}")
             patch.setattr(module, "uuid4", lambda: UUID(int=ids.getrandbits(128), version=4))

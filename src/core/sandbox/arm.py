@@ -45,20 +45,20 @@ def _unauthenticated(tenant: Tenant, request: Request) -> Response | None:
     if not token:
         reason = "The authentication failed because of missing 'Authorization' header."
         message = "Authentication failed. The 'Authorization' header is missing."
-        return _challenge(tenant, "AuthenticationFailed", message, reason)
+        return challenge(tenant, "AuthenticationFailed", message, reason)
     issued = tenant.issued.get(token) if kind.lower() == "bearer" else None
     if issued is None or issued.kind != "access":
-        return _challenge(tenant, "InvalidAuthenticationToken", "The access token is invalid.", "Could not parse it.")
+        return challenge(tenant, "InvalidAuthenticationToken", "The access token is invalid.", "Could not parse it.")
     if issued.claims["exp"] <= tenant.now().timestamp():
         message = "The access token expiry UTC time is earlier than current UTC time."
-        return _challenge(tenant, "ExpiredAuthenticationToken", message, "The access token expired.")
+        return challenge(tenant, "ExpiredAuthenticationToken", message, "The access token expired.")
     audience, allowed = str(issued.claims["aud"]), _audiences(tenant)
     if audience.rstrip("/") not in [name.rstrip("/") for name in allowed]:
         message = (
             f"The access token has been obtained for wrong audience or resource '{audience}'. It should exactly match "
             f"with one of the allowed audiences '{','.join(allowed)}'."
         )
-        return _challenge(tenant, "InvalidAuthenticationToken", message, "The audience is wrong.")
+        return challenge(tenant, "InvalidAuthenticationToken", message, "The audience is wrong.")
     return None
 
 
@@ -66,7 +66,8 @@ def _audiences(tenant: Tenant) -> list[str]:
     return [ARM_RESOURCE, "https://management.azure.com/", f"{tenant.arm}/"]
 
 
-def _challenge(tenant: Tenant, code: str, message: str, reason: str) -> Response:
+def challenge(tenant: Tenant, code: str, message: str, reason: str) -> Response:
+    """The refusal of a token, which tells where to get one."""
     where = f'Bearer authorization_uri="{tenant.authority}/{tenant.id}", error="invalid_token", '
     refusal = _error(401, code, message)
     headers = {**refusal.headers, "WWW-Authenticate": f'{where}error_description="{reason}"'}

@@ -69,10 +69,9 @@ class Lab:
         :raises SetupError: `sandbox.scenario`; `sandbox.file`; `usage.settings`: there is no such user, or the port is
             taken.
         """
-        plan = files.read(scenario)
+        plan = files.read(scenario, proxy=proxy)
         tenant = Tenant(clock or SystemClock(), plan.seed if seed is None else seed, clock_error=plan.clock_skew)
         found = scenarios.seed(plan.base, tenant)
-        plan.apply(tenant)
         tenant.scenario = scenario
         if user:
             tenant.signed_in_user = seeds.person(tenant, user)["id"]
@@ -98,6 +97,7 @@ class Lab:
         if sign_in:
             lab.az_folder(tenant.signed_in_user)
             lab.admin = lab.az_folder("alex")
+        plan.apply(tenant)  # not before: the folders' own sign-ins meet no switch
         return lab
 
     @property

@@ -17,7 +17,7 @@ class Switches:
     :param expired_entry_blocks: an expired key credential left in the list makes a PATCH fail.
     :param fallback_is_public: an app that allows public client flows may not present a credential (700025).
     :param federation_detail: 700211, 700212 and 700213 say what does not fit a federated credential; else 70021 does.
-    :param login_refuses: AADSTS number that every request for a token meets; 0: none.
+    :param login_refuses: AADSTS number of refusals.toml that every request for a token meets; 0: none.
     :param loop_limit: equal requests for a token within five minutes before 50196; 0: any number.
     :param page_size: items of a list page.
     :param pending_polls: polls of a device code that answer `authorization_pending`.

@@ -115,6 +115,7 @@ class Tenant:
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)  # noqa: S311  determinism is wanted
+        self._passing = random.Random(f"{self.seed} passing")  # noqa: S311
         self._replica = random.Random(self.seed + 1)  # noqa: S311
         self._objects: dict[str, dict[str, list[_Version]]] = {}
         self.started = self.now()
@@ -153,8 +154,20 @@ class Tenant:
         return _signing_key()
 
     def new_id(self) -> str:
-        """A GUID from the seed."""
+        """The GUID of a new object, from the seed; it depends on the objects that were made before and nothing else."""
         return str(UUID(int=self._rng.getrandbits(128), version=4))
+
+    def passing_id(self) -> str:
+        """A GUID of what passes: a request, a token, a code. However many there are, ids of objects stay the same."""
+        return str(UUID(int=self._passing.getrandbits(128), version=4))
+
+    def drawn(self) -> object:
+        """How far the ids of objects are drawn, for `draw_again`."""
+        return self._rng.getstate()
+
+    def draw_again(self, drawn: Any) -> None:
+        """Take back the ids of an object that was refused: the next object gets them."""
+        self._rng.setstate(drawn)
 
     def new_secret(self) -> Secret:
         """A client secret in Entra's shape: 40 characters, `Q~` after the fourth."""

@@ -53,7 +53,7 @@ def write(tenant: Tenant, folder: Path, user: State, *, public: bool = False) ->
         "homeTenantId": tenant.id,
         "managedByTenants": [],
     }
-    profile = {"installationId": tenant.new_id(), "subscriptions": [account]}
+    profile = {"installationId": tenant.passing_id(), "subscriptions": [account]}
     (folder / "azureProfile.json").write_text(json.dumps(profile), encoding="utf-8-sig")
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_URL, uuid5
 
+from core.sandbox import arm, origins
 from core.sandbox.faults.fault import Fault
+from core.sandbox.graph import rights
 from core.sandbox.wire import Request, Response, answer
 
 if TYPE_CHECKING:
@@ -16,17 +20,44 @@ if TYPE_CHECKING:
 #: What a proxy or a gateway shows people.
 PAGE: Final = b"<html><head><title>%b</title></head><body><h1>%b</h1><hr>gateway</body></html>\n"
 _HTML: Final = "text/html; charset=utf-8"
-_GRAPH: Final = {
-    400: "Request_BadRequest",
+#: What a status is called where the service has no code of its own for it.
+_NAMES: Final = {
+    301: "MovedPermanently",
+    302: "Found",
+    307: "TemporaryRedirect",
+    400: "BadRequest",
     401: "InvalidAuthenticationToken",
+    402: "PaymentRequired",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    406: "NotAcceptable",
+    408: "RequestTimeout",
+    409: "Conflict",
+    410: "Gone",
+    411: "LengthRequired",
+    412: "PreconditionFailed",
+    413: "RequestEntityTooLarge",
+    415: "UnsupportedMediaType",
+    416: "RequestedRangeNotSatisfiable",
+    422: "UnprocessableEntity",
+    423: "Locked",
+    424: "FailedDependency",
+    429: "TooManyRequests",
+    501: "NotImplemented",
+    503: "ServiceUnavailable",
+}
+_GRAPH: Final = _NAMES | {
+    400: "Request_BadRequest",
     403: "Authorization_RequestDenied",
     404: "Request_ResourceNotFound",
+    405: "Request_BadRequest",
     409: "Directory_ConcurrencyViolation",
+    412: "resourceModified",
     413: "Request_BadRequest",
-    429: "TooManyRequests",
-    503: "ServiceUnavailable",
     504: "gatewayTimeout",
 }
+_ARM: Final = _NAMES | {403: "AuthorizationFailed", 502: "BadGateway", 504: "GatewayTimeout"}
 _TITLES: Final = {502: b"502 Bad Gateway", 503: b"503 Service Unavailable", 504: b"504 Gateway Time-out"}
 
 
@@ -54,8 +85,11 @@ def spoiled(fault: Fault, request: Request, response: Response | None, tenant: T
 
 
 def _id(fault: Fault, request: Request, tenant: Tenant, what: str) -> str:
-    """An id of an answer: the same in every run, in whichever order requests come, and none of the tenant's own ids."""
-    return str(uuid5(NAMESPACE_URL, f"{tenant.seed} {what} {request.method} {request.path} {fault.struck}"))
+    """An id of an answer: the same in every run, in whichever order requests come, and no other's in this run."""
+    name = f"{tenant.seed} {what} {request.method} {request.path} {fault.struck}"
+    again = tenant.faults.told[name]  # by another fault, or by a bug
+    tenant.faults.told[name] += 1
+    return str(uuid5(NAMESPACE_URL, f"{name} {again}" if again else name))
 
 
 def refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:
@@ -63,6 +97,11 @@ def refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:
 
     :param request: to Graph, ARM, or the token endpoint.
     """
+    with origins.of(request.host):
+        return _refusal(fault, request, tenant)
+
+
+def _refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:
     headers = {}
     if fault.retry_after is not None:
         when = tenant.now() + timedelta(seconds=fault.retry_after)
@@ -79,9 +118,16 @@ def refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:
         case ["api"]:
             return answer(fault.status, {"Message": fault.message}, headers)
         case ["subscriptions" | "tenants" | "metadata"]:
-            code = fault.code or ("TooManyRequests" if fault.status == 429 else "InternalServerError")
+            code = fault.code or _usual(_ARM, fault.status)
+            if fault.status == 401:
+                told = arm.challenge(tenant, code, fault.message, "Could not parse it.")  # a header takes not any text
+                return replace(told, headers={**told.headers, **headers})
             return answer(fault.status, {"error": {"code": code, "message": fault.message}}, headers)
     return _login(fault, request, tenant, headers)
+
+
+def _usual(codes: Mapping[int, str], status: int) -> str:
+    return codes.get(status, "InternalServerError" if status >= 500 else "UnknownError")
 
 
 def _graph(fault: Fault, request: Request, tenant: Tenant, headers: dict[str, str]) -> Response:
@@ -89,9 +135,9 @@ def _graph(fault: Fault, request: Request, tenant: Tenant, headers: dict[str, st
     echo = request.headers.get("client-request-id", request_id)
     ids = {"request-id": request_id, "client-request-id": echo}
     if fault.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="", authorization_uri="", error="invalid_token"'
+        headers |= rights.unauthenticated(tenant, fault.message, "invalid_token").headers
     inner = {"date": tenant.now().strftime("%Y-%m-%dT%H:%M:%S"), **ids}
-    code = fault.code or _GRAPH.get(fault.status, "InternalServerError")
+    code = fault.code or _usual(_GRAPH, fault.status)
     return answer(
         fault.status, {"error": {"code": code, "message": fault.message, "innerError": inner}}, {**ids, **headers}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,10 +44,14 @@ class Met:
 
 @dataclass
 class Faults:
-    """The faults of a tenant and the log of what was asked; the log holds method and path, never a body."""
+    """The faults of a tenant and the log of what was asked; the log holds method and path, never a body.
+
+    :ivar told: how often ids of an answer by script would have been the same.
+    """
 
     script: list[Fault] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    told: Counter[str] = field(default_factory=Counter)
 
     def add(self, fault: Fault) -> Fault:
         """Switch a fault on."""

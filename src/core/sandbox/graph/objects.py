@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.graph import directory, grants, policies, rights, views
+from core.sandbox.graph import chain, directory, grants, policies, rights, views
 from core.sandbox.graph.directory import Refused, moment
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
@@ -68,9 +68,10 @@ def backing(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> State:
 
     :raises Refused: 400: it is not there, or not yet; 409: it has its service principal already.
     """
-    app = tenant.find("application", "appId", str(body.get("appId")), caller.replica)
+    app_id = chain.text(body, "appId")
+    app = tenant.find("application", "appId", app_id, caller.replica)
     if app is None:
-        message = f"The appId '{body.get('appId')}' of the service principal does not reference a valid application."
+        message = f"The appId '{app_id}' of the service principal does not reference a valid application."
         raise Refused(400, "Request_BadRequest", message)
     check_single(tenant, app["appId"])
     return app
@@ -141,7 +142,7 @@ def remove_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, b
     :raises Refused: 404, 403, 400.
     """
     state = rights.written(tenant, caller, kind, object_id, "keys")
-    key_id = str(body.get("keyId"))
+    key_id = chain.text(body, "keyId")
     rest = [entry for entry in state["passwordCredentials"] if entry["keyId"] != key_id]
     if len(rest) == len(state["passwordCredentials"]):
         raise Refused(400, "Request_BadRequest", f"No password credential found with keyId '{key_id}'.")

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from typing import Any, Final
 
-from core.sandbox.graph import directory, objects, policies, rights
+from core.sandbox.graph import chain, directory, objects, policies, rights
 from core.sandbox.graph.directory import Refused, moment
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
@@ -44,7 +44,7 @@ def remove_key(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: 
     """
     state = _holder(tenant, caller, kind, object_id)
     signer = _verify(tenant, caller, kind, state, body.get("proof"))
-    key_id = str(body.get("keyId"))
+    key_id = chain.text(body, "keyId")
     rest = [entry for entry in state["keyCredentials"] if entry["keyId"] != key_id]
     if len(rest) == len(state["keyCredentials"]):
         raise Refused(400, "Request_BadRequest", f"No key credential found with keyId '{key_id}'.")

@@ -41,7 +41,7 @@ def note(tenant: Tenant, app: State, principal: State, entry: State, stamp: str 
         "credentialOrigin": origin,
         "createdDateTime": entry["startDateTime"],
         "expirationDateTime": entry["endDateTime"],
-        "signInActivity": {"lastSignInDateTime": stamp or tenant.stamp(), "lastSignInRequestId": tenant.new_id()},
+        "signInActivity": {"lastSignInDateTime": stamp or tenant.stamp(), "lastSignInRequestId": tenant.passing_id()},
     }
     tenant.commit(KIND, row["id"], row)
 

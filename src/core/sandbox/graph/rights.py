@@ -9,7 +9,7 @@ from typing import Any, Final
 from core.sandbox.graph import permissions, roles
 from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.permissions import ACCESS_AS_USER, agent_of
-from core.sandbox.tenant import MICROSOFT, State, Tenant
+from core.sandbox.tenant import GRAPH_APP_ID, MICROSOFT, State, Tenant
 
 WRITE: Final = "Application.ReadWrite.All"
 OWNED: Final = "Application.ReadWrite.OwnedBy"
@@ -131,6 +131,13 @@ def check_own(state: State) -> None:
     """
     if state.get("appOwnerOrganizationId") == MICROSOFT:
         raise denied()
+
+
+def unauthenticated(tenant: Tenant, message: str, error: str = "") -> Refused:
+    """The refusal of a token, which tells where to get one."""
+    challenge = f'Bearer realm="", authorization_uri="{tenant.authority}/common/oauth2/authorize", '
+    challenge += f'client_id="{GRAPH_APP_ID}"' + (f', error="{error}"' if error else "")
+    return Refused(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": challenge})
 
 
 def denied() -> Refused:

@@ -53,27 +53,31 @@ _DIAGNOSTIC: Final = '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"
 
 def handle(tenant: Tenant, request: Request) -> Response:
     """Answer a request to Graph."""
-    request_id = tenant.new_id()
+    request_id = tenant.passing_id()
     try:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise _unauthenticated(tenant, "Access token is empty.")
+            raise rights.unauthenticated(tenant, "Access token is empty.")
         issued = tenant.issued.get(token)
         if (
             issued is None
             or issued.kind != "access"
             or issued.claims["aud"].rstrip("/") not in (tenant.graph, GRAPH_APP_ID)
         ):
-            raise _unauthenticated(tenant, "Access token validation failure. Invalid audience.", "invalid_token")
+            raise rights.unauthenticated(tenant, "Access token validation failure. Invalid audience.", "invalid_token")
         if issued.claims["exp"] <= tenant.now().timestamp():
-            raise _unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
+            raise rights.unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
         caller = Caller(issued.claims, tenant.replica())
         path = request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2]
         if path == batch.PATH and request.method == "POST":
             response = batch.handle(tenant, request, _body(request), handle)
         else:
+            drawn = tenant.drawn()
             try:
                 response = _route(tenant, caller, request, path)
+            except Refused:
+                tenant.draw_again(drawn)
+                raise
             except query.Unsupported as error:
                 raise Refused(400, error.code, str(error)) from None
     except Refused as refusal:
@@ -82,12 +86,6 @@ def handle(tenant: Tenant, request: Request) -> Response:
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
     headers |= {"OData-Version": "4.0", **response.headers}
     return Response(response.status, headers, response.body)
-
-
-def _unauthenticated(tenant: Tenant, message: str, error: str = "") -> Refused:
-    challenge = f'Bearer realm="", authorization_uri="{tenant.authority}/common/oauth2/authorize", '
-    challenge += f'client_id="{GRAPH_APP_ID}"' + (f', error="{error}"' if error else "")
-    return Refused(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": challenge})
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
@@ -110,7 +108,7 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         if path == f"/{collection}" and request.method == "GET":
             return _list(tenant, caller, request, kind, agent)
         if path == f"/{collection}" and request.method == "POST":
-            return _create(tenant, caller, kind, agent, _body(request))
+            return _create(tenant, caller, request, kind, agent, _body(request))
     if matched := _OBJECT.match(path):
         collection, object_id, key, value, rest = matched.groups()
         kind = _KINDS[collection]
@@ -127,7 +125,7 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         if agent and rights.seen(tenant, caller, kind, object_id).get("@odata.type") != agent:
             raise rights.missing(object_id)
         return _object(tenant, caller, request, kind, object_id, rest or "", agent)
-    raise _unknown(path.strip("/").split("/")[0])
+    raise _unserved(request)
 
 
 def _cast(path: str) -> tuple[str, str]:
@@ -168,7 +166,7 @@ def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: st
     return views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
 
 
-def _create(tenant: Tenant, caller: Caller, kind: str, agent: str, body: dict[str, Any]) -> Response:
+def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:
     """POST to a collection: the path or the body may name a type."""
     given = body.get("@odata.type", agent or kind)
     wanted = permissions.named(given)
@@ -185,7 +183,7 @@ def _create(tenant: Tenant, caller: Caller, kind: str, agent: str, body: dict[st
         case permissions.AGENT_USER:
             return agents.create_user(tenant, caller, body)
     if kind == "user":
-        raise _unknown("users")
+        raise _unserved(request)
     return objects.create(tenant, caller, kind, body)
 
 
@@ -218,7 +216,7 @@ def _object(
             if blueprint and not agent and not tenant.switches.untyped_credentials:
                 raise rights.missing(object_id)
             return _CREDENTIALS[name](tenant, caller, kind, object_id, _body(request))
-    raise _unknown(rest or objects.COLLECTIONS[kind])
+    raise _unserved(request)
 
 
 def _owners(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, owner_id: str) -> Response:
@@ -226,14 +224,14 @@ def _owners(tenant: Tenant, caller: Caller, request: Request, kind: str, object_
         return owners.add(tenant, caller, kind, object_id, _body(request))
     if request.method == "DELETE" and owner_id:
         return owners.remove(tenant, caller, kind, object_id, owner_id)
-    raise _unknown("owners")
+    raise _unserved(request)
 
 
 def _read(
     tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str, agent: str
 ) -> Response:
     if rest not in _READABLE[kind]:
-        raise _unknown(rest)
+        raise _unserved(request)
     rights.check_read(caller, kind, object_id, agent)
     state = rights.seen(tenant, caller, kind, object_id)
     match rest:
@@ -259,7 +257,12 @@ def _grants(
             return grants.grant(tenant, caller, side, object_id, _body(request))
         case "DELETE", True if not more:
             return grants.revoke(tenant, caller, side, object_id, grant_id)
-    raise _unknown(list_name)
+    raise _unserved(request)
+
+
+def _unserved(request: Request) -> Refused:
+    """The refusal of what Microsoft Graph may have, but not the sandbox."""
+    return Refused(400, "BadRequest", f"The sandbox does not have '{request.method} {request.path}'.")
 
 
 def _unknown(segment: str) -> Refused:

@@ -225,7 +225,7 @@ def _poll(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
 
 
 def _error(tenant: Tenant, refusal: Refused) -> Response:
-    trace, correlation = tenant.new_id(), tenant.new_id()
+    trace, correlation = tenant.passing_id(), tenant.passing_id()
     correlation = refusal.correlation or correlation
     stamp = tenant.now().strftime("%Y-%m-%d %H:%M:%SZ")
     text = f"AADSTS{refusal.code}: {refusal.text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}"

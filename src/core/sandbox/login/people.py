@@ -260,7 +260,7 @@ def on_behalf_of(tenant: Tenant, client: Client, form: dict[str, str]) -> Refuse
 
 def opaque(tenant: Tenant) -> str:
     """A value that says nothing: a code, a refresh token."""
-    return f"0.{tenant.new_id()}{tenant.new_id()}".replace("-", "")
+    return f"0.{tenant.passing_id()}{tenant.passing_id()}".replace("-", "")
 
 
 def required(form: dict[str, str], names: Collection[str]) -> None:

@@ -126,7 +126,7 @@ def pairwise(user_id: str, client_id: str) -> str:
 def _claims(tenant: Tenant, resource: str, client_id: str, oid: str) -> dict[str, Any]:
     now = int(tenant.now().timestamp())
     issuer = f"{tenant.authority}/{tenant.id}/"
-    unique = base64.urlsafe_b64encode(UUID(tenant.new_id()).bytes).decode().rstrip("=")
+    unique = base64.urlsafe_b64encode(UUID(tenant.passing_id()).bytes).decode().rstrip("=")
     return {
         "aud": resource,
         "iss": issuer,

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, cast, get_args, get_type_hints
 
 from core.errors import SetupError
 from core.profile import Profile
@@ -20,6 +20,7 @@ from core.sandbox.faults import Fault, Kind, Saboteur
 from core.sandbox.faults.fault import HANDSHAKE, Body, Form
 from core.sandbox.faults.saboteur import Act, Key, Target
 from core.sandbox.graph import chain, consents, grants, objects, policies, reports
+from core.sandbox.login import refusals
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.table import Table
 from core.sandbox.switches import Switches
@@ -51,6 +52,12 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "stale": ("seconds", "of"),
 }
 _LEAST: Final = {"page_size": 1}
+#: What those switches take that are codes.
+_CODES: Final = {
+    "bad_signature": (700027, 7000274, 50012),
+    "duplicate_grant": (400, 409),
+    "consent_too_early": (400, 404),
+}
 
 
 @dataclass
@@ -86,10 +93,11 @@ def is_file(name: str) -> bool:
     return name.endswith(".toml") or os.sep in name or (os.altsep is not None and os.altsep in name)
 
 
-def read(name: str) -> Plan:
+def read(name: str, *, proxy: bool = True) -> Plan:
     """The plan of a scenario.
 
     :param name: of the catalogue, or the path of a TOML file.
+    :param proxy: the public cloud's names are served too.
     :raises SetupError: `sandbox.file`, `sandbox.scenario`.
     """
     if not is_file(name):
@@ -105,13 +113,14 @@ def read(name: str) -> Plan:
         raise SetupError("sandbox.file", path=path, detail=error.strerror or error) from None
     except ValueError as error:
         raise SetupError("sandbox.file", path=path, detail=error) from None
-    return parse(text, path)
+    return parse(text, path, proxy=proxy)
 
 
-def parse(text: str, path: Path) -> Plan:
+def parse(text: str, path: Path, *, proxy: bool = True) -> Plan:
     """The plan in the text of a file.
 
     :param path: the file, for errors.
+    :param proxy: the public cloud's names are served too.
     :raises SetupError: `sandbox.file`.
     """
     try:
@@ -125,37 +134,35 @@ def parse(text: str, path: Path) -> Plan:
     lag = top.table("lag")
     plan.lag = {kind: lag.number(kind, 0.0, 0.0, YEAR) for kind in (*KINDS, "login") if lag.has(kind)}
     lag.end(f"[lag], which has {', '.join((*KINDS, 'login'))}")
-    plan.faults = [_fault(table) for table in top.tables("fault")]
-    plan.faults += [_saboteur(table) for table in top.tables("saboteur")]
+    plan.faults = [_fault(table, proxy) for table in top.tables("fault")]
+    plan.faults += [_saboteur(table, proxy) for table in top.tables("saboteur")]
     top.end("a scenario file, which has scenario, seed, clock_skew, switches, lag, fault, saboteur")
     return plan
 
 
 def _switches(table: Table) -> dict[str, Any]:
-    hints, found = get_type_hints(Switches), {}
+    hints = get_type_hints(Switches)
+    found: dict[str, Any] = {}
     for name, kind in hints.items():
         if not table.has(name):
             continue
-        if get_origin(kind) is Literal:
-            value = table.data.pop(name)
-            if value not in get_args(kind) or isinstance(value, bool):
-                raise table.wrong(name, f"must be one of {', '.join(map(str, get_args(kind)))}")
-            found[name] = value
-        elif kind is bool:
+        if kind is bool:
             found[name] = table.flag(name)
         elif kind is int:
-            found[name] = table.whole(name, 0, _LEAST.get(name, 0), MOST)
-        elif kind is float:
-            found[name] = table.number(name, 0.0, 0.0, MOST)
+            found[name] = number = table.whole(name, 0, _LEAST.get(name, 0), MOST)
+            if number not in _CODES.get(name, (number,)):
+                raise table.wrong(name, f"must be one of {', '.join(map(str, _CODES[name]))}")
         else:
-            found[name] = table.text(name)
+            found[name] = table.number(name, 0.0, 0.0, MOST)
+    if (refused := found.get("login_refuses")) and refused not in refusals.table():
+        raise table.wrong("login_refuses", "must be 0, or an AADSTS number that docs/reference/errors.md lists")
     table.end(f"[switches], which has {', '.join(hints)}")
     return found
 
 
-def _fault(table: Table) -> Fault:
+def _fault(table: Table, proxy: bool) -> Fault:
     kind = cast(Kind, table.choice("kind", _KEYS))
-    given = _aim(table, kind)
+    given = _aim(table, kind, proxy)
     keys = _KEYS[kind]
     if "status" in keys:
         given |= _status(table)
@@ -170,7 +177,7 @@ def _fault(table: Table) -> Fault:
     return Fault(kind, **given)
 
 
-def _saboteur(table: Table) -> Fault:
+def _saboteur(table: Table, proxy: bool) -> Fault:
     when = cast(Literal["before", "after"], table.choice("when", ("before", "after"), "after"))
     do = cast(Act, table.choice("do", get_args(Act)))
     for key, only in (("on", do != "delete-app"), ("key", do == "remove-key")):
@@ -183,7 +190,7 @@ def _saboteur(table: Table) -> Fault:
         cast(Key, table.choice("key", get_args(Key), "newest")),
     )
     kind: Kind = "sabotage-before" if when == "before" else "sabotage-after"
-    given = _aim(table, kind)
+    given = _aim(table, kind, proxy)
     table.end(f"a saboteur, which has when, do, on, app, key, match, {', '.join(_AIM)}")
     return Fault(kind, saboteur=saboteur, **given)
 
@@ -191,7 +198,7 @@ def _saboteur(table: Table) -> Fault:
 _AIM: Final = ("nth", "every", "range", "host", "chance", "since", "until")
 
 
-def _aim(table: Table, kind: Kind) -> dict[str, Any]:
+def _aim(table: Table, kind: Kind, proxy: bool) -> dict[str, Any]:
     """Which requests it strikes."""
     counted = [key for key in ("nth", "every", "range") if table.has(key)]
     if len(counted) > 1:
@@ -201,7 +208,7 @@ def _aim(table: Table, kind: Kind) -> dict[str, Any]:
         "match": table.pattern("match") if kind not in HANDSHAKE else "",
         "nth": table.whole("nth", 1 if first else 0, 0 if not table.has("nth") else 1, MOST),
         "every": table.whole("every", 0, 0 if not table.has("every") else 1, MOST),
-        "host": _host(table),
+        "host": _host(table, proxy),
         "chance": table.number("chance", 1.0, 0.0, 1.0),
         "since": table.number("since", 0.0, 0.0, MOST),
         "until": table.number("until", MOST, 0.0, MOST) if table.has("until") else math.inf,
@@ -215,11 +222,13 @@ def _aim(table: Table, kind: Kind) -> dict[str, Any]:
     return given
 
 
-def _host(table: Table) -> str:
+def _host(table: Table, proxy: bool) -> str:
     """The host that it strikes; empty: any."""
     host = table.text("host").lower()
     if host not in ("", *origins.HOSTS):
         raise table.wrong("host", f"must be one of {', '.join(origins.HOSTS)}")
+    if host in origins.PUBLIC_HOSTS and not proxy:
+        raise table.wrong("host", "is served by 'sandbox --proxy' alone: nobody can ask it here")
     return host
 
 

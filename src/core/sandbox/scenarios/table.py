@@ -45,8 +45,10 @@ class Table:
         value = self.data.pop(key, None)
         if value is None:
             return default
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str):
             raise self.wrong(key, "must be a text")
+        if not value:
+            raise self.wrong(key, "must not be empty")
         return value
 
     def choice(self, key: str, options: Collection[str], default: str = "") -> str:
