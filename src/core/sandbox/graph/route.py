@@ -47,6 +47,8 @@ _CREDENTIALS: Final = {
     "addPassword": objects.add_password,
     "removePassword": objects.remove_password,
 }
+#: Actions that need no parameter.
+_BODILESS: Final = frozenset({"restore", "addPassword"})
 #: Which machine answered.
 _DIAGNOSTIC: Final = '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"0","RoleInstance":"sandbox"}}'
 
@@ -69,6 +71,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
             raise _unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
         caller = Caller(issued.claims, tenant.replica())
         path = request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2]
+        _check_payload(request, path)
         if path == batch.PATH and request.method == "POST":
             response = batch.handle(tenant, request, _body(request), handle)
         else:
@@ -82,6 +85,25 @@ def handle(tenant: Tenant, request: Request) -> Response:
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
     headers |= {"OData-Version": "4.0", **response.headers}
     return Response(response.status, headers, response.body)
+
+
+def _check_payload(request: Request, path: str) -> None:
+    """Whether a request that writes says so in JSON; some actions have nothing to say.
+
+    :raises Refused: 400.
+    """
+    if request.method not in ("POST", "PATCH", "PUT"):
+        return
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    message = ""
+    if not request.body:
+        message = "" if path.rpartition("/")[2] in _BODILESS else "Empty Payload. JSON content expected."
+    elif not media:
+        message = "Write requests (excluding DELETE) must contain the Content-Type header declaration."
+    elif media != "application/json":
+        message = "Entity only allows writes with a JSON Content-Type header."
+    if message:
+        raise Refused(400, "BadRequest", message)
 
 
 def _unauthenticated(tenant: Tenant, message: str, error: str = "") -> Refused:
