@@ -160,6 +160,8 @@ def test_S1_a_deleted_app_is_restored_with_its_secret_and_its_principal(client: 
     item = client.get(f"{BIN}/{before['id']}")
     assert (item["appId"], bool(item["deletedDateTime"])) == (client.app_id, True)
     assert client.get(f"{BIN}/microsoft.graph.application/{before['id']}?$select=id")["id"] == before["id"]
+    assert item["@odata.context"] == f"{client.tenant.graph}/v1.0/$metadata#directoryObjects/$entity"
+    assert item["@odata.type"] == "#microsoft.graph.application"
     (gone,) = client.get(f"{BIN}/microsoft.graph.servicePrincipal")["value"]
     assert gone["id"] == principal["id"]
     restored = client.call("POST", f"{BIN}/{before['id']}/restore")

@@ -129,8 +129,8 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
     path, agent = _cast(path)
     _refuse_people(caller, request, path, agent)
     for collection, kind in _KINDS.items():
-        if path == f"/{collection}" and request.method == "GET":
-            return _list(tenant, caller, request, kind, agent)
+        if path in (f"/{collection}", f"/{collection}/$count") and request.method == "GET":
+            return _list(tenant, caller, request, kind, agent, number=path.endswith("/$count"))
         if path == f"/{collection}" and request.method == "POST":
             return _create(tenant, caller, kind, agent, _body(request))
     if matched := _OBJECT.match(path):
@@ -183,11 +183,12 @@ def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
     return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
 
 
-def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str) -> Response:
+def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, *, number: bool) -> Response:
+    """The objects of a collection, or their number alone."""
     rights.check_read(caller, kind, "", agent)
     found = tenant.all_seen(kind, caller.replica)
     wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
-    return views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
+    return views.number(request, wanted) if number else views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
 
 
 def _create(tenant: Tenant, caller: Caller, kind: str, agent: str, body: dict[str, Any]) -> Response:
@@ -262,8 +263,7 @@ def _read(
         case "owners" | "sponsors":
             if f"_{rest}" not in state:
                 raise _unknown(rest)
-            people = (tenant.latest("user", oid) or tenant.latest("servicePrincipal", oid) for oid in state[f"_{rest}"])
-            return views.page(tenant, request, (person for person in people if person), "directoryObjects")
+            return views.page(tenant, request, owners.typed(tenant, state[f"_{rest}"]), "directoryObjects")
         case "federatedIdentityCredentials":
             return views.page(tenant, request, state["_federated"], "federatedIdentityCredentials")
     return views.one(tenant, request, state, objects.COLLECTIONS[kind])

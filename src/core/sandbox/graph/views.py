@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -47,8 +47,7 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
     """
     options = request.query
     query.check_options(options, request.headers)
-    found = query.parse_filter(options.get("$filter")).over(list(states))
-    found = query.ordered(query.searched(found, options.get("$search")), options.get("$orderby"))
+    found = query.ordered(_found(options, states), options.get("$orderby"))
     start, size = options.get("$skiptoken", "0"), query.size(options.get("$top"), tenant.switches.page_size)
     first = query.count(start)
     if first is None:
@@ -63,6 +62,23 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
         text = "&".join(f"{key}={quote(value)}" for key, value in rest.items())
         body["@odata.nextLink"] = f"{tenant.graph}{request.path}?{text}"
     return answer(200, body)
+
+
+def number(request: Request, states: Iterable[State]) -> Response:
+    """How many objects `$filter` and `$search` let through, as plain text; it takes `ConsistencyLevel: eventual`.
+
+    :raises Unsupported: without that header, or with options of a page.
+    """
+    options = request.query
+    query.check_options({"$count": "true"} | {**options}, request.headers)
+    if other := sorted(set(options) - {"$filter", "$search"}):
+        raise query.Unsupported("Request_BadRequest", f"The query option '{other[0]}' is not supported.")
+    return Response(200, {"Content-Type": "text/plain"}, str(len(_found(options, states))).encode())
+
+
+def _found(options: Mapping[str, str], states: Iterable[State]) -> list[State]:
+    found = query.parse_filter(options.get("$filter")).over(list(states))
+    return query.searched(found, options.get("$search"))
 
 
 def _context(tenant: Tenant, collection: str) -> State:
