@@ -48,7 +48,8 @@ def granted(tenant: Tenant, principal_id: str, resource_app_id: str, replica: in
         return []
     values = {role["id"]: role["value"] for role in resource["appRoles"]}
     found = [grant for grant in tenant.all_seen(KIND, replica) if grant["principalId"] == principal_id]
-    return sorted(values[grant["appRoleId"]] for grant in found if grant["resourceId"] == resource["id"])
+    held = (values.get(grant["appRoleId"]) for grant in found if grant["resourceId"] == resource["id"])
+    return sorted(value for value in held if value)  # a role may have gone from its API, or have no name
 
 
 def listed(tenant: Tenant, caller: Caller, request: Request, side: Side, object_id: str) -> Response:

@@ -31,7 +31,7 @@ def one(tenant: Tenant, request: Request, state: State, collection: str) -> Resp
     :param collection: as `@odata.context` names it.
     """
     selected = query.names(request.query.get("$select"))
-    body = shown(state, with_key="keyCredentials" in selected)
+    body = shown(state, with_key="keycredentials" in map(str.lower, selected))
     return answer(200, _context(tenant, collection) | query.select(body, selected))
 
 
@@ -53,7 +53,8 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
     if first is None:
         raise Refused(400, "Request_BadRequest", "Invalid value for '$skiptoken'.")
     selected = query.names(options.get("$select"))
-    items = [query.select(shown(state), selected) for state in found[first : first + size]]
+    known = {name for state in found for name in state} if selected else set()
+    items = [query.select(shown(state), selected, known) for state in found[first : first + size]]
     body: dict[str, Any] = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}", "value": items}
     if options.get("$count", "").lower() == "true":
         body["@odata.count"] = len(found)
