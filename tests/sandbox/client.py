@@ -115,8 +115,9 @@ class Client:
     def call(self, method: str, path: str, body: Any = None, token: str | None = None, **headers: str) -> Response:
         """One request to Graph; `path` is percent-encoded here."""
         url = f"{self.tenant.graph}/{self.version}" + quote(path, safe="/?$&=(),:'%@+*")
-        given = {"Authorization": f"Bearer {self.token if token is None else token}", **headers}
         content = b"" if body is None else json.dumps(body).encode()
+        kind = {"Content-Type": "application/json"} if content else {}
+        given = {"Authorization": f"Bearer {self.token if token is None else token}", **kind, **headers}
         return handle(self.tenant, Request.to(method, url, given, content))
 
     def get(self, path: str, token: str | None = None) -> dict[str, Any]:

@@ -359,7 +359,7 @@ def test_S2_each_property_of_a_blueprint_has_its_permission(chain: Chain, client
     properties: dict[str, State] = {
         "UpdateBranding.All": {"displayName": "x"},
         "AddRemoveCreds.All": {"keyCredentials": []},
-        "UpdateAuthProperties.All": {"identifierUris": ["api://x"]},
+        "UpdateAuthProperties.All": {"identifierUris": ["urn:x"]},
     }
     for holder in properties:
         token = client.app_token(f"{BLUEPRINT}.{holder}")

@@ -305,3 +305,40 @@ def test_S2_nobody_changes_what_belongs_to_microsoft(client: Client, method: str
         refused = client.refused(method, f"/servicePrincipals/{graph['id']}{rest}", {}, token)
         assert refused == (403, "Authorization_RequestDenied")
     assert client.tenant.latest("servicePrincipal", graph["id"]) == graph
+
+
+# what a write must say about itself
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        (b"", "application/json", "Empty Payload. JSON content expected."),
+        (b"", "", "Empty Payload. JSON content expected."),
+        (
+            b'{"notes":"x"}',
+            "",
+            "Write requests (excluding DELETE) must contain the Content-Type header declaration.",
+        ),
+        (b'{"notes":"x"}', "text/plain", "Entity only allows writes with a JSON Content-Type header."),
+    ],
+)
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_S2_a_write_brings_json_and_says_so(
+    client: Client, method: str, content: bytes, kind: str, message: str
+) -> None:
+    path = f"/applications/{client.app['id']}" + ("/removePassword" if method == "POST" else "")
+    headers = {"Authorization": f"Bearer {client.token}"} | ({"Content-Type": kind} if kind else {})
+    before = client.app
+    url = f"{client.tenant.graph}/v1.0{path}"
+    response = handle(client.tenant, Request.to(method, url, headers, content))
+    error = response.json()["error"]
+    assert (response.status, error["code"], error["message"]) == (400, "BadRequest", message)
+    assert client.app == before, "and nothing is changed"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/json;x=y"])
+def test_S1_json_may_be_declared_with_parameters(client: Client, kind: str) -> None:
+    path = f"/applications/{client.app['id']}"
+    assert client.call("PATCH", path, {"notes": "x"}, **{"Content-Type": kind}).status == 204
+    assert client.call("POST", f"{path}/addPassword").status == 200, "its parameter is optional"

@@ -90,7 +90,7 @@ class World:
 
     def send(self, method: str, path: str, body: bytes, token: str) -> Response:
         url = f"{self.client.tenant.graph}/v1.0" + quote(path, safe="/$()='")
-        given = {"Authorization": f"Bearer {token}", "Prefer": "create-if-missing"}
+        given = {"Authorization": f"Bearer {token}", "Prefer": "create-if-missing", "Content-Type": "application/json"}
         return service.handle(self.client.tenant, Request.to(method, url, given, body))
 
 

@@ -241,3 +241,13 @@ def test_M13_the_scenario_takes_half_a_year_and_no_secret() -> None:
     assert client.refused("POST", f"{path}/addPassword", {}) == (400, "CredentialTypeNotAllowedAsPerAppPolicy")
     assert add_key(client, path, 181).status == 400
     assert add_key(client, path, 180).status == 204
+
+
+def test_S2_a_policy_against_passwords_counts_for_a_new_app_too(client: Client, setter: str) -> None:
+    change = {"isEnabled": True, "applicationRestrictions": in_lists(NO_PASSWORDS)}
+    assert client.call("PATCH", DEFAULT, change, setter).status == 204
+    body: State = {"displayName": "new", "passwordCredentials": [{"displayName": "x"}]}
+    before = len(list(client.tenant.all_latest("application")))
+    assert client.refused("POST", "/applications", body) == (400, "CredentialTypeNotAllowedAsPerAppPolicy")
+    assert len(list(client.tenant.all_latest("application"))) == before
+    assert client.call("POST", "/applications", body | {"passwordCredentials": []}).status == 201

@@ -212,3 +212,34 @@ def test_S2_options_that_are_not_built_are_refused_not_ignored(client: Client, o
 def test_S2_an_order_or_search_that_makes_no_sense_is_refused(client: Client, option: str) -> None:
     fill(client, ["alpha"])
     assert client.call("GET", f"/applications?{option}", **EVENTUAL).status == 400
+
+
+@pytest.mark.parametrize("collection", ["applications", "servicePrincipals", "users"])
+def test_S1_a_collection_tells_its_number_to_those_who_accept_lag(client: Client, collection: str) -> None:
+    fill(client, ["alpha", "beta"])
+    expected = len(client.get(f"/{collection}")["value"])
+    answered = client.call("GET", f"/{collection}/$count", **EVENTUAL)
+    assert (answered.status, answered.headers["Content-Type"]) == (200, "text/plain")
+    assert answered.body == str(expected).encode()
+    assert client.refused("GET", f"/{collection}/$count") == (400, "Request_BadRequest")
+    assert client.call("GET", f"/{collection}/$count?$top=1", **EVENTUAL).status == 400
+    nobody = client.scoped("openid")
+    assert client.call("GET", f"/{collection}/$count", token=nobody, **EVENTUAL).status == 403
+
+
+def test_S1_a_number_is_of_what_the_filter_lets_through(client: Client) -> None:
+    fill(client, ["alpha", "beta", "also"])
+    path = "/applications/$count?$filter=startswith(displayName,'al')"
+    assert client.call("GET", path, **EVENTUAL).body == b"2"
+
+
+@pytest.mark.parametrize("collection", ["applications", "servicePrincipals"])
+def test_S1_owners_carry_their_types(collection: str) -> None:
+    client = Client()
+    kind = collection.removesuffix("s")
+    client.change(kind, _owners=[client.tenant.signed_in_user, client.principal["id"]])
+    owners = client.get(f"/{collection}/{client.latest(kind)['id']}/owners?$select=id")["value"]
+    assert [owner["@odata.type"] for owner in owners] == [
+        "#microsoft.graph.user",
+        "#microsoft.graph.servicePrincipal",
+    ]

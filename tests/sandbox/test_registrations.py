@@ -119,9 +119,17 @@ def test_P6_an_app_is_created_with_everything_in_one_request(client: Client, met
     "body",
     [
         {"nonsense": 1},
-        {"passwordCredentials": [{"displayName": "x"}]},
+        {"passwordCredentials": "x"},
+        {"passwordCredentials": [{"displayName": "x"}, 7]},
+        {"passwordCredentials": [{"endDateTime": "2001-01-01T00:00:00Z"}]},
         {"tags": "x"},
         {"signInAudience": None},
+        {"signInAudience": "Bogus"},
+        {"displayName": ""},
+        {"web": {"redirectUris": "https://x"}},
+        {"web": None},
+        {"api": {"nonsense": 1}},
+        {"web": {"implicitGrantSettings": {"enableIdTokenIssuance": "yes"}}},
         {"createdDateTime": "2020-01-01T00:00:00Z"},
         {"keyCredentials": [{"key": "AAAA"}]},
     ],
@@ -160,6 +168,8 @@ def test_S1_a_deleted_app_is_restored_with_its_secret_and_its_principal(client: 
     item = client.get(f"{BIN}/{before['id']}")
     assert (item["appId"], bool(item["deletedDateTime"])) == (client.app_id, True)
     assert client.get(f"{BIN}/microsoft.graph.application/{before['id']}?$select=id")["id"] == before["id"]
+    assert item["@odata.context"] == f"{client.tenant.graph}/v1.0/$metadata#directoryObjects/$entity"
+    assert item["@odata.type"] == "#microsoft.graph.application"
     (gone,) = client.get(f"{BIN}/microsoft.graph.servicePrincipal")["value"]
     assert gone["id"] == principal["id"]
     restored = client.call("POST", f"{BIN}/{before['id']}/restore")
@@ -290,3 +300,171 @@ def test_S2_the_type_of_a_blueprint_is_known_in_any_case(client: Client) -> None
     body = chain.blueprint_body() | {"@odata.type": "#Microsoft.Graph.AgentIdentityBLUEPRINT"}
     assert chain.made("/applications", body)["@odata.type"] == "#microsoft.graph.agentIdentityBlueprint"
     assert client.refused("POST", "/applications", body, chain.person) == (403, "Authorization_RequestDenied")
+
+
+# what an app may be told to be
+
+REDIRECTS = [
+    ("web", "https://app.example.com/back", True),
+    ("web", "http://localhost:8400/back", True),
+    ("web", "http://127.0.0.1/back", True),
+    ("web", "urn:ietf:wg:oauth:2.0:oob", True),
+    ("publicClient", "msalabc://auth", True),
+    ("publicClient", "http://[::1]:80", True),
+    ("spa", "https://app.example.com", True),
+    ("web", "not a uri", False),
+    ("web", "https://", False),
+    ("web", "http://[", False),
+    ("web", "http://evil.example.com", False),
+    ("web", "http://localhost.evil.example.com", False),
+    ("web", "https://app.example.com/#part", False),
+    ("web", "msalabc://auth", False),
+    ("spa", "http://evil.example.com", False),
+    ("publicClient", "http://evil.example.com", False),
+    ("publicClient", "not-a-uri", False),
+]
+
+
+@pytest.mark.parametrize(("part", "uri", "taken"), REDIRECTS)
+def test_S2_an_app_is_led_back_by_https_or_to_this_machine(client: Client, part: str, uri: str, taken: bool) -> None:
+    path, body = f"/applications/{client.app['id']}", {part: {"redirectUris": [uri]}}
+    if taken:
+        assert client.call("PATCH", path, body).status == 204
+        assert client.get(path)[part]["redirectUris"] == [uri]
+        assert client.principal["replyUrls"] == [uri], "the service principal has it from its app"
+    else:
+        assert client.refused("PATCH", path, body) == (400, "Request_BadRequest")
+        assert client.get(path)[part]["redirectUris"] == []
+
+
+def test_S1_what_a_change_does_not_name_stays(client: Client) -> None:
+    path = f"/applications/{client.app['id']}"
+    assert client.call("PATCH", path, {"web": {"homePageUrl": "https://a.example"}}).status == 204
+    assert client.call("PATCH", path, {"web": {"redirectUris": ["https://a.example/b"]}}).status == 204
+    assert client.get(path)["web"] == {
+        "homePageUrl": "https://a.example",
+        "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
+        "logoutUrl": None,
+        "redirectUris": ["https://a.example/b"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("uri", "code"),
+    [
+        ("api://{appId}", ""),
+        ("api://{appId}/more", ""),
+        ("api://name/{appId}", ""),
+        ("api://{tenant}/name", ""),
+        ("https://{domain}/name", ""),
+        ("https://sub.{domain}", ""),
+        ("urn:name", ""),
+        ("api://{tenant}", "HostNameNotOnVerifiedDomain"),
+        ("api://anything-else", "HostNameNotOnVerifiedDomain"),
+        ("https://evil.example.com/x", "HostNameNotOnVerifiedDomain"),
+        ("https://evil{domain}/x", "HostNameNotOnVerifiedDomain"),
+        ("nonsense", "Request_BadRequest"),
+        ("https://{domain}/", "Request_BadRequest"),
+        ("http://[", "Request_BadRequest"),
+    ],
+)
+def test_S2_an_identifier_names_the_app_the_tenant_or_a_verified_domain(client: Client, uri: str, code: str) -> None:
+    named = uri.format(appId=client.app_id, tenant=client.tenant.id, domain=client.tenant.domain)
+    path, body = f"/applications/{client.app['id']}", {"identifierUris": [named]}
+    if code:
+        assert client.refused("PATCH", path, body) == (400, code)
+        client.change("application", identifierUris=[named])
+        assert client.call("PATCH", path, body).status == 204, "what is there already is not looked at"
+    else:
+        assert client.call("PATCH", path, body).status == 204
+        assert client.principal["servicePrincipalNames"] == [client.app_id, named]
+
+
+def test_S2_an_identifier_belongs_to_one_app_even_to_a_deleted_one(client: Client) -> None:
+    uri = f"https://{client.tenant.domain}/One"
+    made = client.call("POST", "/applications", {"displayName": "one", "identifierUris": [uri]}).json()
+    path, body = f"/applications/{client.app['id']}", {"identifierUris": [uri.lower()]}
+    for _ in range(2):
+        refused = client.call("PATCH", path, body)
+        error = refused.json()["error"]
+        assert (refused.status, error["details"][0]["target"]) == (400, "identifierUris")
+        assert error["message"] == "Another object with the same value for property identifierUris already exists."
+        client.call("DELETE", f"/applications/{made['id']}")
+    client.call("DELETE", f"{BIN}/{made['id']}")
+    assert client.call("PATCH", path, body).status == 204
+
+
+@pytest.mark.parametrize("body", [{"signInAudience": "Bogus"}, {"displayName": ""}, {"displayName": None}], ids=str)
+def test_S2_a_value_that_makes_no_sense_is_refused(client: Client, body: State) -> None:
+    before = client.app
+    assert client.refused("PATCH", f"/applications/{client.app['id']}", body) == (400, "Request_BadRequest")
+    assert client.app == before
+
+
+# what everybody has
+
+
+def test_S1_an_app_of_a_name_alone_has_the_documented_properties(client: Client) -> None:
+    app = client.call("POST", "/applications", {"displayName": "new"}).json()
+    assert app["signInAudience"] == "AzureADandPersonalMicrosoftAccount"
+    assert app["api"]["requestedAccessTokenVersion"] == 2
+    assert app["web"]["implicitGrantSettings"] == {"enableIdTokenIssuance": False, "enableAccessTokenIssuance": False}
+    names = "api,appRoles,spa,publicClient,info,optionalClaims,description,notes,groupMembershipClaims,addIns"
+    found = client.get(f"/applications/{app['id']}?$select={names}")
+    assert set(names.split(",")) < set(found)
+    own = client.call("POST", "/applications", {"displayName": "own", "signInAudience": "AzureADMyOrg"}).json()
+    assert own["api"]["requestedAccessTokenVersion"] is None
+
+
+def test_S1_a_service_principal_has_what_its_app_has(client: Client) -> None:
+    app = client.call("POST", "/applications", {"displayName": "new", "web": {"logoutUrl": "https://a.b"}}).json()
+    made = client.call("POST", "/servicePrincipals", {"appId": app["appId"], "tags": ["x"]}).json()
+    assert (made["appDisplayName"], made["signInAudience"]) == ("new", "AzureADandPersonalMicrosoftAccount")
+    assert (made["appRoleAssignmentRequired"], made["logoutUrl"], made["tags"]) == (False, "https://a.b", ["x"])
+    role = {"id": client.tenant.new_id(), "value": "Do.It", "isEnabled": True, "allowedMemberTypes": ["User"]}
+    scope = {"id": client.tenant.new_id(), "value": "do_it"}
+    change = {"displayName": "newer", "appRoles": [role], "api": {"oauth2PermissionScopes": [scope]}}
+    assert client.call("PATCH", f"/applications/{app['id']}", change).status == 204
+    names = "displayName,appDisplayName,appRoles,oauth2PermissionScopes,replyUrls,servicePrincipalNames,tags,notes"
+    found = client.get(f"/servicePrincipals/{made['id']}?$select={names}")
+    assert (found["appDisplayName"], found["appRoles"], found["oauth2PermissionScopes"]) == ("newer", [role], [scope])
+    for name in ("appDisplayName", "signInAudience"):
+        assert client.refused("PATCH", f"/servicePrincipals/{made['id']}", {name: "AzureADMyOrg"})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/applications/{id}", {"authenticationBehaviors": {}}),
+        ("PATCH", "/applications/{id}", {"web": {"nonsense": 1}}),
+        ("GET", "/applications/{id}?$select=authenticationBehaviors", None),
+    ],
+)
+def test_S2_what_the_sandbox_does_not_have_it_says(client: Client, method: str, path: str, body: Any) -> None:
+    refused = client.call(method, path.format(id=client.app["id"]), body)
+    assert refused.status == 400
+    assert "the sandbox has no" in refused.json()["error"]["message"].lower()
+
+
+# passwords of a new app
+
+
+def test_S1_a_new_app_may_have_a_password_whose_value_is_told_once(client: Client) -> None:
+    wanted = [{"displayName": "first"}, {"displayName": None, "endDateTime": "2030-01-01T00:00:00Z"}]
+    made = client.call("POST", "/applications", {"displayName": "new", "passwordCredentials": wanted})
+    assert made.status == 201
+    app = made.json()
+    secrets = [entry["secretText"] for entry in app["passwordCredentials"]]
+    assert [entry["displayName"] for entry in app["passwordCredentials"]] == ["first", None]
+    assert all(entry["hint"] == secret[:3] for entry, secret in zip(app["passwordCredentials"], secrets, strict=True))
+    shown = client.get(f"/applications/{app['id']}")["passwordCredentials"]
+    assert [entry["secretText"] for entry in shown] == [None, None]
+    client.call("POST", "/servicePrincipals", {"appId": app["appId"]})
+    for secret in secrets:
+        assert client.sign_in(client_id=app["appId"], client_secret=secret).status == 200
+    assert made.body.count(secrets[0].encode()) == 1
+
+
+def test_S2_an_upsert_brings_no_password(client: Client) -> None:
+    body = {"displayName": "one", "passwordCredentials": [{"displayName": "x"}]}
+    assert client.call("PATCH", path_of("mine"), body, **CREATE).status == 400

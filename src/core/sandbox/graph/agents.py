@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.graph import chain, objects, rights, views
+from core.sandbox.graph import chain, members, objects, rights, views
 from core.sandbox.graph.directory import Refused, taken
 from core.sandbox.graph.permissions import AGENT_USER, BLUEPRINT, IDENTITY, PRINCIPAL
 from core.sandbox.graph.rights import Caller
@@ -55,7 +55,7 @@ def create_user(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Respons
     name, nickname, upn = (chain.text(body, part) for part in ("displayName", "mailNickname", "userPrincipalName"))
     if not isinstance(body.get("accountEnabled"), bool):
         raise Refused(400, "Request_BadRequest", "Property 'accountEnabled' is required.")
-    if not objects.fits("displayName", name):
+    if not members.fits("displayName", name):
         raise Refused(400, "Request_BadRequest", "Invalid value for property 'displayName'.")
     parent = _parent(tenant, caller, body)
     if not rights.any_of(caller, AGENT_USER, "change") and parent["agentIdentityBlueprintId"] != caller.claims["appid"]:

@@ -72,7 +72,8 @@ def handle(tenant: Tenant, caller: Caller, request: Request, rest: str) -> Respo
                 rights.check_read(caller, kind, first)
                 state = rights.seen(tenant, caller, bin_kind, first)
                 body = query.select(views.shown(state), query.names(request.query.get("$select")))
-                return answer(200, {"@odata.type": f"#microsoft.graph.{kind}", **body})
+                context = f"{tenant.graph}/v1.0/$metadata#directoryObjects/$entity"
+                return answer(200, {"@odata.context": context, "@odata.type": f"#microsoft.graph.{kind}", **body})
             case "POST", "restore":
                 return _restore(tenant, caller, kind, first)
             case "DELETE", "":

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from core.entra.certificates import thumbprint
-from core.sandbox.tenant import State, Tenant
+from core.sandbox.graph import defaults
+from core.sandbox.tenant import State, Tenant, copied
 from core.secret import Secret
 
 _KEY_FIXED: Final = ("type", "usage", "startDateTime", "endDateTime", "displayName", "customKeyIdentifier")
@@ -60,13 +61,9 @@ def new_application(tenant: Tenant, name: str, owner: str = "") -> State:
         "uniqueName": None,
         "createdDateTime": tenant.stamp(),
         "deletedDateTime": None,
-        "notes": None,
-        "signInAudience": "AzureADMyOrg",
+        "signInAudience": defaults.AUDIENCES[0],
         "publisherDomain": tenant.domain,
-        "identifierUris": [],
-        "tags": [],
-        "isFallbackPublicClient": None,
-        "web": {"redirectUris": []},
+        **copied(defaults.APPLICATION),
         "keyCredentials": [],
         "passwordCredentials": [],
         "requiredResourceAccess": [],
@@ -84,14 +81,11 @@ def new_principal(tenant: Tenant, app: State, owner: str = "") -> State:
         "accountEnabled": True,
         "appOwnerOrganizationId": tenant.id,
         "servicePrincipalType": "Application",
-        "servicePrincipalNames": [app["appId"]],
         "deletedDateTime": None,
-        "notes": None,
-        "appRoles": [],
-        "oauth2PermissionScopes": [],
+        **copied(defaults.PRINCIPAL),
+        **defaults.mirrored(app),
         "keyCredentials": [],
         "passwordCredentials": [],
-        "tags": [],
         "_owners": [owner] if owner else [],
     }
 

@@ -4,44 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.graph import chain, directory, grants, policies, rights, views
+from core.sandbox.graph import chain, defaults, directory, grants, members, policies, rights, views
 from core.sandbox.graph.directory import Refused, moment
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
+from core.secret import Secret
 
+_PASSWORDS: Final = "passwordCredentials"
 COLLECTIONS: Final = {"application": "applications", "servicePrincipal": "servicePrincipals", "user": "users"}
-_READ_ONLY: Final = frozenset(
-    {
-        "agentIdentityBlueprintId",
-        "appOwnerOrganizationId",
-        "createdByAppId",
-        "createdDateTime",
-        "deletedDateTime",
-        "publisherDomain",
-        "servicePrincipalType",
-    }
-)
-_TYPES: Final[dict[str, Any]] = {
-    "accountEnabled": bool,
-    "description": str | None,
-    "displayName": str,
-    "isFallbackPublicClient": bool | None,
-    "notes": str | None,
-    "signInAudience": str,
-    "web": dict,
-}
-#: What the items of a list are; objects with these members, or texts.
-_ITEMS: Final[dict[str, dict[str, Any]]] = {
-    "appRoles": {"id": str, "value": str | None, "isEnabled": bool, "allowedMemberTypes": list},
-    "identifierUris": {},
-    "oauth2PermissionScopes": {"id": str, "value": str | None},
-    "servicePrincipalNames": {},
-    "tags": {},
-}
-#: Characters of a display name.
-_LONGEST: Final = 256
 
 
 def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> Response:
@@ -121,18 +93,9 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     """
     state = rights.written(tenant, caller, kind, object_id, "keys")
     check_holder(state)
-    wanted = body.get("passwordCredential")
-    wanted = {} if wanted is None else wanted
-    if not isinstance(wanted, dict) or not isinstance(wanted.get("displayName"), str | None):
-        raise Refused(400, "Request_BadRequest", "Invalid value for 'passwordCredential'.")
-    start, end = wanted.get("startDateTime"), wanted.get("endDateTime")
-    entry, secret = directory.new_password(tenant, wanted.get("displayName") or "", start, end)
-    if moment(entry["endDateTime"]) <= max(moment(entry["startDateTime"]), tenant.now()):
-        raise Refused(400, "Request_BadRequest", "Password credential end date is invalid.")
-    policies.check_password(tenant, kind, state, entry)
-    state["passwordCredentials"].append(entry)
+    secret = _give_password(tenant, kind, state, body.get("passwordCredential"))
     tenant.commit(kind, object_id, state)
-    shown = {name: value for name, value in entry.items() if not name.startswith("_")}
+    shown = views.shown(state)[_PASSWORDS][-1]
     return answer(200, shown | {"secretText": secret.reveal()})
 
 
@@ -143,12 +106,30 @@ def remove_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, b
     """
     state = rights.written(tenant, caller, kind, object_id, "keys")
     key_id = chain.text(body, "keyId")
-    rest = [entry for entry in state["passwordCredentials"] if entry["keyId"] != key_id]
-    if len(rest) == len(state["passwordCredentials"]):
+    rest = [entry for entry in state[_PASSWORDS] if entry["keyId"] != key_id]
+    if len(rest) == len(state[_PASSWORDS]):
         raise Refused(400, "Request_BadRequest", f"No password credential found with keyId '{key_id}'.")
-    state["passwordCredentials"] = rest
+    state[_PASSWORDS] = rest
     tenant.commit(kind, object_id, state)
     return answer(204)
+
+
+def _give_password(tenant: Tenant, kind: str, state: State, wanted: Any) -> Secret:
+    """Put a new password on an object that is not committed yet.
+
+    :param wanted: its name and dates, all of which may be left out.
+    :raises Refused: 400.
+    """
+    wanted = {} if wanted is None else wanted
+    if not isinstance(wanted, dict) or not isinstance(wanted.get("displayName"), str | None):
+        raise Refused(400, "Request_BadRequest", "Invalid value for 'passwordCredential'.")
+    start, end = wanted.get("startDateTime"), wanted.get("endDateTime")
+    entry, secret = directory.new_password(tenant, wanted.get("displayName") or "", start, end)
+    if moment(entry["endDateTime"]) <= max(moment(entry["startDateTime"]), tenant.now()):
+        raise Refused(400, "Request_BadRequest", "Password credential end date is invalid.")
+    policies.check_password(tenant, kind, state, entry)
+    state[_PASSWORDS].append(entry)
+    return secret
 
 
 def check_holder(state: State) -> None:
@@ -162,13 +143,24 @@ def check_holder(state: State) -> None:
 
 
 def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name: str | None) -> Response:
+    """A new app; one that is created by POST may be given passwords, whose values are in this answer alone."""
     if not isinstance(body.get("displayName"), str) or not body["displayName"]:
         raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
     state = directory.new_application(tenant, body["displayName"], _owner(caller))
     state["uniqueName"] = unique_name
-    apply(tenant, "application", state, body)
+    state["signInAudience"] = body.get("signInAudience", defaults.AUDIENCES[2])
+    if state["signInAudience"] == defaults.AUDIENCES[2]:
+        state["api"]["requestedAccessTokenVersion"] = 2  # as people without a tenant need it
+    wanted = body.get(_PASSWORDS) or [] if unique_name is None else []
+    apply(tenant, "application", state, {name: body[name] for name in body if not wanted or name != _PASSWORDS})
+    if not isinstance(wanted, list):
+        raise members.invalid("application", _PASSWORDS)
+    secrets = [_give_password(tenant, "application", state, each) for each in wanted]
     tenant.commit("application", state["id"], state)
-    return views.created(tenant, state, "applications")
+    told = views.shown(state)
+    for entry, secret in zip(told[_PASSWORDS], secrets, strict=True):
+        entry["secretText"] = secret.reveal()
+    return views.created(tenant, told, "applications")
 
 
 def _owner(caller: Caller) -> str:
@@ -180,9 +172,20 @@ def _change(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> Re
     for name in ("id", "appId"):
         if name in body and body[name] != state[name]:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
+    before = defaults.mirrored(state)
     apply(tenant, kind, state, body)
     tenant.commit(kind, state["id"], state)
+    if kind == "application":
+        _mirror(tenant, before, state)
     return answer(204)
+
+
+def _mirror(tenant: Tenant, before: State, app: State) -> None:
+    """Change in a service principal what it has from its app, which has changed."""
+    changed = {name: value for name, value in defaults.mirrored(app).items() if value != before[name]}
+    principal = tenant.find("servicePrincipal", "appId", app["appId"]) if changed else None
+    if principal is not None:
+        tenant.commit("servicePrincipal", principal["id"], principal | changed)
 
 
 def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None:
@@ -190,39 +193,26 @@ def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None
 
     :raises Refused: 400.
     """
-    if body.get("passwordCredentials") or body.get("keyCredentials"):
+    if body.get(_PASSWORDS) or body.get("keyCredentials"):
         check_holder(state)
     for name, value in body.items():
         if name.startswith(("@", "_")) or name in ("id", "appId"):
             continue
         if name not in state:
-            raise Refused(400, "Request_BadRequest", f"Invalid property '{name}'.")
-        if (name in _READ_ONLY or name == "uniqueName") and value != state[name]:
+            raise members.unknown(kind, name)
+        fixed = name in members.READ_ONLY or (kind, name) == ("servicePrincipal", "signInAudience")
+        if fixed and value != state[name]:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
-        if name == "passwordCredentials":
+        if name == _PASSWORDS:
             if value not in (state[name], views.shown(state)[name]):
                 raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only; use addPassword.")
             continue
-        if not fits(name, value):
-            raise Refused(400, "Request_BadRequest", f"Invalid value for property '{name}'.")
         if name == "requiredResourceAccess":
             grants.check_declared(tenant, value)
-        state[name] = _merged(tenant, kind, state, value) if name == "keyCredentials" else value
-
-
-def fits(name: str, value: Any) -> bool:
-    """Whether a value is of its property's type; it holds what the rest of the sandbox reads from it."""
-    if name == "displayName" and isinstance(value, str) and len(value) > _LONGEST:
-        return False
-    if name not in _ITEMS:
-        return isinstance(value, _TYPES.get(name, object))
-    return isinstance(value, list) and all(_is_item(item, _ITEMS[name]) for item in value)
-
-
-def _is_item(item: Any, members: dict[str, Any]) -> bool:
-    if not members:
-        return isinstance(item, str)
-    return isinstance(item, dict) and all(name in item and isinstance(item[name], members[name]) for name in members)
+        if name == "keyCredentials":
+            state[name] = _merged(tenant, kind, state, value)
+        else:
+            state[name] = members.merged(tenant, kind, state, name, value)
 
 
 def _merged(tenant: Tenant, kind: str, state: State, entries: Any) -> list[State]:

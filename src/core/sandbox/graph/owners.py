@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,15 @@ from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Response, answer
+
+
+def typed(tenant: Tenant, ids: Iterable[str]) -> Iterator[State]:
+    """The people and service principals of these object ids, each with its type: a list may hold both."""
+    for object_id in ids:
+        for kind in ("user", "servicePrincipal"):
+            state = tenant.latest(kind, object_id)
+            if state is not None:
+                yield {"@odata.type": f"#microsoft.graph.{kind}", **state}
 
 
 def add(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -116,17 +116,21 @@ def names(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()] if text else []
 
 
-def select(body: State, selected: list[str]) -> State:
-    """The selected properties, in the object's order; annotations stay.
+def select(body: State, selected: list[str], known: Collection[str] = ()) -> State:
+    """The selected properties, in the object's order and whatever their case; annotations stay.
 
-    :raises Unsupported: a name that the object does not have.
+    :param known: properties that other objects of the list have.
+    :raises Unsupported: a name that no object has.
     """
     if not selected:
         return body
+    wanted = {name.lower() for name in selected}
+    there = {name.lower() for name in (*body, *known, *_OPTIONAL) if not name.startswith("_")}
     for name in selected:
-        if name not in body and name not in _OPTIONAL:
-            raise Unsupported("Request_BadRequest", f"Could not find a property named '{name}'.")
-    return {name: value for name, value in body.items() if name in selected or name.startswith("@")}
+        if name.lower() not in there:
+            message = f"Could not find a property named '{name}': the sandbox has no such property here."
+            raise Unsupported("Request_BadRequest", message)
+    return {name: value for name, value in body.items() if name.lower() in wanted or name.startswith("@")}
 
 
 #: Properties that some objects of a collection have and others lack.

@@ -47,6 +47,8 @@ _CREDENTIALS: Final = {
     "addPassword": objects.add_password,
     "removePassword": objects.remove_password,
 }
+#: Actions that need no parameter.
+_BODILESS: Final = frozenset({"restore", "addPassword"})
 #: Which machine answered.
 _DIAGNOSTIC: Final = '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"0","RoleInstance":"sandbox"}}'
 
@@ -69,6 +71,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
             raise rights.unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
         caller = Caller(issued.claims, tenant.replica())
         path = request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2]
+        _check_payload(request, path)
         if path == batch.PATH and request.method == "POST":
             response = batch.handle(tenant, request, _body(request), handle)
         else:
@@ -88,6 +91,25 @@ def handle(tenant: Tenant, request: Request) -> Response:
     return Response(response.status, headers, response.body)
 
 
+def _check_payload(request: Request, path: str) -> None:
+    """Whether a request that writes says so in JSON; some actions have nothing to say.
+
+    :raises Refused: 400.
+    """
+    if request.method not in ("POST", "PATCH", "PUT"):
+        return
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    message = ""
+    if not request.body:
+        message = "" if path.rpartition("/")[2] in _BODILESS else "Empty Payload. JSON content expected."
+    elif not media:
+        message = "Write requests (excluding DELETE) must contain the Content-Type header declaration."
+    elif media != "application/json":
+        message = "Entity only allows writes with a JSON Content-Type header."
+    if message:
+        raise Refused(400, "BadRequest", message)
+
+
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
     if path == "/me" and request.method == "GET":
         return _me(tenant, caller, request)
@@ -105,8 +127,8 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
     path, agent = _cast(path)
     _refuse_people(caller, request, path, agent)
     for collection, kind in _KINDS.items():
-        if path == f"/{collection}" and request.method == "GET":
-            return _list(tenant, caller, request, kind, agent)
+        if path in (f"/{collection}", f"/{collection}/$count") and request.method == "GET":
+            return _list(tenant, caller, request, kind, agent, number=path.endswith("/$count"))
         if path == f"/{collection}" and request.method == "POST":
             return _create(tenant, caller, request, kind, agent, _body(request))
     if matched := _OBJECT.match(path):
@@ -159,11 +181,12 @@ def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
     return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
 
 
-def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str) -> Response:
+def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, *, number: bool) -> Response:
+    """The objects of a collection, or their number alone."""
     rights.check_read(caller, kind, "", agent)
     found = tenant.all_seen(kind, caller.replica)
     wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
-    return views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
+    return views.number(request, wanted) if number else views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
 
 
 def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:
@@ -238,8 +261,7 @@ def _read(
         case "owners" | "sponsors":
             if f"_{rest}" not in state:
                 raise _unknown(rest)
-            people = (tenant.latest("user", oid) or tenant.latest("servicePrincipal", oid) for oid in state[f"_{rest}"])
-            return views.page(tenant, request, (person for person in people if person), "directoryObjects")
+            return views.page(tenant, request, owners.typed(tenant, state[f"_{rest}"]), "directoryObjects")
         case "federatedIdentityCredentials":
             return views.page(tenant, request, state["_federated"], "federatedIdentityCredentials")
     return views.one(tenant, request, state, objects.COLLECTIONS[kind])

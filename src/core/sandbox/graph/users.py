@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.graph import objects, rights, views
+from core.sandbox.graph import members, rights, views
 from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.permissions import AGENT_USER
 from core.sandbox.graph.rights import Caller
@@ -28,7 +28,7 @@ def change(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any])
         if "@" in name:
             continue
         if name not in state or name.startswith("_"):
-            raise Refused(400, "Request_BadRequest", f"Invalid property '{name}'.")
+            raise members.unknown("user", name)
         if name in _READ_ONLY and value != state[name]:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
         if not _fits(name, state[name], value):
@@ -44,7 +44,7 @@ def _fits(name: str, old: Any, value: Any) -> bool:
         return isinstance(value, bool)
     if isinstance(old, list):
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return isinstance(value, str | None) and objects.fits(name, value)
+    return isinstance(value, str | None) and members.fits(name, value)
 
 
 def assign_license(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any]) -> Response:

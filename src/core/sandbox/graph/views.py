@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -31,7 +31,7 @@ def one(tenant: Tenant, request: Request, state: State, collection: str) -> Resp
     :param collection: as `@odata.context` names it.
     """
     selected = query.names(request.query.get("$select"))
-    body = shown(state, with_key="keyCredentials" in selected)
+    body = shown(state, with_key="keycredentials" in map(str.lower, selected))
     return answer(200, _context(tenant, collection) | query.select(body, selected))
 
 
@@ -47,14 +47,14 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
     """
     options = request.query
     query.check_options(options, request.headers)
-    found = query.parse_filter(options.get("$filter")).over(list(states))
-    found = query.ordered(query.searched(found, options.get("$search")), options.get("$orderby"))
+    found = query.ordered(_found(options, states), options.get("$orderby"))
     start, size = options.get("$skiptoken", "0"), query.size(options.get("$top"), tenant.switches.page_size)
     first = query.count(start)
     if first is None:
         raise Refused(400, "Request_BadRequest", "Invalid value for '$skiptoken'.")
     selected = query.names(options.get("$select"))
-    items = [query.select(shown(state), selected) for state in found[first : first + size]]
+    known = {name for state in found for name in state} if selected else set()
+    items = [query.select(shown(state), selected, known) for state in found[first : first + size]]
     body: dict[str, Any] = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}", "value": items}
     if options.get("$count", "").lower() == "true":
         body["@odata.count"] = len(found)
@@ -63,6 +63,23 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
         text = "&".join(f"{key}={quote(value)}" for key, value in rest.items())
         body["@odata.nextLink"] = f"{tenant.graph}{request.path}?{text}"
     return answer(200, body)
+
+
+def number(request: Request, states: Iterable[State]) -> Response:
+    """How many objects `$filter` and `$search` let through, as plain text; it takes `ConsistencyLevel: eventual`.
+
+    :raises Unsupported: without that header, or with options of a page.
+    """
+    options = request.query
+    query.check_options({"$count": "true"} | {**options}, request.headers)
+    if other := sorted(set(options) - {"$filter", "$search"}):
+        raise query.Unsupported("Request_BadRequest", f"The query option '{other[0]}' is not supported.")
+    return Response(200, {"Content-Type": "text/plain"}, str(len(_found(options, states))).encode())
+
+
+def _found(options: Mapping[str, str], states: Iterable[State]) -> list[State]:
+    found = query.parse_filter(options.get("$filter")).over(list(states))
+    return query.searched(found, options.get("$search"))
 
 
 def _context(tenant: Tenant, collection: str) -> State:
