@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -205,9 +208,6 @@ def test_S2_an_unknown_an_expired_and_a_removed_certificate_are_700027(client: C
 
 
 def test_S2_an_unsigned_assertion_is_refused(trusted: Client) -> None:
-    import base64
-    import json
-
     good = trusted.assertion(bundle())
     head = base64.urlsafe_b64encode(json.dumps({"alg": "none", **x5t(bundle())}).encode()).decode().rstrip("=")
     for forged in (f"{head}.{good.split('.')[1]}.", good[:-8] + "AAAAAAAA", good.rpartition(".")[0] + "."):
@@ -262,11 +262,20 @@ def test_S1_discovery_names_this_authority(client: Client) -> None:
 
 def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:
     import jwt
+    from cryptography import x509
 
     token = client.sign_in(client_secret=client.secret).json()["access_token"]
     url = f"{client.tenant.authority}/{client.tenant.id}/discovery/v2.0/keys"
     (jwk,) = handle(client.tenant, Request.to("GET", url)).json()["keys"]
-    assert jwt.get_unverified_header(token)["kid"] == jwk["kid"]
+    header = jwt.get_unverified_header(token)
+    assert header["kid"] == header["x5t"] == jwk["kid"] == jwk["x5t"]
+    der = base64.b64decode(jwk["x5c"][0])
+    digest = hashlib.sha1(der).digest()
+    assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == jwk["kid"], "another key has another name"
+    certificate = x509.load_der_x509_certificate(der)
+    certificate.verify_directly_issued_by(certificate)
+    assert certificate.public_key() == jwt.PyJWK(jwk).key
+    assert certificate.not_valid_before_utc < client.tenant.now() < certificate.not_valid_after_utc
     options: Any = {"verify_aud": False}
     assert jwt.decode(token, jwt.PyJWK(jwk).key, algorithms=["RS256"], options=options)["tid"] == client.tenant.id
 

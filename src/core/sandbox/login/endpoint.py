@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 
-from core.sandbox.login import apps, clients, pages, people, tokens
+from core.sandbox.login import apps, clients, pages, people, signing
 from core.sandbox.login.clients import Client
 from core.sandbox.login.refusals import Refused, refuse
 from core.sandbox.tenant import DeviceCode, Tenant
@@ -33,7 +33,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
             case "GET", "v2.0/.well-known/openid-configuration" | ".well-known/openid-configuration":
                 return _metadata(tenant, _known(tenant, directory))
             case "GET", "discovery/v2.0/keys":
-                return answer(200, {"keys": [tokens.jwk(tenant)]})
+                return answer(200, {"keys": [signing.jwk()]})
             case "GET" | "POST", "oauth2/v2.0/authorize":
                 return pages.authorize(tenant, _entered(tenant, directory, request), request)
             case "POST", "oauth2/v2.0/devicecode":
