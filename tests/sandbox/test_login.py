@@ -124,8 +124,9 @@ def test_S2_refusals_have_their_codes(
 
 def test_S2_an_unknown_tenant_is_90002(client: Client) -> None:
     assert code(client.sign_in(tenant=GONE, client_secret=client.secret), 400, "invalid_request") == 90002
-    url = f"{client.tenant.authority}/{GONE}/v2.0/.well-known/openid-configuration"
-    assert code(handle(client.tenant, Request.to("GET", url)), 400, "invalid_request") == 90002
+    for version in ("/v2.0", ""):
+        url = f"{client.tenant.authority}/{GONE}{version}/.well-known/openid-configuration"
+        assert code(handle(client.tenant, Request.to("GET", url)), 400, "invalid_tenant") == 90002
 
 
 def test_S2_an_app_without_principal_is_7000229_and_a_disabled_one_7000112(client: Client) -> None:
@@ -257,7 +258,47 @@ def test_S1_discovery_names_this_authority(client: Client) -> None:
     asked = f"{tenant.authority}/common/discovery/instance?api-version=1.1&authorization_endpoint="
     assert handle(tenant, Request.to("GET", f"{asked}{base}/oauth2/v2.0/authorize")).status == 200
     assert handle(tenant, Request.to("GET", f"{asked}https://evil.example/x")).status == 400
-    assert handle(tenant, Request.to("GET", f"{base}/no/such/path")).status == 404
+
+
+@pytest.mark.parametrize("name", ["id", "common"])
+def test_S1_discovery_names_only_what_is_served(client: Client, name: str) -> None:
+    """A client that goes by the documents meets no path, response type or mode that is refused."""
+    tenant = client.tenant
+    base = f"{tenant.authority}/{tenant.id if name == 'id' else name}"
+    v2, v1 = (
+        handle(tenant, Request.to("GET", f"{base}{version}/.well-known/openid-configuration")).json()
+        for version in ("/v2.0", "")
+    )
+    for document in (v1, v2):
+        addresses = [value for key, value in document.items() if key.endswith(("_endpoint", "_uri"))]
+        assert addresses
+        for address in addresses:
+            assert {handle(tenant, Request.to(method, address)).status for method in ("GET", "POST")} != {404}
+        assert document["msgraph_host"] == tenant.graph.removeprefix("https://")
+        assert document["tenant_region_scope"] == ("NA" if name == "id" else None)
+    assert "token_endpoint" not in v1, "which no v1 endpoint gives"
+    token = claims_of(client.sign_in(client_secret=client.secret).json()["access_token"])
+    assert v1["issuer"].replace("{tenantid}", tenant.id) == token["iss"]
+    asked = {"client_id": AZURE_CLI, "redirect_uri": "http://localhost", "scope": f"{tenant.graph}/.default"}
+    asked |= {"code_challenge": "x" * 43, "code_challenge_method": "S256"}
+    for kind in v2["response_types_supported"]:
+        for mode in v2["response_modes_supported"]:
+            query = urlencode(asked | {"response_type": kind, "response_mode": mode})
+            assert handle(tenant, Request.to("GET", f"{v2['authorization_endpoint']}?{query}")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "{id}/oauth2/token"),
+        ("POST", "common/oauth2/devicecode"),
+        ("GET", "{id}/oauth2/v2.0/logout"),
+        ("GET", "no/such/path"),
+    ],
+)
+def test_S2_what_nobody_serves_is_told_in_the_words_of_this_service(client: Client, method: str, path: str) -> None:
+    url = f"{client.tenant.authority}/{path.format(id=client.tenant.id)}"
+    assert code(handle(client.tenant, Request.to(method, url)), 404, "invalid_request") == 9002313
 
 
 def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:

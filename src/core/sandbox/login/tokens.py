@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from core.sandbox.graph import grants
-from core.sandbox.login import signing
+from core.sandbox.login import federation, signing
 from core.sandbox.login.resources import Resource, app_id_of
 from core.sandbox.tenant import GRAPH_APP_ID, Issued, State, Tenant
 
@@ -88,7 +88,7 @@ def exchange_token(tenant: Tenant, principal: State, resource: Resource, strengt
     for name in ("appid", "appidacr", "idp"):
         claims.pop(name, None)
     claims |= {
-        "iss": f"{tenant.authority}/{tenant.id}/v2.0",
+        "iss": federation.issuers(tenant)[1],
         "azp": principal["appId"],
         "azpacr": strength,
         "idtyp": "app",
@@ -103,7 +103,7 @@ def id_token(tenant: Tenant, user: State, client_id: str, nonce: str = "") -> st
     now = int(tenant.now().timestamp())
     claims = {
         "aud": client_id,
-        "iss": f"{tenant.authority}/{tenant.id}/v2.0",
+        "iss": federation.issuers(tenant)[1],
         "iat": now,
         "nbf": now,
         "exp": now + LIFETIME,
@@ -125,7 +125,7 @@ def pairwise(user_id: str, client_id: str) -> str:
 
 def _claims(tenant: Tenant, resource: str, client_id: str, oid: str) -> dict[str, Any]:
     now = int(tenant.now().timestamp())
-    issuer = f"{tenant.authority}/{tenant.id}/"
+    issuer = federation.issuers(tenant)[0]
     unique = base64.urlsafe_b64encode(UUID(tenant.new_id()).bytes).decode().rstrip("=")
     return {
         "aud": resource,
