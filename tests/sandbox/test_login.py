@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import pytest
 
@@ -120,6 +120,51 @@ def test_S2_refusals_have_their_codes(
     client: Client, form: dict[str, str], status: int, error: str, number: int
 ) -> None:
     assert code(client.sign_in(**form), status, error) == number
+
+
+def basic(text: str) -> str:
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+def escaped(text: str) -> str:
+    """Every character by its number: what a client may do, and what a server must undo."""
+    return "".join(f"%{byte:02X}" for byte in text.encode())
+
+
+@pytest.mark.parametrize("encode", [quote_plus, escaped])
+@pytest.mark.parametrize("twice", [False, True])
+def test_S1_name_and_secret_may_stand_in_the_header(client: Client, encode: Callable[[str], str], twice: bool) -> None:
+    """RFC 6749 section 2.3.1; the body may name the same client once more."""
+    header = basic(f"{encode(client.app_id)}:{encode(client.secret)}")
+    response = client.sign_in(authorization=header, client_id=client.app_id if twice else "")
+    assert response.status == 200, response.body
+    assert claims_of(response.json()["access_token"])["appidacr"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("header", "form", "status", "error", "number"),
+    [
+        ("{id}:{secret}", {"client_secret": "x"}, 400, "invalid_request", 9002324),
+        ("{id}:{secret}", {"client_assertion": "x"}, 400, "invalid_request", 9002324),
+        ("{id}:{secret}", {"client_id": GONE}, 400, "invalid_request", 9002313),
+        ("{id}:{secret}x", {}, 401, "invalid_client", 7000215),
+        ("{id}:", {}, 401, "invalid_client", 7000216),
+        ("{id}", {}, 400, "invalid_request", 9002313),
+        (":{secret}", {}, 400, "invalid_request", 9002313),
+        ("{id}:%00", {}, 400, "invalid_request", 9002313),
+    ],
+)
+def test_S2_a_header_that_proves_nothing_is_refused(
+    client: Client, header: str, form: dict[str, str], status: int, error: str, number: int
+) -> None:
+    given = basic(header.format(id=client.app_id, secret=client.secret))
+    assert code(client.sign_in(authorization=given, **{"client_id": "", **form}), status, error) == number
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic /w==", "Basic é"])
+def test_S2_a_header_that_cannot_be_read_is_9002313(client: Client, header: str) -> None:
+    response = client.sign_in(authorization=header, client_secret="")
+    assert code(response, 400, "invalid_request") == 9002313
 
 
 def test_S2_an_unknown_tenant_is_90002(client: Client) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from urllib.parse import unquote_plus
 
 from core.sandbox.graph.directory import moment
 from core.sandbox.login import assertion, federation
@@ -79,6 +81,28 @@ def find(tenant: Tenant, client_id: str, replica: int, directory: str = "") -> C
         raise refuse(50194 if directory == "common" else 50059, directory=directory, **facts)
     kind: Literal["app", "blueprint"] = "blueprint" if app.get("@odata.type") == federation.BLUEPRINT else "app"
     return Client(client_id, name, kind, bool(app.get("isFallbackPublicClient")), app, principal)
+
+
+def named(header: str, form: dict[str, str]) -> dict[str, str]:
+    """A token request's form with what its `Authorization` header adds: name and secret (RFC 6749 section 2.3.1).
+
+    :raises Refused: 9002313, 9002324: the header cannot be read, or the form says something else.
+    """
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return form
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode()
+    except ValueError:
+        text = ""
+    name, colon, secret = (unquote_plus(part) for part in text.partition(":"))
+    if not colon or not name or not (name + secret).isprintable():
+        raise refuse(9002313, reason="The Authorization header holds no name and secret of a client.")
+    if {"client_secret", "client_assertion"} & form.keys():
+        raise refuse(9002324)
+    if form.get("client_id", name).lower() != name.lower():
+        raise refuse(9002313, reason="The Authorization header and the body name different clients.")
+    return form | {"client_id": name} | ({"client_secret": secret} if secret else {})
 
 
 def prove(tenant: Tenant, client: Client, form: dict[str, str], *, optional: bool = False) -> Proof:

@@ -58,7 +58,7 @@ def document(tenant: Tenant, directory: str) -> Response:
             "token_endpoint": f"{base}/oauth2/v2.0/token",
             "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
             "jwks_uri": f"{base}/discovery/v2.0/keys",
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query", "form_post"],
             "scopes_supported": ["openid", "profile", "email", "offline_access"],

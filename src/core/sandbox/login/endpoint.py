@@ -101,7 +101,7 @@ def approve(tenant: Tenant, user_code: str, user_id: str) -> bool:
 
 
 def _token(tenant: Tenant, directory: str, request: Request) -> Response:
-    form = _form(request)
+    form = clients.named(request.headers.get("authorization", ""), _form(request))
     people.required(form, ("grant_type", "client_id"))
     if tenant.switches.login_refuses:
         raise refuse(tenant.switches.login_refuses, app=form["client_id"], tenant=tenant.id, tenant_name=tenant.name)
