@@ -221,6 +221,34 @@ def test_S2_a_code_is_worth_nothing_to_others(stand: Stand, form: dict[str, str]
     assert number(redeem(stand, code)) == 70000, "and used up"
 
 
+@pytest.mark.parametrize(
+    ("query", "verifier", "expected"),
+    [
+        ({"code_challenge": "", "code_challenge_method": ""}, "", 0),
+        ({"code_challenge": ""}, "", 0),
+        ({"code_challenge": ""}, VERIFIER, 501481),
+        ({"code_challenge": VERIFIER, "code_challenge_method": "plain"}, VERIFIER, 0),
+        ({"code_challenge": VERIFIER, "code_challenge_method": "plain"}, "b" * 50, 501481),
+        ({}, VERIFIER, 0),
+        ({}, CHALLENGE, 501481),
+    ],
+)
+def test_S2_a_verifier_is_needed_where_there_was_a_challenge(
+    stand: Stand, query: dict[str, str], verifier: str, expected: int
+) -> None:
+    response = redeem(stand, returned(browser(stand, **query))["code"], code_verifier=verifier)
+    assert response.json().get("error_codes", [0]) == [expected]
+
+
+def test_S2_a_single_page_application_needs_a_challenge(stand: Stand) -> None:
+    assert number(stand.native()) == 65001
+    mine = {"client_id": stand.client.app_id}
+    stand.client.change("application", publicClient={"redirectUris": [HERE]}, spa={"redirectUris": [HERE]})
+    bare = returned(browser(stand, **mine, code_challenge=""))["code"]
+    assert number(redeem(stand, bare, **mine, code_verifier="")) == 9002325
+    assert number(redeem(stand, returned(browser(stand, **mine))["code"], **mine)) == 65001, "it is that far"
+
+
 def test_S2_another_client_cannot_redeem_a_code(stand: Stand) -> None:
     code = returned(browser(stand))["code"]
     stand.client.change("application", isFallbackPublicClient=True)
@@ -272,8 +300,9 @@ def test_S2_an_app_gets_codes_at_addresses_that_it_has_registered(stand: Stand) 
 @pytest.mark.parametrize(
     ("query", "error", "expected"),
     [
-        ({"code_challenge": ""}, "invalid_grant", 501481),
-        ({"code_challenge_method": "plain"}, "invalid_grant", 501481),
+        ({"code_challenge": "x" * 42}, "invalid_request", 50147),
+        ({"code_challenge": "+" * 43}, "invalid_request", 50147),
+        ({"code_challenge_method": "S512"}, "invalid_request", 90023),
         ({"scope": ""}, "invalid_request", 90014),
         ({"login_hint": "nobody@contoso.onmicrosoft.com"}, "invalid_grant", 50034),
         ({"prompt": "none"}, "login_required", 50058),

@@ -166,7 +166,9 @@ def revoke(tenant: Tenant, user_id: str) -> None:
 def redeemed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     """Answer `grant_type=authorization_code`: once, in time, for the client, address and verifier that began it.
 
-    :raises Refused: 70000, 70008, 500112, 501481, and those of `sign_in`.
+    Only a single-page application must have sent a challenge.
+
+    :raises Refused: 70000, 70008, 500112, 9002325, 501481, and those of `sign_in`.
     """
     issued = tenant.issued.get(form["code"])
     if issued is None or issued.kind != "code" or issued.claims["client"] != client.id:
@@ -177,8 +179,13 @@ def redeemed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
         raise refuse(70008)
     if form.get("redirect_uri") != held["redirect_uri"]:
         raise refuse(500112, value=form.get("redirect_uri", ""))
-    digest = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
-    if digest.decode().rstrip("=") != held["challenge"]:
+    challenge, verifier = held["challenge"], form.get("code_verifier", "")
+    if held["spa"] and not challenge:
+        raise refuse(9002325)
+    if held["method"] == "S256" and challenge:
+        digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
+        verifier = digest.decode().rstrip("=")
+    if verifier != challenge:  # both are empty where the client left them out
         raise refuse(501481)
     return sign_in(tenant, held["oid"], client, held["scope"], held["nonce"])
 
