@@ -60,13 +60,14 @@ def find(tenant: Tenant, client_id: str, replica: int, directory: str = "") -> C
     :param directory: the tenant as the path names it; `common` and `organizations` serve no app of one tenant.
     :raises Refused: 700016, 7000229, 7000112, 50194, or what `_refused` says.
     """
+    asked, client_id = client_id, client_id.lower()
     if client_id in _NAMES:
         return Client(client_id, _NAMES[client_id], "own", public=True)
     app = tenant.find("application", "appId", client_id, replica, login=True)
     principal = tenant.find("servicePrincipal", "appId", client_id, replica, login=True)
     agent = principal is not None and principal.get("@odata.type") == federation.AGENT
     if app is None and not agent:
-        raise refuse(700016, app=client_id, tenant_name=tenant.name)
+        raise refuse(700016, app=asked, tenant_name=tenant.name)
     if principal is None:
         raise refuse(7000229, app=client_id, tenant=tenant.id)
     name = str((app or principal)["displayName"])
@@ -130,7 +131,7 @@ def prove(tenant: Tenant, client: Client, form: dict[str, str], *, optional: boo
     token = form["client_assertion"]
     _, claims = assertion.parts_of(token)
     if client.kind == "agent":
-        if claims.get("iss") == client.id:
+        if str(claims.get("iss")).lower() == client.id:
             raise refuse(82001, app=client.id)
         assert client.principal is not None
         return Proof("2", vouched=federation.first_hop(tenant, client.principal, token))

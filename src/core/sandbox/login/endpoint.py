@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from core.sandbox.login import apps, clients, discovery, pages, people, signing
 from core.sandbox.login.clients import Client
@@ -41,7 +43,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
             case "POST", "oauth2/v2.0/devicecode":
                 return _device_code(tenant, _entered(tenant, directory, request), _form(request))
             case "POST", "oauth2/v2.0/token":
-                return _token(tenant, _entered(tenant, directory, request), request)
+                return _traced(tenant, request, _token(tenant, _entered(tenant, directory, request), request))
             case "POST", "v2.0/token" if directory == "oauth2":
                 raise refuse(90019)
         raise _unserved()
@@ -67,11 +69,11 @@ def _entered(tenant: Tenant, directory: str, request: Request) -> str:
 
 def _device_code(tenant: Tenant, directory: str, form: dict[str, str]) -> Response:
     people.required(form, ("client_id", "scope"))
-    clients.find(tenant, form["client_id"], tenant.replica(), directory)
+    client = clients.find(tenant, form["client_id"], tenant.replica(), directory)
     code = people.opaque(tenant)
     user_code = hashlib.sha256(code.encode()).hexdigest()[:9].upper()
     expires = tenant.now() + timedelta(seconds=900)
-    tenant.device_codes[code] = DeviceCode(form["client_id"], form["scope"], expires, user_code)
+    tenant.device_codes[code] = DeviceCode(client.id, form["scope"], expires, user_code)
     where = f"{tenant.authority}/devicelogin"
     return answer(
         200,
@@ -182,7 +184,16 @@ def _poll(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     if not code.approved_by and code.polls <= tenant.switches.pending_polls:
         raise refuse(70016)
     del tenant.device_codes[form["device_code"]]
-    return people.sign_in(tenant, code.approved_by or tenant.signed_in_user, client, code.scope)
+    return people.sign_in(tenant, code.approved_by or tenant.signed_in_user, client, code.scope, form)
+
+
+def _traced(tenant: Tenant, request: Request, response: Response) -> Response:
+    """Name the request that a token was issued for, as the token's `uti` does in base64."""
+    claims = tenant.issued[response.json()["access_token"]].claims
+    headers = {"x-ms-request-id": str(UUID(bytes=base64.urlsafe_b64decode(f"{claims['uti']}==")))}
+    if correlation := request.headers.get("client-request-id"):
+        headers["client-request-id"] = correlation
+    return Response(response.status, {**response.headers, **headers}, response.body)
 
 
 def _unserved() -> Refused:

@@ -40,6 +40,7 @@ def authorize(tenant: Tenant, directory: str, request: Request) -> Response:
         if challenge and not _CHALLENGE.fullmatch(challenge):
             raise refuse(50147)
         resources.asked(tenant, query.get("scope", ""), app_only=False)
+        resources.wished(query)
         user = _who(tenant, query)
         if query.get("prompt") == "none":
             raise refuse(50058)
@@ -57,6 +58,7 @@ def authorize(tenant: Tenant, directory: str, request: Request) -> Response:
         "client": client.id,
         "scope": query["scope"],
         "nonce": query.get("nonce", ""),
+        "claims": query.get("claims", ""),
         "redirect_uri": query["redirect_uri"],
         "challenge": challenge,
         "method": method,

@@ -49,10 +49,17 @@ def person(tenant: Tenant, user: State | None, called: str, **facts: str) -> Sta
 
 
 def sign_in(
-    tenant: Tenant, user_id: str, client: Client, scope: str, nonce: str = "", since: float | None = None
+    tenant: Tenant,
+    user_id: str,
+    client: Client,
+    scope: str,
+    form: Mapping[str, str],
+    nonce: str = "",
+    since: float | None = None,
 ) -> Response:
     """The tokens of a person who has agreed, or whose refresh token holds.
 
+    :param form: of the request for them.
     :param since: when that person signed in, in seconds since 1970; None: just now.
     :raises Refused: the person, the client or the resource may not.
     """
@@ -67,13 +74,14 @@ def sign_in(
             raise refuse(50105, user=user["userPrincipalName"], **facts)
     if client.kind == "own":
         cli = tokens.CLI_SCOPES if resource.app_id == GRAPH_APP_ID else "user_impersonation"
-        return _issued(tenant, user, client, resource, scope, cli, nonce, since)
+        return _issued(tenant, user, client, resource, scope, cli, form, nonce, since)
     declared = (client.app or {}).get("requiredResourceAccess") or []
     if not declared:
         raise refuse(650056, **facts)
     if resource.app_id not in [entry["resourceAppId"] for entry in declared]:
         raise refuse(650057, **facts)
-    return _issued(tenant, user, client, resource, scope, _consented(tenant, user_id, client, resource), nonce, since)
+    scopes = _consented(tenant, user_id, client, resource)
+    return _issued(tenant, user, client, resource, scope, scopes, form, nonce, since)
 
 
 def _consented(tenant: Tenant, user_id: str, client: Client, resource: Resource) -> str:
@@ -101,12 +109,13 @@ def _issued(
     resource: Resource,
     scope: str,
     scopes: str,
+    form: Mapping[str, str],
     nonce: str = "",
     since: float | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Response:
     asked, now = scope.split(), tenant.now().timestamp()
-    refresh = opaque(tenant)
+    refresh, more = opaque(tenant), {**resources.wished(form), **more}
     names = [f"{resource.audience}/{name}" for name in scopes.split() if name not in OIDC]
     names += [part for part in asked if part.endswith(f"/{DEFAULT}")]
     body: dict[str, Any] = {
@@ -122,8 +131,10 @@ def _issued(
         body["refresh_token"] = refresh
     if "openid" in asked:
         body["id_token"] = tokens.id_token(tenant, user, client.id, nonce)
-    known = json.dumps({"uid": user["id"], "utid": tenant.id}).encode()
-    return answer(200, body | {"client_info": base64.urlsafe_b64encode(known).decode().rstrip("=")})
+    if form.get("client_info") == "1":
+        known = json.dumps({"uid": user["id"], "utid": tenant.id}).encode()
+        body["client_info"] = base64.urlsafe_b64encode(known).decode().rstrip("=")
+    return answer(200, body)
 
 
 def refreshed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
@@ -152,8 +163,8 @@ def refreshed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     scope = form.get("scope") or held["scope"]
     if client.kind == "agent":
         resource = resources.asked(tenant, scope, app_only=False)
-        return _agent_user(tenant, client, {"user_id": held["oid"]}, resource, f"{scope} offline_access")
-    return sign_in(tenant, held["oid"], client, f"{scope} offline_access", since=held["auth_time"])
+        return _agent_user(tenant, client, form | {"user_id": held["oid"]}, resource, f"{scope} offline_access")
+    return sign_in(tenant, held["oid"], client, f"{scope} offline_access", form, since=held["auth_time"])
 
 
 def revoke(tenant: Tenant, user_id: str) -> None:
@@ -187,7 +198,7 @@ def redeemed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
         verifier = digest.decode().rstrip("=")
     if verifier != challenge:  # both are empty where the client left them out
         raise refuse(501481)
-    return sign_in(tenant, held["oid"], client, held["scope"], held["nonce"])
+    return sign_in(tenant, held["oid"], client, held["scope"], {"claims": held["claims"], **form}, held["nonce"])
 
 
 def third_hop(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
@@ -213,7 +224,7 @@ def third_hop(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
 def _agent_user(tenant: Tenant, client: Client, form: dict[str, str], resource: Resource, scope: str) -> Response:
     assert client.principal is not None
     name = form.get("user_id") or form["username"]
-    found = tenant.latest("user", name) if "user_id" in form else named(tenant, name)
+    found = tenant.latest("user", name.lower()) if "user_id" in form else named(tenant, name)
     user = person(tenant, found, name, app=client.id, name=client.name, resource=resource.audience)
     if user.get("@odata.type") != federation.AGENT_USER or user.get("identityParentId") != client.principal["id"]:
         raise federation.mismatch(tenant, "subject", {"sub": user["id"]})
@@ -224,7 +235,7 @@ def _agent_user(tenant: Tenant, client: Client, form: dict[str, str], resource: 
         "xms_par_app_azp": client.principal["agentIdentityBlueprintId"],
         "xms_sub_fct": "2 9 13",
     }
-    return _issued(tenant, user, client, resource, scope, scopes, more=more)
+    return _issued(tenant, user, client, resource, scope, scopes, form, more=more)
 
 
 def named(tenant: Tenant, upn: str) -> State | None:
