@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from core.sandbox.login import tokens
+from core.sandbox.login import signing
 from core.sandbox.login.assertion import ASSERTION_TYPE
 from core.sandbox.wire import Response
 from tests.bench.table import Row
@@ -27,7 +27,7 @@ def rates() -> list[Row]:
     client = Client("legacy")
     client.add_key(bundle())
     seconds = {name: _least(call) for name, call in calls(client).items()}
-    signature = _least(lambda: tokens.sign(client.tenant, {"oid": client.app_id}))
+    signature = _least(lambda: signing.sign({"oid": client.app_id}))
     rows = [_row(f"sandbox: {name}", 1 / each) for name, each in seconds.items()]
     rows.append(_row("sandbox: a token's RSA signature alone", 1 / signature))
     mixes = {

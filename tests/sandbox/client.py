@@ -137,8 +137,11 @@ class Client:
 
     # sign-in
 
-    def sign_in(self, tenant: str | None = None, **form: str) -> Response:
-        """A client-credentials request, or another grant."""
+    def sign_in(self, tenant: str | None = None, authorization: str = "", **form: str) -> Response:
+        """A client-credentials request, or another grant.
+
+        :param authorization: the header of that name.
+        """
         given = {
             "grant_type": "client_credentials",
             "client_id": self.app_id,
@@ -147,7 +150,8 @@ class Client:
         }
         content = urlencode({name: value for name, value in given.items() if value}).encode()
         url = f"{self.tenant.authority}/{tenant or self.tenant.id}/oauth2/v2.0/token"
-        return handle(self.tenant, Request.to("POST", url, {}, content))
+        headers = {"Authorization": authorization} if authorization else {}
+        return handle(self.tenant, Request.to("POST", url, headers, content))
 
     def sign_in_with(self, pair: Bundle, **options: Any) -> Response:
         """Sign in with a client assertion."""

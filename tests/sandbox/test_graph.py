@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,8 +33,33 @@ def more_apps(client: Client, *names: str) -> list[str]:
 # error bodies and headers (A.4)
 
 
-@pytest.mark.parametrize("token", ["", "made-up", "arm", "expired"])
-def test_S2_a_token_that_is_not_for_graph_is_401(client: Client, token: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda token: "garbage", "IDX14100: JWT is not well formed, there are no dots (.).\n"),
+        (lambda token: "a.b", "CompactToken parsing failed"),
+        (lambda token: "a.b.c", "CompactToken parsing failed"),
+        (lambda token: "a.W10.c", "CompactToken parsing failed"),
+        (lambda token: token + ".x", "CompactToken parsing failed"),
+        (lambda token: token[:-8] + "AAAAAAAA", "Signature validation failed"),
+        (lambda token: token.rpartition(".")[0] + ".", "Signature validation failed"),
+        (lambda token: token.partition(".")[0] + ".eyJhdWQiOiJ4In0.x", "Invalid audience"),
+    ],
+)
+def test_S2_a_token_that_nobody_issued_is_told_what_is_wrong_with_it(
+    client: Client, spoil: Callable[[str], str], said: str
+) -> None:
+    response = client.call("GET", "/me", token=spoil(client.token))
+    error = response.json()["error"]
+    assert (response.status, error["code"]) == (401, "InvalidAuthenticationToken")
+    assert said in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [("", "is empty"), ("made-up", "no dots"), ("arm", "Invalid audience"), ("expired", "is expired")],
+)
+def test_S2_a_token_that_is_not_for_graph_is_401(client: Client, token: str, said: str) -> None:
     if token == "arm":
         user = client.tenant.latest("user", client.tenant.signed_in_user)
         assert user is not None
@@ -44,6 +70,7 @@ def test_S2_a_token_that_is_not_for_graph_is_401(client: Client, token: str) -> 
     response = client.call("GET", f"/applications/{client.app['id']}", token=token)
     assert client.refused("GET", "/me", token=token) == (401, "InvalidAuthenticationToken")
     assert response.status == 401
+    assert said in response.json()["error"]["message"]
     assert response.headers["WWW-Authenticate"].startswith("Bearer ")
 
 

@@ -257,3 +257,11 @@ def test_S1_storage_is_a_resource_once_the_tenant_has_it(chain: Chain) -> None:
     claims = claims_of(token(chain.hop3(scope=scope)))
     assert (claims["aud"], claims["scp"]) == ("https://storage.azure.com", "user_impersonation")
     assert chain.client.refused("GET", "/me", token=token(chain.hop3(scope=scope)))[0] == 401
+
+
+def test_S1_ids_may_be_written_in_capitals_on_all_hops(chain: Chain) -> None:
+    agent, user = chain.agent["id"].upper(), chain.user["id"].upper()
+    assert (agent, user) != (chain.agent["id"], chain.user["id"])
+    t2 = chain.hop2(chain.hop1(agent))
+    claims = claims_of(chain.hop3(t2, client_id=agent, user_id=user).json()["access_token"])
+    assert (claims["oid"], claims["appid"]) == (chain.user["id"], chain.agent["id"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import pytest
 
@@ -119,10 +122,56 @@ def test_S2_refusals_have_their_codes(
     assert code(client.sign_in(**form), status, error) == number
 
 
+def basic(text: str) -> str:
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+def escaped(text: str) -> str:
+    """Every character by its number: what a client may do, and what a server must undo."""
+    return "".join(f"%{byte:02X}" for byte in text.encode())
+
+
+@pytest.mark.parametrize("encode", [quote_plus, escaped])
+@pytest.mark.parametrize("twice", [False, True])
+def test_S1_name_and_secret_may_stand_in_the_header(client: Client, encode: Callable[[str], str], twice: bool) -> None:
+    """RFC 6749 section 2.3.1; the body may name the same client once more."""
+    header = basic(f"{encode(client.app_id)}:{encode(client.secret)}")
+    response = client.sign_in(authorization=header, client_id=client.app_id if twice else "")
+    assert response.status == 200, response.body
+    assert claims_of(response.json()["access_token"])["appidacr"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("header", "form", "status", "error", "number"),
+    [
+        ("{id}:{secret}", {"client_secret": "x"}, 400, "invalid_request", 9002324),
+        ("{id}:{secret}", {"client_assertion": "x"}, 400, "invalid_request", 9002324),
+        ("{id}:{secret}", {"client_id": GONE}, 400, "invalid_request", 9002313),
+        ("{id}:{secret}x", {}, 401, "invalid_client", 7000215),
+        ("{id}:", {}, 401, "invalid_client", 7000216),
+        ("{id}", {}, 400, "invalid_request", 9002313),
+        (":{secret}", {}, 400, "invalid_request", 9002313),
+        ("{id}:%00", {}, 400, "invalid_request", 9002313),
+    ],
+)
+def test_S2_a_header_that_proves_nothing_is_refused(
+    client: Client, header: str, form: dict[str, str], status: int, error: str, number: int
+) -> None:
+    given = basic(header.format(id=client.app_id, secret=client.secret))
+    assert code(client.sign_in(authorization=given, **{"client_id": "", **form}), status, error) == number
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic /w==", "Basic é"])
+def test_S2_a_header_that_cannot_be_read_is_9002313(client: Client, header: str) -> None:
+    response = client.sign_in(authorization=header, client_secret="")
+    assert code(response, 400, "invalid_request") == 9002313
+
+
 def test_S2_an_unknown_tenant_is_90002(client: Client) -> None:
     assert code(client.sign_in(tenant=GONE, client_secret=client.secret), 400, "invalid_request") == 90002
-    url = f"{client.tenant.authority}/{GONE}/v2.0/.well-known/openid-configuration"
-    assert code(handle(client.tenant, Request.to("GET", url)), 400, "invalid_request") == 90002
+    for version in ("/v2.0", ""):
+        url = f"{client.tenant.authority}/{GONE}{version}/.well-known/openid-configuration"
+        assert code(handle(client.tenant, Request.to("GET", url)), 400, "invalid_tenant") == 90002
 
 
 def test_S2_an_app_without_principal_is_7000229_and_a_disabled_one_7000112(client: Client) -> None:
@@ -205,9 +254,6 @@ def test_S2_an_unknown_an_expired_and_a_removed_certificate_are_700027(client: C
 
 
 def test_S2_an_unsigned_assertion_is_refused(trusted: Client) -> None:
-    import base64
-    import json
-
     good = trusted.assertion(bundle())
     head = base64.urlsafe_b64encode(json.dumps({"alg": "none", **x5t(bundle())}).encode()).decode().rstrip("=")
     for forged in (f"{head}.{good.split('.')[1]}.", good[:-8] + "AAAAAAAA", good.rpartition(".")[0] + "."):
@@ -257,16 +303,65 @@ def test_S1_discovery_names_this_authority(client: Client) -> None:
     asked = f"{tenant.authority}/common/discovery/instance?api-version=1.1&authorization_endpoint="
     assert handle(tenant, Request.to("GET", f"{asked}{base}/oauth2/v2.0/authorize")).status == 200
     assert handle(tenant, Request.to("GET", f"{asked}https://evil.example/x")).status == 400
-    assert handle(tenant, Request.to("GET", f"{base}/no/such/path")).status == 404
+
+
+@pytest.mark.parametrize("name", ["id", "common"])
+def test_S1_discovery_names_only_what_is_served(client: Client, name: str) -> None:
+    """A client that goes by the documents meets no path, response type or mode that is refused."""
+    tenant = client.tenant
+    base = f"{tenant.authority}/{tenant.id if name == 'id' else name}"
+    v2, v1 = (
+        handle(tenant, Request.to("GET", f"{base}{version}/.well-known/openid-configuration")).json()
+        for version in ("/v2.0", "")
+    )
+    for document in (v1, v2):
+        addresses = [value for key, value in document.items() if key.endswith(("_endpoint", "_uri"))]
+        assert addresses
+        for address in addresses:
+            assert {handle(tenant, Request.to(method, address)).status for method in ("GET", "POST")} != {404}
+        assert document["msgraph_host"] == tenant.graph.removeprefix("https://")
+        assert document["tenant_region_scope"] == ("NA" if name == "id" else None)
+    assert "token_endpoint" not in v1, "which no v1 endpoint gives"
+    token = claims_of(client.sign_in(client_secret=client.secret).json()["access_token"])
+    assert v1["issuer"].replace("{tenantid}", tenant.id) == token["iss"]
+    asked = {"client_id": AZURE_CLI, "redirect_uri": "http://localhost", "scope": f"{tenant.graph}/.default"}
+    asked |= {"code_challenge": "x" * 43, "code_challenge_method": "S256"}
+    for kind in v2["response_types_supported"]:
+        for mode in v2["response_modes_supported"]:
+            query = urlencode(asked | {"response_type": kind, "response_mode": mode})
+            assert handle(tenant, Request.to("GET", f"{v2['authorization_endpoint']}?{query}")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "{id}/oauth2/token"),
+        ("POST", "common/oauth2/devicecode"),
+        ("GET", "{id}/oauth2/v2.0/logout"),
+        ("GET", "no/such/path"),
+    ],
+)
+def test_S2_what_nobody_serves_is_told_in_the_words_of_this_service(client: Client, method: str, path: str) -> None:
+    url = f"{client.tenant.authority}/{path.format(id=client.tenant.id)}"
+    assert code(handle(client.tenant, Request.to(method, url)), 404, "invalid_request") == 9002313
 
 
 def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:
     import jwt
+    from cryptography import x509
 
     token = client.sign_in(client_secret=client.secret).json()["access_token"]
     url = f"{client.tenant.authority}/{client.tenant.id}/discovery/v2.0/keys"
     (jwk,) = handle(client.tenant, Request.to("GET", url)).json()["keys"]
-    assert jwt.get_unverified_header(token)["kid"] == jwk["kid"]
+    header = jwt.get_unverified_header(token)
+    assert header["kid"] == header["x5t"] == jwk["kid"] == jwk["x5t"]
+    der = base64.b64decode(jwk["x5c"][0])
+    digest = hashlib.sha1(der).digest()
+    assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == jwk["kid"], "another key has another name"
+    certificate = x509.load_der_x509_certificate(der)
+    certificate.verify_directly_issued_by(certificate)
+    assert certificate.public_key() == jwt.PyJWK(jwk).key
+    assert certificate.not_valid_before_utc < client.tenant.now() < certificate.not_valid_after_utc
     options: Any = {"verify_aud": False}
     assert jwt.decode(token, jwt.PyJWK(jwk).key, algorithms=["RS256"], options=options)["tid"] == client.tenant.id
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+from uuid import UUID
 
 import pytest
 
@@ -15,10 +17,12 @@ from core.entra.tokens import claims_of
 from core.sandbox.computer.azfolder import InProcess
 from core.sandbox.graph import consents
 from core.sandbox.login import people, tokens
+from core.sandbox.login.assertion import ASSERTION_TYPE
 from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.service import handle
 from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, State
 from core.sandbox.wire import Request, Response
+from tests.sandbox.client import bundle
 from tests.sandbox.test_refusals import Stand
 
 VERIFIER = "a" * 50
@@ -95,6 +99,64 @@ def test_S1_a_persons_token_and_id_token(stand: Stand) -> None:
     assert f"{tenant.graph}/.default" in body["scope"].split()
     assert f"{tenant.graph}/User.Read.All" in body["scope"].split()
     assert stand.client.refused("GET", "/me", token=body["id_token"])[0] == 401, "an id token opens nothing"
+
+
+@pytest.mark.parametrize(("form", "given"), [({}, False), ({"client_info": "0"}, False), ({"client_info": "1"}, True)])
+def test_S1_client_info_comes_only_when_asked_for(stand: Stand, form: dict[str, str], given: bool) -> None:
+    refresh = {"grant_type": "refresh_token", "client_id": AZURE_CLI, "refresh_token": stand.tokens()["refresh_token"]}
+    body = stand.client.sign_in(**refresh, **form).json()
+    assert ("client_info" in body) is given
+    if given:
+        known = json.loads(base64.urlsafe_b64decode(f"{body['client_info']}=="))
+        assert known == {"uid": stand.user["id"], "utid": stand.client.tenant.id}
+
+
+CP1 = '{"access_token": {"xms_cc": {"values": ["CP1"]}}}'
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        (CP1, ["CP1"]),
+        ("", None),
+        ("{}", None),
+        ('{"access_token": null, "id_token": {"email": null}}', None),
+        ('{"access_token": {"xms_cc": null, "nbf": {"essential": true, "value": "1"}}}', None),
+        ('{"access_token": {"xms_cc": {"values": "CP1"}}}', None),
+    ],
+)
+def test_S1_a_token_tells_what_its_client_is_capable_of(stand: Stand, claims: str, expected: list[str] | None) -> None:
+    refresh = {"grant_type": "refresh_token", "client_id": AZURE_CLI, "refresh_token": stand.tokens()["refresh_token"]}
+    code = returned(browser(stand, claims=claims))["code"]
+    answers = [stand.secret(claims=claims), stand.client.sign_in(**refresh, claims=claims), redeem(stand, code)]
+    for response in answers:
+        assert claims_of(response.json()["access_token"]).get("xms_cc") == expected
+
+
+@pytest.mark.parametrize("claims", ["x", "[]", '{"access_token": []', '{"access_token": [1]}', "[" * 10_000])
+def test_S2_claims_that_cannot_be_read_are_9002313(stand: Stand, claims: str) -> None:
+    assert number(stand.secret(claims=claims)) == 9002313
+    assert returned(browser(stand, claims=claims))["error"] == "invalid_request"
+
+
+def test_S1_tokens_name_the_request_that_they_were_issued_for(stand: Stand) -> None:
+    """In the header, and in the token by `uti`, which sign-in logs are searched for."""
+    body = urlencode(
+        {
+            "grant_type": "client_credentials",
+            "client_id": stand.client.app_id,
+            "client_secret": stand.client.secret,
+            "scope": f"{stand.client.tenant.graph}/.default",
+        }
+    )
+    path = f"{stand.client.tenant.id}/oauth2/v2.0/token"
+    good, bad = (stand.raw(path, text, **{"client-request-id": "mine"}) for text in (body, body + "x"))
+    assert (good.status, bad.status) == (200, 400)
+    uti = claims_of(good.json()["access_token"])["uti"]
+    assert UUID(good.headers["x-ms-request-id"]).bytes == base64.urlsafe_b64decode(f"{uti}==")
+    assert bad.headers["x-ms-request-id"] == bad.json()["trace_id"]
+    assert good.headers["client-request-id"] == bad.headers["client-request-id"] == "mine"
+    assert "client-request-id" not in stand.secret().headers
 
 
 def test_S1_refresh_and_id_tokens_come_only_when_asked_for(stand: Stand) -> None:
@@ -234,6 +296,52 @@ def test_S2_a_code_is_worth_nothing_to_others(stand: Stand, form: dict[str, str]
     assert number(redeem(stand, code)) == 70000, "and used up"
 
 
+@pytest.mark.parametrize(
+    ("query", "verifier", "expected"),
+    [
+        ({"code_challenge": "", "code_challenge_method": ""}, "", 0),
+        ({"code_challenge": ""}, "", 0),
+        ({"code_challenge": ""}, VERIFIER, 501481),
+        ({"code_challenge": VERIFIER, "code_challenge_method": "plain"}, VERIFIER, 0),
+        ({"code_challenge": VERIFIER, "code_challenge_method": "plain"}, "b" * 50, 501481),
+        ({}, VERIFIER, 0),
+        ({}, CHALLENGE, 501481),
+    ],
+)
+def test_S2_a_verifier_is_needed_where_there_was_a_challenge(
+    stand: Stand, query: dict[str, str], verifier: str, expected: int
+) -> None:
+    response = redeem(stand, returned(browser(stand, **query))["code"], code_verifier=verifier)
+    assert response.json().get("error_codes", [0]) == [expected]
+
+
+def test_S2_a_single_page_application_needs_a_challenge(stand: Stand) -> None:
+    assert number(stand.native()) == 65001
+    mine = {"client_id": stand.client.app_id}
+    stand.client.change("application", publicClient={"redirectUris": [HERE]}, spa={"redirectUris": [HERE]})
+    bare = returned(browser(stand, **mine, code_challenge=""))["code"]
+    assert number(redeem(stand, bare, **mine, code_verifier="")) == 9002325
+    assert number(redeem(stand, returned(browser(stand, **mine))["code"], **mine)) == 65001, "it is that far"
+
+
+def test_S1_ids_may_be_written_in_capitals(stand: Stand) -> None:
+    """By the browser, for a device code, and by an app with a certificate, whose assertion carries them too."""
+    loud = AZURE_CLI.upper()
+    assert loud != AZURE_CLI
+    code = returned(browser(stand, client_id=loud))["code"]
+    assert redeem(stand, code).status == 200
+    flow = stand.flow(loud)
+    stand.typed(flow["user_code"])
+    assert stand.poll(flow["device_code"]).status == 200
+    app = stand.client.app_id.upper()
+    assert app != stand.client.app_id
+    stand.client.add_key(bundle())
+    loud_app = {"client_id": app, "client_assertion": stand.client.assertion(bundle(), iss=app, sub=app)}
+    response = stand.client.sign_in(client_assertion_type=ASSERTION_TYPE, **loud_app)
+    assert claims_of(response.json()["access_token"])["appid"] == stand.client.app_id
+    assert stand.secret(scope=f"{app}/.default").status == 200, "and as a resource"
+
+
 def test_S2_another_client_cannot_redeem_a_code(stand: Stand) -> None:
     code = returned(browser(stand))["code"]
     stand.client.change("application", isFallbackPublicClient=True)
@@ -290,8 +398,9 @@ def test_S2_an_app_gets_codes_at_addresses_that_it_has_registered(stand: Stand) 
 @pytest.mark.parametrize(
     ("query", "error", "expected"),
     [
-        ({"code_challenge": ""}, "invalid_grant", 501481),
-        ({"code_challenge_method": "plain"}, "invalid_grant", 501481),
+        ({"code_challenge": "x" * 42}, "invalid_request", 50147),
+        ({"code_challenge": "+" * 43}, "invalid_request", 50147),
+        ({"code_challenge_method": "S512"}, "invalid_request", 90023),
         ({"scope": ""}, "invalid_request", 90014),
         ({"login_hint": "nobody@contoso.onmicrosoft.com"}, "invalid_grant", 50034),
         ({"prompt": "none"}, "login_required", 50058),

@@ -121,7 +121,12 @@ def test_S4_everything_carries_the_real_names(lab: Lab, session: Session) -> Non
     assert metadata["aliases"] == ["login.microsoftonline.com"]
     token = app_token(lab, session)
     claims = claims_of(token)
-    assert (claims["aud"], claims["iss"]) == (GRAPH, f"{LOGIN}/{lab.tenant.id}/")
+    assert (claims["aud"], claims["iss"]) == (GRAPH, f"https://sts.windows.net/{lab.tenant.id}/"), "a v1 token"
+    v1 = session.call("GET", f"{LOGIN}/{lab.tenant.id}/.well-known/openid-configuration").json()
+    assert v1["issuer"] == claims["iss"]
+    assert v1["jwks_uri"] == f"{LOGIN}/common/discovery/keys"
+    assert (v1["msgraph_host"], v1["cloud_instance_name"]) == ("graph.microsoft.com", "microsoftonline.com")
+    assert session.call("GET", v1["jwks_uri"]).json() == session.call("GET", found["jwks_uri"]).json()
     page = session.call("GET", f"{GRAPH}/v1.0/servicePrincipals?$top=1", token=token).json()
     assert page["@odata.context"].startswith(f"{GRAPH}/v1.0/")
     assert page["@odata.nextLink"].startswith(f"{GRAPH}/v1.0/servicePrincipals?")

@@ -13,8 +13,7 @@ import string
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from core.flow.wait import Clock
@@ -22,9 +21,6 @@ from core.sandbox import origins
 from core.sandbox.faults import Faults
 from core.sandbox.switches import Switches
 from core.secret import Secret
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 REPLICAS: Final = 3
 ARM_RESOURCE: Final = "https://management.core.windows.net/"
@@ -149,10 +145,6 @@ class Tenant:
         public = origins.asked()
         return public.graph if public else f"https://localhost:{self.port}"
 
-    def signing_key(self) -> RSAPrivateKey:
-        """The key that signs tokens; tenants of a process share it, and know their tokens by what they issued."""
-        return _signing_key()
-
     def new_id(self) -> str:
         """The GUID of a new object, from the seed; it depends on the objects that were made before and nothing else."""
         return str(UUID(int=self._rng.getrandbits(128), version=4))
@@ -276,10 +268,3 @@ def copied(value: Any) -> Any:
     if kind is list:
         return [item if type(item) in _ATOMS else copied(item) for item in value]
     return value if kind in _ATOMS else copy.deepcopy(value)
-
-
-@cache
-def _signing_key() -> RSAPrivateKey:
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from core.sandbox.graph import (
     agents,
     batch,
+    bearer,
     blueprints,
     company,
     consents,
@@ -60,13 +61,11 @@ def handle(tenant: Tenant, request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise rights.unauthenticated(tenant, "Access token is empty.")
-        issued = tenant.issued.get(token)
-        if (
-            issued is None
-            or issued.kind != "access"
-            or issued.claims["aud"].rstrip("/") not in (tenant.graph, GRAPH_APP_ID)
-        ):
-            raise rights.unauthenticated(tenant, "Access token validation failure. Invalid audience.", "invalid_token")
+        issued, names = tenant.issued.get(token), (tenant.graph, GRAPH_APP_ID)
+        issued = issued if issued is not None and issued.kind == "access" else None
+        if issued is None or issued.claims["aud"].rstrip("/") not in names:
+            flaw = bearer.flaw(token, names, issued=issued is not None)
+            raise rights.unauthenticated(tenant, flaw, "invalid_token")
         if issued.claims["exp"] <= tenant.now().timestamp():
             raise rights.unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
         caller = Caller(issued.claims, tenant.replica())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.sandbox.graph import reports
 from core.sandbox.login import clients, federation, resources, tokens
 from core.sandbox.login.clients import Client, Proof
@@ -25,9 +27,9 @@ def grant(tenant: Tenant, directory: str, form: dict[str, str]) -> Response:
     proof = clients.prove(tenant, client, form)
     assert client.principal is not None  # only Microsoft's own have none, and they prove nothing
     if resource.exchange:
-        token = _passed_on(tenant, client, client.principal, proof, resource, form.get("fmi_path", ""), replica)
+        token = _passed_on(tenant, client, client.principal, proof, resource, form.get("fmi_path", "").lower(), replica)
     else:
-        more = _vouched(proof) if client.kind == "agent" else {}
+        more = resources.wished(form) | (_vouched(proof) if client.kind == "agent" else {})
         token = tokens.app_token(
             tenant, client.principal, resource.audience, replica, proof.strength, resource.app_id, **more
         )
@@ -53,7 +55,7 @@ def _passed_on(
     return tokens.exchange_token(tenant, principal, resource, proof.strength, sub=subject)
 
 
-def _vouched(proof: Proof) -> dict[str, str]:
+def _vouched(proof: Proof) -> dict[str, Any]:
     """What tokens of an Agent Identity say of it."""
     assert proof.vouched is not None
     return {"xms_par_app_azp": proof.vouched["azp"], "xms_act_fct": "3 9 11", "xms_sub_fct": "2 9 11"}

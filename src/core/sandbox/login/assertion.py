@@ -90,7 +90,7 @@ def _check_claims(tenant: Tenant, client_id: str, claims: dict[str, Any]) -> Non
     }
     if not isinstance(audience, str) or audience not in here:
         raise refuse(50027, reason=f"Its audience '{audience}' is not this endpoint.")
-    if claims.get("iss") != client_id or claims.get("sub") != client_id:
+    if {str(claims.get(name)).lower() for name in ("iss", "sub")} != {client_id}:
         raise refuse(50048)
     now, skew, longest = tenant.now().timestamp(), tenant.switches.skew, tenant.switches.assertion_life
     begins, ends = claims.get("nbf", claims.get("iat", now)), claims.get("exp")

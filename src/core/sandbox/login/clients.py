@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from urllib.parse import unquote_plus
 
 from core.sandbox.graph import permissions
 from core.sandbox.graph.directory import moment
@@ -59,13 +61,14 @@ def find(tenant: Tenant, client_id: str, replica: int, directory: str = "") -> C
     :param directory: the tenant as the path names it; `common` and `organizations` serve no app of one tenant.
     :raises Refused: 700016, 7000229, 7000112, 50194, or what `_refused` says.
     """
+    asked, client_id = client_id, client_id.lower()
     if client_id in _NAMES:
         return Client(client_id, _NAMES[client_id], "own", public=True)
     app = tenant.find("application", "appId", client_id, replica, login=True)
     principal = tenant.find("servicePrincipal", "appId", client_id, replica, login=True)
     agent = principal is not None and principal.get("@odata.type") == permissions.IDENTITY
     if app is None and not agent:
-        raise refuse(700016, app=client_id, tenant_name=tenant.name)
+        raise refuse(700016, app=asked, tenant_name=tenant.name)
     if principal is None:
         raise refuse(7000229, app=client_id, tenant=tenant.id)
     name = str((app or principal)["displayName"])
@@ -80,6 +83,28 @@ def find(tenant: Tenant, client_id: str, replica: int, directory: str = "") -> C
         raise refuse(50194 if directory == "common" else 50059, directory=directory, **facts)
     kind: Literal["app", "blueprint"] = "blueprint" if app.get("@odata.type") == permissions.BLUEPRINT else "app"
     return Client(client_id, name, kind, bool(app.get("isFallbackPublicClient")), app, principal)
+
+
+def named(header: str, form: dict[str, str]) -> dict[str, str]:
+    """A token request's form with what its `Authorization` header adds: name and secret (RFC 6749 section 2.3.1).
+
+    :raises Refused: 9002313, 9002324: the header cannot be read, or the form says something else.
+    """
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return form
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode()
+    except ValueError:
+        text = ""
+    name, colon, secret = (unquote_plus(part) for part in text.partition(":"))
+    if not colon or not name or not (name + secret).isprintable():
+        raise refuse(9002313, reason="The Authorization header holds no name and secret of a client.")
+    if {"client_secret", "client_assertion"} & form.keys():
+        raise refuse(9002324)
+    if form.get("client_id", name).lower() != name.lower():
+        raise refuse(9002313, reason="The Authorization header and the body name different clients.")
+    return form | {"client_id": name} | ({"client_secret": secret} if secret else {})
 
 
 def prove(tenant: Tenant, client: Client, form: dict[str, str], *, optional: bool = False) -> Proof:
@@ -107,7 +132,7 @@ def prove(tenant: Tenant, client: Client, form: dict[str, str], *, optional: boo
     token = form["client_assertion"]
     _, claims = assertion.parts_of(token)
     if client.kind == "agent":
-        if claims.get("iss") == client.id:
+        if str(claims.get("iss")).lower() == client.id:
             raise refuse(82001, app=client.id)
         assert client.principal is not None
         return Proof("2", vouched=federation.first_hop(tenant, client.principal, token))

@@ -1,17 +1,19 @@
-"""The sign-in service of the pretend world (entra-protocol D): paths, discovery, device codes, which grant is meant."""
+"""The sign-in service of the pretend world (entra-protocol D): paths, device codes, which grant is meant."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qsl
+from uuid import UUID
 
-from core.sandbox.login import apps, clients, pages, people, tokens
+from core.sandbox.login import apps, clients, discovery, pages, people, signing
 from core.sandbox.login.clients import Client
 from core.sandbox.login.refusals import Refused, refuse
 from core.sandbox.tenant import DeviceCode, Tenant
-from core.sandbox.wire import Request, Response, answer, not_found
+from core.sandbox.wire import Request, Response, answer
 
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 ON_BEHALF: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -29,45 +31,26 @@ def handle(tenant: Tenant, request: Request) -> Response:
             case "GET" | "POST", "" if page:
                 return pages.device(tenant, request)
             case "GET", "discovery/instance":
-                return _instance(tenant, request)
-            case "GET", "v2.0/.well-known/openid-configuration" | ".well-known/openid-configuration":
-                return _metadata(tenant, _known(tenant, directory))
-            case "GET", "discovery/v2.0/keys":
-                return answer(200, {"keys": [tokens.jwk(tenant)]})
+                return discovery.instance(tenant, request)
+            case "GET", "v2.0/.well-known/openid-configuration":
+                return discovery.document(tenant, directory)
+            case "GET", ".well-known/openid-configuration":
+                return discovery.document_v1(tenant, directory)
+            case "GET", "discovery/v2.0/keys" | "discovery/keys":
+                return answer(200, {"keys": [signing.jwk()]})
             case "GET" | "POST", "oauth2/v2.0/authorize":
                 return pages.authorize(tenant, _entered(tenant, directory, request), request)
             case "POST", "oauth2/v2.0/devicecode":
                 return _device_code(tenant, _entered(tenant, directory, request), _form(request))
             case "POST", "oauth2/v2.0/token":
-                return _token(tenant, _entered(tenant, directory, request), request)
+                return _traced(tenant, request, _token(tenant, _entered(tenant, directory, request), request))
             case "POST", "v2.0/token" if directory == "oauth2":
                 raise refuse(90019)
+        raise _unserved()
     except Refused as refusal:
         refusal.correlation = request.headers.get("client-request-id", "")
         response = _error(tenant, refusal)
         return pages.refused(response.json()["error_description"]) if page else response
-    return not_found()
-
-
-def _instance(tenant: Tenant, request: Request) -> Response:
-    asked = request.query.get("authorization_endpoint", "")
-    if not asked.startswith(f"{tenant.authority}/"):
-        return answer(400, {"error": "invalid_instance", "error_description": "AADSTS50049: Unknown instance."})
-    host = tenant.authority.removeprefix("https://")
-    return answer(
-        200,
-        {
-            "tenant_discovery_endpoint": f"{tenant.authority}/{tenant.id}/v2.0/.well-known/openid-configuration",
-            "api-version": "1.1",
-            "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
-        },
-    )
-
-
-def _known(tenant: Tenant, directory: str) -> str:
-    if directory.lower() in (tenant.id, tenant.domain, "organizations", "common"):
-        return tenant.id if directory.lower() in (tenant.id, tenant.domain) else directory.lower()
-    raise refuse(90002, tenant=directory)
 
 
 def _entered(tenant: Tenant, directory: str, request: Request) -> str:
@@ -77,40 +60,20 @@ def _entered(tenant: Tenant, directory: str, request: Request) -> str:
     """
     if directory.lower() == "consumers":
         raise refuse(9001023)
-    known = _known(tenant, directory)
+    known = discovery.known(tenant, directory)
     allowed = request.headers.get("restrict-access-to-tenants")
     if allowed is not None and not {tenant.id, tenant.domain} & {name.strip() for name in allowed.lower().split(",")}:
         raise refuse(500021, tenant_name=tenant.name)
     return known
 
 
-def _metadata(tenant: Tenant, directory: str) -> Response:
-    base = f"{tenant.authority}/{directory}"
-    return answer(
-        200,
-        {
-            "issuer": f"{tenant.authority}/{directory if directory == tenant.id else '{tenantid}'}/v2.0",
-            "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-            "token_endpoint": f"{base}/oauth2/v2.0/token",
-            "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
-            "jwks_uri": f"{base}/discovery/v2.0/keys",
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
-            "response_types_supported": ["code", "id_token"],
-            "subject_types_supported": ["pairwise"],
-            "id_token_signing_alg_values_supported": ["RS256"],
-            "scopes_supported": ["openid", "profile", "email", "offline_access"],
-            "tenant_region_scope": "NA",
-        },
-    )
-
-
 def _device_code(tenant: Tenant, directory: str, form: dict[str, str]) -> Response:
     people.required(form, ("client_id", "scope"))
-    clients.find(tenant, form["client_id"], tenant.replica(), directory)
+    client = clients.find(tenant, form["client_id"], tenant.replica(), directory)
     code = people.opaque(tenant)
     user_code = hashlib.sha256(code.encode()).hexdigest()[:9].upper()
     expires = tenant.now() + timedelta(seconds=900)
-    tenant.device_codes[code] = DeviceCode(form["client_id"], form["scope"], expires, user_code)
+    tenant.device_codes[code] = DeviceCode(client.id, form["scope"], expires, user_code)
     where = f"{tenant.authority}/devicelogin"
     return answer(
         200,
@@ -140,7 +103,7 @@ def approve(tenant: Tenant, user_code: str, user_id: str) -> bool:
 
 
 def _token(tenant: Tenant, directory: str, request: Request) -> Response:
-    form = _form(request)
+    form = clients.named(request.headers.get("authorization", ""), _form(request))
     people.required(form, ("grant_type", "client_id"))
     if tenant.switches.login_refuses:
         raise refuse(tenant.switches.login_refuses, app=form["client_id"], tenant=tenant.id, tenant_name=tenant.name)
@@ -221,7 +184,22 @@ def _poll(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     if not code.approved_by and code.polls <= tenant.switches.pending_polls:
         raise refuse(70016)
     del tenant.device_codes[form["device_code"]]
-    return people.sign_in(tenant, code.approved_by or tenant.signed_in_user, client, code.scope)
+    return people.sign_in(tenant, code.approved_by or tenant.signed_in_user, client, code.scope, form)
+
+
+def _traced(tenant: Tenant, request: Request, response: Response) -> Response:
+    """Name the request that a token was issued for, as the token's `uti` does in base64."""
+    claims = tenant.issued[response.json()["access_token"]].claims
+    headers = {"x-ms-request-id": str(UUID(bytes=base64.urlsafe_b64decode(f"{claims['uti']}==")))}
+    if correlation := request.headers.get("client-request-id"):
+        headers["client-request-id"] = correlation
+    return Response(response.status, {**response.headers, **headers}, response.body)
+
+
+def _unserved() -> Refused:
+    refusal = refuse(9002313, reason="Nothing is served at this path.")
+    refusal.status = 404
+    return refusal
 
 
 def _error(tenant: Tenant, refusal: Refused) -> Response:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from core.sandbox import origins
 from core.sandbox.login import assertion, resources
 from core.sandbox.login.refusals import Refused, refuse
 from core.sandbox.tenant import State, Tenant
 
+#: Whose name the public cloud's v1 tokens carry; nothing answers there.
+_STS: Final = "https://sts.windows.net"
 _SPECIFIC: Final = {"issuer": 700211, "audience": 700212, "subject": 700213}
 
 
-def issuers(tenant: Tenant) -> tuple[str, str]:
-    """The `iss` of this tenant's v1 and v2 tokens."""
-    return f"{tenant.authority}/{tenant.id}/", f"{tenant.authority}/{tenant.id}/v2.0"
+def issuers(tenant: Tenant, name: str = "") -> tuple[str, str]:
+    """The `iss` of this tenant's v1 and v2 tokens; on loopback v1 has no host of its own.
+
+    :param name: what stands for the tenant; empty: its id.
+    """
+    name = name or tenant.id
+    return f"{_STS if origins.asked() else tenant.authority}/{name}/", f"{tenant.authority}/{name}/v2.0"
 
 
 def foreign(tenant: Tenant, client_id: str, name: str, trusted: list[State], token: str) -> Refused:

@@ -17,7 +17,7 @@ from core.sandbox.tenant import DeviceCode, Issued, State, Tenant
 from core.sandbox.wire import Request, Response
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
-_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+_CHALLENGE: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
 def authorize(tenant: Tenant, directory: str, request: Request) -> Response:
@@ -34,9 +34,13 @@ def authorize(tenant: Tenant, directory: str, request: Request) -> Response:
     if query.get("response_mode", "query") not in ("query", "form_post"):
         raise refuse(90023, field="response_mode")
     try:
-        if query.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(query.get("code_challenge", "")):
-            raise refuse(501481)
+        challenge, method = query.get("code_challenge", ""), query.get("code_challenge_method", "plain")
+        if challenge and method not in ("S256", "plain"):
+            raise refuse(90023, field="code_challenge_method")
+        if challenge and not _CHALLENGE.fullmatch(challenge):
+            raise refuse(50147)
         resources.asked(tenant, query.get("scope", ""), app_only=False)
+        resources.wished(query)
         user = _who(tenant, query)
         if query.get("prompt") == "none":
             raise refuse(50058)
@@ -54,8 +58,10 @@ def authorize(tenant: Tenant, directory: str, request: Request) -> Response:
         "client": client.id,
         "scope": query["scope"],
         "nonce": query.get("nonce", ""),
+        "claims": query.get("claims", ""),
         "redirect_uri": query["redirect_uri"],
-        "challenge": query["code_challenge"],
+        "challenge": challenge,
+        "method": method,
         "spa": browser_app,
         "exp": tenant.now().timestamp() + people.CODE_LIFE,
     }

@@ -55,6 +55,7 @@ def sign_in(
     user_id: str,
     client: Client,
     scope: str,
+    form: Mapping[str, str],
     nonce: str = "",
     since: float | None = None,
     *,
@@ -62,6 +63,7 @@ def sign_in(
 ) -> Response:
     """The tokens of a person who has agreed, or whose refresh token holds.
 
+    :param form: of the request for them.
     :param since: when that person signed in, in seconds since 1970; None: just now.
     :param spa: in a browser app, whose refresh tokens do not outlive that sign-in by more than a day.
     :raises Refused: the person, the client or the resource may not.
@@ -77,14 +79,14 @@ def sign_in(
             raise refuse(50105, user=user["userPrincipalName"], **facts)
     if client.kind == "own":
         cli = tokens.CLI_SCOPES if resource.app_id == GRAPH_APP_ID else "user_impersonation"
-        return _issued(tenant, user, client, resource, scope, cli, nonce, since)
+        return _issued(tenant, user, client, resource, scope, cli, form, nonce, since)
     declared = (client.app or {}).get("requiredResourceAccess") or []
     if not declared:
         raise refuse(650056, **facts)
     if resource.app_id not in [entry["resourceAppId"] for entry in declared]:
         raise refuse(650057, **facts)
     scopes = _consented(tenant, user_id, client, resource)
-    return _issued(tenant, user, client, resource, scope, scopes, nonce, since, spa=spa)
+    return _issued(tenant, user, client, resource, scope, scopes, form, nonce, since, spa=spa)
 
 
 def _consented(tenant: Tenant, user_id: str, client: Client, resource: Resource) -> str:
@@ -112,6 +114,7 @@ def _issued(
     resource: Resource,
     scope: str,
     scopes: str,
+    form: Mapping[str, str],
     nonce: str = "",
     since: float | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
@@ -119,7 +122,7 @@ def _issued(
     spa: bool = False,
 ) -> Response:
     asked, now = scope.split(), tenant.now().timestamp()
-    refresh = opaque(tenant)
+    refresh, more = opaque(tenant), {**resources.wished(form), **more}
     names = [f"{resource.audience}/{name}" for name in scopes.split() if name not in OIDC]
     names += [part for part in asked if part.endswith(f"/{DEFAULT}")]
     body: dict[str, Any] = {
@@ -135,8 +138,10 @@ def _issued(
         body["refresh_token"] = refresh
     if "openid" in asked:
         body["id_token"] = tokens.id_token(tenant, user, client.id, nonce)
-    known = json.dumps({"uid": user["id"], "utid": tenant.id}).encode()
-    return answer(200, body | {"client_info": base64.urlsafe_b64encode(known).decode().rstrip("=")})
+    if form.get("client_info") == "1":
+        known = json.dumps({"uid": user["id"], "utid": tenant.id}).encode()
+        body["client_info"] = base64.urlsafe_b64encode(known).decode().rstrip("=")
+    return answer(200, body)
 
 
 def refreshed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
@@ -165,8 +170,9 @@ def refreshed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     scope = form.get("scope") or held["scope"]
     if client.kind == "agent":
         resource = resources.asked(tenant, scope, app_only=False)
-        return _agent_user(tenant, client, {"user_id": held["oid"]}, resource, f"{scope} offline_access")
-    return sign_in(tenant, held["oid"], client, f"{scope} offline_access", since=held["auth_time"], spa=held["spa"])
+        return _agent_user(tenant, client, form | {"user_id": held["oid"]}, resource, f"{scope} offline_access")
+    since, spa = held["auth_time"], held["spa"]
+    return sign_in(tenant, held["oid"], client, f"{scope} offline_access", form, since=since, spa=spa)
 
 
 def revoke(tenant: Tenant, user_id: str) -> None:
@@ -179,7 +185,9 @@ def revoke(tenant: Tenant, user_id: str) -> None:
 def redeemed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
     """Answer `grant_type=authorization_code`: once, in time, for the client, address and verifier that began it.
 
-    :raises Refused: 70000, 70008, 500112, 501481, and those of `sign_in`.
+    Only a single-page application must have sent a challenge.
+
+    :raises Refused: 70000, 70008, 500112, 9002325, 501481, and those of `sign_in`.
     """
     issued = tenant.issued.get(form["code"])
     if issued is None or issued.kind != "code" or issued.claims["client"] != client.id:
@@ -190,10 +198,16 @@ def redeemed(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
         raise refuse(70008)
     if form.get("redirect_uri") != held["redirect_uri"]:
         raise refuse(500112, value=form.get("redirect_uri", ""))
-    digest = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
-    if digest.decode().rstrip("=") != held["challenge"]:
+    challenge, verifier = held["challenge"], form.get("code_verifier", "")
+    if held["spa"] and not challenge:
+        raise refuse(9002325)
+    if held["method"] == "S256" and challenge:
+        digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
+        verifier = digest.decode().rstrip("=")
+    if verifier != challenge:  # both are empty where the client left them out
         raise refuse(501481)
-    return sign_in(tenant, held["oid"], client, held["scope"], held["nonce"], spa=held["spa"])
+    form = {"claims": held["claims"], **form}
+    return sign_in(tenant, held["oid"], client, held["scope"], form, held["nonce"], spa=held["spa"])
 
 
 def third_hop(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
@@ -219,7 +233,7 @@ def third_hop(tenant: Tenant, client: Client, form: dict[str, str]) -> Response:
 def _agent_user(tenant: Tenant, client: Client, form: dict[str, str], resource: Resource, scope: str) -> Response:
     assert client.principal is not None
     name = form.get("user_id") or form["username"]
-    found = tenant.latest("user", name) if "user_id" in form else named(tenant, name)
+    found = tenant.latest("user", name.lower()) if "user_id" in form else named(tenant, name)
     user = person(tenant, found, name, app=client.id, name=client.name, resource=resource.audience)
     if user.get("@odata.type") != AGENT_USER or user.get("identityParentId") != client.principal["id"]:
         raise federation.mismatch(tenant, "subject", {"sub": user["id"]})
@@ -230,7 +244,7 @@ def _agent_user(tenant: Tenant, client: Client, form: dict[str, str], resource: 
         "xms_par_app_azp": client.principal["agentIdentityBlueprintId"],
         "xms_sub_fct": "2 9 13",
     }
-    return _issued(tenant, user, client, resource, scope, scopes, more=more)
+    return _issued(tenant, user, client, resource, scope, scopes, form, more=more)
 
 
 def named(tenant: Tenant, upn: str) -> State | None:

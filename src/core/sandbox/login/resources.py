@@ -1,7 +1,9 @@
-"""What a scope asks for: one resource, and permissions of it (entra-protocol D.2, D.4)."""
+"""What a request asks for: one resource, permissions of it, claims of its token (entra-protocol D.2, D.4)."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from core.sandbox import consent
@@ -65,6 +67,20 @@ def asked(tenant: Tenant, scope: str, *, app_only: bool) -> Resource:
     return _found(tenant, resources.pop() if resources else tenant.graph)._replace(names=tuple(names))
 
 
+def wished(form: Mapping[str, str]) -> dict[str, list[str]]:
+    """The claims that a request adds to an access token by its parameter `claims`: what the client is capable of.
+
+    :raises Refused: 9002313.
+    """
+    try:
+        wishes = json.loads(form.get("claims") or "{}").get("access_token") or {}
+        values = (wishes.get("xms_cc") or {}).get("values")
+    except (ValueError, AttributeError, RecursionError):
+        raise refuse(9002313, reason="The parameter 'claims' cannot be read.") from None
+    names = [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+    return {"xms_cc": names} if names else {}
+
+
 def app_id_of(tenant: Tenant, audience: str) -> str:
     """The app id behind the name of one of Microsoft's own resources; empty for any other."""
     known = {
@@ -83,7 +99,7 @@ def _found(tenant: Tenant, audience: str) -> Resource:
     if app_id == EXCHANGE_APP_ID:
         return Resource(EXCHANGE_APP_ID if tenant.switches.exchange_guid else EXCHANGE, app_id)
     for state in tenant.all_latest("servicePrincipal"):
-        if state["appId"] == (app_id or bare) or bare in state.get("servicePrincipalNames", ()):
+        if state["appId"] == (app_id or bare.lower()) or bare in state.get("servicePrincipalNames", ()):
             check_enabled(state, audience)
             return Resource(audience, state["appId"], (), state)
     raise refuse(500011, resource=audience, tenant_name=tenant.name)

@@ -1,14 +1,14 @@
-"""Tokens of the pretend world: their claims, their signature, and the list of those that were issued (D.1-D.4)."""
+"""Tokens of the pretend world: their claims, and the list of those that were issued (D.1-D.4)."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from typing import Any, Final
 from uuid import UUID
 
 from core.sandbox.graph import grants
+from core.sandbox.login import federation, signing
 from core.sandbox.login.resources import Resource, app_id_of
 from core.sandbox.tenant import GRAPH_APP_ID, Issued, State, Tenant
 
@@ -88,7 +88,7 @@ def exchange_token(tenant: Tenant, principal: State, resource: Resource, strengt
     for name in ("appid", "appidacr", "idp"):
         claims.pop(name, None)
     claims |= {
-        "iss": f"{tenant.authority}/{tenant.id}/v2.0",
+        "iss": federation.issuers(tenant)[1],
         "azp": principal["appId"],
         "azpacr": strength,
         "idtyp": "app",
@@ -103,7 +103,7 @@ def id_token(tenant: Tenant, user: State, client_id: str, nonce: str = "") -> st
     now = int(tenant.now().timestamp())
     claims = {
         "aud": client_id,
-        "iss": f"{tenant.authority}/{tenant.id}/v2.0",
+        "iss": federation.issuers(tenant)[1],
         "iat": now,
         "nbf": now,
         "exp": now + LIFETIME,
@@ -114,7 +114,7 @@ def id_token(tenant: Tenant, user: State, client_id: str, nonce: str = "") -> st
         "tid": tenant.id,
         "ver": "2.0",
     }
-    return sign(tenant, claims | ({"nonce": nonce} if nonce else {}))
+    return signing.sign(claims | ({"nonce": nonce} if nonce else {}))
 
 
 def pairwise(user_id: str, client_id: str) -> str:
@@ -125,7 +125,7 @@ def pairwise(user_id: str, client_id: str) -> str:
 
 def _claims(tenant: Tenant, resource: str, client_id: str, oid: str) -> dict[str, Any]:
     now = int(tenant.now().timestamp())
-    issuer = f"{tenant.authority}/{tenant.id}/"
+    issuer = federation.issuers(tenant)[0]
     unique = base64.urlsafe_b64encode(UUID(tenant.passing_id()).bytes).decode().rstrip("=")
     return {
         "aud": resource,
@@ -148,21 +148,6 @@ def _claims(tenant: Tenant, resource: str, client_id: str, oid: str) -> dict[str
 
 
 def _issue(tenant: Tenant, claims: dict[str, Any]) -> str:
-    token = sign(tenant, claims)
+    token = signing.sign(claims)
     tenant.issued[token] = Issued(claims, "access")
     return token
-
-
-def sign(tenant: Tenant, claims: dict[str, Any]) -> str:
-    """A JWT, signed with the tenant's key."""
-    import jwt
-
-    return jwt.encode(claims, tenant.signing_key(), algorithm="RS256", headers={"kid": "sandbox"})
-
-
-def jwk(tenant: Tenant) -> dict[str, Any]:
-    """The public key that goes with it."""
-    from jwt.algorithms import RSAAlgorithm
-
-    public: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(tenant.signing_key().public_key()))
-    return public | {"kid": "sandbox", "use": "sig"}
