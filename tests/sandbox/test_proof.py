@@ -66,6 +66,8 @@ def test_P8_a_key_is_removed_by_the_new_one(client: Client, kind: str) -> None:
     new = client.add_key(bundle(2), kind)["keyId"]
     body = {"keyId": old, "proof": client.proof(bundle(2), client.latest(kind)["id"])}
     path = f"{path_of(client, kind)}/removeKey"
+    unnamed = client.call("POST", path, {"proof": body["proof"]}).json()["error"]
+    assert unnamed["message"] == "Property 'keyId' is required."
     assert client.call("POST", path, body).status == 204
     assert old not in keys(client, kind)
     assert new in keys(client, kind)
