@@ -318,7 +318,7 @@ def test_S2_a_verifier_is_needed_where_there_was_a_challenge(
 def test_S2_a_single_page_application_needs_a_challenge(stand: Stand) -> None:
     assert number(stand.native()) == 65001
     mine = {"client_id": stand.client.app_id}
-    stand.client.change("application", publicClient={"redirectUris": [HERE]}, spa={"redirectUris": [HERE]})
+    stand.client.change("application", publicClient={"redirectUris": []}, spa={"redirectUris": [HERE]})
     bare = returned(browser(stand, **mine, code_challenge=""))["code"]
     assert number(redeem(stand, bare, **mine, code_verifier="")) == 9002325
     assert number(redeem(stand, returned(browser(stand, **mine))["code"], **mine)) == 65001, "it is that far"

@@ -54,7 +54,6 @@ _GRAPH: Final = _NAMES | {
     405: "Request_BadRequest",
     409: "Directory_ConcurrencyViolation",
     412: "resourceModified",
-    413: "Request_BadRequest",
     504: "gatewayTimeout",
 }
 _ARM: Final = _NAMES | {403: "AuthorizationFailed", 502: "BadGateway", 504: "GatewayTimeout"}
