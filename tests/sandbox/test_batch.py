@@ -94,3 +94,16 @@ def test_S1_a_batch_needs_a_token_of_its_own(client: Client) -> None:
     assert client.refused("GET", "/$batch") == (400, "BadRequest")
     other = item("1", headers={"Authorization": "Bearer made-up"})
     assert batch(client, other)["1"]["status"] == 200, "the batch's own counts"
+
+
+def test_S2_a_batch_of_more_than_twenty_is_refused(client: Client) -> None:
+    items = [item(str(number)) for number in range(21)]
+    refused = client.call("POST", "/$batch", {"requests": items})
+    message = "Number of batch request steps exceeds the maximum value of 20."
+    assert (refused.status, refused.json()["error"]["message"]) == (400, message)
+    assert len(batch(client, *items[1:])) == 20
+
+
+def test_S1_the_id_of_an_item_keeps_its_letters(client: Client) -> None:
+    name = client.tenant.new_id().upper()
+    assert batch(client, item(name))[name]["status"] == 200
