@@ -107,3 +107,16 @@ def test_S3_a_script_names_an_item_as_the_service_reads_it(client: Client, metho
     fault = client.tenant.faults.add(Fault("status", "^GET /me$", status=429))
     assert batch(client, item("1", url, method=method))["1"]["status"] == 429
     assert fault.struck == 1
+
+
+def test_S2_a_batch_of_more_than_twenty_is_refused(client: Client) -> None:
+    items = [item(str(number)) for number in range(21)]
+    refused = client.call("POST", "/$batch", {"requests": items})
+    message = "Number of batch request steps exceeds the maximum value of 20."
+    assert (refused.status, refused.json()["error"]["message"]) == (400, message)
+    assert len(batch(client, *items[1:])) == 20
+
+
+def test_S1_the_id_of_an_item_keeps_its_letters(client: Client) -> None:
+    name = client.tenant.new_id().upper()
+    assert batch(client, item(name))[name]["status"] == 200

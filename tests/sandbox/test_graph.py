@@ -369,3 +369,78 @@ def test_S1_json_may_be_declared_with_parameters(client: Client, kind: str) -> N
     path = f"/applications/{client.app['id']}"
     assert client.call("PATCH", path, {"notes": "x"}, **{"Content-Type": kind}).status == 204
     assert client.call("POST", f"{path}/addPassword").status == 200, "its parameter is optional"
+
+
+# the case of letters is nothing
+
+
+@pytest.mark.parametrize(
+    ("path", "usual"),
+    [
+        ("/applications/{APP}", "/applications/{app}"),
+        ("/Applications/{app}", "/applications/{app}"),
+        ("/APPLICATIONS(APPID='{CLIENT}')", "/applications(appId='{client}')"),
+        ("/serviceprincipals(appid='{client}')", "/servicePrincipals(appId='{client}')"),
+        ("/servicePrincipals(appId='{GRAPH}')/OWNERS", "/servicePrincipals(appId='{graph}')/owners"),
+        ("/ServicePrincipals/{PRINCIPAL}/AppRoleAssignments", "/servicePrincipals/{principal}/appRoleAssignments"),
+        ("/users/{UPN}", "/users/{upn}"),
+        ("/Me", "/me"),
+        ("/Directory/DeletedItems/Microsoft.Graph.User", "/directory/deletedItems/microsoft.graph.user"),
+        ("/OAuth2PermissionGrants", "/oauth2PermissionGrants"),
+    ],
+)
+def test_S1_a_path_may_be_spelt_in_any_case(client: Client, path: str, usual: str) -> None:
+    user = client.tenant.latest("user", client.tenant.signed_in_user)
+    assert user is not None
+    names = {"app": client.app["id"], "client": client.app_id, "graph": GRAPH_APP_ID, "upn": user["userPrincipalName"]}
+    names["principal"] = client.principal["id"]
+    upper = {name.upper(): text.upper() for name, text in names.items()}
+    assert client.get(path.format(**names, **upper)) == client.get(usual.format(**names))
+
+
+def test_S1_ids_in_a_body_may_be_spelt_in_any_case(client: Client) -> None:
+    made = client.call("POST", "/applications", {"displayName": "new", "passwordCredentials": [{}]}).json()
+    principal = client.call("POST", "/servicePrincipals", {"appId": made["appId"].upper()})
+    assert (principal.status, principal.json()["appId"]) == (201, made["appId"])
+    body = {"keyId": made["passwordCredentials"][0]["keyId"].upper()}
+    assert client.call("POST", f"/applications/{made['id'].upper()}/RemovePassword", body).status == 204
+
+
+def test_S2_a_unique_name_is_compared_letter_by_letter(client: Client) -> None:
+    client.change("application", uniqueName="Mine")
+    assert client.get("/Applications(UniqueName='Mine')")["uniqueName"] == "Mine"
+    assert client.refused("GET", "/applications(uniqueName='mine')")[0] == 404
+
+
+# small things that clients read
+
+
+def test_S1_answers_are_described(client: Client) -> None:
+    base, app = f"{client.tenant.graph}/v1.0/$metadata#", f"/applications/{client.app['id']}"
+    assert client.get("/applications?$select=id,DisplayName")["@odata.context"] == f"{base}applications(id,DisplayName)"
+    one = client.get(f"{app}?$select=id")
+    assert one["@odata.context"] == f"{base}applications(id)/$entity"
+    assert client.get(app)["@odata.context"] == f"{base}applications/$entity"
+    made = client.call("POST", f"{app}/addPassword", {})
+    assert made.json()["@odata.context"] == f"{base}microsoft.graph.passwordCredential"
+    kind = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+    assert made.headers["Content-Type"] == kind
+    refused = client.call("GET", f"/applications/{GONE}")
+    assert refused.headers["Content-Type"].startswith("application/json")
+
+
+@pytest.mark.parametrize(
+    ("collection", "kind"), [("applications", "Application"), ("servicePrincipals", "ServicePrincipal")]
+)
+def test_S1_what_was_made_has_an_address(client: Client, collection: str, kind: str) -> None:
+    app = client.call("POST", "/applications", {"displayName": "new"})
+    made = app if kind == "Application" else client.call("POST", "/servicePrincipals", {"appId": app.json()["appId"]})
+    tail = f"/directoryObjects/{made.json()['id']}/Microsoft.DirectoryServices.{kind}"
+    assert made.headers["Location"] == f"{client.tenant.graph}/v2/{client.tenant.id}{tail}"
+
+
+@pytest.mark.parametrize("collection", ["applications", "servicePrincipals", "users"])
+@pytest.mark.parametrize("method", ["DELETE", "PATCH"])
+def test_S2_a_collection_is_neither_deleted_nor_changed(client: Client, method: str, collection: str) -> None:
+    body: Any = {} if method == "PATCH" else None
+    assert client.refused(method, f"/{collection}", body) == (405, "Request_BadRequest")

@@ -243,3 +243,46 @@ def test_S1_owners_carry_their_types(collection: str) -> None:
         "#microsoft.graph.user",
         "#microsoft.graph.servicePrincipal",
     ]
+
+
+# parentheses, and the case of letters
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("(displayName eq 'alpha')", ["alpha"]),
+        ("((displayName eq 'alpha'))", ["alpha"]),
+        ("(displayName eq 'alpha') and (startswith(displayName,'al'))", ["alpha"]),
+        ("startswith(displayName,'al') and (notes eq null_ and displayName eq 'x')", None),
+        ("(startswith(displayName,'al') and tags/any(t:t eq 'a) and (b'))", ["also"]),
+        ("DISPLAYNAME eq 'ALPHA'", ["alpha"]),
+        ("startsWith(displayname,'AL') and Tags/any(t:t eq 'A) and (B')", ["also"]),
+        ("notes eq 'None'", []),
+        ("(displayName eq 'alpha'", None),
+        ("displayName eq 'alpha')", None),
+        ("()", None),
+        ("(displayName eq 'alpha') or (displayName eq 'also')", None),
+        ("(" * 200 + "displayName eq 'alpha'" + ")" * 200, None),
+    ],
+)
+def test_S1_a_filter_may_have_parentheses_and_any_case(client: Client, text: str, names: list[str] | None) -> None:
+    fill(client, ["alpha", "beta", "also"])
+    also = client.tenant.find("application", "displayName", "also")
+    assert also is not None
+    client.tenant.commit("application", also["id"], also | {"tags": ["a) and (b"]})
+    path = f"/applications?$filter={text}"
+    if names is None:
+        assert client.refused("GET", path) == (400, "Request_UnsupportedQuery")
+    else:
+        assert [app["displayName"] for app in client.get(path)["value"]] == names
+
+
+def test_S1_a_selection_may_be_spelt_in_any_case() -> None:
+    client = Client()
+    path = f"/applications/{client.app['id']}"
+    assert client.get(f"{path}?$select=DisplayName,KEYCREDENTIALS").keys() >= {"displayName", "keyCredentials"}
+    assert client.get("/applications?$select=DISPLAYNAME")["value"][0] == {"displayName": client.app["displayName"]}
+    response = client.call("GET", "/applications?$orderby=DisplayName", **EVENTUAL)
+    assert response.status == 200
+    assert client.refused("GET", "/applications?$select=_Owners") == (400, "Request_BadRequest")

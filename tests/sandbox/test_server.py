@@ -277,7 +277,7 @@ def test_S1_a_client_that_goes_away_in_its_body_is_not_worth_a_word(
 def test_S2_a_body_that_is_too_long_is_refused(lab: Lab) -> None:
     head = b"POST /v1.0/applications HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1100000\r\n\r\n"
     status, body = said(lab, head + b"x" * 1_100_000)
-    assert (status, json.loads(body)["error"]["code"]) == (413, "Request_BadRequest")
+    assert (status, json.loads(body)["error"]["code"]) == (413, "RequestEntityTooLarge")
     assert [one.status for one in lab.server.served] == [413]
 
 

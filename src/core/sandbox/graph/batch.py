@@ -50,7 +50,10 @@ def _asked(item: Item, base: str = _BASE, headers: dict[str, str] | None = None,
 
 def _checked(items: Any) -> dict[str, Item]:
     """The items by their ids."""
-    if not isinstance(items, list) or not 0 < len(items) <= _MOST or not all(isinstance(i, dict) for i in items):
+    if isinstance(items, list) and len(items) > _MOST:
+        message = f"Number of batch request steps exceeds the maximum value of {_MOST}."
+        raise Refused(400, "BadRequest", message)
+    if not isinstance(items, list) or not items or not all(isinstance(i, dict) for i in items):
         raise Refused(400, "BadRequest", f"The batch must hold between 1 and {_MOST} requests.")
     found: dict[str, Item] = {}
     for item in items:

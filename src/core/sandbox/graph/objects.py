@@ -96,7 +96,8 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     secret = _give_password(tenant, kind, state, body.get("passwordCredential"))
     tenant.commit(kind, object_id, state)
     shown = views.shown(state)[_PASSWORDS][-1]
-    return answer(200, shown | {"secretText": secret.reveal()})
+    described = views.context(tenant, "microsoft.graph.passwordCredential")
+    return answer(200, described | shown | {"secretText": secret.reveal()})
 
 
 def remove_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:

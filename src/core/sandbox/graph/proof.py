@@ -6,7 +6,7 @@ import base64
 import hashlib
 from typing import Any, Final
 
-from core.sandbox.graph import chain, directory, objects, policies, rights
+from core.sandbox.graph import chain, directory, objects, policies, rights, views
 from core.sandbox.graph.directory import Refused, moment
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
@@ -34,7 +34,7 @@ def add_key(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dic
     policies.check_key(tenant, kind, state, entry)
     state["keyCredentials"].append(entry)
     tenant.commit(kind, object_id, state)
-    return answer(200, entry | {"key": None})
+    return answer(200, views.context(tenant, "microsoft.graph.keyCredential") | entry | {"key": None})
 
 
 def remove_key(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:

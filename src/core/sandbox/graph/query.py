@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,9 @@ _ANY: Final = re.compile(r"^(\w+)/any\((\w+):\s*\2 eq '((?:[^']|'')*)'\)$")
 _GUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # some collections compare ids without quotes
 _EQ: Final = re.compile(rf"^(\w+) eq (?:'((?:[^']|'')*)'|(true|false)|({_GUID}))$")
 _STARTS: Final = re.compile(r"^startswith\((\w+),\s*'((?:[^']|'')*)'\)$", re.IGNORECASE)
-_AND: Final = re.compile(r"\s+and\s+(?=(?:[^']*'[^']*')*[^']*$)")
+_TOKEN: Final = re.compile(r"'(?:[^']|'')*'|[()]|\s+and\s+")
+#: Levels of parentheses and `and`s in a filter.
+_DEEPEST: Final = 20
 
 
 class Unsupported(Exception):
@@ -40,8 +42,8 @@ class Filter:
         :raises Unsupported: it compares a property that none of them has, or that cannot be compared.
         """
         for name in sorted(self.names):
-            unknown = states and name not in _OPTIONAL and not any(name in state for state in states)
-            if unknown or name.startswith("_") or name in _UNFILTERABLE:
+            unknown = states and not _among(name, _OPTIONAL) and not any(_among(name, state) for state in states)
+            if unknown or name.startswith("_") or _among(name, _UNFILTERABLE):
                 message = f"Unsupported or invalid query filter clause specified for property '{name}'."
                 raise Unsupported("Request_UnsupportedQuery", message)
         return [state for state in states if self.test(state)]
@@ -91,9 +93,9 @@ def ordered(states: list[State], text: str | None) -> list[State]:
     if text is None:
         return states
     name, _, direction = text.strip().partition(" ")
-    if direction.strip() not in ("", "asc", "desc") or (states and not any(name in state for state in states)):
+    if direction.strip() not in ("", "asc", "desc") or (states and not any(_among(name, state) for state in states)):
         raise Unsupported("Request_UnsupportedQuery", f"Unsupported sort property '{text}'.")
-    return sorted(states, key=lambda state: str(state.get(name) or "").lower(), reverse=direction.strip() == "desc")
+    return sorted(states, key=lambda state: _text(state, name) or "", reverse=direction.strip() == "desc")
 
 
 def searched(states: list[State], text: str | None) -> list[State]:
@@ -107,7 +109,7 @@ def searched(states: list[State], text: str | None) -> list[State]:
     if matched is None:
         raise Unsupported("Request_BadRequest", f"Syntax error: '{text}' is not of the form \"property:value\".")
     name, wanted = matched[1], matched[2].lower()
-    words = {id(state): re.split(r"\W+", str(state.get(name) or "").lower()) for state in states}
+    words = {id(state): re.split(r"\W+", _text(state, name) or "") for state in states}
     return [state for state in states if any(word.startswith(wanted) for word in words[id(state)])]
 
 
@@ -157,13 +159,37 @@ _SEARCH: Final = re.compile(r'^"(\w+):([\w .@-]+)"$')
 def parse_filter(text: str | None) -> Filter:
     """The filter that a text means; without one everything passes.
 
-    :param text: `eq`, `startswith` and `any` joined by `and`.
+    :param text: `eq`, `startswith` and `any` joined by `and`, with parentheses or without.
     :raises Unsupported: anything else.
     """
     if not text:
         return Filter(frozenset(), lambda state: True)
-    clauses = [_clause(clause.strip()) for clause in _AND.split(text.strip())]
+    clauses = [_clause(clause) for clause in _clauses(text, 0)]
     return Filter(frozenset(name for name, _ in clauses), lambda state: all(test(state) for _, test in clauses))
+
+
+def _clauses(text: str, depth: int) -> list[str]:
+    """The parts of a filter between its `and`s.
+
+    :param depth: of the parentheses around it.
+    """
+    if depth > _DEEPEST:
+        raise Unsupported("Request_UnsupportedQuery", "The filter is nested too deeply.")
+    text = text.strip()
+    parts, level, start, closed = [], 0, 0, []
+    for matched in _TOKEN.finditer(text):
+        found = matched[0]
+        if found == "(":
+            level += 1
+        elif found == ")":
+            level -= 1
+            closed += [matched.end()] if level == 0 else []
+        elif level == 0 and not found.startswith("'"):
+            parts.append(text[start : matched.start()])
+            start = matched.end()
+    if parts:
+        return [clause for part in (*parts, text[start:]) for clause in _clauses(part, depth + 1)]
+    return _clauses(text[1:-1], depth + 1) if text.startswith("(") and closed == [len(text)] else [text]
 
 
 def _clause(text: str) -> tuple[str, Callable[[State], bool]]:
@@ -171,16 +197,32 @@ def _clause(text: str) -> tuple[str, Callable[[State], bool]]:
     if matched := _EQ.match(text):
         name, quoted, literal, guid = matched.groups()
         if literal is not None:
-            return name, lambda state: state.get(name) is (literal == "true")
+            return name, lambda state: _value(state, name) is (literal == "true")
         wanted = (guid or _unquoted(quoted)).lower()
-        return name, lambda state: str(state.get(name, "")).lower() == wanted
+        return name, lambda state: _text(state, name) == wanted
     if matched := _STARTS.match(text):
         name, start = matched[1], _unquoted(matched[2]).lower()
-        return name, lambda state: str(state.get(name, "")).lower().startswith(start)
+        return name, lambda state: (_text(state, name) or "").startswith(start)
     if matched := _ANY.match(text):
         name, wanted = matched[1], _unquoted(matched[3]).lower()
-        return name, lambda state: any(str(item).lower() == wanted for item in _items(state.get(name)))
+        return name, lambda state: any(str(item).lower() == wanted for item in _items(_value(state, name)))
     raise Unsupported("Request_UnsupportedQuery", f"Unsupported or invalid query filter clause: {text}")
+
+
+def _among(name: str, names: Iterable[str]) -> bool:
+    return any(name.lower() == other.lower() for other in names)
+
+
+def _value(state: State, name: str) -> Any:
+    """The value of a property, whose name may be spelt in any case."""
+    if name in state:
+        return state[name]
+    return next((value for other, value in state.items() if other.lower() == name.lower()), None)
+
+
+def _text(state: State, name: str) -> str | None:
+    value = _value(state, name)
+    return None if value is None else str(value).lower()
 
 
 def _items(value: Any) -> list[Any]:

@@ -16,12 +16,14 @@ from core.sandbox.graph import (
     grants,
     objects,
     owners,
+    payload,
     permissions,
     policies,
     proof,
     query,
     reports,
     rights,
+    spelling,
     users,
     views,
 )
@@ -48,8 +50,7 @@ _CREDENTIALS: Final = {
     "addPassword": objects.add_password,
     "removePassword": objects.remove_password,
 }
-#: Actions that need no parameter.
-_BODILESS: Final = frozenset({"restore", "addPassword"})
+_JSON: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 #: Which machine answered.
 _DIAGNOSTIC: Final = '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"0","RoleInstance":"sandbox"}}'
 
@@ -69,10 +70,10 @@ def handle(tenant: Tenant, request: Request) -> Response:
         if issued.claims["exp"] <= tenant.now().timestamp():
             raise rights.unauthenticated(tenant, "Lifetime validation failed, the token is expired.", "invalid_token")
         caller = Caller(issued.claims, tenant.replica())
-        path = request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2]
-        _check_payload(request, path)
+        path = spelling.path(request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2])
+        payload.check(request, path)
         if path == batch.PATH and request.method == "POST":
-            response = batch.handle(tenant, request, _body(request), handle)
+            response = batch.handle(tenant, request, payload.read(request), handle)
         else:
             drawn = tenant.drawn()
             try:
@@ -87,26 +88,9 @@ def handle(tenant: Tenant, request: Request) -> Response:
     echo = request.headers.get("client-request-id", request_id)
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
     headers |= {"OData-Version": "4.0", **response.headers}
+    if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
+        headers["Content-Type"] = _JSON
     return Response(response.status, headers, response.body)
-
-
-def _check_payload(request: Request, path: str) -> None:
-    """Whether a request that writes says so in JSON; some actions have nothing to say.
-
-    :raises Refused: 400.
-    """
-    if request.method not in ("POST", "PATCH", "PUT"):
-        return
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    message = ""
-    if not request.body:
-        message = "" if path.rpartition("/")[2] in _BODILESS else "Empty Payload. JSON content expected."
-    elif not media:
-        message = "Write requests (excluding DELETE) must contain the Content-Type header declaration."
-    elif media != "application/json":
-        message = "Entity only allows writes with a JSON Content-Type header."
-    if message:
-        raise Refused(400, "BadRequest", message)
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
@@ -117,19 +101,17 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
         return reports.listed(tenant, caller, request)
     if path == policies.DEFAULT_PATH or path.startswith(policies.PATH):
-        return policies.handle(tenant, caller, request, path, _body(request))
+        return policies.handle(tenant, caller, request, path, payload.body(request))
     if re.match(rf"{consents.PATH}(/|$)", path, re.IGNORECASE):  # the Azure CLI spells it in two ways
         grant_id = path[len(consents.PATH) :].strip("/")
-        return consents.handle(tenant, caller, request, grant_id, _body(request))
+        return consents.handle(tenant, caller, request, grant_id, payload.body(request))
     if path.startswith(_DELETED):
         return deleted.handle(tenant, caller, request, path.removeprefix(_DELETED))
     path, agent = _cast(path)
     _refuse_people(caller, request, path, agent)
-    for collection, kind in _KINDS.items():
-        if path in (f"/{collection}", f"/{collection}/$count") and request.method == "GET":
-            return _list(tenant, caller, request, kind, agent, number=path.endswith("/$count"))
-        if path == f"/{collection}" and request.method == "POST":
-            return _create(tenant, caller, request, kind, agent, _body(request))
+    collection, _, number = path.removeprefix("/").partition("/")
+    if collection in _KINDS and number in ("", "$count"):
+        return _collection(tenant, caller, request, _KINDS[collection], agent, number=bool(number))
     if matched := _OBJECT.match(path):
         collection, object_id, key, value, rest = matched.groups()
         kind = _KINDS[collection]
@@ -138,15 +120,41 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         if key:
             value = value.replace("''", "'")
             if key == "uniqueName" and (request.method, rest) == ("PATCH", None) and kind == "application":
-                return objects.upsert(tenant, caller, request, value, _body(request))
-            state = tenant.find(kind, key, value, caller.replica)
-            if state is None:
-                raise rights.missing(value)
-            object_id = str(state["id"])
+                return objects.upsert(tenant, caller, request, value, payload.body(request))
+            object_id = _id_of(tenant, caller, kind, key, value)
         if agent and rights.seen(tenant, caller, kind, object_id).get("@odata.type") != agent:
             raise rights.missing(object_id)
         return _object(tenant, caller, request, kind, object_id, rest or "", agent)
     raise _unserved(request)
+
+
+def _id_of(tenant: Tenant, caller: Caller, kind: str, key: str, value: str) -> str:
+    """The object id of what a path names by another property; people are named in any case.
+
+    :raises Refused: 404.
+    """
+    if key == "userPrincipalName":
+        people = tenant.all_seen(kind, caller.replica)
+        state = next((person for person in people if person[key].lower() == value.lower()), None)
+    else:
+        state = tenant.find(kind, key, value, caller.replica)
+    if state is None:
+        raise rights.missing(value)
+    return str(state["id"])
+
+
+def _collection(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, *, number: bool) -> Response:
+    """A collection is listed, counted or added to."""
+    if request.method == "GET":
+        rights.check_read(caller, kind, "", agent)
+        found = tenant.all_seen(kind, caller.replica)
+        wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
+        return (
+            views.number(request, wanted) if number else views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
+        )
+    if request.method == "POST" and not number:
+        return _create(tenant, caller, request, kind, agent, payload.body(request))
+    raise Refused(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
 
 
 def _cast(path: str) -> tuple[str, str]:
@@ -168,7 +176,7 @@ def _refuse_people(caller: Caller, request: Request, path: str, agent: str) -> N
     """
     if permissions.ACCESS_AS_USER not in caller.permissions:
         return
-    typed = request.method != "GET" and permissions.named(_body(request).get("@odata.type"))
+    typed = request.method != "GET" and permissions.named(payload.body(request).get("@odata.type"))
     parent = path == "/users" and "identityParentId" in request.query.get("$filter", "")
     if agent or typed or parent:
         raise rights.denied()
@@ -178,14 +186,6 @@ def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
     if not caller.person:
         raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
     return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
-
-
-def _list(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, *, number: bool) -> Response:
-    """The objects of a collection, or their number alone."""
-    rights.check_read(caller, kind, "", agent)
-    found = tenant.all_seen(kind, caller.replica)
-    wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
-    return views.number(request, wanted) if number else views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
 
 
 def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:
@@ -216,7 +216,7 @@ def _object(
         return _grants(tenant, caller, request, object_id, *rest.split("/"))
     first, _, more = rest.partition("/")
     if kind != "user" and first == "appManagementPolicies":
-        return policies.handle_assigned(tenant, caller, request, kind, object_id, more, _body(request))
+        return policies.handle_assigned(tenant, caller, request, kind, object_id, more, payload.body(request))
     if request.method == "GET" and rest == consents.NAME and kind != "application":
         return consents.listed(tenant, caller, request, kind, object_id)
     if request.method == "GET":
@@ -228,22 +228,22 @@ def _object(
             return _owners(tenant, caller, request, kind, object_id, more.removesuffix("$ref").removesuffix("/"))
         case "PATCH", "":
             if kind == "user":
-                return users.change(tenant, caller, object_id, _body(request))
-            return objects.change(tenant, caller, kind, object_id, _body(request))
+                return users.change(tenant, caller, object_id, payload.body(request))
+            return objects.change(tenant, caller, kind, object_id, payload.body(request))
         case "POST", "assignLicense" if kind == "user":
-            return users.assign_license(tenant, caller, object_id, _body(request))
+            return users.assign_license(tenant, caller, object_id, payload.body(request))
         case "POST", name if kind != "user" and name in _CREDENTIALS:
             state = rights.seen(tenant, caller, kind, object_id)
             blueprint = state.get("@odata.type") == permissions.BLUEPRINT
             if blueprint and not agent and not tenant.switches.untyped_credentials:
                 raise rights.missing(object_id)
-            return _CREDENTIALS[name](tenant, caller, kind, object_id, _body(request))
+            return _CREDENTIALS[name](tenant, caller, kind, object_id, payload.body(request))
     raise _unserved(request)
 
 
 def _owners(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, owner_id: str) -> Response:
     if request.method == "POST" and not owner_id:
-        return owners.add(tenant, caller, kind, object_id, _body(request))
+        return owners.add(tenant, caller, kind, object_id, payload.body(request))
     if request.method == "DELETE" and owner_id:
         return owners.remove(tenant, caller, kind, object_id, owner_id)
     raise _unserved(request)
@@ -275,7 +275,7 @@ def _grants(
             rights.check_read(caller, "servicePrincipal", object_id)
             return grants.listed(tenant, caller, request, side, object_id)
         case "POST", False:
-            return grants.grant(tenant, caller, side, object_id, _body(request))
+            return grants.grant(tenant, caller, side, object_id, payload.body(request))
         case "DELETE", True if not more:
             return grants.revoke(tenant, caller, side, object_id, grant_id)
     raise _unserved(request)
@@ -288,13 +288,6 @@ def _unserved(request: Request) -> Refused:
 
 def _unknown(segment: str) -> Refused:
     return Refused(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
-
-
-def _body(request: Request) -> dict[str, Any]:
-    try:
-        return request.json()
-    except ValueError:
-        raise Refused(400, "BadRequest", "Unable to read JSON request payload.") from None
 
 
 def _envelope(tenant: Tenant, request: Request, refusal: Refused, request_id: str) -> Response:

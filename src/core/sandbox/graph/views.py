@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from core.sandbox.graph import query
 from core.sandbox.graph.directory import Refused
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
+
+#: Collections whose new objects have an address of their own.
+_DIRECTORY: Final = frozenset({"applications", "servicePrincipals", "users"})
 
 
 def shown(state: State, *, with_key: bool = False) -> State:
@@ -32,12 +35,15 @@ def one(tenant: Tenant, request: Request, state: State, collection: str) -> Resp
     """
     selected = query.names(request.query.get("$select"))
     body = shown(state, with_key="keycredentials" in map(str.lower, selected))
-    return answer(200, _context(tenant, collection) | query.select(body, selected))
+    return answer(200, context(tenant, f"{_chosen(collection, selected)}/$entity") | query.select(body, selected))
 
 
 def created(tenant: Tenant, state: State, collection: str) -> Response:
     """The answer to what made an object."""
-    return answer(201, _context(tenant, collection) | shown(state))
+    kind = f"{collection[0].upper()}{collection[1:].removesuffix('s')}"
+    place = f"{tenant.graph}/v2/{tenant.id}/directoryObjects/{state['id']}/Microsoft.DirectoryServices.{kind}"
+    headers = {"Location": place} if collection in _DIRECTORY else {}
+    return answer(201, context(tenant, f"{collection}/$entity") | shown(state), headers)
 
 
 def page(tenant: Tenant, request: Request, states: Iterable[State], collection: str) -> Response:
@@ -55,7 +61,7 @@ def page(tenant: Tenant, request: Request, states: Iterable[State], collection: 
     selected = query.names(options.get("$select"))
     known = {name for state in found for name in state} if selected else set()
     items = [query.select(shown(state), selected, known) for state in found[first : first + size]]
-    body: dict[str, Any] = {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}", "value": items}
+    body: dict[str, Any] = {**context(tenant, _chosen(collection, selected)), "value": items}
     if options.get("$count", "").lower() == "true":
         body["@odata.count"] = len(found)
     if first + size < len(found):
@@ -82,5 +88,13 @@ def _found(options: Mapping[str, str], states: Iterable[State]) -> list[State]:
     return query.searched(found, options.get("$search"))
 
 
-def _context(tenant: Tenant, collection: str) -> State:
-    return {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{collection}/$entity"}
+def context(tenant: Tenant, what: str) -> State:
+    """Where the metadata describe an answer.
+
+    :param what: a collection, or a type.
+    """
+    return {"@odata.context": f"{tenant.graph}/v1.0/$metadata#{what}"}
+
+
+def _chosen(collection: str, selected: list[str]) -> str:
+    return f"{collection}({','.join(selected)})" if selected else collection
