@@ -111,7 +111,9 @@ def test_D1_U5_exit_8_while_something_fails_and_0_when_all_is_well(
     assert command("doctor") == 0
     shown = capsys.readouterr()
     assert shown.err == ""
-    assert f"{len(doctor.names())} checks: " in shown.out.splitlines()[-1]
+    assert f"{len(doctor.names())} checks: " in shown.out.splitlines()[-2]
+    hint = f"only with: --project {machine.lab.project} --cloud {machine.lab.cloud_file}"
+    assert shown.out.splitlines()[-1].endswith(hint), "a remedy that is pasted here is about another folder"
     assert "0 failure(s)" in shown.out
 
 
