@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from core.entra import certificates
 from core.errors import Interrupted, SetupError
-from core.events import Checked, FlowFinished, StageStarted, StepFinished, to_json
+from core.events import Checked, FlowFinished, StageStarted, to_json
 from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.machine import paths, tools
@@ -33,8 +33,9 @@ from core.stages import leftover
 from core.stages.world import World
 from core.support import doctor
 from core.support.checks import computer, project
+from tests.flows.test_interrupted import killed_at
 from tests.flows.test_rollback import rollback
-from tests.machine import PROFILE, Crash, Machine, Snapshot, killed
+from tests.machine import PROFILE, Machine, Snapshot, killed
 
 Change = Callable[[World], None]
 #: By the reference.
@@ -633,15 +634,7 @@ def test_D1_a_run_that_is_under_way_is_not_called_interrupted(machine: Machine) 
 def test_M17_D1_the_certificate_of_an_open_run_is_nobody_elses(machine: Machine) -> None:
     """It was killed between the registration and the moment when it would have become this machine's key."""
     (other,) = machine.app["keyCredentials"]
-
-    def kill(event: object) -> None:
-        if isinstance(event, StepFinished) and event.step == "register":
-            raise Crash
-
-    machine.watch = kill
-    with pytest.raises(Crash):
-        machine.migrate()
-    machine.watch = None
+    killed_at(machine, "register")
     (ours,) = {key["keyId"] for key in machine.app["keyCredentials"]} - {other["keyId"]}
     diagnose(machine)
     seen = checks(machine)

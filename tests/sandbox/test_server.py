@@ -11,6 +11,7 @@ import ssl
 import stat
 import struct
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -308,3 +309,16 @@ def test_U4_a_port_that_is_taken_is_named(lab: Lab, tmp_path: Path, monkeypatch:
     assert (caught.value.id, caught.value.exit_code) == ("usage.settings", 2)
     assert f"port {lab.tenant.port} of 127.0.0.1 cannot be used" in caught.value.summary
     assert list(folder.iterdir()) == []
+
+
+def test_S1_a_sandbox_that_cannot_be_furnished_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(lab: Lab, user: str) -> Path:
+        raise OSError("no space")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Lab, "az_folder", refused)
+    before = set(threading.enumerate())
+    with pytest.raises(OSError, match="no space"):
+        Lab.start("legacy")
+    assert list(tmp_path.iterdir()) == [tmp_path / "home"]
+    assert set(threading.enumerate()) == before

@@ -78,27 +78,36 @@ class Lab:
         server = Server(tenant, port, latency, proxy=proxy)
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")
         lab = cls(tenant, found, server, Path(cleanup.name), cleanup)
-        lab.ca.write_text(lab.server.ca, encoding="utf-8")
-        lab.cloud_file.write_text(
-            f'name = "{CLOUD_NAME}"\nauthority = "{tenant.authority}"\ngraph = "{tenant.graph}"\n'
-            f'arm = "{tenant.authority}"\nca_bundle = "ca.pem"\n',
+        try:
+            lab._furnish(sign_in=sign_in)
+            plan.apply(tenant)  # not before: the folders' own sign-ins meet no switch
+        except BaseException:  # nobody else could close what is open by now
+            lab.close()
+            raise
+        return lab
+
+    def _furnish(self, *, sign_in: bool) -> None:
+        """The files of this pretend computer."""
+        found = self.machine
+        self.ca.write_text(self.server.ca, encoding="utf-8")
+        self.cloud_file.write_text(
+            f'name = "{CLOUD_NAME}"\nauthority = "{self.tenant.authority}"\ngraph = "{self.tenant.graph}"\n'
+            f'arm = "{self.tenant.authority}"\nca_bundle = "ca.pem"\n',
             encoding="utf-8",
         )
-        lab.project.mkdir()
-        state = json.dumps({**lab._named, **found.members}, indent=2) + "\n"
+        self.project.mkdir()
+        state = json.dumps({**self._named, **found.members}, indent=2) + "\n"
         for name, text in {**({Profile.state_file: state} if found.members else {}), **found.files}.items():
-            file = lab.project / name
+            file = self.project / name
             file.touch(mode=0o600)
             file.write_text(text, encoding="utf-8")
-        lab.variables = outside.write(lab.folder, found)
+        self.variables = outside.write(self.folder, found)
         if found.weak:
-            lab.variables["XDG_DATA_HOME"] = str(lab.folder / "data")
-            lab.leave(lab.folder / "data" / "python_keyring" / "keyring_pass.cfg")
+            self.variables["XDG_DATA_HOME"] = str(self.folder / "data")
+            self.leave(self.folder / "data" / "python_keyring" / "keyring_pass.cfg")
         if sign_in:
-            lab.az_folder(tenant.signed_in_user)
-            lab.admin = lab.az_folder("alex")
-        plan.apply(tenant)  # not before: the folders' own sign-ins meet no switch
-        return lab
+            self.az_folder(self.tenant.signed_in_user)
+            self.admin = self.az_folder("alex")
 
     @property
     def ca(self) -> Path:
