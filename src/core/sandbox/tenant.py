@@ -226,12 +226,15 @@ class Tenant:
             if state is not None:
                 yield state
 
+    def newest(self, kind: str) -> Iterator[State]:
+        """All objects of a kind, newest versions. Not copies: do not change them."""
+        for versions in list(self._objects.get(kind, {}).values()):
+            if versions[-1].state is not None:
+                yield versions[-1].state
+
     def all_latest(self, kind: str) -> Iterator[State]:
         """All objects of a kind, newest versions; copies."""
-        for object_id in list(self._objects.get(kind, {})):
-            state = self.latest(kind, object_id)
-            if state is not None:
-                yield state
+        return map(copied, self.newest(kind))
 
     def kinds(self) -> list[str]:
         """The kinds of which there is or was an object."""
@@ -253,8 +256,7 @@ class Tenant:
     ) -> State | None:
         """The first object whose property has that value; the newest versions when no replica is named."""
         if replica is None:
-            newest = (versions[-1].state for versions in list(self._objects.get(kind, {}).values()))
-            found: State | None = copied(next((s for s in newest if s is not None and s.get(name) == value), None))
+            found: State | None = copied(next((s for s in self.newest(kind) if s.get(name) == value), None))
             return found
         states = (self.seen(kind, object_id, replica, login=login) for object_id in list(self._objects.get(kind, {})))
         return next((state for state in states if state is not None and state.get(name) == value), None)

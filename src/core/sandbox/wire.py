@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -85,11 +86,23 @@ def _depth(data: Any, text: bytes) -> int:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer."""
+    """One answer.
+
+    :param content: the body, or what it is to hold as JSON: an item of a batch is written with the batch alone.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    content: Any = b""
+
+    @cached_property
+    def body(self) -> bytes:
+        """What is sent."""
+        return self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
+
+    def data(self) -> Any:
+        """What the body holds as JSON; not a copy, do not change it."""
+        return json.loads(self.content) if isinstance(self.content, bytes) else self.content
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; empty when there is no body."""
@@ -102,7 +115,7 @@ def answer(status: int, data: Any = None, headers: Mapping[str, str] | None = No
     if data is None:
         return Response(status, dict(headers or {}))
     merged = {"Content-Type": "application/json; charset=utf-8", **(headers or {})}
-    return Response(status, merged, json.dumps(data).encode())
+    return Response(status, merged, data)
 
 
 def not_found() -> Response:

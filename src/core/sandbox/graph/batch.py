@@ -39,8 +39,11 @@ def handle(
 
 def line(item: Item) -> str:
     """`METHOD /path` of an item without its version, as the service reads it: what scripts and logs call it by."""
-    asked = _asked(item)
-    return f"{asked.method} {asked.path.removeprefix(_BASE)}"
+    return _line(_asked(item), _BASE)
+
+
+def _line(asked: Request, base: str) -> str:
+    return f"{asked.method} {asked.path.removeprefix(base)}"
 
 
 def _asked(item: Item, base: str = _BASE, headers: dict[str, str] | None = None, content: bytes = b"") -> Request:
@@ -106,13 +109,15 @@ def _reply(
         return {"id": item["id"], "status": 424, "headers": {}, "body": body}
     headers = {**(item.get("headers") or {}), "authorization": request.headers.get("authorization", "")}
     content = json.dumps(item["body"]).encode() if "body" in item else b""
-    asked = replace(_asked(item, request.path.removesuffix(PATH), headers, content), host=request.host)
-    fault = tenant.faults.item(line(item), host=request.host.partition(":")[0], elapsed=tenant.elapsed)
+    base = request.path.removesuffix(PATH)
+    asked = replace(_asked(item, base, headers, content), host=request.host)
+    fault = tenant.faults.item(_line(asked, base), host=request.host.partition(":")[0], elapsed=tenant.elapsed)
     if fault is None or fault.acts:
         response = inner(tenant, asked)
     if fault is not None:
         response = refusal(fault, asked, tenant)
     reply: Item = {"id": item["id"], "status": response.status, "headers": dict(response.headers)}
-    if response.body:
-        reply["body"] = response.body.decode() if fault and fault.body == "html" else response.json()
+    if response.content != b"":
+        page = fault is not None and fault.body == "html"
+        reply["body"] = response.body.decode() if page else response.data()
     return reply

@@ -90,7 +90,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
     headers |= {"OData-Version": "4.0", **response.headers}
     if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
         headers["Content-Type"] = _JSON
-    return Response(response.status, headers, response.body)
+    return Response(response.status, headers, response.content)
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:

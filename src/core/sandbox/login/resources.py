@@ -98,7 +98,7 @@ def _found(tenant: Tenant, audience: str) -> Resource:
         return Resource(audience, "")
     if app_id == EXCHANGE_APP_ID:
         return Resource(EXCHANGE_APP_ID if tenant.switches.exchange_guid else EXCHANGE, app_id)
-    for state in tenant.all_latest("servicePrincipal"):
+    for state in tenant.newest("servicePrincipal"):
         if state["appId"] == (app_id or bare.lower()) or bare in state.get("servicePrincipalNames", ()):
             check_enabled(state, audience)
             return Resource(audience, state["appId"], (), state)
