@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,20 @@ def test_C4_without_a_bus_no_library_is_loaded_that_would_start_dbus_launch(tmp_
     assert loaded() == ""
     environment[bus.VARIABLE] = f"unix:path={tmp_path}/nobody-listens"
     assert "gi" in loaded(), "with a bus they are asked"
+
+
+def test_K1_keyring_ignores_the_path_of_a_keychain_that_KEYCHAIN_PATH_names() -> None:
+    """Its source, which cannot be run here: the functions that macOS's backend hands the path to do not use it."""
+    origin = find_spec("keyring")
+    assert origin is not None
+    assert origin.origin is not None
+    source = Path(origin.origin).with_name("backends") / "macOS/api.py"
+    functions = [node for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef)]
+    ours = [function for function in functions if function.name.endswith("_generic_password")]
+    assert len(ours) == 3
+    for function in ours:
+        path = function.args.args[0].arg
+        assert not [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == path]
 
 
 class Finder:
