@@ -74,7 +74,9 @@ def test_C4_a_program_gets_a_path_without_the_project(project: Path, monkeypatch
     assert process.run([str(program)], seconds=30, cancel=Cancel()).stdout == "/usr/bin:/bin\n"
 
 
-@pytest.mark.parametrize("command", ["./browser", "bin/browser %s", "{project}/browser", "firefox:{project}/browser %s"])
+@pytest.mark.parametrize(
+    "command", ["./browser", "bin/browser %s", "{project}/browser", "firefox:{project}/browser %s"]
+)
 def test_C4_a_browser_inside_the_project_is_not_handed_on(project: Path, command: str) -> None:
     assert started("az", untrusted=(project,), BROWSER=command.format(project=project)) == {}
     assert started("az", untrusted=(project,), BROWSER="firefox:/usr/bin/browser %s") != {}
@@ -108,9 +110,7 @@ def test_C4_the_home_folder_and_its_programs_are_no_project(
 
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("place", ["program", "folder"])
-def test_C4_a_program_of_another_user_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
+def test_C4_a_program_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     az = script(tmp_path / "bin" / "az", "")
     monkeypatch.setenv("PATH", str(az.parent))
     os.chown(az if place == "program" else az.parent, 4711, -1)
@@ -155,8 +155,8 @@ def test_C4_a_folder_where_others_can_only_add_is_trusted_on_the_way_and_not_as_
         "[core]\n\thooksPath = {folder}",
         "[core]\n\tpager = {evil}\n[pager]\n\tls-files = {evil}\n\tcheck-ignore = {evil}",
         "[alias]\n\tls-files = !{evil}\n\tcheck-ignore = !{evil}",
-        "[core]\n\tsshCommand = {evil}\n[extensions]\n\tpartialClone = origin\n[remote \"origin\"]\n\turl = ext::{evil}",
-        "[diff]\n\texternal = {evil}\n[filter \"x\"]\n\tclean = {evil}\n\tprocess = {evil}",
+        '[core]\n\tsshCommand = {evil}\n[extensions]\n\tpartialClone = origin\n[remote "origin"]\n\turl = ext::{evil}',
+        '[diff]\n\texternal = {evil}\n[filter "x"]\n\tclean = {evil}\n\tprocess = {evil}',
         "[core]\n\taskPass = {evil}\n\teditor = {evil}\n[credential]\n\thelper = !{evil}",
         "[include]\n\tpath = ../included",
     ],

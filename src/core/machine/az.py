@@ -154,9 +154,7 @@ class AzureCli:
             raise _failure("az logout", finished, "")
 
     def _start(self, argv: list[str]) -> process.Finished:
-        return process.run(
-            argv, seconds=self._seconds, cancel=self._cancel, untrusted=self._untrusted, extra=_EXTRA
-        )
+        return process.run(argv, seconds=self._seconds, cancel=self._cancel, untrusted=self._untrusted, extra=_EXTRA)
 
     def _path(self) -> Path:
         path = process.find("az", self._untrusted)

@@ -87,7 +87,14 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
     def ask(*arguments: str) -> int:
         # a repository's own configuration can name a program to run for these; and a folder of the project that looks
         # like a repository without a work tree is none
-        quiet = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "safe.bareRepository=explicit")
+        quiet = (
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            f"core.hooksPath={os.devnull}",
+            "-c",
+            "safe.bareRepository=explicit",
+        )
         argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
         # a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
         extra = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
