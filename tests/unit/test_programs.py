@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def started(name: str, *, untrusted: tuple[Path, ...] = (), **variables: str) -> dict[str, str]:
+def started(name: str, variables: dict[str, str], *untrusted: Path) -> dict[str, str]:
     return programs.environment(name, untrusted, variables)
 
 
@@ -46,28 +46,28 @@ def started(name: str, *, untrusted: tuple[Path, ...] = (), **variables: str) ->
     ],
 )
 def test_C4_no_variable_that_is_not_needed_reaches_a_program(name: str, variable: str) -> None:
-    assert started(name, **{variable: CANARY, "LANG": "C"}) == {"LANG": "C"}
+    assert started(name, {variable: CANARY, "LANG": "C"}) == {"LANG": "C"}
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True), st.just(CANARY), max_size=30))
 def test_C4_only_variables_of_its_row_reach_a_program(variables: dict[str, str]) -> None:
     for name, program in programs.PROGRAMS.items():
         patterns = [re.escape(pattern).replace(r"\*", ".*") for pattern in program.variables]
-        assert all(any(re.fullmatch(pattern, key) for pattern in patterns) for key in started(name, **variables))
+        assert all(any(re.fullmatch(pattern, key) for pattern in patterns) for key in started(name, variables))
 
 
 def test_C4_az_gets_what_the_sandbox_exports_and_a_browser_needs() -> None:
     needed = "HOME PATH AZURE_CONFIG_DIR REQUESTS_CA_BUNDLE NO_PROXY no_proxy HTTPS_PROXY https_proxy LANG LC_ALL TERM"
     needed += " DISPLAY WAYLAND_DISPLAY DBUS_SESSION_BUS_ADDRESS XDG_RUNTIME_DIR SYSTEMROOT APPDATA"
     variables = dict.fromkeys(needed.split(), "/usr/bin")
-    assert started("az", **variables) == variables
+    assert started("az", variables) == variables
 
 
 def test_C4_a_program_gets_a_path_without_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "bin").mkdir()
     (link := project.parent / "link").symlink_to(project / "bin")
     path = os.pathsep.join(["", ".", "bin", str(project / "bin"), str(link), str(project), "/usr/bin", "/bin"])
-    assert started("az", untrusted=(project,), PATH=path)["PATH"] == "/usr/bin:/bin"
+    assert started("az", {"PATH": path}, project)["PATH"] == "/usr/bin:/bin"
     monkeypatch.setenv("PATH", path)
     monkeypatch.chdir(project)
     program = script(project.parent / "tools" / "az", 'echo "$PATH"')
@@ -78,8 +78,8 @@ def test_C4_a_program_gets_a_path_without_the_project(project: Path, monkeypatch
     "command", ["./browser", "bin/browser %s", "{project}/browser", "firefox:{project}/browser %s"]
 )
 def test_C4_a_browser_inside_the_project_is_not_handed_on(project: Path, command: str) -> None:
-    assert started("az", untrusted=(project,), BROWSER=command.format(project=project)) == {}
-    assert started("az", untrusted=(project,), BROWSER="firefox:/usr/bin/browser %s") != {}
+    assert started("az", {"BROWSER": command.format(project=project)}, project) == {}
+    assert started("az", {"BROWSER": "firefox:/usr/bin/browser %s"}, project) != {}
 
 
 @pytest.mark.parametrize("entry", ["", ".", "bin"])

@@ -36,8 +36,8 @@ NEUTRALISED: Final = (
     *("TEXTUAL_SLOW_THRESHOLD", "TEXTUAL_SPEEDUPS"),
     # Rich, and what else changes how a terminal is drawn
     *("JUPYTER_*", "DATABRICKS_RUNTIME_VERSION", "UNICODE_VERSION"),
-    # Python: a function that `breakpoint()` imports
-    "PYTHONBREAKPOINT",
+    # Python: a function and a module that it would import; programs that show pages
+    *("PYTHONBREAKPOINT", "_PYTHON_*", "PAGER", "MANPAGER"),
 )
 #: What starts a program, or loads a library by its name; an event that other calls end in is enough.
 _EVENTS: Final = frozenset(

@@ -25,6 +25,15 @@ _EVERY: Final = (
     "PROGRAMFILES PROGRAMFILES(X86) TEMP TMP USERNAME USERDOMAIN PROCESSOR_ARCHITECTURE"
 )
 
+#: Its own settings, the way to the network, and what opens a browser.
+_AZ: Final = (
+    "AZURE_CONFIG_DIR AZURE_CLOUD_NAME AZURE_CORE_* AZURE_CLI_DISABLE_CONNECTION_VERIFICATION "
+    "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy "
+    "REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR "
+    "TERM BROWSER DISPLAY WAYLAND_DISPLAY XAUTHORITY DBUS_SESSION_BUS_ADDRESS XDG_* "
+    "WSL_DISTRO_NAME WSL_INTEROP CODESPACES"
+)
+
 
 @dataclass(frozen=True)
 class Program:
@@ -41,16 +50,9 @@ class Program:
 PROGRAMS: Final[Mapping[str, Program]] = {
     "az": Program(
         "a token for Microsoft Graph, its version, and to sign in or out; opens the browser of a sign-in",
-        (
-            *_EVERY.split(),
-            *"AZURE_CONFIG_DIR AZURE_CLOUD_NAME AZURE_CORE_* AZURE_CLI_DISABLE_CONNECTION_VERIFICATION".split(),
-            *"HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy".split(),
-            *"REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR".split(),
-            *"TERM BROWSER DISPLAY WAYLAND_DISPLAY XAUTHORITY DBUS_SESSION_BUS_ADDRESS XDG_*".split(),
-            *"WSL_DISTRO_NAME WSL_INTEROP CODESPACES".split(),
-        ),
+        tuple(f"{_EVERY} {_AZ}".split()),
     ),
-    "git": Program("whether the state file is tracked or ignored", (*_EVERY.split(), "XDG_CONFIG_HOME")),
+    "git": Program("whether the state file is tracked or ignored", tuple(f"{_EVERY} XDG_CONFIG_HOME".split())),
 }
 
 #: What each command may start; the wizard has an empty name, because it needs none.
