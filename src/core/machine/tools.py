@@ -138,7 +138,8 @@ def look(
     """
     me = uid if uid is not None else os.getuid() if hasattr(os, "getuid") else -1
     find = find or partial(process.find, untrusted=untrusted)
-    ask = ask or partial(process.run, seconds=PATIENCE, cancel=cancel, extra={"PYTHONSAFEPATH": "1"})
+    safe = {"PYTHONSAFEPATH": "1"}
+    ask = ask or partial(process.run, seconds=PATIENCE, cancel=cancel, untrusted=untrusted, extra=safe)
     system = _system(platform, os_release, find, root=me == 0)
     tools = [_python(), _git(find, system)]
     if platform == "linux":
