@@ -145,9 +145,11 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     target = path(world)
     # the name stays known: the next run finds by it the app that an administrator has created
     facts = {"key_id": request.key_id, "unique_name": unique, "removal": removal}
+    text = request.to_json()
     with world.log.effect(WRITE, str(target), world.emit, **facts):
-        _replace(target, request.to_json())
-    return SetupError(WAITING, path=target, role=request.role_needed)
+        _replace(target, text)
+    tell = "" if removal else f" Tell them by another way than the file that its thumbprint is {bundle.thumbprint}."
+    return SetupError(WAITING, path=target, role=request.role_needed, tell=tell)
 
 
 def _applied(world: World, effect: Effect) -> Left | None:
