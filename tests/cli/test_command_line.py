@@ -221,8 +221,8 @@ def test_a_log_that_is_the_state_file_or_no_file_is_refused(run: Run, tmp_path: 
     state = tmp_path / ".entraclaw-state.json"
     state.write_text("{}")
     os.mkfifo(tmp_path / "pipe")
-    for name in (".entraclaw-state.json", "pipe", "/dev/full"):
-        assert run("migrate", "--dry-run", "--log-file", name).returncode == 2
+    for name, code in ((".entraclaw-state.json", 2), ("pipe", 3), ("/dev/full", 3)):
+        assert run("migrate", "--dry-run", "--log-file", name).returncode == code
     assert state.read_text() == "{}"
 
 

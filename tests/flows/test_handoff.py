@@ -216,7 +216,7 @@ def test_P12_a_request_that_cannot_be_written_leaves_nothing(dev: Machine, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("core.stages.handoff.tempfile.mkstemp", full)
+        patch.setattr("core.files.tempfile.mkstemp", full)
         result = dev.migrate()
     assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "request.io")
     assert dev.untouched(before)
@@ -224,7 +224,7 @@ def test_P12_a_request_that_cannot_be_written_leaves_nothing(dev: Machine, monke
     ask(dev)
     asked = Snapshot.of(dev)
     with monkeypatch.context() as patch:
-        patch.setattr("core.stages.handoff.tempfile.mkstemp", full)
+        patch.setattr("core.files.tempfile.mkstemp", full)
         result = dev.migrate()
     assert (result.outcome, result.exit_code, result.errors[-1]["id"]) == ("partial", 6, "handoff.kept")
     assert dev.untouched(asked), "the first request may be on its way: its key stays"

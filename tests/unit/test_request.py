@@ -214,8 +214,9 @@ def test_P12_an_unknown_version_or_algorithm_is_no_crash() -> None:
 @pytest.mark.parametrize("name", ["machine", "app_name", "requested_by"])
 def test_P12_a_name_like_a_secret_enters_no_request_and_is_an_error_with_a_remedy(name: str) -> None:
     secret = "abc8Q~" + "x" * 34
+    changed: dict[str, Any] = {name: secret}
     with pytest.raises(SetupError) as caught:
-        replace(made(), **{name: secret}).to_json()
+        replace(made(), **changed).to_json()
     assert (caught.value.id, caught.value.exit_code) == ("request.secret", 3)
     assert name in caught.value.summary
     assert "Rename" in caught.value.remedy
