@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from core.cloud import Cloud
+from core.display import one_line
 from core.entra.tokens import Token, claims_of
 from core.errors import NetworkError, SetupError, SignInError
 from core.flow.wait import Cancel
@@ -64,7 +65,7 @@ class Account:
         name = claims.get("upn") or claims.get("unique_name") or claims.get("preferred_username") or claims.get("oid")
         return cls(
             str(claims.get("tid")),
-            re.sub(r"\s", "?", str(claims.get("appid") or claims.get("azp") if app else name)),  # one line, always
+            one_line(claims.get("appid") or claims.get("azp") if app else name),
             "service principal" if app else "user",
         )
 
