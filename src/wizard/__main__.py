@@ -33,13 +33,17 @@ def _import_nothing_from_here() -> None:
     """
     here = os.path.realpath(os.curdir)
     own = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120  pathlib takes 10 ms
+    python = [os.path.realpath(os.path.join(prefix, "lib")) for prefix in (sys.prefix, sys.base_prefix)]  # noqa: PTH118
     first = [] if sys.flags.safe_path else sys.path[:1]
     given = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)]  # noqa: PTH100
 
+    def inside(path: str, folder: str) -> bool:
+        return path == folder or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
+
     def leads_here(entry: str) -> bool:
         path = os.path.realpath(entry)
-        inside = path == here or path.startswith(os.path.join(here, ""))  # noqa: PTH118
-        return inside and path != own and (entry in first or os.path.abspath(entry) in given)  # noqa: PTH100
+        kept = path == own or any(inside(path, folder) for folder in python)
+        return inside(path, here) and not kept and (entry in first or os.path.abspath(entry) in given)  # noqa: PTH100
 
     sys.path[:] = [entry for entry in sys.path if not leads_here(entry)]
 
