@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Final
 
+from core.display import quoted
 from core.errors import SetupError
 from core.flow.wait import Cancel
 from core.secret import looks_secret, redactor
@@ -70,7 +71,7 @@ def run(
     :param extra: variables to set for it.
     :param drop: prefix of variables that it must not inherit.
     :param monotonic: the time that `seconds` are measured with.
-    :raises SetupError: `az.hangs`, `az.floods`.
+    :raises SetupError: `az.hangs`, `az.floods`; `program.secret`: an argument looks like a secret.
     :raises Interrupted: somebody asked to stop.
     :raises OSError: it could not be started.
     """
@@ -100,8 +101,10 @@ class _Run:
     """A program under way. Each stream has a thread, because not every system can wait for several pipes."""
 
     def __init__(self, argv: Sequence[str], extra: Mapping[str, str] | None, drop: str) -> None:
-        if any(looks_secret(argument) for argument in argv):
-            raise AssertionError("a secret was about to become an argument")
+        for argument in argv:
+            if looks_secret(argument):  # a folder may be called like one
+                shown = quoted(redactor.redact(argument))
+                raise SetupError("program.secret", program=quoted(redactor.redact(argv[0])), argument=shown)
         inherited = {key: value for key, value in os.environ.items() if not (drop and key.startswith(drop))}
         self._argv = argv
         self._process = subprocess.Popen(  # noqa: S603  no shell; the program's path was resolved
