@@ -137,7 +137,9 @@ class AzureCli:
         argv = [str(self._path()), *arguments, "--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
         extra = _EXTRA | {"AZURE_CORE_LOGIN_EXPERIENCE_V2": "off"}  # with it, az asks for a subscription
         try:
-            finished = process.attend(argv, listener, seconds=login.PATIENCE, cancel=cancel, extra=extra)
+            finished = process.attend(
+                argv, listener, seconds=login.PATIENCE, cancel=cancel, untrusted=self._untrusted, extra=extra
+            )
         except OSError as error:
             raise _not_started(error) from None
         if finished.code != 0:
@@ -146,11 +148,14 @@ class AzureCli:
     def logout(self) -> None:
         argv = [str(self._path()), "logout", "--output", "none", "--only-show-errors"]
         try:
-            finished = process.run(argv, seconds=self._seconds, cancel=self._cancel, extra=_EXTRA)
+            finished = self._start(argv)
         except OSError as error:
             raise _not_started(error) from None
         if finished.code != 0 and "no active accounts" not in finished.stderr:
             raise _failure("az logout", finished, "")
+
+    def _start(self, argv: list[str]) -> process.Finished:
+        return process.run(argv, seconds=self._seconds, cancel=self._cancel, untrusted=self._untrusted, extra=_EXTRA)
 
     def _path(self) -> Path:
         path = process.find("az", self._untrusted)
@@ -162,7 +167,7 @@ class AzureCli:
         path = self._path()
         argv = [str(path), *arguments, "--output", "json", "--only-show-errors"]
         try:
-            finished = process.run(argv, seconds=self._seconds, cancel=self._cancel, extra=_EXTRA)
+            finished = self._start(argv)
         except OSError as error:
             raise _not_started(error) from None
         command = "az " + " ".join(arguments[:2])
