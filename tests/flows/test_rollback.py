@@ -540,7 +540,7 @@ def test_M10_a_file_that_cannot_be_written_is_known_before_the_service_is_asked(
         raise OSError(30, "Read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr("core.machine.statefile.tempfile.mkstemp", read_only)
+        patch.setattr("core.files.tempfile.mkstemp", read_only)
         result = rollback(plain)
     assert result.errors[0]["id"] == "statefile.io"
     assert not [line for line in plain.tenant.faults.log if "addPassword" in line]
