@@ -62,7 +62,7 @@ def test_K1_C3_a_configuration_file_inside_the_project_or_the_working_folder_nev
         case "as the working folder":
             monkeypatch.chdir(project)
             named = tmp_path
-            monkeypatch.setattr(paths, "_own_home", lambda: tmp_path / "home")
+            monkeypatch.setattr(paths, "own_home", lambda: tmp_path / "home")
     if way != "as the home":
         monkeypatch.setenv("XDG_CONFIG_HOME", str(configured))
     with pytest.raises(SetupError) as caught:
@@ -79,7 +79,7 @@ def test_K5_the_users_own_configuration_counts_also_when_the_work_is_done_at_hom
     config = home / ".config" / CONFIG
     config.parent.mkdir(parents=True)
     config.write_text("keyring_backend_allowlist = 1\n")
-    monkeypatch.setattr(paths, "_own_home", lambda: home)
+    monkeypatch.setattr(paths, "own_home", lambda: home)
     monkeypatch.chdir(home)
     for folder in (project, home):
         with pytest.raises(SetupError) as caught:

@@ -32,22 +32,26 @@ def home() -> Path:
 
 
 def within(path: Path, folders: Iterable[Path]) -> Path | None:
-    """The first of these folders that a path lies in, by its name or by where it really is; None if it lies in none.
+    """The first of these folders that a path lies in, by its name or by where its links lead; None if in none.
 
-    A folder that holds the user's home is passed over, or whatever is the user's own would be a project's. Which home
-    that is the user database says, not `HOME`: a project may have set that.
+    The root, the home folder, what is above it and where programs are installed below it are passed over, or whatever
+    is the user's own would be a project's. Which home that is the user database says, not `HOME`: a project may have
+    set that.
     """
-    own = _own_home()
+    own = own_home()
     for folder in folders:
         root = Path(os.path.realpath(folder))
-        if own is not None and own.is_relative_to(root):
+        if root == Path(root.anchor):
+            continue
+        if own is not None and (own.is_relative_to(root) or root in (own / ".local", own / ".local/bin")):
             continue
         if path.absolute().is_relative_to(folder.absolute()) or Path(os.path.realpath(path)).is_relative_to(root):
             return folder
     return None
 
 
-def _own_home() -> Path | None:
+def own_home() -> Path | None:
+    """The home folder that the user database names; None where it knows no such user."""
     if sys.platform == "win32":
         return home().resolve()
     import pwd
