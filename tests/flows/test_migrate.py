@@ -580,6 +580,27 @@ def test_a_foreign_secret_in_the_state_file_is_kept_and_reported(machine: Machin
     assert "statefile.foreign-secret" in machine.findings()
 
 
+def test_M7_a_state_file_that_still_holds_what_looks_like_a_secret_is_not_said_to_hold_none(machine: Machine) -> None:
+    """A copy inside another member, or as the name of one, stays; and which secret it is, a later run cannot know."""
+    secret = machine.state["PROVISIONER_CLIENT_SECRET"]
+    machine.state_file.write_text(json.dumps(machine.state | {"NOTE": {"old": [secret]}, secret: "as a name"}))
+    assert machine.migrate().exit_code == 0
+    assert machine.findings().count("statefile.copy-inside") == 2
+    told = evidence(machine, "result")
+    assert "no secret in the state file" not in told
+    assert "NOTE" in told
+    assert machine.verify().summary[0].endswith("2 warning(s).")
+    assert "NOTE" in evidence(machine, "state-file")
+    assert "not the Provisioner's" not in str(machine.events)
+    machine.state_file.write_text(json.dumps({k: v for k, v in machine.state.items() if k not in ("NOTE", secret)}))
+    assert machine.verify().summary[0].endswith(" 1 warning(s).")
+
+
+def evidence(machine: Machine, step: str) -> str:
+    (found,) = [e.detail for e in machine.events if isinstance(e, StepFinished) and e.step == step]
+    return found
+
+
 @pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
 def test_the_state_file_is_private_afterwards(machine: Machine) -> None:
     machine.state_file.chmod(0o644)

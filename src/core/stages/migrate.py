@@ -28,7 +28,7 @@ from core.stages.passwords import (
     TwoCleanReads,
     vanished,
 )
-from core.stages.purge import Purge, secret_members
+from core.stages.purge import Purge, lookalikes, secret_members
 from core.stages.roles import GrantRoles
 from core.stages.tidy import Tidy
 from core.stages.world import World
@@ -187,7 +187,9 @@ class _Remember(Step[World]):
         world.known.purged = world.journal is not None and any(
             effect.data["purged"] for effect in world.journal.standing("statefile.update")
         )
-        return Done("no password credential, a proven certificate, no secret in the state file")
+        left = ", ".join(lookalikes(world))
+        file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
+        return Done(f"no password credential, a proven certificate, {file}")
 
     def apply(self, world: World) -> str:
         raise AssertionError("it has nothing to apply")

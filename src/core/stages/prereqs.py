@@ -208,7 +208,7 @@ def _refuse_another_cloud(world: World, theirs: object) -> None:
 
 def _report(world: World, name: str, other: object) -> None:
     """Say what another member holds, if it is the secret again, or looks like one."""
-    file, spelled, secret = world.statefile.path.name, json.dumps(other), world.known.secret
+    file, spelled, secret = world.statefile.path.name, json.dumps({name: other}), world.known.secret
     remedy = ""
     if secret is not None and json.dumps(secret.reveal())[1:-1] in spelled:
         if isinstance(other, str) and other.strip() == secret.reveal():
@@ -223,7 +223,7 @@ def _report(world: World, name: str, other: object) -> None:
         id = "statefile.foreign-secret"
         message = (
             f"{file} also holds something that looks like a secret: {name}. "
-            "It is not the Provisioner's and is left as it is."
+            f"It is not {world.profile.secret_member}, and is left as it is."
         )
         remedy = "Find out what uses it, and move it to a keystore."
     else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from core.errors import SetupError
 from core.flow.plan import Change
 from core.flow.step import Blocked, Check, Done, Needed, Step
+from core.secret import looks_secret
 from core.stages.world import World
 
 
@@ -34,7 +36,7 @@ class Purge(Step[World]):
         for name, value in self.change(world)[0].items():
             if str(members.get(name, "")).lower() != value.lower():
                 return replaceable(world)
-        return Done("it holds no secret and names the certificate")
+        return Done(f"it holds no {world.profile.secret_member}, and names the certificate")
 
     def plan(self, world: World) -> Sequence[Change]:
         profile, path, how = world.profile, str(world.statefile.path), "atomic replace, 0600"
@@ -50,7 +52,7 @@ class Purge(Step[World]):
             world.statefile.update(values, remove)
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
-        return "the secret is gone from it" if remove else "thumbprint recorded"
+        return f"{world.profile.secret_member} is gone from it" if remove else "thumbprint recorded"
 
 
 def replaceable(world: World) -> Check:
@@ -71,3 +73,9 @@ def secret_members(world: World) -> tuple[str, ...]:
         if name == world.profile.secret_member
         or (secret is not None and isinstance(value, str) and value.strip() == secret.reveal())
     )
+
+
+def lookalikes(world: World) -> tuple[str, ...]:
+    """Members that stay in the state file although they look like a secret, in their name or their value."""
+    members = world.statefile.read_or_empty()
+    return tuple(name for name, value in members.items() if looks_secret(json.dumps({name: value})))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted,
 from core.flow.engine import Result
 from core.machine import weakfiles
 from core.machine.sources import git_view, readers
-from core.secret import looks_secret
 from core.stages import interrupted, keystore, leftover, prereqs, rights, trust
+from core.stages.purge import lookalikes
 from core.stages.world import World
 
 Check = tuple[bool, str]
@@ -29,6 +28,7 @@ class _Seen:
     bundle: Bundle | None = None
     token: Token | None = None
     app: App | None = None
+    alike: tuple[str, ...] = ()
 
 
 def verify(world: World) -> Result:
@@ -55,7 +55,8 @@ def verify(world: World) -> Result:
             raise
         except SetupError as error:
             holds, evidence = False, f"{error} {error.remedy}"
-        advisory = name in ("others", "sources") and not world.settings.strict
+        advisory = name in ("others", "sources", *(["state-file"] if seen.alike else []))
+        advisory &= not world.settings.strict
         if not holds and not advisory:
             failures.append((name, title))
         warnings += not holds and advisory
@@ -105,7 +106,7 @@ def _event(name: str, title: str, holds: bool, advisory: bool, evidence: str) ->
 
 
 def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], Check]]]:
-    yield "state-file", "No secret in the state file", lambda: _no_secret(world)
+    yield "state-file", "No secret in the state file", lambda: _no_secret(world, seen)
     yield "git", "Git ignores the state file", lambda: _git(world)
     yield "key", "The key is in the keystore", lambda: _key(world, seen)
     yield "weak-files", "No key lies in a weak keystore", lambda: _weak(world)
@@ -117,14 +118,13 @@ def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], 
     yield "sources", "No source file uses the secret", lambda: _sources(world)
 
 
-def _no_secret(world: World) -> Check:
+def _no_secret(world: World, seen: _Seen) -> Check:
     member = world.profile.secret_member
-    members = world.statefile.read()
-    if member in members:
+    if member in world.statefile.read():
         return False, f"{member} is in {world.statefile.path}"
-    alike = [name for name, value in members.items() if looks_secret(json.dumps(value))]
-    note = f"; {', '.join(alike)} looks like a secret of something else" if alike else ""
-    return True, f"{world.statefile.path}{note}"
+    seen.alike = lookalikes(world)
+    note = f"{member} is gone; what {', '.join(seen.alike)} holds looks like a secret" if seen.alike else ""
+    return not seen.alike, note or str(world.statefile.path)
 
 
 def _git(world: World) -> Check:
