@@ -241,6 +241,25 @@ def test_P12_a_link_in_the_place_of_the_request_is_not_followed(dev: Machine) ->
     assert not target.is_symlink()
 
 
+@pytest.mark.parametrize("text", ["my notes", "{}", '["schema"]', "[" * 60_000], ids=range(4))
+def test_P12_a_file_that_is_no_request_is_neither_replaced_nor_removed(dev: Machine, text: str) -> None:
+    path = dev.lab.project / f"entraclaw-request-{dev.app_id[:8]}.json"
+    path.write_text(text)
+    before = Snapshot.of(dev)
+    result = dev.migrate()
+    assert (result.exit_code, result.errors[0]["id"]) == (1, "request.io")
+    assert dev.untouched(before)
+    path.unlink()
+    ask(dev)
+    path.write_text(text)
+    result = dev.run(migrate.FLOW, act=engine.undo)
+    assert result.exit_code == 6
+    assert "no request by now" in json.dumps(result.errors)
+    assert path.read_text() == text
+    path.unlink()
+    assert dev.run(migrate.FLOW, act=engine.undo).exit_code == 0
+
+
 def test_P12_an_app_with_a_strange_name_can_be_asked_for(dev: Machine, admin: Admin) -> None:
     dev.change("application", displayName="A\u202ename\x1b[31m " + "x" * 240)
     result = dev.migrate(app_id=dev.app_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Needed, Step
-from core.stages.request import Request
+from core.stages.request import LARGEST, Request
 from core.stages.world import World
 
 WRITE: Final = "request.write"
@@ -190,6 +191,8 @@ def remove(path: Path) -> None:
 
     :raises SetupError: `request.left`: it is still there, or something else lies in its place.
     """
+    if _another(path):
+        raise SetupError("request.left", path=path, detail="it is no request by now")
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -199,10 +202,28 @@ def remove(path: Path) -> None:
 
 def _replace(target: Path, text: str) -> None:
     """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
+    if _another(target):
+        raise _unwritten(target, "a file that is no request lies there")
     try:
         with files.beside(target, text.encode(), start=f"{target.name}.", mode=0o644) as put:
             put()
     except OSError as error:
-        failed = SetupError("request.io", path=target, detail=error.strerror or error)
-        failed.refused = True
-        raise failed from None
+        raise _unwritten(target, error.strerror or error) from None
+
+
+def _unwritten(target: Path, detail: object) -> SetupError:
+    failed = SetupError("request.io", path=target, detail=detail)
+    failed.refused = True
+    return failed
+
+
+def _another(path: Path) -> bool:
+    """Whether a file that is somebody's own has the name of a request: it is neither replaced nor removed."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            members = json.loads(file.read(LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not isinstance(members, dict) or not {"schema", "certificate"} <= members.keys()
