@@ -52,7 +52,8 @@ class Purge(Step[World]):
             world.statefile.update(values, remove)
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
-        return f"{world.profile.secret_member} is gone from it" if remove else "thumbprint recorded"
+        gone = world.profile.secret_member if lookalikes(world) else "the secret"
+        return f"{gone} is gone from it" if remove else "thumbprint recorded"
 
 
 def replaceable(world: World) -> Check:
