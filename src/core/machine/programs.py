@@ -113,7 +113,7 @@ def environment(name: str, untrusted: Sequence[Path], environ: Mapping[str, str]
         del given["BROWSER"]
     if sys.platform == "win32":  # it looks in the working folder first
         given["NODEFAULTCURRENTDIRECTORYINEXEPATH"] = "1"
-    return given | dict(PROGRAMS[name].fixed)
+    return {**given, **PROGRAMS[name].fixed}
 
 
 def search_path(untrusted: Sequence[Path], path: str) -> list[str]:
