@@ -17,6 +17,7 @@ code of the service has a remedy and an exit code of its own, which win over tho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -147,6 +148,18 @@ class CodedError(SetupError):
         return {"meaning": self.known.meaning} if self.known else {}
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who asks Microsoft Graph, as far as the remedy of a refusal depends on it.
+
+    :param app: whether it is the app with its certificate, and not the principal that is signed in to the Azure CLI.
+    """
+
+    tenant: str = ""
+    app_id: str = ""
+    app: bool = False
+
+
 class GraphError(CodedError):
     """Microsoft Graph answered with an error (P11).
 
@@ -155,7 +168,10 @@ class GraphError(CodedError):
     :param action: what was being attempted, in words.
     :param details: codes inside the error (`details[].code`, `innerError.code`), which may say more than `code`.
     :param retry_after: seconds that the service asked to wait, if it did.
-    :param role: what would have been needed, for 403.
+    :param role: what would have been needed, where a right is missing.
+    :param caller: who asked.
+    :param claims: what the service wants the sign-in to prove, in base64, if it said so.
+    :param challenged: whether it wants a new sign-in although the token has not expired (continuous access evaluation).
     """
 
     def __init__(
@@ -170,10 +186,19 @@ class GraphError(CodedError):
         details: tuple[str, ...] = (),
         retry_after: float | None = None,
         role: str = "an owner of the app, or Application Administrator",
+        caller: Caller = Caller(),
+        claims: str = "",
+        challenged: bool = False,
     ) -> None:
+        known = codes.of_graph(code, *details)
+        id = "graph.forbidden" if (known.rights if known else status == 403) else "graph.refused"
+        if challenged:
+            id, known = "graph.challenged-app" if caller.app else "graph.challenged", None
+        elif status == 401 and caller.app:  # the remedy of the code is that of a person
+            id, known = "graph.unaccepted", None
         super().__init__(
-            "graph.forbidden" if status == 403 else "graph.refused",
-            codes.of_graph(code, *details),
+            id,
+            known,
             status=status,
             code=" / ".join((code, *details)),
             message=message,
@@ -181,6 +206,9 @@ class GraphError(CodedError):
             request_id=request_id,
             date=date,
             role=role,
+            tenant=caller.tenant,
+            app_id=caller.app_id,
+            login=codes.login(caller.tenant, claims),
         )
         self.status = status
         self.code = code
@@ -188,14 +216,20 @@ class GraphError(CodedError):
         self.retry_after = retry_after
 
     @property
-    def exit_code(self) -> int:
-        code = super().exit_code
-        return 5 if self.status == 403 and code == 7 else code
-
-    @property
     def transient(self) -> bool:
         """Whether the same request may succeed later."""
         return self.status in TRANSIENT or self.code == "Directory_ConcurrencyViolation"
+
+    @property
+    def lacks_rights(self) -> bool:
+        """Whether somebody with other rights would not have been refused: the code says so, not the status (P12)."""
+        return self.known is not None and self.known.rights
+
+    @property
+    def explains_new(self) -> bool:
+        """Whether an object that was created a moment ago explains it: a part of the service does not know it (P7)."""
+        telling = self.known is not None and not (self.known.vague or self.known.rights)
+        return self.status in (400, 403, 404) and not telling
 
     def _extra(self) -> dict[str, Any]:
         own = {"status": self.status, "code": self.code, "details": list(self.details)}
@@ -232,6 +266,7 @@ class TokenError(CodedError):
             message=str(self.refusal),
             clock=clock,
             code=_named(numbers),
+            login=codes.login(tenant),
         )
         self.error = error
         self.codes = numbers
@@ -257,7 +292,8 @@ class SignInError(CodedError):
             known,
             detail=str(self.refusal),
             tenant=tenant,
-            tenant_option=f" --tenant {tenant}" if tenant else "",
+            app_id=self.refusal.named(but=tenant),
+            login=codes.login(tenant, asked[1] if (asked := codes.CLAIMS.search(message)) else ""),
             code=_named(self.refusal.codes),
         )
 
