@@ -172,6 +172,7 @@ class GraphError(CodedError):
     :param caller: who asked.
     :param claims: what the service wants the sign-in to prove, in base64, if it said so.
     :param challenged: whether it wants a new sign-in although the token has not expired (continuous access evaluation).
+    :ivar telling: whether its code is known and means one thing alone.
     """
 
     def __init__(
@@ -191,7 +192,8 @@ class GraphError(CodedError):
         challenged: bool = False,
     ) -> None:
         known = codes.of_graph(code, *details)
-        id = "graph.forbidden" if (known.rights if known else status == 403) else "graph.refused"
+        telling = known is not None and not known.vague
+        id = "graph.forbidden" if (known.rights if known and telling else status == 403) else "graph.refused"
         if challenged:
             id, known = "graph.challenged-app" if caller.app else "graph.challenged", None
         elif status == 401 and caller.app:  # the remedy of the code is that of a person
@@ -210,10 +212,16 @@ class GraphError(CodedError):
             app_id=caller.app_id,
             login=codes.login(caller.tenant, claims),
         )
+        self.telling = telling
         self.status = status
         self.code = code
         self.details = details
         self.retry_after = retry_after
+
+    @property
+    def exit_code(self) -> int:
+        """Of the code, if it says something of its own; else of the status, which is all there is."""
+        return super().exit_code if self.telling or self.id != "graph.forbidden" else 5
 
     @property
     def transient(self) -> bool:
@@ -228,8 +236,7 @@ class GraphError(CodedError):
     @property
     def explains_new(self) -> bool:
         """Whether an object that was created a moment ago explains it: a part of the service does not know it (P7)."""
-        telling = self.known is not None and not (self.known.vague or self.known.rights)
-        return self.status in (400, 403, 404) and not telling
+        return self.status in (400, 403, 404) and (not self.telling or self.lacks_rights)
 
     def _extra(self) -> dict[str, Any]:
         own = {"status": self.status, "code": self.code, "details": list(self.details)}

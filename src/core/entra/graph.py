@@ -19,6 +19,7 @@ from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
 from core.flow.wait import BACKOFF, Clock
 
+_NOBODY: Final = Caller()
 TRIES: Final = 5
 LONGEST_WAIT: Final = 300.0
 
@@ -227,7 +228,7 @@ def _again(answer: dict[str, Any] | GraphError) -> bool:
     return isinstance(answer, GraphError) and answer.transient
 
 
-def _read(response: Response, action: str, caller: Caller) -> dict[str, Any]:
+def _read(response: Response, action: str, caller: Caller = _NOBODY) -> dict[str, Any]:
     if response.status >= 500 or response.status == 429:  # a gateway may answer these with a page instead of JSON
         try:
             body = response.json()
