@@ -39,16 +39,20 @@ def find(name: str, untrusted: Sequence[Path]) -> Path | None:
 
     :param untrusted: folders from which nothing is started (C4): the working directory and the project.
     :returns: its absolute path, or None.
-    :raises SetupError: `program.untrusted`: the first one found lies in such a folder.
+    :raises SetupError: `program.untrusted`: the first one found lies in such a folder, or where a relative entry of
+        the PATH leads to.
     """
     found = shutil.which(name)
     if found is None:
         return None
     path = Path(found).absolute()
+    if not Path(found).is_absolute():  # it means another folder every day
+        raise SetupError("program.untrusted", path=path, folder=Path.cwd())
+    programs = Path.home().resolve() / ".local" / "bin"
     for folder in untrusted:
         root = folder.resolve()
-        if root == Path(root.anchor):
-            continue  # everything lies below the root folder
+        if programs.is_relative_to(root):
+            continue  # the home, what is above it, and where it keeps its programs are no project
         if path.is_relative_to(folder.absolute()) or path.resolve().is_relative_to(root):
             raise SetupError("program.untrusted", path=path, folder=folder)
     return path

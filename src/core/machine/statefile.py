@@ -6,6 +6,7 @@ left alone, symbolic links are refused, and a change by somebody else between re
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import math
@@ -24,6 +25,16 @@ from core.secret import Secret, looks_secret
 
 #: A state file has a few hundred bytes; anything larger is something else.
 LARGEST: Final = 1024 * 1024
+#: What file systems answer that do not know a flush of a folder; the replacement itself is done then.
+_NO_FLUSH: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_HELP: Final = {
+    errno.ENOSPC: "Make room on the disk that holds it.",
+    errno.EDQUOT: "Make room: no more may be stored there by this user (quota).",
+    errno.EROFS: "Its file system is mounted read-only: mount it writable, or use a copy of the project elsewhere.",
+    errno.EBUSY: "Mount the folder that holds it instead of the file alone.",
+    errno.EACCES: "Grant yourself write access to the file and its folder (chmod u+w).",
+    errno.EPERM: "Make it yours (ls -l), and neither immutable nor append-only (lsattr).",
+}
 #: Between the file's name and the random end of the temporary file that replaces it.
 _NEW: Final = ".new-"
 
@@ -62,7 +73,7 @@ class StateFile:
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
+            raise not_written(self.path, error) from None
 
     def links(self) -> int:
         """How many names the file has; more than one means that a copy survives its replacement."""
@@ -73,8 +84,10 @@ class StateFile:
 
         A file that somebody made read-only is not replaced, although the rename would succeed.
 
-        :raises SetupError: `statefile.read-only`.
+        :raises SetupError: `statefile.read-only`, `statefile.mounted`.
         """
+        if is_mount_point(self.path):
+            raise SetupError("statefile.mounted", path=self.path)
         folder, detail = self.path.parent, ""
         if self.exists() and not self.path.lstat().st_mode & stat.S_IWUSR:
             detail = "the file is read-only"
@@ -117,7 +130,7 @@ class StateFile:
         return self if path == self.path else StateFile(path, self._lock)
 
     def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = (), *, create: bool = False) -> None:
-        """Everything that `update` does but the replacement: lock, content, a flushed file beside it, removed again.
+        """Everything that `update` does, with a stand-in of the same folder in place of the file, which stays as it is.
 
         :raises SetupError: as `update` would.
         """
@@ -156,13 +169,36 @@ class StateFile:
                 if really:
                     Path(temporary).replace(self.path)
                     temporary = None
-                    flush_folder(self.path.parent)
+                else:
+                    temporary = self._rehearsed(temporary)
+                flush_folder(self.path.parent)
             except OSError as error:
-                raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
+                raise not_written(self.path, error) from None
             finally:
                 if temporary is not None:
                     with suppress(OSError):
                         Path(temporary).unlink()
+
+    def _rehearsed(self, temporary: str) -> str:
+        """Rename the temporary file over another one, and ask whether it might be renamed over the file itself.
+
+        :returns: where it lies now.
+        :raises OSError: what the real rename would raise.
+        """
+        descriptor, standin = tempfile.mkstemp(prefix=f"{self.path.name}{_NEW}", dir=self.path.parent)
+        os.close(descriptor)
+        try:
+            Path(temporary).replace(standin)
+        except OSError:
+            Path(standin).unlink()
+            raise
+        try:
+            if self.exists():
+                _ask_to_replace(self.path)
+        except OSError:
+            Path(standin).unlink()
+            raise
+        return standin
 
     def _bytes(self) -> bytes:
         try:
@@ -225,7 +261,7 @@ class StateFile:
         except TimeoutError:
             raise SetupError("lock.held", path=self._lock) from None
         except OSError as error:
-            raise SetupError("statefile.io", path=self._lock, detail=error.strerror or error) from None
+            raise not_written(self._lock, error) from None
 
 
 class _Twice(ValueError):
@@ -260,12 +296,59 @@ def content(members: dict[str, Any]) -> bytes:
         return (json.dumps(members, indent=2) + "\n").encode()
 
 
+def not_written(path: Path, error: OSError) -> SetupError:
+    """The error for a file that could not be written: `statefile.io`, with what helps against this very cause."""
+    how = _HELP.get(error.errno or 0, "Make room or grant write access to the folder.")
+    return SetupError("statefile.io", path=path, detail=error.strerror or error, how=how)
+
+
+def _ask_to_replace(path: Path) -> None:
+    """Whether something may be renamed over a file.
+
+    Renaming a folder over it never succeeds, and the kernel looks at the rights first: at those of the folder, at a
+    sticky bit with another owner, at immutable and append-only files. Only a mount point has to be looked up.
+
+    :raises OSError: what the rename would raise.
+    """
+    if is_mount_point(path):
+        raise OSError(errno.EBUSY, "it is a mount point, which cannot be replaced")
+    if os.name != "posix":
+        return
+    folder = tempfile.mkdtemp(prefix=f"{path.name}{_NEW}", dir=path.parent)
+    try:
+        Path(folder).rename(path)
+    except NotADirectoryError:
+        Path(folder).rmdir()
+    except OSError:
+        Path(folder).rmdir()
+        raise
+    else:  # the file has gone at this very moment
+        path.rmdir()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether something is mounted at a path, a file too; `os.path.ismount` knows folders alone."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False  # only Linux mounts files
+    points = {re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in mounts}
+    return os.fsencode(path.parent.resolve() / path.name) in points
+
+
 def flush_folder(folder: Path) -> None:
-    """Make a replacement in a folder durable."""
+    """Make a replacement in a folder durable, as far as its file system can.
+
+    :raises OSError: it can, and failed.
+    """
     if os.name != "posix":
         return  # Windows cannot open folders; there the file's own flush has to do
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
     finally:
         os.close(descriptor)
