@@ -97,8 +97,9 @@ def _fix(environ: Mapping[str, str], silent: str) -> str:
     if sys.platform != "linux":
         return "Remove the setting in keyringrc.cfg (see 'keyring diagnose')."
     if silent:
+        silent = f"{silent}. " if environ.get(sessionbus.VARIABLE) else ""
         return (
-            f"There is no D-Bus session: {silent}. Log in to a desktop, or install gnome-keyring and run inside one:\n"
+            f"There is no D-Bus session. {silent}Log in to a desktop, or install gnome-keyring and run inside one:\n"
             "  dbus-run-session -- sh -c 'gnome-keyring-daemon --unlock --components=secrets && exec bash'\n"
             "  (type a password for the keyring, then Ctrl-D)"
         )

@@ -16,7 +16,7 @@ _OTHERS: Final = ("unix", "tcp", "nonce-tcp", "unixexec", "autolaunch", "launchd
 
 
 def silent(environ: Mapping[str, str]) -> str:
-    """Why there is no session bus, as a clause; empty when one answers, or when only using it would tell.
+    """Why there is no session bus; empty when one answers, or when only using it would tell.
 
     :param environ: variables that tell its address, which may be a list.
     """
@@ -26,7 +26,7 @@ def silent(environ: Mapping[str, str]) -> str:
     reasons = [_silent(address) for address in text.split(";") if address]
     if not all(reasons):
         return ""
-    return f"nothing answers at {VARIABLE}={text} ({'; '.join(dict.fromkeys(reasons)) or 'it names no address'})"
+    return f"Nothing answers at {VARIABLE}={text} ({'; '.join(dict.fromkeys(reasons)) or 'it names no address'})"
 
 
 def _silent(address: str) -> str:
