@@ -25,6 +25,14 @@ from core import codes
 from core.codes import Code
 from core.secret import redactor
 
+#: What Microsoft Graph calls a status, for answers that hold no code.
+_NAMED: Final = {
+    429: "TooManyRequests",
+    500: "ServiceUnavailable",
+    502: "ServiceUnavailable",
+    503: "ServiceUnavailable",
+    504: "gatewayTimeout",
+}
 #: Answers that mean "try again": the request was refused, or nobody knows whether it was carried out.
 TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 
@@ -191,7 +199,8 @@ class GraphError(CodedError):
         claims: str = "",
         challenged: bool = False,
     ) -> None:
-        known = codes.of_graph(code, *details)
+        # a gateway answers with a status alone, and then that is all there is to go by
+        known = codes.of_graph(_NAMED.get(status, "") if code == "unknown" else code, *details)
         telling = known is not None and not known.vague
         id = "graph.forbidden" if (known.rights if known and telling else status == 403) else "graph.refused"
         if challenged:

@@ -133,12 +133,13 @@ def _usage(argv: Sequence[str], usage: _Usage) -> int:
 
     command = usage.command or _command_in(argv)
     error = SetupError("usage.settings", detail=str(usage), command=command)
+    remedy = error.remedy.replace("  ", " ")  # without a command it is the help of the program itself
     if "--json" in argv and command != "token":
         from wizard.console.ndjson import Ndjson
 
-        Ndjson(None, sys.stdout).result(command, "failed", 2, {}, [error.as_dict()])
+        Ndjson(None, sys.stdout).result(command, "failed", 2, {}, [error.as_dict() | {"remedy": remedy}])
     else:
-        print(f"entraclaw-setup: {usage}\n{error.remedy.replace('  ', ' ')}", file=sys.stderr)
+        print(f"entraclaw-setup: {usage}\n{remedy}", file=sys.stderr)
     return 1 if command == "token" else 2
 
 

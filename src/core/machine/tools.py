@@ -236,7 +236,9 @@ def _az(find: Find, ask: Ask, system: System) -> Tool:
     except OSError as error:
         return no(f"it cannot be started: {error.strerror or error}", system.az)
     if finished.code != 0:
-        return no(f"'az version' failed with exit code {finished.code}", f"{BY_HAND} If it is broken: {system.az}")
+        said = process.words(finished.stderr).removeprefix("ERROR: ")
+        why = f"'az version' failed with exit code {finished.code}" + (f": {said}" if said else "")
+        return no(why, f"{BY_HAND} If it is broken: {system.az}")
     found = _version(finished.stdout)
     numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
     if len(numbers) < 2:
