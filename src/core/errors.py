@@ -220,6 +220,7 @@ class GraphError(CodedError):
             tenant=caller.tenant,
             app_id=caller.app_id,
             login=codes.login(caller.tenant, claims),
+            older=" An Azure CLI that does not know --claims-challenge has to be updated first." if claims else "",
         )
         self.telling = telling
         self.status = status

@@ -194,4 +194,4 @@ CODED: Final = frozenset(id for id in errors.table() if id.partition(".")[0] in 
 #: Facts for programs, which read them as members of an error.
 PROGRAMS: Final = frozenset[str]()
 #: Facts that may be empty, because their sentences are built around them.
-OPTIONAL: Final = frozenset({"tenant_option", "names", "fix", "later", "where", "left", "**"})
+OPTIONAL: Final = frozenset({"tenant_option", "names", "fix", "later", "where", "left", "older", "**"})
