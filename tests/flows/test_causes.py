@@ -242,6 +242,17 @@ def test_P7_a_refusal_about_what_was_created_moments_ago_is_lag(fresh: Machine, 
     complete(fresh)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_M5_P7_what_was_created_moments_ago_is_deleted_although_it_is_refused_at_first(
+    fresh: Machine, status: int
+) -> None:
+    fresh.tenant.faults.add(Fault("status", "^POST /v1.0/servicePrincipals$", 0, 400, code=FULL))
+    fresh.tenant.faults.add(Fault("status", "^DELETE /v1.0/applications/", range=(1, 3), status=status))
+    result = fresh.onboard()
+    assert (result.outcome, len(result.errors)) == ("failed", 1), result.errors
+    assert nothing(fresh)
+
+
 def test_P7_P12_a_refusal_that_lasts_is_one_after_the_deadline(fresh: Machine) -> None:
     fresh.tenant.faults.add(Fault("status", "^POST /v1.0/servicePrincipals$", 0, 403))
     result = fresh.onboard()
@@ -262,3 +273,15 @@ def test_P7_a_refused_grant_to_an_app_that_was_there_already_is_not_waited_for(
     assert clock.waited < 30
     assert any(isinstance(event, Finding) and event.id == "rights.refused" for event in machine.events)
     assert PROFILE.secret_member not in machine.state
+
+
+# a remedy fits its cause
+
+
+def test_P11_verify_advises_a_migration_only_where_that_helps(machine: Machine) -> None:
+    assert "entraclaw-setup migrate" in machine.verify().errors[0]["remedy"]
+    assert machine.migrate().exit_code == 0
+    machine.tenant.faults.add(Fault("status", "", 0, 401, host="localhost", message=REVOKED))
+    (error,) = machine.verify().errors
+    assert "entraclaw-setup migrate" not in error["remedy"]
+    assert "'No password credential is left' names its cause and its remedy, then verify again." in error["remedy"]
