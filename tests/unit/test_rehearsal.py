@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from core.machine.statefile import StateFile, _ask_to_replace, is_mount_point
+from core.files import _ask_to_replace, is_mount_point
+from core.machine.statefile import StateFile
 from tests.unit.test_statefile import failure
 
 
@@ -106,7 +107,7 @@ def test_M4_a_file_that_is_a_mount_point_is_refused_before_anything_is_changed(t
             assert (error.id, error.exit_code) == ("statefile.mounted", 3)
             assert "Mount the folder" in error.remedy
         with pytest.raises(OSError, match="mount point"):
-            _ask_to_replace(path)
+            _ask_to_replace(path, "x")
     finally:
         as_root("umount", str(path))
     rehearsal(file)()

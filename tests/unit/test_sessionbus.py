@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.machine import refusal, sessionbus
-from core.machine.sessionbus import VARIABLE, silent
+from core.machine import refusal
+from core.machine.bus import VARIABLE, silent
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="D-Bus is Linux'")
 FAIL = "keyring.backends.fail.Keyring"
@@ -26,9 +26,7 @@ def listening(tmp_path: Path) -> Iterator[Path]:
 
 
 @linux
-@pytest.mark.parametrize(
-    "address", ["unix:path={}", "unix:path={},guid=ab12", "unix:guid=1,path={}", "disabled:;unix:path={}"]
-)
+@pytest.mark.parametrize("address", ["unix:path={}", "unix:path={},guid=ab12"])
 def test_K6_a_bus_that_answers_is_not_called_gone(listening: Path, address: str) -> None:
     assert silent({VARIABLE: address.format(str(listening).replace(" ", "%20"))}) == ""
 
@@ -42,8 +40,10 @@ def test_K6_an_abstract_socket_is_a_bus_too() -> None:
     assert "Connection refused" in silent({VARIABLE: "unix:abstract=a%20test%20of%20ours"})
 
 
-@pytest.mark.parametrize("address", ["tcp:host=x", "unixexec:path=/bin/x", "autolaunch:", "unix:runtime=yes"])
-def test_K6_only_using_an_address_of_another_kind_would_tell(address: str) -> None:
+@pytest.mark.parametrize(
+    "address", ["tcp:host=x", "unixexec:path=/bin/x", "autolaunch:", "unix:path=/no;unix:path=/nor"]
+)
+def test_K6_an_address_of_another_kind_is_refused_for_what_it_is(address: str) -> None:
     assert silent({VARIABLE: address}) == ""
 
 
@@ -56,7 +56,7 @@ def test_K6_a_socket_that_nobody_listens_at_any_more(tmp_path: Path) -> None:
 
 
 @linux
-@pytest.mark.parametrize("address", ["unix:path=/run/user/4711/bus", "disabled:", "unix:path=/no;unix:path=/nor", ";"])
+@pytest.mark.parametrize("address", ["unix:path=/run/user/4711/bus", "disabled:"])
 def test_K6_P11_an_address_that_does_not_answer_is_named_with_the_remedy_of_none(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
@@ -65,7 +65,7 @@ def test_K6_P11_an_address_that_does_not_answer_is_named_with_the_remedy_of_none
     monkeypatch.setenv(VARIABLE, address)
     fix = refusal.of_name(FAIL).facts["fix"]
     assert f"{VARIABLE}={address}" in fix
-    assert fix.replace(f"{sessionbus.silent({VARIABLE: address})}. ", "") == without
+    assert fix.replace(f"{silent({VARIABLE: address})}. ", "") == without
     assert "dbus-run-session" in without
 
 

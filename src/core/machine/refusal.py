@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from core.errors import InsecureKeyringBackendError, KeystoreError, SetupError
-from core.machine import allowlist, sessionbus
+from core.machine import allowlist, bus
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: D-Bus errors that mean that nobody is there; any other is an answer of the service.
@@ -33,9 +33,9 @@ def of_name(backend: str, allowable: str = "", environ: Mapping[str, str] | None
     :param environ: variables of a pretend machine; None: those of this process, whose session bus is tried.
     """
     if environ is None:
-        fix = _fix(os.environ, sessionbus.silent(os.environ))
+        fix = _fix(os.environ, bus.silent(os.environ))
     else:
-        fix = _fix(environ, "" if environ.get(sessionbus.VARIABLE) else sessionbus.silent(environ))
+        fix = _fix(environ, "" if environ.get(bus.VARIABLE) else bus.silent(environ))
     return InsecureKeyringBackendError(backend, _why(backend), fix + _last_resort(allowable))
 
 
@@ -67,7 +67,7 @@ def named(error: BaseException, action: str, patience: float) -> BaseException:
         return KeystoreError("keystore.failed", action=action, detail=text)  # the service is there, and it said no
     gone = (".SecretServiceNotAvailableException", ".InitError", ".NoKeyringError", ".DBusErrorResponse")
     if isinstance(error, OSError) or any(kind.endswith(gone) for kind in kinds):
-        silent = sessionbus.silent(os.environ) if sys.platform == "linux" else ""
+        silent = bus.silent(os.environ) if sys.platform == "linux" else ""
         return KeystoreError("keystore.gone", detail=f"{text}; {silent}" if silent else text)
     return KeystoreError("keystore.failed", action=action, detail=f"{type(error).__name__}: {text}")
 
@@ -97,7 +97,7 @@ def _fix(environ: Mapping[str, str], silent: str) -> str:
     if sys.platform != "linux":
         return "Remove the setting in keyringrc.cfg (see 'keyring diagnose')."
     if silent:
-        silent = f"{silent}. " if environ.get(sessionbus.VARIABLE) else ""
+        silent = f"{silent}. " if environ.get(bus.VARIABLE) else ""
         return (
             f"There is no D-Bus session. {silent}Log in to a desktop, or install gnome-keyring and run inside one:\n"
             "  dbus-run-session -- sh -c 'gnome-keyring-daemon --unlock --components=secrets && exec bash'\n"

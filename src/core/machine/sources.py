@@ -87,13 +87,18 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
         return "unknown"
 
     def ask(*arguments: str) -> bool:
-        # a repository's own configuration can name a program to run for these
-        quiet = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+        # a repository's own configuration can name a program to run for these; and a folder of the project that looks
+        # like a repository without a work tree is none
+        quiet = (
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            f"core.hooksPath={os.devnull}",
+            "-c",
+            "safe.bareRepository=explicit",
+        )
         argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
-        # GIT_DIR and its kin, which hooks set, would make it answer for another repository
-        # and a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
-        extra = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
-        finished = process.run(argv, seconds=20, cancel=cancel, extra=extra, drop="GIT_")
+        finished = process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted)
         if finished.code not in (0, 1):
             words = process.words(finished.stderr).removeprefix("fatal: ")
             raise SetupError("git.failed", path=path, code=finished.code, detail=words or "no message")

@@ -13,20 +13,19 @@ import math
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from core import files
 from core.errors import SetupError
 from core.machine import paths
 from core.secret import Secret, looks_secret
 
 #: A state file has a few hundred bytes; anything larger is something else.
 LARGEST: Final = 1024 * 1024
-#: What file systems answer that do not know a flush of a folder; the replacement itself is done then.
-_NO_FLUSH: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+#: What helps, by the cause.
 _HELP: Final = {
     errno.ENOSPC: "Make room on the disk that holds it.",
     errno.EDQUOT: "Make room: no more may be stored there by this user (quota).",
@@ -84,11 +83,13 @@ class StateFile:
 
         A file that somebody made read-only is not replaced, although the rename would succeed.
 
-        :raises SetupError: `statefile.read-only`, `statefile.mounted`.
+        :raises SetupError: `statefile.read-only`, `statefile.mounted`, `file.unsafe`.
         """
-        if is_mount_point(self.path):
+        if files.is_mount_point(self.path):
             raise SetupError("statefile.mounted", path=self.path)
         folder, detail = self.path.parent, ""
+        if folder.exists():
+            files.check_folder(self.path)
         if self.exists() and not self.path.lstat().st_mode & stat.S_IWUSR:
             detail = "the file is read-only"
         elif not os.access(folder, os.W_OK | os.X_OK):
@@ -156,49 +157,13 @@ class StateFile:
             if after == members:
                 return
             self.check_replaceable()
-            temporary: str | None = None
             try:
-                # mkstemp creates it exclusively and with mode 0600
-                descriptor, temporary = tempfile.mkstemp(prefix=f"{self.path.name}{_NEW}", dir=self.path.parent)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content(after))
-                    file.flush()
-                    os.fsync(file.fileno())
-                if self.exists() if new else self._bytes() != before:
-                    raise SetupError("statefile.changed", path=self.path)
-                if really:
-                    Path(temporary).replace(self.path)
-                    temporary = None
-                else:
-                    temporary = self._rehearsed(temporary)
-                flush_folder(self.path.parent)
+                with files.beside(self.path, content(after), start=f"{self.path.name}{_NEW}") as put:
+                    if self.exists() if new else self._bytes() != before:
+                        raise SetupError("statefile.changed", path=self.path)
+                    (put if really else put.rehearse)()
             except OSError as error:
                 raise not_written(self.path, error) from None
-            finally:
-                if temporary is not None:
-                    with suppress(OSError):
-                        Path(temporary).unlink()
-
-    def _rehearsed(self, temporary: str) -> str:
-        """Rename the temporary file over another one, and ask whether it might be renamed over the file itself.
-
-        :returns: where it lies now.
-        :raises OSError: what the real rename would raise.
-        """
-        descriptor, standin = tempfile.mkstemp(prefix=f"{self.path.name}{_NEW}", dir=self.path.parent)
-        os.close(descriptor)
-        try:
-            Path(temporary).replace(standin)
-        except OSError:
-            Path(standin).unlink()
-            raise
-        try:
-            if self.exists():
-                _ask_to_replace(self.path)
-        except OSError:
-            Path(standin).unlink()
-            raise
-        return standin
 
     def _bytes(self) -> bytes:
         try:
@@ -256,6 +221,7 @@ class StateFile:
 
         try:
             paths.private(self._lock.parent)
+            files.check(self._lock)
             with FileLock(self._lock, timeout=30, mode=0o600):
                 yield
         except TimeoutError:
@@ -300,55 +266,3 @@ def not_written(path: Path, error: OSError) -> SetupError:
     """The error for a file that could not be written: `statefile.io`, with what helps against this very cause."""
     how = _HELP.get(error.errno or 0, "Make room or grant write access to the folder.")
     return SetupError("statefile.io", path=path, detail=error.strerror or error, how=how)
-
-
-def _ask_to_replace(path: Path) -> None:
-    """Whether something may be renamed over a file.
-
-    Renaming a folder over it never succeeds, and the kernel looks at the rights first: at those of the folder, at a
-    sticky bit with another owner, at immutable and append-only files. Only a mount point has to be looked up.
-
-    :raises OSError: what the rename would raise.
-    """
-    if is_mount_point(path):
-        raise OSError(errno.EBUSY, "it is a mount point, which cannot be replaced")
-    if os.name != "posix":
-        return
-    folder = tempfile.mkdtemp(prefix=f"{path.name}{_NEW}", dir=path.parent)
-    try:
-        Path(folder).rename(path)
-    except NotADirectoryError:
-        Path(folder).rmdir()
-    except OSError:
-        Path(folder).rmdir()
-        raise
-    else:  # the file has gone at this very moment
-        path.rmdir()
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-
-
-def is_mount_point(path: Path) -> bool:
-    """Whether something is mounted at a path, a file too; `os.path.ismount` knows folders alone."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return False  # only Linux mounts files
-    points = {re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in mounts}
-    return os.fsencode(path.parent.resolve() / path.name) in points
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a replacement in a folder durable, as far as its file system can.
-
-    :raises OSError: it can, and failed.
-    """
-    if os.name != "posix":
-        return  # Windows cannot open folders; there the file's own flush has to do
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_FLUSH:
-            raise
-    finally:
-        os.close(descriptor)
