@@ -81,7 +81,7 @@ def test_M4_a_file_that_went_while_the_rehearsal_asked_is_not_replaced_by_a_fold
 
     def meanwhile(**options: Any) -> str:
         file.path.unlink()
-        return make(**options)
+        return str(make(**options))
 
     monkeypatch.setattr(tempfile, "mkdtemp", meanwhile)
     assert failure(rehearsal(file)).id == "statefile.io"
