@@ -167,15 +167,16 @@ def refuse(argv: Sequence[str], error: SetupError) -> int:
     :returns: the exit code.
     """
     command = str(error.facts.get("command") or _command_in(argv))
+    remedy = error.remedy.replace("  ", " ")  # without a command it is the help of the program itself
     if json_wanted(argv) and command != "token":
         from wizard.console.ndjson import Ndjson
 
-        Ndjson(None, sys.stdout).result(command, "failed", error.exit_code, {}, [error.as_dict()])
+        Ndjson(None, sys.stdout).result(command, "failed", error.exit_code, {}, [error.as_dict() | {"remedy": remedy}])
     else:
         from wizard.console.plain import clean
 
         told = error.facts["detail"] if error.id == "usage.settings" else error
-        print(clean(f"entraclaw-setup: {told}\n{error.remedy.replace('  ', ' ')}"), file=sys.stderr)
+        print(clean(f"entraclaw-setup: {told}\n{remedy}"), file=sys.stderr)
     return 1 if command == "token" else error.exit_code
 
 

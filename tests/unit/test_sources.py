@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import SetupError
 from core.flow.wait import Cancel
 from core.machine.sources import git_view, readers
 
@@ -107,9 +108,13 @@ def test_M9_what_git_would_do_with_the_file(
 
 
 @needs_git
-def test_M9_a_repository_that_git_cannot_read_is_unknown(repository: Path) -> None:
+def test_P11_why_git_cannot_tell_is_told_in_its_own_words(repository: Path) -> None:
     (repository / ".git" / "HEAD").unlink()
-    assert view(repository) == "unknown"
+    with pytest.raises(SetupError) as caught:
+        view(repository)
+    assert caught.value.id == "git.failed"
+    assert "not a git repository" in caught.value.summary
+    assert "exit code 128" in caught.value.summary
 
 
 def test_M9_without_git_nothing_is_known(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,11 @@ class Grant:
 
 @dataclass(frozen=True)
 class App:
-    """An app registration and its service principal at one moment."""
+    """An app registration and its service principal at one moment.
+
+    :param locked: whether the credentials of its service principal may not be changed (app instance property lock).
+    :param disabled: the objects that are switched off, so that nobody can sign in.
+    """
 
     object_id: str
     app_id: str
@@ -84,6 +88,8 @@ class App:
     access: tuple[dict[str, Any], ...] = ()
     grants: tuple[Grant, ...] = ()
     policy: Policy = UNREADABLE
+    locked: bool = False
+    disabled: tuple[Holder, ...] = ()
 
     @property
     def declared(self) -> frozenset[str]:
@@ -140,13 +146,19 @@ def read(graph: Graph, app_id: str) -> App | None:
     answers = graph.batch(
         (
             (f"{app}?$select={_SELECTED}", "read the app registration"),
-            (f"{principal}?$select=id,appId,keyCredentials,passwordCredentials", "read the service principal"),
+            (
+                f"{principal}?$select=id,appId,accountEnabled,keyCredentials,passwordCredentials",
+                "read the service principal",
+            ),
             (f"{app}/owners?$select=id,displayName,userPrincipalName", "read the owners"),
             (f"{app}/federatedIdentityCredentials", "read the federated credentials"),
             (f"{principal}/owners?$select=id", "read the service principal's owners"),
             (f"{principal}/appRoleAssignments", _GRANTS),
             (f"{app}/appManagementPolicies", "read the app's policies"),
             ("/policies/defaultAppManagementPolicy", "read the tenant's policy"),
+            (f"{app}?$select=servicePrincipalLockConfiguration", "read the app's lock"),
+            (f"{app}?$select=isDisabled", "read whether the app is disabled"),
+            (f"{principal}?$select=isDisabled", "read whether the service principal is disabled"),
         )
     )
     found = answers[0]
@@ -161,6 +173,11 @@ def read(graph: Graph, app_id: str) -> App | None:
     with documented("read the app registration"):
         holder, owners, federated, principal_owners, grants = (_body(answer) for answer in answers[1:6])
         created = str(found.get("createdDateTime") or "unknown")
+        lock, app_off, principal_off = (_where_known(answer) for answer in answers[8:11])
+        off = {
+            "application": app_off.get("isDisabled"),
+            "servicePrincipal": principal_off.get("isDisabled") or holder.get("accountEnabled") is False,
+        }
         read_app = App(
             object_id=str(found["id"]),
             app_id=str(found["appId"]),
@@ -177,6 +194,8 @@ def read(graph: Graph, app_id: str) -> App | None:
             access=tuple(found.get("requiredResourceAccess") or ()),
             grants=tuple(_grant(item) for item in graph.follow(grants, _GRANTS)),
             policy=combine(answers[6], answers[7], created),
+            locked=_locks(lock.get("servicePrincipalLockConfiguration")),
+            disabled=tuple(name for name in COLLECTION if off[name]),
         )
         _ = read_app.declared, read_app.saml_passwords, read_app.owned_by  # what is worked out of it later, too
     return read_app
@@ -245,6 +264,22 @@ def _body(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
     if isinstance(answer, GraphError):
         raise answer
     return answer
+
+
+def _where_known(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
+    """Properties that not every cloud has: selecting one that it does not know is a 400, and then it locks nothing."""
+    if isinstance(answer, GraphError):
+        if answer.status in (400, 404):
+            return {}
+        raise answer
+    return answer
+
+
+def _locks(lock: Any) -> bool:
+    """Whether an app instance property lock covers what signs in (GD "servicePrincipalLockConfiguration")."""
+    if not isinstance(lock, dict) or not lock.get("isEnabled"):
+        return False
+    return bool(lock.get("allProperties") or lock.get("credentialsWithUsageVerify"))
 
 
 def _grant(item: dict[str, Any]) -> Grant:

@@ -7,11 +7,12 @@ ETag protects it, so a concurrent writer may drop our entry after we saw it.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import uuid4
 
-from core.entra.application import COLLECTION, HOLDER_NAME, App, Key, Password, read_keys, read_passwords
+from core.entra.application import COLLECTION, HOLDER_NAME, App, Holder, Key, Password, read_keys, read_passwords
 from core.entra.certificates import Bundle
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
 from core.errors import GraphError, NetworkError, SetupError
@@ -241,18 +242,47 @@ def remove_password(graph: Graph, app: App, password: Password, clock: Clock, em
         method, path, body, action = removal(app, password)
         graph.write(method, path, body, action, gone)
     except GraphError as error:
-        # the directory knows no such credential: either the read that named it was stale, or it means something else
-        if error.status in (400, 404) and wait_until(
+        # where the directory knows no such credential the read that named it was stale; anything else is a refusal,
+        # which no waiting mends (P7)
+        unknown = error.status == 404 or (_knows_none(error) and password.id in str(error.facts["message"]))
+        if error.status not in (400, 404) or not wait_until(
             lambda: gone() or None,
             clock=clock,
             emit=emit,
             reason="a deletion to be seen everywhere",
             expected=10,
-            deadline=REPLICATION * 4,
+            deadline=REPLICATION * 4 if unknown else 0,
         ):
-            return False
-        raise
+            raise
+        return False
     return True
+
+
+def refused_removals(graph: Graph, app: App, holders: Sequence[Holder]) -> dict[Holder, GraphError]:
+    """Ask whether password credentials may be deleted: a removal of one that does not exist changes nothing (M4).
+
+    Rights, locks and policies refuse it as they would refuse the deed.
+
+    :returns: the refusals by holder. A holder is left out when it may, and when no answer tells: then the deed does.
+    """
+    nobody = [Password(str(uuid4()), "", "", "", holder, None) for holder in holders]
+    try:
+        answers = graph.batch_once([removal(app, password) for password in nobody])
+    except (GraphError, NetworkError) as error:
+        if error.id in ("network.origin", "network.untrusted"):
+            raise
+        return {}
+    return {
+        holder: answer
+        for holder, answer in zip(holders, answers, strict=True)
+        if isinstance(answer, GraphError)
+        and (answer.status == 403 or (answer.status == 400 and not _knows_none(answer)))
+    }
+
+
+def _knows_none(refusal: GraphError) -> bool:
+    """Whether it may mean that the object has no such credential: that has no code of its own."""
+    return refusal.status == 400 and (refusal.known is None or refusal.known.vague)
 
 
 def _stamp(moment: datetime) -> str:

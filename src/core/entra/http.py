@@ -86,11 +86,7 @@ class Session(requests.Session):
         self.dated = False
         self._cloud = cloud
         self._clock = clock
-        self._verify: bool | str = (
-            str(cloud.ca_bundle)
-            if cloud.ca_bundle
-            else os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        )
+        self._verify: bool | str = str(cloud.ca_bundle) if cloud.ca_bundle else trusted_roots(os.environ)[0] or True
         if isinstance(self._verify, str):
             _check_roots(Path(self._verify))
         self.auth = _Bearer("")
@@ -158,9 +154,7 @@ class Session(requests.Session):
         """Where the certificate of an intercepting proxy would have to be."""
         if self._cloud.ca_bundle:
             return f"{self._cloud.ca_bundle}, which the cloud file names"
-        if self._verify is True:
-            return "a PEM file of roots, and name that file in REQUESTS_CA_BUNDLE"
-        return f"{self._verify}, which REQUESTS_CA_BUNDLE names"
+        return trusted_roots(os.environ)[1]
 
     def call(
         self,
@@ -180,6 +174,14 @@ class Session(requests.Session):
         """
         response = self.request(method, url, auth=_Bearer(token), json=body, data=form, headers=headers)
         return Response(response.status_code, response.headers, response.content, urlsplit(url).netloc)
+
+
+def trusted_roots(environ: Mapping[str, str]) -> tuple[str, str]:
+    """The file or folder of roots that the environment names, empty if none; and where another one has to be put."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if value := environ.get(name):
+            return value, f"{value}, which {name} names"
+    return "", "a PEM file of roots, and name that file in REQUESTS_CA_BUNDLE"
 
 
 def _check_roots(path: Path) -> None:

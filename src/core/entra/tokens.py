@@ -192,7 +192,8 @@ def prove(
         deadline=PROOF_DEADLINE,
     )
     if token is None:
-        raise SetupError("migrate.unproven", minutes=round(PROOF_DEADLINE / 60), detail=last.summary if last else "")
+        assert last is not None  # whatever is no token has said why
+        raise SetupError("migrate.unproven", minutes=round(PROOF_DEADLINE / 60), detail=last.summary)
     return token
 
 

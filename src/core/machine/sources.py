@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from core.errors import SetupError
 from core.flow.wait import Cancel
 from core.machine import process
 
@@ -72,10 +73,11 @@ GitView = Literal["no repository", "ignored", "tracked", "not ignored", "unknown
 
 
 def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
-    """What git would do with a file: `unknown` when git is absent or fails.
+    """What git would do with a file: `unknown` when git is absent.
 
     :param path: the state file; it need not exist.
     :param untrusted: folders that git must not come from.
+    :raises SetupError: `git.failed`, with git's own words.
     """
     path = path.parent.resolve() / path.name
     if not any((folder / ".git").exists() for folder in path.parents):
@@ -84,7 +86,7 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
     if git is None:
         return "unknown"
 
-    def ask(*arguments: str) -> int:
+    def ask(*arguments: str) -> bool:
         # a repository's own configuration can name a program to run for these; and a folder of the project that looks
         # like a repository without a work tree is none
         quiet = (
@@ -96,20 +98,15 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
             "safe.bareRepository=explicit",
         )
         argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
-        return process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted).code
+        finished = process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted)
+        if finished.code not in (0, 1):
+            words = process.words(finished.stderr).removeprefix("fatal: ")
+            raise SetupError("git.failed", path=path, code=finished.code, detail=words or "no message")
+        return finished.code == 0
 
-    tracked = ask("ls-files", "--error-unmatch")
-    if tracked == 0:
+    if ask("ls-files", "--error-unmatch"):
         return "tracked"
-    if tracked != 1:
-        return "unknown"
-    match ask("check-ignore", "--quiet"):
-        case 0:
-            return "ignored"
-        case 1:
-            return "not ignored"
-        case _:
-            return "unknown"
+    return "ignored" if ask("check-ignore", "--quiet") else "not ignored"
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ left alone, symbolic links are refused, and a change by somebody else between re
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import math
@@ -24,6 +25,15 @@ from core.secret import Secret, looks_secret
 
 #: A state file has a few hundred bytes; anything larger is something else.
 LARGEST: Final = 1024 * 1024
+#: What helps, by the cause.
+_HELP: Final = {
+    errno.ENOSPC: "Make room on the disk that holds it.",
+    errno.EDQUOT: "Make room: no more may be stored there by this user (quota).",
+    errno.EROFS: "Its file system is mounted read-only: mount it writable, or use a copy of the project elsewhere.",
+    errno.EBUSY: "Mount the folder that holds it instead of the file alone.",
+    errno.EACCES: "Grant yourself write access to the file and its folder (chmod u+w).",
+    errno.EPERM: "Make it yours (ls -l), and neither immutable nor append-only (lsattr).",
+}
 #: Between the file's name and the random end of the temporary file that replaces it.
 _NEW: Final = ".new-"
 
@@ -62,7 +72,7 @@ class StateFile:
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
+            raise not_written(self.path, error) from None
 
     def links(self) -> int:
         """How many names the file has; more than one means that a copy survives its replacement."""
@@ -73,8 +83,10 @@ class StateFile:
 
         A file that somebody made read-only is not replaced, although the rename would succeed.
 
-        :raises SetupError: `statefile.read-only`, `file.unsafe`.
+        :raises SetupError: `statefile.read-only`, `statefile.mounted`, `file.unsafe`.
         """
+        if files.is_mount_point(self.path):
+            raise SetupError("statefile.mounted", path=self.path)
         folder, detail = self.path.parent, ""
         if folder.exists():
             files.check_folder(self.path)
@@ -119,7 +131,7 @@ class StateFile:
         return self if path == self.path else StateFile(path, self._lock)
 
     def rehearse(self, values: Mapping[str, str], remove: tuple[str, ...] = (), *, create: bool = False) -> None:
-        """Everything that `update` does but the replacement: lock, content, a flushed file beside it, removed again.
+        """Everything that `update` does, with a stand-in of the same folder in place of the file, which stays as it is.
 
         :raises SetupError: as `update` would.
         """
@@ -149,10 +161,9 @@ class StateFile:
                 with files.beside(self.path, content(after), start=f"{self.path.name}{_NEW}") as put:
                     if self.exists() if new else self._bytes() != before:
                         raise SetupError("statefile.changed", path=self.path)
-                    if really:
-                        put()
+                    (put if really else put.rehearse)()
             except OSError as error:
-                raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
+                raise not_written(self.path, error) from None
 
     def _bytes(self) -> bytes:
         try:
@@ -216,7 +227,7 @@ class StateFile:
         except TimeoutError:
             raise SetupError("lock.held", path=self._lock) from None
         except OSError as error:
-            raise SetupError("statefile.io", path=self._lock, detail=error.strerror or error) from None
+            raise not_written(self._lock, error) from None
 
 
 class _Twice(ValueError):
@@ -249,3 +260,9 @@ def content(members: dict[str, Any]) -> bytes:
         return (json.dumps(members, indent=2, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:  # half a character in a foreign member: only an escape can spell it
         return (json.dumps(members, indent=2) + "\n").encode()
+
+
+def not_written(path: Path, error: OSError) -> SetupError:
+    """The error for a file that could not be written: `statefile.io`, with what helps against this very cause."""
+    how = _HELP.get(error.errno or 0, "Make room or grant write access to the folder.")
+    return SetupError("statefile.io", path=path, detail=error.strerror or error, how=how)

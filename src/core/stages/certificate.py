@@ -17,7 +17,7 @@ from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
 from core.events import Finding, Question
 from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.step import Blocked, Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
 from core.machine.keystore import compare
 from core.secret import Secret
@@ -143,8 +143,13 @@ class Prove(Step[World]):
     title = "Prove the certificate with a token"
 
     def check(self, world: World) -> Check:
-        proof = world.known.proof
-        return Done("a token was minted with it") if proof and set(world.known.wanted) <= proof.roles else Needed()
+        proof, app = world.known.proof, world.known.app
+        if proof and set(world.known.wanted) <= proof.roles:
+            return Done("a token was minted with it")
+        if app is not None and app.disabled:  # then no sign-in can prove anything
+            what = " and its ".join(application.HOLDER_NAME[holder] for holder in app.disabled)
+            return Blocked(SetupError("app.disabled", what=what, app=app.name, app_id=app.app_id))
+        return Needed()
 
     def apply(self, world: World) -> str:
         return prove_again(world)

@@ -76,11 +76,11 @@ def before_undo(world: World, error: SetupError) -> SetupError | None:
 
 @contextmanager
 def on_refusal(world: World) -> Iterator[None]:
-    """Surround an effect in the directory: a 403 that the token did not announce ends in a request, too (P12)."""
+    """Surround an effect in the directory: a missing right that the token did not announce ends in a request (P12)."""
     try:
         yield
     except GraphError as error:
-        if error.status == 403 and error.refused and world.flow != "apply":
+        if error.lacks_rights and error.refused and world.flow != "apply":
             raise instead(world, error) from None
         raise
 

@@ -23,6 +23,7 @@ from core.flow.plan import Change
 from core.flow.step import Check, Done, Needed, Step
 from core.flow.wait import wait_until
 from core.machine import paths
+from core.machine.statefile import not_written
 from core.stages import prereqs, rights
 from core.stages.passwords import REMOVE
 from core.stages.world import World
@@ -114,7 +115,7 @@ def take_out(world: World, journal: Journal) -> None:
             try:
                 stray.unlink(missing_ok=True)
             except OSError as error:
-                raise SetupError("statefile.io", path=stray, detail=error.strerror or error) from None
+                raise not_written(stray, error) from None
         if holds(world, effect):
             file.update({}, (member,))
             if holds(world, effect):

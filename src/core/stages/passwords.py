@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.entra import application, credentials
-from core.entra.application import Password
+from core.entra.application import Holder, Password
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
 from core.events import Finding
 from core.flow.plan import Change
-from core.flow.step import Check, Done, Needed, Step
+from core.flow.step import Blocked, Check, Done, Needed, Step
 from core.flow.wait import pause, wait_until
 from core.stages import handoff, rights
 from core.stages.certificate import prove_again
@@ -22,9 +22,10 @@ from core.stages.world import Identity, World
 APART: Final = 5.0
 #: How long deleted passwords may stay visible, and a dead secret alive, in seconds.
 DELETION_DEADLINE: Final = 300.0
+_IDENTITIES: Final[tuple[Identity, ...]] = ("app", "user")
 #: Rounds of new password credentials during the run after which something is named as their creator.
 ROUNDS: Final = 5
-REMOVE: Final = {
+REMOVE: Final[dict[Holder, str]] = {
     "application": "graph.application.removePassword",
     "servicePrincipal": "graph.servicePrincipal.removePassword",
 }
@@ -78,6 +79,8 @@ class Mark(Step[World]):
             there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=credentials.REPLICATION
         ):
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
+        if not world.log.marked:  # behind an earlier run's marker there is no way back that an answer could open
+            _ask_to_delete(world)
         self._rehearse(world)
         if world.log.marked:
             return "passed by an earlier run, which this one continues"
@@ -95,7 +98,11 @@ class DeletePasswords(Step[World]):
     title = "Delete the password credentials"
 
     def check(self, world: World) -> Check:
-        return Needed() if world.app.all_passwords else Done("there are none")
+        app = world.app
+        if app.locked and app.principal_passwords:
+            listing = _listing(app.principal_passwords)
+            return Blocked(SetupError("app.locked-principal", app_id=app.app_id, listing=listing))
+        return Needed() if app.all_passwords else Done("there are none")
 
     def plan(self, world: World) -> Sequence[Change]:
         app = world.app
@@ -114,9 +121,12 @@ class DeletePasswords(Step[World]):
 
     def apply(self, world: World) -> str:
         passwords = world.known.last
-        gone = _at_once(world, passwords)
-        left = [password for password in passwords if password.id not in gone]
-        ours = len(passwords) - len(left) + sum([delete(world, password) for password in left])
+        ours = 0
+        # one object after the other, the one that may be locked first: when that is refused, nothing is gone yet
+        for holder in reversed(REMOVE):
+            of_holder = [password for password in passwords if password.holder == holder]
+            gone = _at_once(world, of_holder)
+            ours += len(gone) + sum([delete(world, password) for password in of_holder if password.id not in gone])
         others = f", {len(passwords) - ours} gone already" if ours < len(passwords) else ""
         return f"{ours} deleted{others}"
 
@@ -246,7 +256,7 @@ def delete(world: World, password: Password) -> bool:
     refused: GraphError | None = None
     if not world.log.marked:  # a newcomer, where there was nothing to delete when the marker's turn came
         world.log.mark()
-    for identity in world.known.deleters.get(password.holder) or ("app", "user"):
+    for identity in world.known.deleters.get(password.holder) or _IDENTITIES:
         graph = world.graph_of(identity)
         try:
             with world.log.effect(action, password.id, world.emit, key_id=password.id) as effect:
@@ -254,7 +264,7 @@ def delete(world: World, password: Password) -> bool:
                 effect.data["by_others"] = not removed
             return removed
         except GraphError as error:
-            if error.status != 403:
+            if error.transient or not error.refused:
                 raise
             refused = error
     assert refused is not None
@@ -264,6 +274,30 @@ def delete(world: World, password: Password) -> bool:
         if {found.id for found in world.known.initial} <= here:
             world.log.unmark()
     raise refused
+
+
+def _ask_to_delete(world: World) -> None:
+    """Rehearse the deletions, and keep the identities that are not refused (M4).
+
+    :raises GraphError: both are refused for one of the objects.
+    """
+    known = world.known
+    holders = [holder for holder in REMOVE if any(password.holder == holder for password in known.last)]
+    may: set[Holder] = set()
+    refusals: dict[Holder, GraphError] = {}
+    for identity in _IDENTITIES:
+        asked = [h for h in holders if h not in may and identity in known.deleters.get(h, _IDENTITIES)]
+        if not asked:
+            continue
+        found = credentials.refused_removals(world.graph_of(identity), world.app, asked)
+        may |= set(asked) - set(found)
+        refusals |= found
+        for holder in found:
+            rest = (other for other in known.deleters.get(holder, _IDENTITIES) if other != identity)
+            known.deleters[holder] = tuple(rest)
+    for holder in holders:
+        if holder not in may:
+            raise refusals[holder]
 
 
 def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:

@@ -14,7 +14,6 @@ from core.events import Finding
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.machine import paths
-from core.machine.keystore import WINDOWS_LIMIT
 from core.secret import Secret, looks_secret
 from core.settings import guid
 from core.stages.world import World
@@ -85,7 +84,7 @@ class EnoughRoom(Step[World]):
 
     def check(self, world: World) -> Check:
         if sys.platform == "win32":
-            return Blocked(SetupError("platform.no-keystore-key", limit=WINDOWS_LIMIT))
+            return Blocked(SetupError("platform.no-keystore-key"))
         return Needed()
 
     def apply(self, world: World) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from core.entra import application, certificates
 from core.entra.application import App
@@ -22,6 +22,14 @@ from core.stages import interrupted, keystore, leftover, prereqs, rights, trust
 from core.stages.world import World
 
 Check = tuple[bool, str]
+_MIGRATE: Final = "run 'entraclaw-setup migrate'"
+_WITHOUT: Final = "not known without"
+#: What mends a check that a migration does not mend.
+_REMEDIES: Final = {
+    "git": "add the state file to .gitignore, and 'git rm --cached' it if git tracks it",
+    "others": "remove who is not yours from the app, or acknowledge them",
+    "sources": "change the files that still use the secret, or leave out --strict",
+}
 
 
 @dataclass
@@ -46,23 +54,29 @@ def verify(world: World) -> Result:
         leftover.sweep(world, signed_in=True)
     seen = _Seen()
     failures: list[tuple[str, str]] = []
+    remedies: list[str] = []
     warnings = 0
     for name, title, check in _checks(world, seen):
         world.cancel.check()
+        remedy = _REMEDIES.get(name, _MIGRATE)
         try:
             holds, evidence = check()
         except Interrupted:
             raise
         except SetupError as error:
-            holds, evidence = False, f"{error} {error.remedy}"
+            holds, evidence, remedy = False, f"{error} {error.remedy}", f"'{title}' names its cause and its remedy"
         advisory = name in ("others", "sources") and not world.settings.strict
         if not holds and not advisory:
             failures.append((name, title))
+            remedies += [remedy] * (not evidence.startswith(_WITHOUT))  # the cause is that of another check
         warnings += not holds and advisory
         world.emit(_event(name, title, holds, advisory, evidence))
     result = Result("unchanged", 0)
     if failures:
-        failed = SetupError("verify.failed", count=len(failures), listing="; ".join(title for _, title in failures))
+        listing = "; ".join(title for _, title in failures)
+        # what a migration mends comes first; most of the rest may hold then, too
+        how = "; ".join(sorted(dict.fromkeys(remedies), key=lambda remedy: remedy != _MIGRATE))
+        failed = SetupError("verify.failed", count=len(failures), listing=listing, how=f"{how[0].upper()}{how[1:]}")
         result = Result(
             "failed", failed.exit_code, errors=[failed.as_dict() | {"checks": [name for name, _ in failures]}]
         )
@@ -186,7 +200,7 @@ def _passwords(world: World, seen: _Seen) -> Check:
 
 def _certificate(world: World, seen: _Seen) -> Check:
     if seen.app is None or seen.bundle is None:
-        return False, "not known without the app and the key"
+        return False, f"{_WITHOUT} the app and the key"
     key = seen.app.holds(seen.bundle)
     if key is None:
         return False, f"{seen.bundle.thumbprint} is not on the app"
@@ -205,7 +219,7 @@ def _thumbprint(world: World, seen: _Seen) -> Check:
 def _others(world: World, seen: _Seen) -> Check:
     """What else can sign in as the app, by what the app and its principal show (M17)."""
     if seen.app is None:
-        return False, "not known without the app"
+        return False, f"{_WITHOUT} the app"
     found = list(trust.unacknowledged(world, seen.app))
     report = trust.roles(seen.app)
     world.emit(report)

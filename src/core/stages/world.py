@@ -6,11 +6,13 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
+from core.errors import Caller
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.cloud import Cloud
@@ -191,7 +193,7 @@ class World:
                 self.known.user = self.sign_in.graph_token(self.known.tenant)
             return self.known.user.value.reveal()
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit)
+        return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller)
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
@@ -204,7 +206,10 @@ class World:
                 known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.bundle)
             return known.proof.value.reveal()
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit)
+        return Graph(self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True))
+
+    def _caller(self, *, app: bool = False) -> Caller:
+        return Caller(self.known.tenant, self.known.app_id, app)
 
     def close(self) -> None:
         """Release lock and connections."""

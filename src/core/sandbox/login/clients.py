@@ -73,7 +73,8 @@ def find(tenant: Tenant, client_id: str, replica: int, directory: str = "") -> C
         raise refuse(7000229, app=client_id, tenant=tenant.id)
     name = str((app or principal)["displayName"])
     facts = {"app": client_id, "name": name, "tenant": tenant.id, "tenant_name": tenant.name}
-    if not principal.get("accountEnabled", True):
+    disabled = any(state and state.get("isDisabled") for state in (app, principal))
+    if disabled or not principal.get("accountEnabled", True):
         raise refuse(7000112, **facts)
     if problem := marked(principal, **facts):
         raise problem
