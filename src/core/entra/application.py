@@ -125,6 +125,10 @@ class App:
         """The entry of exactly this certificate, or None."""
         return next((key for key in self.keys if key.der == bundle.der), None)
 
+    def holds_certificate(self, der: bytes) -> bool:
+        """Whether it accepts a certificate, as far as its list tells: by the bytes, or by the thumbprint alone."""
+        return any(key.der == der or (key.der is None and key.thumbprint == thumbprint(der)) for key in self.keys)
+
 
 _SELECTED: Final = "id,appId,displayName,createdDateTime,keyCredentials,passwordCredentials,requiredResourceAccess"
 _GRANTS: Final = "read the granted permissions"

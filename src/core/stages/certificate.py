@@ -40,7 +40,7 @@ class StoreKey(Step[World]):
         return (Change("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        bundle = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0])
+        bundle = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
         account = f"{world.known.tenant}#{bundle.thumbprint}"
         with world.log.effect("keystore.write", account, world.emit, thumbprint=bundle.thumbprint):
             world.known.bundle = store(world, account, bundle.pem)
@@ -175,7 +175,9 @@ class Adopt(Step[World]):
         former = world.keystore.read(world.service, tenant)
         kept = former is not None and former != bundle.pem.reveal()
         if former is not None and kept:
-            aside = f"{tenant}#former"
+            if world.known.occupant is None or former != world.known.occupant.reveal():
+                raise SetupError("keystore.changed", tenant=tenant, service=world.service)
+            aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
                 store(world, aside, Secret(former), parse=False)
         with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=bundle.thumbprint):
@@ -188,15 +190,16 @@ class Adopt(Step[World]):
             tenant = adopted[0].target
             ours = _thumbprint_in(world, tenant) in {effect.data["thumbprint"] for effect in adopted}
             former = world.keystore.read(world.service, aside[0].target) if aside else None
+            empty = world.keystore.read(world.service, tenant) is None
             if ours:
                 _put_back(world, tenant)
-            if former is not None:
+            if former is not None and (ours or empty):
                 store(world, tenant, Secret(former), parse=False)
             elif ours and aside:
                 return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
             elif ours:
                 world.keystore.delete(world.service, tenant)
-            # else: an undo that was cut off had restored it already
+            # else: an undo that was cut off had restored it already, or it is somebody else's by now
             for effect in adopted:
                 world.log.undone(effect)
         for effect in aside:

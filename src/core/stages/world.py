@@ -46,6 +46,7 @@ class Known:
     :param secret: the old client secret, in memory only (M3).
     :param initial: password credentials at the start of the undertaking.
     :param bundle: the key this run works with, None until there is one.
+    :param occupant: what the keystore account of the tenant held when it was decided on.
     :param pending: keystore account that holds it before it is adopted.
     :param proof: a token that was minted with `bundle`.
     :param activity: when each password credential was last used.
@@ -77,6 +78,7 @@ class Known:
     app: App | None = None
     initial: tuple[Password, ...] = ()
     bundle: Bundle | None = None
+    occupant: Secret | None = None
     proof: Token | None = None
     activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
