@@ -22,6 +22,8 @@ from core.flow.engine import Result
 from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
 from core.secret import Secret
+from core.stages import rollback
+from tests.flows.test_doctor import checks, diagnose
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
 from tests.provisioning import make
 
@@ -164,3 +166,133 @@ def test_P4_a_key_that_another_program_stores_meanwhile_is_not_overwritten(machi
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id]
     assert machine.passwords
     assert json.loads(before.app) == machine.app
+
+
+# --- what others write into the state file meanwhile
+
+
+def at(machine: Machine, step: str, act: Callable[[], object]) -> None:
+    """Do something once, right after a step of the next run has acted."""
+    done: list[bool] = []
+
+    def meanwhile(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == step and not done:
+            done.append(True)
+            act()
+
+    machine.watch = meanwhile
+
+
+@pytest.mark.parametrize(
+    ("step", "code"), [("secret", 1), ("adopt", 1), ("backup", 1), ("delete-passwords", 6), ("prove-again", 6)]
+)
+@pytest.mark.parametrize("what", [(CLIENT_ID, MEMBER), (MEMBER,), (CLIENT_ID,)], ids=["both", "secret", "id"])
+def test_M5_a_secret_and_an_id_that_another_program_writes_meanwhile_are_not_lost(
+    machine: Machine, step: str, code: int, what: tuple[str, ...]
+) -> None:
+    before = Snapshot.of(machine)
+    new = {MEMBER: machine.tenant.new_secret().reveal(), CLIENT_ID: "11111111-2222-4333-8444-555555555555"}
+    theirs = machine.state | {name: new[name] for name in what}
+    at(machine, step, lambda: machine.state_file.write_text(json.dumps(theirs)))
+    result = machine.migrate()
+    assert result.exit_code == code, result.errors
+    assert result.errors[0]["id"] == "statefile.changed"
+    assert machine.state == theirs, "their id and their secret stay"
+    if code == 1:
+        assert (json.loads(before.app), json.loads(before.principal)) == (machine.app, machine.principal)
+        assert machine.keystore.accounts(machine.service) == []
+
+
+def test_M5_a_foreign_member_that_another_program_writes_meanwhile_stops_nothing(machine: Machine) -> None:
+    theirs = machine.state | {"LAST_RUN": "now"}
+    at(machine, "prove-again", lambda: machine.state_file.write_text(json.dumps(theirs)))
+    assert machine.migrate().exit_code == 0
+    assert machine.state["LAST_RUN"] == "now"
+
+
+def test_P1_an_id_that_another_program_writes_while_an_app_is_created_is_not_lost(fresh: Machine) -> None:
+    theirs = {"CLOUD": "sandbox", PROFILE.tenant_member: fresh.tenant.id, CLIENT_ID: fresh.tenant.new_id()}
+    at(fresh, "prove", lambda: fresh.state_file.write_text(json.dumps(theirs)))
+    result = fresh.onboard()
+    assert (result.exit_code, result.errors[0]["id"]) == (1, "statefile.changed")
+    assert fresh.state == theirs
+
+
+# --- foreign JSON to the character
+
+
+def test_M1_numbers_and_everything_else_of_others_are_kept_to_the_character(machine: Machine) -> None:
+    text = machine.state_file.read_text()
+    foreign = '\n  "schema": 1.10,\n  "rate": 0.12345678901234567890123,\n  "limit": 1E5,\n  "n": 12345678901234567890123,'
+    foreign += '\n\t"twice": {"a": 1,   "a": 2}, "esc": "\\u0041\\/",\r\n  "list": [ ],'
+    machine.state_file.write_bytes(b"\xef\xbb\xbf" + text.replace("{", "{" + foreign, 1).encode() + b"\n\n")
+    secret = machine.secret.reveal()
+    before = machine.state_file.read_bytes().decode()
+    assert machine.migrate().exit_code == 0
+    after = machine.state_file.read_bytes().decode()
+    thumbprint = json.loads(after.lstrip("\ufeff"))[THUMBPRINT]
+    assert (secret in before, secret in after) == (True, False)
+    lines = [line for line in before.splitlines(keepends=True) if MEMBER not in line]
+    left = [line for line in after.splitlines(keepends=True) if THUMBPRINT not in line]
+    assert [line.rstrip("\n").rstrip(",") for line in left] == [line.rstrip("\n").rstrip(",") for line in lines]
+    assert thumbprint in after
+    (backup,) = Path.home().glob(f"{PROFILE.state_folder}/setup/backup/*")
+    assert foreign.encode() in backup.read_bytes()
+
+
+# --- the same value elsewhere
+
+
+@pytest.mark.parametrize("where", ["nested", "sentence", "name", "hidden"])
+def test_M9_verify_sees_the_secret_wherever_it_stands_in_the_state_file(machine: Machine, where: str) -> None:
+    secret = machine.secret.reveal()
+    extra = {
+        "nested": f'"x": {{"y": [1, "{secret}"]}}',
+        "sentence": f'"x": "use {secret}, please"',
+        "name": f'"{secret}": 1',
+        "hidden": f'"x": {{"y": "{secret}", "y": 1}}',
+    }[where]
+    machine.state_file.write_text(machine.state_file.read_text().replace("{", "{" + extra + ",", 1))
+    assert machine.migrate().exit_code == 0
+    assert "statefile.copy-inside" in machine.findings()
+    assert machine.verify().exit_code == 8
+    assert machine.steps()["state-file"] == "failed"
+    shown = json.dumps([str(event) for event in machine.events])
+    assert secret not in shown
+
+
+# --- optional members of Graph
+
+
+OPTIONAL = ("customKeyIdentifier", "displayName", "endDateTime", "key", "startDateTime", "type", "usage")
+
+
+@pytest.mark.parametrize("how", ["null", "missing", "nonsense"])
+@pytest.mark.parametrize("which", ["key", "endDateTime", "all"])
+def test_P8_no_optional_member_of_a_key_credential_is_needed(machine: Machine, which: str, how: str) -> None:
+    names = OPTIONAL if which == "all" else (which,)
+    odd = dict(machine.app["keyCredentials"][0]) | {"keyId": machine.tenant.new_id()}
+    if how == "nonsense":
+        names = tuple(name for name in names if name not in ("endDateTime", "startDateTime", "key"))
+        odd |= dict.fromkeys(names, "?")
+    else:
+        odd = {name: value for name, value in odd.items() if name not in names}
+        odd |= dict.fromkeys(names) if how == "null" else {}
+    machine.change("application", keyCredentials=[*machine.app["keyCredentials"], odd])
+    assert machine.migrate().exit_code == 0
+    assert odd in machine.app["keyCredentials"], "it is kept as it is"
+    assert machine.verify().exit_code == 0
+    assert diagnose(machine, ["others", "certificate"]).exit_code in (0, 8)
+    assert {check.state for check in checks(machine).values()} <= {"ok", "warning"}
+    assert machine.onboard(dry_run=True).exit_code == 0
+    assert machine.run(rollback.FLOW, accept_live_secret=True).exit_code == 0
+
+
+def test_P8_no_optional_member_of_a_password_credential_is_needed(machine: Machine) -> None:
+    optional = ("customKeyIdentifier", "displayName", "endDateTime", "hint", "secretText", "startDateTime")
+    for change in (dict.fromkeys(optional), {}):
+        odd = {name: value for name, value in machine.app["passwordCredentials"][0].items() if name not in optional}
+        odd |= {"keyId": machine.tenant.new_id()} | change
+        machine.change("application", passwordCredentials=[*machine.app["passwordCredentials"], odd])
+    assert machine.migrate().exit_code == 0
+    assert machine.passwords == []

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from core.errors import SetupError
 from core.machine import paths
-from core.machine.statefile import content, flush_folder
+from core.machine.statefile import StateFile, flush_folder
 from core.secret import looks_secret
 
 #: Copies of one tenant and app that are kept.
 KEPT: Final = 5
 
 
-def harmless(members: Mapping[str, Any], secret_member: str) -> dict[str, Any]:
-    """The members without the secret, and without every other one that holds something that looks like one.
+def harmless(file: StateFile, secret_member: str) -> bytes:
+    """The content without the secret, and without every other member that holds something that looks like one.
 
     :param secret_member: left out whatever it holds.
+    :raises SetupError: as `StateFile.read`.
     """
-    return {
-        name: value
-        for name, value in members.items()
-        if name != secret_member and not looks_secret(json.dumps({name: value}))
-    }
+    return file.without({secret_member, *file.where(looks_secret)})
 
 
-def save(path: Path, members: Mapping[str, Any]) -> None:
+def save(path: Path, content: bytes) -> None:
     """Write a copy: folder 0700, file 0600, flushed, all or nothing.
 
     :param path: in a folder that holds nothing but copies.
-    :param members: what `harmless` left.
+    :param content: what `harmless` left.
     :raises SetupError: `rollback.backup`: then there is no copy.
     """
     temporary: str | None = None
@@ -43,7 +38,7 @@ def save(path: Path, members: Mapping[str, Any]) -> None:
         paths.private(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content(dict(members)))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

@@ -79,7 +79,7 @@ class Register(Step[World]):
         where = f"app registration '{app.name}'"
         whose = where + handoff.by_whom(world)
         stay = tuple(
-            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', until {key.end.date()}")
+            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
         )
         return (Change("add", "certificate", whose, "", after, True, call), *stay)
@@ -295,7 +295,7 @@ def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tupl
 
 def _drop(world: World, expired: tuple[Key, ...]) -> Collection[str]:
     """Ask before expired entries are left out; `--yes` alone is not enough (P8)."""
-    listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end.date()})" for key in expired)
+    listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end_date})" for key in expired)
     question = Question(
         "drop-expired",
         f"The service refuses the write because of expired entries: {listing}. Remove them?",

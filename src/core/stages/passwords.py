@@ -89,7 +89,7 @@ class Mark(Step[World]):
         tenant = world.known.tenant
         if world.keystore.read(world.service, tenant) != world.bundle.pem.reveal():
             raise SetupError("keystore.changed", tenant=tenant, service=world.service)
-        world.statefile.rehearse(*Purge.change(world))
+        world.statefile.rehearse(*Purge.change(world), basis=world.known.basis)
 
 
 class DeletePasswords(Step[World]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted,
 from core.flow.engine import Result
 from core.machine import weakfiles
 from core.machine.sources import git_view, readers
-from core.secret import looks_secret
+from core.secret import looks_secret, redactor
 from core.stages import interrupted, keystore, leftover, prereqs, rights, trust
 from core.stages.world import World
 
@@ -122,9 +121,9 @@ def _no_secret(world: World) -> Check:
     members = world.statefile.read()
     if member in members:
         return False, f"{member} is in {world.statefile.path}"
-    alike = [name for name, value in members.items() if looks_secret(json.dumps(value))]
-    note = f"; {', '.join(alike)} looks like a secret of something else" if alike else ""
-    return True, f"{world.statefile.path}{note}"
+    if alike := world.statefile.where(looks_secret):
+        return False, f"what looks like a secret is in {world.statefile.path}: {redactor.redact(', '.join(alike))}"
+    return True, str(world.statefile.path)
 
 
 def _git(world: World) -> Check:
@@ -190,9 +189,9 @@ def _certificate(world: World, seen: _Seen) -> Check:
     key = seen.app.holds(seen.bundle)
     if key is None:
         return False, f"{seen.bundle.thumbprint} is not on the app"
-    if key.end <= world.clock.now() or seen.bundle.expired(world.clock.now()):
-        return False, f"{seen.bundle.thumbprint} ended on {key.end.date()}"
-    return True, f"{seen.bundle.thumbprint} (keyId {key.id}), until {key.end.date()}"
+    if key.expired(world.clock.now()) or seen.bundle.expired(world.clock.now()):
+        return False, f"{seen.bundle.thumbprint} ended on {key.end_date}"
+    return True, f"{seen.bundle.thumbprint} (keyId {key.id}), {key.validity}"
 
 
 def _thumbprint(world: World, seen: _Seen) -> Check:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.keys.detect import Hardware
     from core.machine.keystore import Backend, Keystore
     from core.machine.packages import Package
-    from core.machine.statefile import StateFile
+    from core.machine.statefile import Basis, StateFile
     from core.machine.tools import Tool
     from core.machine.weakfiles import WeakFile
     from core.profile import Profile
@@ -43,6 +43,7 @@ class Known:
     """What the look steps found out; the change steps keep it up to date.
 
     :param members: the state file's members, without the secret.
+    :param basis: the members of ours in the state file, as they were read; no write goes over others.
     :param secret: the old client secret, in memory only (M3).
     :param initial: password credentials at the start of the undertaking.
     :param bundle: the key this run works with, None until there is one.
@@ -70,6 +71,7 @@ class Known:
     """
 
     members: dict[str, Any] = field(default_factory=dict)
+    basis: Basis | None = None
     secret: Secret | None = None
     tenant: str = ""
     app_id: str = ""

@@ -55,6 +55,9 @@ def _state_file(patient: Patient) -> Verdict:
                     f"{migrate} It replaces the secret by a certificate.",
                 )
             )
+    if alike := [name for name in world.statefile.where(looks_secret) if name != profile.secret_member]:
+        told = f"What looks like a secret is in {path}: {one_line(', '.join(alike))}."
+        found.append(Verdict("failure", told, "Find out what uses it, and remove it by hand."))
     if os.name == "posix" and path.lstat().st_mode & 0o077:
         found.append(closable(path, path.lstat().st_mode, "failure" if found else "warning"))
     found += [
