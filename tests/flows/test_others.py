@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,16 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.entra import certificates
-from core.events import StepFinished
+from core.entra import certificates, credentials
+from core.events import Finding, StepFinished
 from core.flow.engine import Result
+from core.sandbox.faults import Fault
 from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
 from core.secret import Secret
 from core.stages import rollback
 from tests.flows.test_doctor import checks, diagnose
-from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
+from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import make
 
 THUMBPRINT = PROFILE.thumbprint_member
@@ -296,3 +297,90 @@ def test_P8_no_optional_member_of_a_password_credential_is_needed(machine: Machi
         machine.change("application", passwordCredentials=[*machine.app["passwordCredentials"], odd])
     assert machine.migrate().exit_code == 0
     assert machine.passwords == []
+
+
+# --- short lives
+
+
+def ours(machine: Machine, before: dict[str, bytes]) -> list[str]:
+    """Thumbprints of the certificates that came since then."""
+    return [certificates.thumbprint(der) for key_id, der in machine.keys.items() if key_id not in before]
+
+
+@pytest.mark.parametrize("days", [1, 20, 365])
+@pytest.mark.parametrize("step", ["store-key", "register", "prove", "adopt", "marker"])
+def test_P8_after_a_crash_there_is_one_certificate_of_this_machine_whatever_its_life(
+    machine: Machine, days: int, step: str
+) -> None:
+    before = machine.keys
+    at(machine, step, crash)
+    with pytest.raises(Crash):
+        machine.migrate(certificate_days=days)
+    machine.watch = None
+    assert machine.migrate(certificate_days=days).exit_code == 0
+    one_of_ours(machine, before)
+    assert machine.migrate(certificate_days=days).outcome == "unchanged"
+
+
+@pytest.mark.parametrize("part", [0.6, 0.9, 1.1], ids=["due", "nearly over", "over"])
+@pytest.mark.parametrize("days", [1, 9, 20, 365])
+def test_P8_so_there_is_if_the_next_run_comes_late_in_that_life(machine: Machine, days: int, part: float) -> None:
+    """The first run makes a certificate of then: the clients' own clocks cannot be set."""
+    before, make = machine.keys, certificates.make
+
+    def then(name: str, now: datetime, lifetime: timedelta, app_id: str) -> certificates.Bundle:
+        return make(name, now - timedelta(days=days) * part, lifetime, app_id)
+
+    at(machine, "register", crash)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(certificates, "make", then)
+        machine.migrate(certificate_days=days)
+    (first,) = ours(machine, before)
+    machine.watch = None
+    result = machine.migrate(certificate_days=days)
+    assert result.exit_code == 0, result.errors
+    assert (one_of_ours(machine, before) == first) == (part < 1)
+
+
+def crash() -> None:
+    raise Crash
+
+
+def one_of_ours(machine: Machine, before: dict[str, bytes]) -> str:
+    """The thumbprint of the one certificate of this machine: it is in use, nothing is staged, others stay."""
+    (only,) = ours(machine, before)
+    assert certificates.parse(entry(machine) or "", "").thumbprint == only == machine.state[THUMBPRINT]
+    assert machine.keystore.accounts(machine.service) == [machine.tenant.id]
+    assert before.items() <= machine.keys.items()
+    return only
+
+
+def expired(machine: Machine) -> str:
+    """This machine was migrated, and its certificate has expired since then; its thumbprint."""
+    former = certificates.make(PROFILE.subject, machine.clock.now() - timedelta(days=30), timedelta(days=20))
+    held = credentials.entry_of(former, machine.tenant.new_id(), "mine")
+    state = machine.app
+    keys = [*state["keyCredentials"], dict(state["keyCredentials"][0]) | held | {"customKeyIdentifier": None}]
+    machine.change("application", keyCredentials=keys)
+    machine.keystore.write(machine.service, machine.tenant.id, former.pem)
+    return former.thumbprint
+
+
+def test_P8_a_certificate_that_has_expired_leaves_the_app_with_its_key(machine: Machine) -> None:
+    before = machine.keys
+    old = expired(machine)
+    plan = machine.migrate(dry_run=True, yes=False).plan
+    assert plan is not None
+    (row,) = [row for row in plan.changes if (row.action, row.what) == ("delete", "certificate")]
+    assert old in row.before, "it is said before the yes"
+    assert machine.migrate().exit_code == 0
+    assert one_of_ours(machine, before) != old
+
+
+def test_P8_a_certificate_of_this_machine_that_may_not_be_removed_is_named(machine: Machine) -> None:
+    old = expired(machine)
+    at(machine, "purge", lambda: machine.tenant.faults.add(Fault("status", "^PATCH", 0, 403)))
+    assert machine.migrate().exit_code == 0
+    (left,) = [event for event in machine.events if isinstance(event, Finding) and event.id == "certificate.left"]
+    assert old in left.message
+    assert "az ad app credential delete" in left.remedy

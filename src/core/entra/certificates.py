@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from core.entra.renewal import Renewal, renewal
 from core.errors import SetupError
 from core.secret import Secret
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 BACK_DATED: Final = timedelta(minutes=10)
 LIFETIME: Final = timedelta(days=365)
-#: One constant for warning, renewal and reminder (P9).
-DUE: Final = timedelta(days=30)
 SHA1_SHAPE: Final = re.compile(r"[A-F0-9]{40}")
 #: The subject alternative name by which a certificate says whose it is: an app's own identifier URI.
 _APP_URI: Final = "api://"
@@ -42,9 +41,10 @@ class Bundle:
     not_before: datetime
     not_after: datetime
 
-    def due(self, now: datetime) -> bool:
-        """Whether it should be replaced: from 30 days before its end (P9)."""
-        return now >= self.not_after - DUE
+    @property
+    def renewal(self) -> Renewal:
+        """When it is to be replaced (P9)."""
+        return renewal(self.not_before, self.not_after, self.thumbprint)
 
     def expired(self, now: datetime) -> bool:
         """Whether it is past its end."""

@@ -56,22 +56,40 @@ class FindKey(Step[World]):
                 raise SetupError("keystore.occupied", **facts)
         elif current is not None and self._usable(world, current):
             known.bundle = current
-            if current.due(world.clock.now()):
-                end = current.not_after.date()
-                world.emit(Finding("certificate.due", "warning", f"The certificate ends on {end}.", "Rotate it soon."))
+            _say_due(world, current)
+            self._find_spare(world, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
+        app, now = known.app, world.clock.now()
+        # whatever its life: one that is about to end is this machine's all the same, and is finished before it is renewed
+        usable = [bundle for bundle in self._candidates(world) if not bundle.expired(now)]
+        if usable:
+            known.bundle = next((b for b in usable if app is not None and app.holds(b)), usable[0])
+        self._find_spare(world, current)
+        return f"{known.bundle.thumbprint}, pending from an interrupted run" if usable else "none that can be used"
+
+    def _candidates(self, world: World, *, listed: bool = True) -> list[Bundle]:
+        """Keys that earlier runs of this machine stored and did not bring into use.
+
+        :param listed: look for one to each certificate on the app, too.
+        """
+        app = world.known.app
         thumbprints = [effect.data["thumbprint"] for effect in world.log.standing("keystore.write")]
-        app = known.app
-        thumbprints += [key.thumbprint for key in app.keys if key.thumbprint] if app is not None else []
-        candidates = [
+        thumbprints += [key.thumbprint for key in app.keys if key.thumbprint] if app is not None and listed else []
+        bundles = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
+        return [bundle for bundle in bundles if bundle is not None]
+
+    def _find_spare(self, world: World, former: Bundle | None) -> None:
+        """Keys of this home that will not be in use: they go at the end, so their certificates on the app go too.
+
+        :param former: the one that the tenant's account held until now.
+        """
+        app, used = world.known.app, world.known.bundle
+        bundles = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
+        world.known.spare = tuple(
             bundle
-            for thumbprint in dict.fromkeys(thumbprints)
-            if (bundle := self._pending(world, thumbprint)) and not bundle.due(world.clock.now())
-        ]
-        if candidates:
-            known.bundle = next((b for b in candidates if app is not None and app.holds(b)), candidates[0])
-            return f"{known.bundle.thumbprint}, pending from an interrupted run"
-        return "none that can be used"
+            for bundle in bundles
+            if app is not None and app.holds(bundle) and (used is None or bundle.der != used.der)
+        )
 
     def _pending(self, world: World, thumbprint: str) -> Bundle | None:
         account = f"{world.known.tenant}#{thumbprint}"
@@ -150,6 +168,14 @@ class FindKey(Step[World]):
             )
             return False
         return True
+
+
+def _say_due(world: World, bundle: Bundle) -> None:
+    renewal, now = bundle.renewal, world.clock.now()
+    if (state := renewal.state(now)) == "valid":
+        return
+    message = f"The certificate ends on {renewal.end.date()}; it was due for renewal on {renewal.due.date()}."
+    world.emit(Finding("certificate.due", "info" if state == "due" else "warning", message, "Rotate it soon."))
 
 
 def owners_of(world: World, der: bytes) -> frozenset[str]:

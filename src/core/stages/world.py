@@ -48,6 +48,7 @@ class Known:
     :param initial: password credentials at the start of the undertaking.
     :param bundle: the key this run works with, None until there is one.
     :param occupant: what the keystore account of the tenant held when it was decided on.
+    :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
     :param pending: keystore account that holds it before it is adopted.
     :param proof: a token that was minted with `bundle`.
     :param activity: when each password credential was last used.
@@ -81,6 +82,7 @@ class Known:
     initial: tuple[Password, ...] = ()
     bundle: Bundle | None = None
     occupant: Secret | None = None
+    spare: tuple[Bundle, ...] = ()
     proof: Token | None = None
     activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
