@@ -384,3 +384,35 @@ def test_P8_a_certificate_of_this_machine_that_may_not_be_removed_is_named(machi
     (left,) = [event for event in machine.events if isinstance(event, Finding) and event.id == "certificate.left"]
     assert old in left.message
     assert "az ad app credential delete" in left.remedy
+
+
+# --- readers
+
+
+def test_M9_every_reader_is_named_before_the_yes_and_by_verify(machine: Machine) -> None:
+    project = machine.state_file.parent
+    files = {
+        ".env": f"AZURE_CLIENT_SECRET={machine.secret.reveal()}\n",
+        ".envrc": f"export TF_VAR_secret=$(jq -r .{MEMBER} {PROFILE.state_file})\n",
+        "Jenkinsfile": f"SECRET = readJSON(file: '{PROFILE.state_file}').{MEMBER}\n",
+        "app.py": "credential = DefaultAzureCredential()\n",
+        "bin/deploy": f"#!/bin/sh\nsecret=$(jq -r .{MEMBER} {PROFILE.state_file})\n",
+        "prod.tfvars": 'client_secret = "x"\n',
+        "try.ipynb": f'{{"cells": [{{"source": ["s = state[\\"{MEMBER}\\"]"]}}]}}',
+        "clean": f"unset {MEMBER}\n",
+        "node_modules/a.js": MEMBER,
+    }
+    for name, text in files.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(text)
+    readers = set(list(files)[:7])
+
+    assert machine.migrate(dry_run=True, yes=False).exit_code == 0
+    told = [event.message for event in machine.events if isinstance(event, Finding)]
+    named = {line.partition(":")[0] for line in told if "it will break" in line}
+    assert named == readers
+    assert any("node_modules" in line for line in told), "what was not searched is said"
+    assert machine.migrate().exit_code == 0
+    assert machine.verify(strict=True).exit_code == 8
+    (seen,) = [e for e in machine.events if isinstance(e, StepFinished) and e.step == "sources"]
+    assert all(name in seen.detail for name in (*readers, "node_modules"))

@@ -214,8 +214,7 @@ def _others(world: World, seen: _Seen) -> Check:
 
 
 def _sources(world: World) -> Check:
-    found = readers(world.settings.folder, world.profile.secret_member)
-    places = ", ".join(f"{r.path.relative_to(world.settings.folder)}:{r.line}" for r in found.found)
-    if not found.complete:
-        return False, f"{places or 'none'}; the project is too large to read all of it"
-    return not found.found, places or "none"
+    folder = world.settings.folder
+    found = readers(folder, world.profile.secret_member, world.known.secret, world.statefile.path)
+    places = ", ".join(f"{r.path.relative_to(folder)}:{r.line} ({r.what})" for r in found.found)
+    return found.complete and not found.found, "; ".join(filter(None, (places or "none", found.gaps)))

@@ -95,13 +95,14 @@ def _git(patient: Patient) -> Verdict:
 
 
 def _sources(patient: Patient) -> Verdict:
-    found = readers(patient.settings.folder, patient.profile.secret_member)
+    own = patient.statefile.path
+    found = readers(patient.settings.folder, patient.profile.secret_member, patient.known.secret, own)
     folder = patient.settings.folder
     places = [f"{one_line(r.path.relative_to(folder))}:{r.line} uses {r.what}" for r in found.found]
     if not found.complete:
-        places.append("the project is too large to read all of it")
+        places.append(found.gaps)
     remedy = "They break without the secret: let them use 'entraclaw-setup token' (docs/how-to/get-a-token.md)."
-    return Verdict("warning", "\n".join(places), remedy) if places else Verdict("ok", "none found")
+    return Verdict("warning", "\n".join(places), remedy) if places else Verdict("ok", "; ".join(filter(None, ("none found", found.gaps))))
 
 
 def _interrupted(patient: Patient) -> Verdict:
