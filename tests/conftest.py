@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from core.sandbox.lab import Lab
 from core.secret import redactor
-from tests.machine import Machine, VirtualClock
+from tests.machine import Machine, VirtualClock, dating
 
 # The failure report of some plugins prints the whole environment, and a developer's own settings must not count.
 for _name in list(os.environ):
@@ -51,9 +51,11 @@ def learned() -> Iterator[None]:
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
+def clock() -> Iterator[VirtualClock]:
     """Time that passes only when somebody waits, on top of the real one."""
-    return VirtualClock()
+    clock = VirtualClock()
+    with dating(clock):
+        yield clock
 
 
 @pytest.fixture

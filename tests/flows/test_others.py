@@ -1,4 +1,4 @@
-"""Nothing of others is lost: keys in a shared keystore, secrets that others write meanwhile (issue "mended at the root").
+"""Nothing of others is lost or believed too easily: keys in a shared keystore, what others write meanwhile.
 
 Each test is one example of a kind; what is decided on is compared with what is there at the deed.
 """
@@ -224,7 +224,7 @@ def test_P1_an_id_that_another_program_writes_while_an_app_is_created_is_not_los
 
 def test_M1_numbers_and_everything_else_of_others_are_kept_to_the_character(machine: Machine) -> None:
     text = machine.state_file.read_text()
-    foreign = '\n  "schema": 1.10,\n  "rate": 0.12345678901234567890123,\n  "limit": 1E5,\n  "n": 12345678901234567890123,'
+    foreign = '\n  "schema": 1.10,\n  "rate": 0.12345678901234567890123,\n  "limit": 1E5,\n  "n": 12345678901234567890,'
     foreign += '\n\t"twice": {"a": 1,   "a": 2}, "esc": "\\u0041\\/",\r\n  "list": [ ],'
     machine.state_file.write_bytes(b"\xef\xbb\xbf" + text.replace("{", "{" + foreign, 1).encode() + b"\n\n")
     secret = machine.secret.reveal()
@@ -271,7 +271,7 @@ OPTIONAL = ("customKeyIdentifier", "displayName", "endDateTime", "key", "startDa
 @pytest.mark.parametrize("how", ["null", "missing", "nonsense"])
 @pytest.mark.parametrize("which", ["key", "endDateTime", "all"])
 def test_P8_no_optional_member_of_a_key_credential_is_needed(machine: Machine, which: str, how: str) -> None:
-    names = OPTIONAL if which == "all" else (which,)
+    names: tuple[str, ...] = OPTIONAL if which == "all" else (which,)
     odd = dict(machine.app["keyCredentials"][0]) | {"keyId": machine.tenant.new_id()}
     if how == "nonsense":
         names = tuple(name for name in names if name not in ("endDateTime", "startDateTime", "key"))

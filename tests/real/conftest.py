@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import keyring.core
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +135,12 @@ def _wait_for_service(environment: dict[str, str]) -> None:
 def session(home: Path) -> Iterator[Desktop]:
     """A desktop session whose keyring is unlocked."""
     yield from desktop(home, "correct horse")
+
+
+@pytest.fixture
+def here(session: Desktop, monkeypatch: pytest.MonkeyPatch) -> Desktop:
+    """The session, seen by this process."""
+    for name, value in session.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)  # keyring remembers the one of another test
+    return session

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from core.display import one_line
 from core.entra import permissions
 from core.entra.certificates import Bundle, thumbprint, thumbprint_of_identifier
 from core.entra.graph import Graph
@@ -324,8 +324,3 @@ def moment(text: str) -> datetime:
         if rest or text.endswith("Z")
         else (datetime.fromisoformat(text))
     )
-
-
-def one_line(name: object) -> str:
-    """A name that others gave, in one line: a line break in it would look like a row of ours wherever it is shown."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", str(name or ""))

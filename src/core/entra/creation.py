@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.display import one_line
 from core.entra.application import App, keys_of
 from core.entra.graph import Graph
 from core.errors import GraphError
@@ -38,7 +39,7 @@ def of_answer(body: dict[str, Any]) -> App:
     return App(
         object_id=body["id"],
         app_id=body["appId"],
-        name=str(body.get("displayName") or ""),
+        name=one_line(body.get("displayName")),
         created=str(body.get("createdDateTime") or "unknown"),
         keys=keys_of(body),
         passwords=(),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core import files
 from core.errors import SetupError
 from core.events import ChangeMade
 from core.flow.wait import Clock
@@ -150,9 +151,7 @@ class Journal:
         try:
             paths.private(self.path.parent)
             new = not self.path.exists()
-            flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            descriptor = os.open(self.path, flags, 0o600)
-            with os.fdopen(descriptor, "wb") as file:  # on a descriptor "wb" does not truncate
+            with os.fdopen(files.opened(self.path), "wb") as file:  # on a descriptor "wb" does not truncate
                 file.truncate(self._size)  # drops the torn last line of a crash
                 file.seek(self._size)
                 file.write(line.encode() + b"\n")
@@ -160,7 +159,8 @@ class Journal:
                 os.fsync(file.fileno())
                 self._size = file.tell()
             if new:
-                _sync_folder(self.path.parent)
+                with suppress(OSError):  # not every file system can
+                    files.flush_folder(self.path.parent)
         except OSError as error:
             raise SetupError("journal.io", path=self.path, detail=error.strerror or error) from None
 
@@ -217,12 +217,3 @@ def history(path: Path, clock: Clock) -> tuple[Effect, ...]:
     lines = (json.loads(line) for line in path.read_bytes().splitlines() if line.endswith(b"}"))
     entries = [entry for entry in lines if entry["state"] == "intend"]
     return tuple(Effect(int(e["n"]), e["action"], e["target"], e["data"]) for e in entries)
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # Windows cannot open folders; there the file's own flush has to do
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

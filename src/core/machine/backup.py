@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from core import files
 from core.errors import SetupError
 from core.machine import paths
-from core.machine.statefile import StateFile, flush_folder
+from core.machine.statefile import StateFile
 from core.secret import looks_secret
 
 #: Copies of one tenant and app that are kept.
@@ -33,23 +31,12 @@ def save(path: Path, content: bytes) -> None:
     :param content: what `harmless` left.
     :raises SetupError: `rollback.backup`: then there is no copy.
     """
-    temporary: str | None = None
     try:
         paths.private(path.parent)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        temporary = None
-        flush_folder(path.parent)
+        with files.beside(path, content, start=f".{path.name}.") as put:
+            put()
     except OSError as error:
         raise SetupError("rollback.backup", path=path, detail=error.strerror or error) from None
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
 
 
 def prune(path: Path) -> None:

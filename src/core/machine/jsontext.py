@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
@@ -77,14 +78,15 @@ def edit(text: str, values: Mapping[str, str], remove: Collection[str] = ()) -> 
         return f"{text[:opening]}\n  {lines}\n{text[closing:]}" if fresh else text
     head, tail = text[: before[0].start], text[before[-1].end :]
     indent = head[head.index("{") + 1 :]
-    comma = {one.end: text[one.end : two.start] for one, two in zip(before, before[1:], strict=False)}
+    comma = {one.end: text[one.end : two.start] for one, two in pairwise(before)}
     usual = comma.get(before[0].end) or "," + (indent if "\n" in indent else " ")
     colon = text[before[0].colon : before[0].value]
     parts = []
     for member in kept:
         new = values.get(member.name) if member is last[member.name] else None
-        same = new is None or read(text[member.value : member.end]) == new
-        parts.append(text[member.start : member.end] if same else text[member.start : member.value] + _spelled(str(new)))
+        old = text[member.value : member.end]
+        spelled = old if new is None or read(old) == new else _spelled(new)
+        parts.append(text[member.start : member.value] + spelled)
         parts.append(comma.get(member.end, usual))
     for name in fresh:
         parts += [f"{_spelled(name)}{colon}{_spelled(values[name])}", usual]

@@ -107,9 +107,7 @@ def readers(folder: Path, secret_member: str, secret: Secret | None = None, own:
     return Readers(tuple(found), _gaps(gaps, skipped))
 
 
-def _reader(
-    path: Path, text: str, names: Sequence[str], secret: Secret | None
-) -> tuple[Reader | None, Reader | None]:
+def _reader(path: Path, text: str, names: Sequence[str], secret: Secret | None) -> tuple[Reader | None, Reader | None]:
     """The first line that uses a secret; and the first that takes it from a variable, if that is set at all."""
     prose, terraform = bool(_PROSE.search(path.name)), bool(_TERRAFORM.search(path.name))
     asks = bool(_ENDPOINT.search(text))
@@ -207,13 +205,20 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
         return "unknown"
 
     def ask(*arguments: str) -> int:
-        # a repository's own configuration can name a program to run for these
-        quiet = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+        # a repository's own configuration can name a program to run for these; and a folder of the project that looks
+        # like a repository without a work tree is none
+        quiet = (
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            f"core.hooksPath={os.devnull}",
+            "-c",
+            "safe.bareRepository=explicit",
+        )
         argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
-        # GIT_DIR and its kin, which hooks set, would make it answer for another repository
-        # and a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
+        # a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
         extra = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
-        return process.run(argv, seconds=20, cancel=cancel, extra=extra, drop="GIT_").code
+        return process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted, extra=extra).code
 
     tracked = ask("ls-files", "--error-unmatch")
     if tracked == 0:

@@ -10,13 +10,13 @@ import glob
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from core import files
 from core.errors import SetupError
 from core.machine import jsontext, paths
 from core.secret import Secret, looks_secret
@@ -101,9 +101,11 @@ class StateFile:
 
         A file that somebody made read-only is not replaced, although the rename would succeed.
 
-        :raises SetupError: `statefile.read-only`.
+        :raises SetupError: `statefile.read-only`, `file.unsafe`.
         """
         folder, detail = self.path.parent, ""
+        if folder.exists():
+            files.check_folder(self.path)
         if self.exists() and not self.path.lstat().st_mode & stat.S_IWUSR:
             detail = "the file is read-only"
         elif not os.access(folder, os.W_OK | os.X_OK):
@@ -144,7 +146,7 @@ class StateFile:
         :param remove: members to remove.
         :param create: make the file where there is none.
         :param basis: what this was decided on.
-        :raises SetupError: `statefile.secret`, `statefile.io`; `statefile.changed`: also if it is not the basis any more.
+        :raises SetupError: `statefile.secret`, `statefile.io`; `statefile.changed`: it is not the basis any more, too.
         """
         self._replace(values, remove, really=True, create=create, basis=basis)
 
@@ -209,26 +211,14 @@ class StateFile:
             if after == before:
                 return
             self.check_replaceable()
-            temporary: str | None = None
             try:
-                # mkstemp creates it exclusively and with mode 0600
-                descriptor, temporary = tempfile.mkstemp(prefix=f"{self.path.name}{_NEW}", dir=self.path.parent)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(after)
-                    file.flush()
-                    os.fsync(file.fileno())
-                if self.exists() if new else self._bytes() != before:
-                    raise SetupError("statefile.changed", path=self.path)
-                if really:
-                    Path(temporary).replace(self.path)
-                    temporary = None
-                    flush_folder(self.path.parent)
+                with files.beside(self.path, after, start=f"{self.path.name}{_NEW}") as put:
+                    if self.exists() if new else self._bytes() != before:
+                        raise SetupError("statefile.changed", path=self.path)
+                    if really:
+                        put()
             except OSError as error:
                 raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
-            finally:
-                if temporary is not None:
-                    with suppress(OSError):
-                        Path(temporary).unlink()
 
     def _bytes(self) -> bytes:
         try:
@@ -292,6 +282,7 @@ class StateFile:
 
         try:
             paths.private(self._lock.parent)
+            files.check(self._lock)
             with FileLock(self._lock, timeout=30, mode=0o600):
                 yield
         except TimeoutError:
@@ -304,14 +295,3 @@ def _edited(content: bytes, values: Mapping[str, str], remove: Collection[str]) 
     """The content with members set and removed; a byte order mark stays, too."""
     mark = _BOM if content.startswith(_BOM) else b""
     return mark + jsontext.edit(content.decode("utf-8-sig"), values, remove).encode()
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a replacement in a folder durable."""
-    if os.name != "posix":
-        return  # Windows cannot open folders; there the file's own flush has to do
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

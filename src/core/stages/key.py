@@ -60,12 +60,12 @@ class FindKey(Step[World]):
             self._find_spare(world, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
         app, now = known.app, world.clock.now()
-        # whatever its life: one that is about to end is this machine's all the same, and is finished before it is renewed
+        # one that is about to end is this machine's all the same: it is brought into use before it is renewed
         usable = [bundle for bundle in self._candidates(world) if not bundle.expired(now)]
-        if usable:
-            known.bundle = next((b for b in usable if app is not None and app.holds(b)), usable[0])
+        chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
+        known.bundle = chosen
         self._find_spare(world, current)
-        return f"{known.bundle.thumbprint}, pending from an interrupted run" if usable else "none that can be used"
+        return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
     def _candidates(self, world: World, *, listed: bool = True) -> list[Bundle]:
         """Keys that earlier runs of this machine stored and did not bring into use.

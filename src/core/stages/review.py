@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
+from core.display import oddities, quoted
 from core.entra import activity, application, permissions
 from core.entra.application import App
 from core.entra.tokens import SecretState, discover, try_secret
@@ -150,9 +151,7 @@ class ReadProject(Step[World]):
     def apply(self, world: World) -> str:
         app = world.app
         say_subject(world)
-        found = readers(
-            world.settings.folder, world.profile.secret_member, world.known.secret, world.statefile.path
-        )
+        found = readers(world.settings.folder, world.profile.secret_member, world.known.secret, world.statefile.path)
         for reader in found.found:
             place = f"{reader.path.relative_to(world.settings.folder)}:{reader.line}"
             world.emit(
@@ -228,7 +227,8 @@ def refuse_another_name(world: World, app: App) -> None:
     if world.settings.named(app.app_id) or known.created:
         return
     if app.name != name:
-        why = f"The app is called '{app.name}', not '{name}'."
+        odd = "".join(f" It {what}." for what in oddities(app.name, name))
+        why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
     elif world.settings.app_id == app.app_id and known.request is None and not known.members.get(member):
         origin = world.settings.origin.get("app_id")
         why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."

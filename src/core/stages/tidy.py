@@ -43,7 +43,7 @@ class Tidy(Step[World]):
     def plan(self, world: World) -> Sequence[Change]:
         where, how = f"app registration '{world.app.name}'" if world.known.app else "", "PATCH keyCredentials"
         return tuple(
-            Change("delete", "certificate", where, f"{bundle.thumbprint}, this machine's own, not in use", "", False, how)
+            Change("delete", "certificate", where, f"{bundle.thumbprint}, this machine's, not in use", "", False, how)
             for bundle in self._spare(world)
         )
 

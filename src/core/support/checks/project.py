@@ -9,7 +9,7 @@ import stat
 from functools import partial
 from pathlib import Path
 
-from core.entra.application import one_line
+from core.display import one_line
 from core.errors import Interrupted, SetupError
 from core.machine import paths
 from core.machine.sources import git_view, readers
@@ -102,7 +102,9 @@ def _sources(patient: Patient) -> Verdict:
     if not found.complete:
         places.append(found.gaps)
     remedy = "They break without the secret: let them use 'entraclaw-setup token' (docs/how-to/get-a-token.md)."
-    return Verdict("warning", "\n".join(places), remedy) if places else Verdict("ok", "; ".join(filter(None, ("none found", found.gaps))))
+    if places:
+        return Verdict("warning", "\n".join(places), remedy)
+    return Verdict("ok", "; ".join(filter(None, ("none found", found.gaps))))
 
 
 def _interrupted(patient: Patient) -> Verdict:
