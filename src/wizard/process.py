@@ -18,6 +18,7 @@ from core.errors import Interrupted, SetupError
 from core.flow.wait import Cancel
 from core.secret import forbid_core_dumps
 from core.settings import Settings
+from wizard import early
 
 
 class Interruptible(Protocol):
@@ -63,16 +64,20 @@ def flush(code: int, unread: int = 0) -> int:
 
 @contextmanager
 def signals(running: Interruptible) -> Iterator[None]:
-    """Turn signals into a request to stop at the next safe place; at a question they stop at once."""
+    """Turn signals into a request to stop at the next safe place; at a question they stop at once.
+
+    One that came while the program was loading counts.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
         running.cancel.ask(number)
         if running.asking:
             raise Interrupted(number)
 
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {getattr(signal, name): signal.signal(getattr(signal, name), handle) for name in names}
+    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
     try:
+        if number := early.heard():
+            handle(number, None)
         yield
     finally:
         for number, old in before.items():

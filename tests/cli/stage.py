@@ -1,6 +1,7 @@
 """The wizard as a process of its own, in front of a sandbox in the process of the test (see `screens.Stage`).
 
-Arguments: folder of the sandbox's cloud file, project and the user's token; `broken` for an app with a bug.
+Arguments: folder of the sandbox's cloud file, project and the user's token; `broken` for an app with a bug, `deaf` for
+a framework whose reading of keys has one.
 """
 
 from __future__ import annotations
@@ -74,8 +75,21 @@ class Broken(Wizard):
         raise ValueError(f"cannot show {len(client_secret)} characters of {client_secret}")
 
 
+def deafen(secret: str) -> None:
+    """The framework's thread that reads keys fails, with a secret at hand."""
+    from textual.drivers.linux_driver import LinuxDriver
+
+    def fail(driver: LinuxDriver) -> None:
+        typed = secret
+        raise ValueError(f"cannot read {typed}")
+
+    LinuxDriver.run_input_thread = fail  # type: ignore[method-assign,assignment]
+
+
 def main() -> int:
     """Run it."""
+    if "deaf" in sys.argv:
+        deafen(Path(sys.argv[1]).joinpath("project", Profile.state_file).read_text())
     Wizard.READING = 0.0  # nobody reads
     ground = Ground(Path(sys.argv[1]))
     with dating(ground.clock):

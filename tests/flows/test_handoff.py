@@ -1088,3 +1088,31 @@ def test_P12_calls_that_are_not_what_will_be_done_are_named(dev: Machine, admin:
     assert "request.calls" not in dev.findings()
     admin.apply(_edit(path, calls=["GET /me"]), dry_run=True)
     assert "request.calls" in dev.findings()
+
+
+# what is called like a secret
+
+TOKEN = "eyJ0eXAiOiJKV1Qi.eyJhdWQiOiJod.c2lnbmF0dXJl"
+
+
+def test_P4_an_app_that_is_called_like_a_token_is_an_error_with_a_remedy_and_leaves_nothing(dev: Machine) -> None:
+    dev.change("application", displayName=TOKEN)
+    before = Snapshot.of(dev)
+    result = dev.migrate(app_id=dev.app_id)
+    assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "request.secret")
+    assert "Rename" in result.errors[0]["remedy"]
+    assert dev.untouched(before)
+    assert not requests(dev)
+
+
+def test_P4_a_project_that_is_called_like_a_token_is_an_error_with_a_remedy_and_leaves_nothing(dev: Machine) -> None:
+    folder = dev.lab.project / TOKEN
+    folder.mkdir()
+    (folder / PROFILE.state_file).write_bytes(dev.state_file.read_bytes())
+    (folder / PROFILE.state_file).chmod(0o600)
+    before = Snapshot.of(dev)
+    result = dev.migrate(project=str(folder))
+    assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "journal.secret")
+    assert "Rename" in result.errors[0]["remedy"]
+    assert dev.untouched(before)
+    assert not requests(dev)

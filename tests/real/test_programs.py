@@ -71,6 +71,14 @@ class Traced(Program):
         for name in _MODULES.split():
             (module := project / name / "__init__.py").parent.mkdir(exist_ok=True)
             module.write_text(f"open({str(self.ran)!r}, 'a').write('module {name}\\n')\nraise ImportError\n")
+        extension = self.lab.az_config_dir / "cliextensions/evil"
+        for name, text in (
+            ("azext_evil/__init__.py", f"open({str(self.ran)!r}, 'a').write('extension of az\\n')\n"),
+            ("evil-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n"),
+            ("evil-1.0.dist-info/metadata.json", "{}"),
+        ):
+            (extension / name).parent.mkdir(parents=True, exist_ok=True)
+            (extension / name).write_text(text)
         (project / "openssl.cnf").write_text(
             "openssl_conf = a\n[a]\nproviders = b\n[b]\nevil = c\ndefault = c\n[c]\nactivate = 1\n"
             f"module = {project}/evil.so\n"

@@ -31,7 +31,10 @@ def project(tmp_path: Path) -> Path:
 
 
 def started(name: str, variables: dict[str, str], *untrusted: Path) -> dict[str, str]:
-    return programs.environment(name, untrusted, variables)
+    given = programs.environment(name, untrusted, variables)
+    fixed = programs.PROGRAMS[name].fixed
+    assert given.items() >= fixed.items()
+    return {key: value for key, value in given.items() if key not in fixed}
 
 
 @pytest.mark.parametrize("name", programs.PROGRAMS)
@@ -68,6 +71,7 @@ def test_C4_a_program_gets_a_path_without_the_project(project: Path, monkeypatch
     (link := project.parent / "link").symlink_to(project / "bin")
     path = os.pathsep.join(["", ".", "bin", str(project / "bin"), str(link), str(project), "/usr/bin", "/bin"])
     assert started("az", {"PATH": path}, project)["PATH"] == "/usr/bin:/bin"
+    assert started("az", {"PATH": str(project)}, project)["PATH"] == os.defpath, "an empty one is the working folder"
     monkeypatch.setenv("PATH", path)
     monkeypatch.chdir(project)
     program = script(project.parent / "tools" / "az", 'echo "$PATH"')
@@ -194,10 +198,11 @@ def test_C4_the_table_has_a_row_for_every_command_and_is_in_the_docs() -> None:
     rows = dict(re.findall(r"^\| `entraclaw-setup ?(\S*)` \| (.*?) \|$", page, re.M))
     assert rows == {name: ", ".join(f"`{each}`" for each in row) or "none" for name, row in programs.COMMANDS.items()}
     for name, program in programs.PROGRAMS.items():
-        shown = re.search(rf"^## `{name}`\n\n(.*?)\n\n(.*?)$", page, re.M)
+        shown = re.search(rf"^## `{name}`\n\n(.*?)\n\nIt gets: (.*?)\n\nAlways set for it: (.*?)$", page, re.M)
         assert shown is not None
         assert shown[1].lower().startswith(program.purpose.lower())
         assert re.findall(r"`(.*?)`", shown[2]) == list(program.variables)
+        assert re.findall(r"`(.*?)`", shown[3]) == [f"{name}={value}" for name, value in program.fixed.items()]
 
 
 def test_C4_the_names_of_programs_on_windows_are_read() -> None:

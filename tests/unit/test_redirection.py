@@ -157,17 +157,22 @@ def test_C4_without_a_bus_no_library_is_loaded_that_would_start_dbus_launch(tmp_
 
 
 def test_K1_keyring_ignores_the_path_of_a_keychain_that_KEYCHAIN_PATH_names() -> None:
-    """Its source, which cannot be run here: the functions that macOS's backend hands the path to do not use it."""
+    """Its source, which cannot be run here: the path is handed on, and nothing is done with it."""
     origin = find_spec("keyring")
     assert origin is not None
     assert origin.origin is not None
     source = Path(origin.origin).with_name("backends") / "macOS/api.py"
-    functions = [node for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef)]
-    ours = [function for function in functions if function.name.endswith("_generic_password")]
+    functions = {node.name: node for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef)}
+    ours = [function for name, function in functions.items() if name.endswith("_generic_password")]
     assert len(ours) == 3
     for function in ours:
+        calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+        passed_on = [
+            ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func).endswith("_generic_password")
+        ]
         path = function.args.args[0].arg
-        assert not [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == path]
+        uses = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == path]
+        assert [path] * len(uses) == passed_on
 
 
 class Finder:

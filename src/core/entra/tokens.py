@@ -43,7 +43,8 @@ class Token:
     @property
     def roles(self) -> frozenset[str]:
         """Granted application permissions."""
-        return frozenset(self.claims.get("roles") or ())
+        roles = self.claims.get("roles")
+        return frozenset(map(str, roles)) if isinstance(roles, list) else frozenset()
 
     @property
     def scopes(self) -> frozenset[str]:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from core import files
+from core.display import quoted
 from core.errors import SetupError
 from core.events import ChangeMade
 from core.flow.wait import Clock
 from core.machine import paths
-from core.secret import looks_secret
+from core.secret import looks_secret, redactor
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Journal:
         :param target: the object, by id.
         :param emit: receives `ChangeMade` when it is done.
         :param data: identifiers for the undo; no secrets.
-        :raises SetupError: `journal.io`: then the effect did not happen.
+        :raises SetupError: `journal.io`, `journal.secret`, `file.unsafe`: then the effect did not happen.
         """
         entry = self.intend(action, target, **data)
         try:
@@ -101,7 +102,7 @@ class Journal:
     def intend(self, action: str, target: str, **data: Any) -> Effect:
         """Note an effect that is about to happen; for several at once, where `effect` does not fit.
 
-        :raises SetupError: `journal.io`: then it must not happen.
+        :raises SetupError: `journal.io`, `journal.secret`, `file.unsafe`: then it must not happen.
         """
         self._number += 1
         entry = Effect(self._number, action, target, dict(data))
@@ -146,8 +147,10 @@ class Journal:
 
     def _write(self, **entry: Any) -> None:
         line = json.dumps({"time": self._clock.now().isoformat(), "run": self._run, **entry})
-        if looks_secret(line):
-            raise AssertionError("a secret was about to enter the journal")
+        if looks_secret(line):  # the name of something may look like one
+            parts = [str(entry.get("target", "")), *map(str, dict(entry.get("data") or {}).values())]
+            value = next((part for part in parts if looks_secret(part)), "its data")
+            raise SetupError("journal.secret", path=self.path, value=quoted(redactor.redact(value)))
         try:
             paths.private(self.path.parent)
             new = not self.path.exists()

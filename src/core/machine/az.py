@@ -39,8 +39,7 @@ _NO_NETWORK: Final = (
     "ConnectTimeout",
     "CERTIFICATE_VERIFY_FAILED",
 )
-# PYTHONSAFEPATH: az is Python, and a timeit.py in the working directory would break it
-_EXTRA: Final = {"PYTHONSAFEPATH": "1", "AZURE_CORE_NO_COLOR": "true"}
+_EXTRA: Final = {"AZURE_CORE_NO_COLOR": "true"}
 #: What the sign-in service said, inside a traceback or a sentence of az.
 _DESCRIPTION: Final = re.compile(r'"error_description": "(AADSTS(?:[^"\\]|\\.)*)"')
 _REFUSED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")

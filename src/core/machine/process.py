@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Final
 
+from core.display import quoted
 from core.errors import SetupError
 from core.flow.wait import Cancel
 from core.machine import libraries, programs
@@ -67,7 +68,7 @@ def run(
     :param untrusted: folders that it must find no program in.
     :param extra: variables to set for it, beside those of its row.
     :param monotonic: the time that `seconds` are measured with.
-    :raises SetupError: `az.hangs`, `az.floods`.
+    :raises SetupError: `az.hangs`, `az.floods`; `program.secret`: an argument looks like a secret.
     :raises Interrupted: somebody asked to stop.
     :raises OSError: it could not be started.
     """
@@ -98,8 +99,10 @@ class _Run:
     """A program under way. Each stream has a thread, because not every system can wait for several pipes."""
 
     def __init__(self, argv: Sequence[str], untrusted: Sequence[Path], extra: Mapping[str, str] | None) -> None:
-        if any(looks_secret(argument) for argument in argv):
-            raise AssertionError("a secret was about to become an argument")
+        for argument in argv:
+            if looks_secret(argument):  # a folder may be called like one
+                shown = quoted(redactor.redact(argument))
+                raise SetupError("program.secret", program=quoted(redactor.redact(argv[0])), argument=shown)
         given = programs.environment(programs.name_of(argv[0]), (Path.cwd(), *untrusted), os.environ)
         self._argv = argv
         with libraries.announced(argv[0]):

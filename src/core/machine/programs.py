@@ -41,18 +41,28 @@ class Program:
 
     :param purpose: what for.
     :param variables: names of the variables that it gets, if they are set; `*` stands for any text.
+    :param fixed: variables that are always set for it, against what it would load or start.
     """
 
     purpose: str
     variables: tuple[str, ...]
+    fixed: Mapping[str, str]
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
     "az": Program(
         "a token for Microsoft Graph, its version, and to sign in or out; opens the browser of a sign-in",
         tuple(f"{_EVERY} {_AZ}".split()),
+        # it is Python, and a timeit.py in the working folder would break it; and it loads the code of every extension
+        # that its configuration folder holds, of which nothing is needed here
+        {"PYTHONSAFEPATH": "1", "AZURE_EXTENSION_DIR": os.devnull, "AZURE_EXTENSION_DEV_SOURCES": ""},
     ),
-    "git": Program("whether the state file is tracked or ignored", tuple(f"{_EVERY} XDG_CONFIG_HOME".split())),
+    "git": Program(
+        "whether the state file is tracked or ignored",
+        tuple(f"{_EVERY} XDG_CONFIG_HOME".split()),
+        # a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
+        {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"},
+    ),
 }
 
 #: What each command may start; the wizard has an empty name, because it needs none.
@@ -87,7 +97,7 @@ def name_of(path: str) -> str:
 
 
 def environment(name: str, untrusted: Sequence[Path], environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a program is started with: those of its row, and no secret among them (P4).
+    """The variables that a program is started with: those of its row, and no secret of ours among them (P4).
 
     :param name: of the row.
     :param untrusted: folders that it must find no program in.
@@ -97,12 +107,13 @@ def environment(name: str, untrusted: Sequence[Path], environ: Mapping[str, str]
     given = {key: value for key, value in environ.items() if any(fnmatchcase(key, pattern) for pattern in wanted)}
     given = {key: value for key, value in given.items() if not looks_secret(value)}
     if "PATH" in given:
-        given["PATH"] = os.pathsep.join(search_path(untrusted, given["PATH"]))
+        # an empty PATH would mean the working folder
+        given["PATH"] = os.pathsep.join(search_path(untrusted, given["PATH"])) or os.defpath
     if "BROWSER" in given and not _trusted_browser(given["BROWSER"], untrusted):
         del given["BROWSER"]
     if sys.platform == "win32":  # it looks in the working folder first
         given["NODEFAULTCURRENTDIRECTORYINEXEPATH"] = "1"
-    return given
+    return {**given, **PROGRAMS[name].fixed}
 
 
 def search_path(untrusted: Sequence[Path], path: str) -> list[str]:

@@ -216,9 +216,7 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
             "safe.bareRepository=explicit",
         )
         argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
-        # a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
-        extra = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
-        return process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted, extra=extra).code
+        return process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted).code
 
     tracked = ask("ls-files", "--error-unmatch")
     if tracked == 0:

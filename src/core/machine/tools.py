@@ -138,8 +138,7 @@ def look(
     """
     me = uid if uid is not None else os.getuid() if hasattr(os, "getuid") else -1
     find = find or partial(process.find, untrusted=untrusted)
-    safe = {"PYTHONSAFEPATH": "1"}
-    ask = ask or partial(process.run, seconds=PATIENCE, cancel=cancel, untrusted=untrusted, extra=safe)
+    ask = ask or partial(process.run, seconds=PATIENCE, cancel=cancel, untrusted=untrusted)
     system = _system(platform, os_release, find, root=me == 0)
     tools = [_python(), _git(find, system)]
     if platform == "linux":

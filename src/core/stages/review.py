@@ -10,6 +10,7 @@ from urllib.parse import quote
 from core.display import oddities, quoted
 from core.entra import activity, application, permissions
 from core.entra.application import App
+from core.entra.graph import documented
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
 from core.events import Finding
@@ -200,7 +201,9 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
     name = world.profile.app_display_name
     quoted = quote(name.replace("'", "''"))
     path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,uniqueName,createdDateTime"
-    return list(world.user_graph().pages(path, "look for the app by its name"))
+    found = list(world.user_graph().pages(path, "look for the app by its name"))
+    with documented("look for the app by its name"):
+        return [app | {"appId": str(app["appId"])} for app in found]
 
 
 def several(world: World, found: Sequence[dict[str, Any]]) -> SetupError:
