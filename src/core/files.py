@@ -7,6 +7,7 @@ a second name of a file that matters. Nothing of that is followed, opened or wri
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -101,6 +102,19 @@ def beside(path: Path, content: bytes, *, start: str, mode: int = 0o600) -> Iter
     finally:
         with suppress(OSError):  # it is in its place by now, or as gone as it can be
             Path(name).unlink()
+
+
+def sweep(folder: Path, start: str) -> None:
+    """Remove what `beside` left in a folder when it was killed; what cannot be removed stays.
+
+    :param start: how the names begin. Nobody else may be at work under it: the caller holds the lock.
+    """
+    name = re.compile(re.escape(start) + r"[a-z0-9_]{8}")
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if name.fullmatch(path.name) and not _wrong(path.lstat()):
+                with suppress(OSError):
+                    path.unlink()
 
 
 def flush_folder(folder: Path) -> None:

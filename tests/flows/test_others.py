@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,14 +19,18 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from core import files
 from core.entra import certificates, credentials
 from core.events import Finding, StepFinished
+from core.flow import engine
 from core.flow.engine import Result
+from core.machine import paths
+from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
 from core.secret import Secret
-from core.stages import rollback
+from core.stages import migrate, rollback
 from tests.flows.test_doctor import checks, diagnose
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import make
@@ -416,3 +423,152 @@ def test_M9_every_reader_is_named_before_the_yes_and_by_verify(machine: Machine)
     assert machine.verify(strict=True).exit_code == 8
     (seen,) = [e for e in machine.events if isinstance(e, StepFinished) and e.step == "sources"]
     assert all(name in seen.detail for name in (*readers, "node_modules"))
+
+
+# --- what cannot be put back, and what a crash or a clean-up takes away
+
+
+def blocked(machine: Machine) -> str:
+    """An expired certificate of somebody else keeps every other one from being added; its thumbprint."""
+    gone = certificates.make("gone", machine.clock.now() - timedelta(days=400))
+    held = credentials.entry_of(gone, machine.tenant.new_id(), "old laptop")
+    machine.tenant.switches.expired_entry_blocks = True
+    keys = [*machine.app["keyCredentials"], *directory.keys_of(machine.tenant, [held])]
+    machine.change("application", keyCredentials=keys)
+    return gone.thumbprint
+
+
+def refuse_tokens(machine: Machine) -> None:
+    machine.tenant.faults.add(Fault("status", r"^POST /[^/]+/oauth2/v2.0/token", nth=0, status=400))
+
+
+def test_M5_an_entry_of_others_that_was_dropped_is_not_called_undone(machine: Machine) -> None:
+    gone = blocked(machine)
+    at(machine, "register", lambda: refuse_tokens(machine))
+    result = machine.migrate(drop_expired=True)
+    assert (result.outcome, result.exit_code) == ("partial", 6)
+    assert result.errors[-1]["id"] == "flow.undo-short"
+    assert gone in result.errors[-1]["message"]
+    assert machine.keystore.accounts(machine.service) == [], "all the rest is undone"
+    assert MEMBER in machine.state
+    machine.tenant.faults.script.clear()
+    assert machine.run(migrate.FLOW, act=engine.undo).outcome == "unchanged", "nothing is open"
+    assert machine.migrate().exit_code == 0
+
+
+@pytest.mark.parametrize("step", ["register", "prove"])
+def test_M5_nor_by_an_undo_after_a_crash(machine: Machine, step: str) -> None:
+    gone = blocked(machine)
+    at(machine, step, crash)
+    with pytest.raises(Crash):
+        machine.migrate(drop_expired=True)
+    machine.watch = None
+    result = machine.run(migrate.FLOW, act=engine.undo)
+    assert (result.exit_code, result.errors[0]["id"]) == (6, "flow.undo-short")
+    assert gone in result.errors[0]["message"]
+    assert machine.keystore.accounts(machine.service) == []
+    assert machine.run(migrate.FLOW, act=engine.undo).outcome == "unchanged"
+
+
+def test_M5_an_entry_that_is_there_after_all_is_no_loss(machine: Machine) -> None:
+    blocked(machine)
+    before = machine.app
+    at(machine, "register", lambda: refuse_tokens(machine))
+    machine.tenant.faults.add(Fault("status", "^PATCH", nth=2, status=403))
+    result = machine.migrate(drop_expired=True)
+    assert result.exit_code in (1, 5), result.errors
+    assert machine.app == before
+
+
+@pytest.mark.parametrize("killed_at", ["", "prove-again"], ids=["goes on", "is killed"])
+@pytest.mark.parametrize("step", ["store-key", "register", "marker", "delete-passwords"])
+def test_M8_a_state_folder_that_is_removed_meanwhile_leaves_no_broken_journal(
+    machine: Machine, step: str, killed_at: str
+) -> None:
+    folder = Path.home() / PROFILE.state_folder
+    before = machine.keys
+
+    def watch(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == step and not struck:
+            struck.append(True)
+            shutil.rmtree(folder)
+        if isinstance(event, StepFinished) and event.step == killed_at:
+            crash()
+
+    struck: list[bool] = []
+    machine.watch = watch
+    if killed_at:
+        with pytest.raises(Crash):
+            machine.migrate()
+    else:
+        assert machine.migrate().exit_code == 0
+    (journal,) = folder.glob("setup/journal/*.jsonl")
+    assert b"\0" not in journal.read_bytes()
+    machine.watch = None
+    assert machine.migrate().exit_code == 0
+    one_of_ours(machine, before)
+    assert machine.verify().exit_code == 0
+
+
+@pytest.mark.parametrize("when", ["the rehearsal", "the purge"])
+def test_M8_a_killed_replacement_leaves_no_file_behind(machine: Machine, when: str) -> None:
+    folder, nth = machine.state_file.parent, {"the rehearsal": 1, "the purge": 2}[when]
+    mkstemp, made = tempfile.mkstemp, list[str]()
+
+    def killed(*arguments: Any, **where: Any) -> tuple[int, str]:
+        descriptor, name = mkstemp(*arguments, **where)
+        made.extend([name] if Path(name).parent == folder else [])
+        if len(made) == nth and made[-1] == name:
+            left = Path(name).with_name(Path(name).name[:-8] + "leftover")  # whoever is killed cleans up nothing
+            left.write_text("{")
+            raise Crash
+        return descriptor, name
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(tempfile, "mkstemp", killed)
+        machine.migrate()
+    assert [path for path in folder.iterdir() if ".new-" in path.name]
+    theirs = folder / f"{PROFILE.state_file}.new-version"
+    theirs.write_text("somebody's own")
+    assert machine.migrate().exit_code == 0
+    assert sorted(path.name for path in folder.iterdir()) == [PROFILE.state_file, theirs.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are flushed on POSIX alone")
+def test_M8_every_new_folder_on_the_way_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(files, "flush_folder", flushed.append)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paths.private(tmp_path / "a" / "b" / "c")
+    assert flushed == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+
+
+# --- who is signed in
+
+
+def test_M5_somebody_else_who_signs_in_meanwhile_does_not_carry_out_the_plan(machine: Machine) -> None:
+    before = Snapshot.of(machine)
+
+    def meanwhile() -> None:
+        assert machine.world is not None
+        machine.world.sign_in = SandboxSignIn(machine.tenant, machine.cloud, "alex")
+        machine.tenant.faults.add(Fault("status", "v1.0", nth=1, status=401))  # the token is asked for again
+
+    at(machine, "store-key", meanwhile)
+    message = stopped(machine.migrate(), "az.another-user", 4)
+    assert "alex" in message
+    assert machine.untouched(before)
+
+
+def test_M5_an_app_that_is_deleted_meanwhile_ends_the_run_with_the_key_and_the_file_kept_as_they_were(
+    machine: Machine,
+) -> None:
+    state = machine.state_file.read_bytes()
+
+    def delete() -> None:
+        machine.tenant.commit("servicePrincipal", machine.principal["id"], None)
+        machine.tenant.commit("application", machine.app["id"], None)
+
+    at(machine, "backup", delete)
+    assert machine.migrate().exit_code != 0
+    assert machine.state_file.read_bytes() == state

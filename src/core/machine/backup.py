@@ -45,10 +45,10 @@ def prune(path: Path) -> None:
     :param path: the newest one.
     :raises SetupError: `rollback.backup`.
     """
-    start = path.name.rpartition("_")[0]
+    start, old = path.name.rpartition("_")[0], path
     copies = sorted(found for found in path.parent.glob("*.json") if found.name.rpartition("_")[0] == start)
     try:
-        for old in copies[:-KEPT]:
+        for old in (*copies[:-KEPT], *path.parent.glob(f".{start}_*")):  # and what a killed `save` left
             old.unlink(missing_ok=True)
     except OSError as error:
         raise SetupError("rollback.backup", path=old, detail=error.strerror or error) from None

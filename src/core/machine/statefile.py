@@ -202,6 +202,7 @@ class StateFile:
             if name != secret and looks_secret(value):
                 raise SetupError("statefile.secret", name=name, path=self.path)
         with self._locked():
+            files.sweep(self.path.parent, f"{self.path.name}{_NEW}")
             new = create and not self.exists()
             before = b"" if new else self._bytes()
             members = {} if new else self._parse(before)

@@ -200,6 +200,7 @@ def remove(path: Path) -> None:
 def _replace(target: Path, text: str) -> None:
     """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
     try:
+        files.sweep(target.parent, f"{target.name}.")
         with files.beside(target, text.encode(), start=f"{target.name}.", mode=0o644) as put:
             put()
     except OSError as error:

@@ -194,10 +194,20 @@ class World:
 
         def token(again: bool) -> str:
             if again or self.known.user is None:
-                self.known.user = self.sign_in.graph_token(self.known.tenant)
+                self.known.user = self._same_user(self.sign_in.graph_token(self.known.tenant))
             return self.known.user.value.reveal()
 
         return Graph(self.session, self.cloud, token, self.clock, self.emit)
+
+    def _same_user(self, token: Token) -> Token:
+        """See that nobody else has signed in to the Azure CLI since the plan was made for somebody."""
+        from core.errors import SetupError
+
+        before = self.known.user
+        if before is not None and before.claims.get("oid") != token.claims.get("oid"):
+            names = [str(t.claims.get("upn") or t.claims.get("oid") or "?") for t in (before, token)]
+            raise SetupError("az.another-user", ours=names[0], theirs=names[1])
+        return token
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
