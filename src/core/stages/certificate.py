@@ -87,6 +87,7 @@ class Register(Step[World]):
         stay = tuple(
             Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
+            if all(key.der != spare.der for spare in world.known.spare)
         )
         return (Change("add", "certificate", whose, "", after, True, call), *stay)
 

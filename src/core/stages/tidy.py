@@ -30,9 +30,11 @@ class Tidy(Step[World]):
             accounts.append(world.pending)
         return list(dict.fromkeys(accounts))
 
-    def _requests(self, world: World) -> list[Path]:
+    def _requests(self, world: World) -> dict[Path, str]:
+        """The requests that are still there, and the keyId that each asks for."""
         effects = world.journal.standing(handoff.WRITE) if world.journal is not None else []
-        return [path for path in dict.fromkeys(Path(effect.target) for effect in effects) if path.exists()]
+        requests = {Path(effect.target): str(effect.data["key_id"]) for effect in effects}
+        return {path: key_id for path, key_id in requests.items() if path.exists()}
 
     def check(self, world: World) -> Check:
         if world.known.bundle is None or self._spare(world):
@@ -54,7 +56,7 @@ class Tidy(Step[World]):
         for account in accounts:
             with world.log.effect("keystore.delete", account, world.emit):
                 world.keystore.delete(world.service, account)
-        gone = [path for path in requests if self._remove(world, path)]
+        gone = [path for path, key_id in requests.items() if self._remove(world, path, key_id)]
         return f"{len(accounts)} removed" + (", and the request" if gone else "")
 
     @staticmethod
@@ -82,11 +84,11 @@ class Tidy(Step[World]):
                 world.emit(Finding("certificate.left", "warning", message, by_hand))
 
     @staticmethod
-    def _remove(world: World, path: Path) -> bool:
+    def _remove(world: World, path: Path, key_id: str) -> bool:
         """Whether the request is gone; it holds no secret, so a run that did its work does not fail for it."""
         try:
             with world.log.effect("request.delete", str(path), world.emit):
-                handoff.remove(path)
+                handoff.remove(path, key_id)
         except SetupError as error:
             if error.id != "request.left":
                 raise
