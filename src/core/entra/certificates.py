@@ -138,17 +138,6 @@ def public(der: bytes) -> Bundle:
     return _bundle(Secret(""), certificate)
 
 
-def der_of(pem: str) -> bytes | None:
-    """A certificate in PEM as DER; None when it is none."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    try:
-        return x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
-    except ValueError:
-        return None
-
-
 def app_of(der: bytes) -> str:
     """Id of the app that a certificate says it is for; empty when it does not say."""
     from cryptography import x509

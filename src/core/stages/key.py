@@ -16,7 +16,7 @@ from urllib.parse import quote
 from core.entra import application, certificates
 from core.entra.certificates import Bundle
 from core.entra.tokens import LAGGING, mint
-from core.errors import GraphError, SetupError, TokenError
+from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
 from core.flow.step import Check, Needed, Step
 from core.machine import paths
@@ -24,7 +24,6 @@ from core.secret import Secret
 from core.stages import prereqs
 from core.stages.world import World
 
-_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 #: A private key in PEM, of whatever kind; an entry without one can sign in nobody.
 _PRIVATE: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)
 
@@ -44,10 +43,11 @@ class FindKey(Step[World]):
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
         prereqs.take_lock(world, known.tenant, "keystore")
         text = world.keystore.read(world.service, known.tenant)
-        known.occupant = Secret(text) if text is not None else None
+        private = text is not None and _PRIVATE.search(text) is not None
+        known.occupant = Secret(text, learn=private) if text is not None else None
         current = self._read(world, known.tenant, text)
-        if current is None and text is not None:
-            self._refuse_foreign_remains(world, text)
+        if current is None and private:
+            raise _unproven(world, "a private key that cannot be used here")
         if current is not None:
             self._refuse_another_apps_key(world, current.der)
         if current is not None and known.app is None:
@@ -120,23 +120,10 @@ class FindKey(Step[World]):
         if _mine(world) in owners or (app is not None and app.holds_certificate(der) and not owners):
             return
         thumbprint = certificates.thumbprint(der)
-        if owner := next(iter(sorted(owners)), "") or _holder(world, thumbprint):
-            raise _another_apps(world, der, owner)
-        raise _unproven(world, f"the certificate {thumbprint}")
-
-    def _refuse_foreign_remains(self, world: World, text: str) -> None:
-        """An entry that is no bundle may still be somebody's private key: a kind that is not known here.
-
-        :raises SetupError: as `_refuse_foreign`.
-        """
-        if not _PRIVATE.search(text):
+        owner = next(iter(sorted(owners)), "") or _holder(world, thumbprint)
+        if owner and owner == _mine(world):
             return
-        match = _CERTIFICATE.search(text)
-        der = certificates.der_of(match[0]) if match else None
-        if der is not None and match is not None and not _PRIVATE.search(text.replace(match[0], "")):
-            self._refuse_foreign(world, der)
-            return
-        raise _unproven(world, "a private key of a kind that is not known")
+        raise _another_apps(world, der, owner) if owner else _unproven(world, f"the certificate {thumbprint}")
 
     def _orphan(self, world: World, der: bytes) -> bool:
         """Whether it is provably the key of the app that the state file names, and that app does not exist any more."""
@@ -219,7 +206,9 @@ def _holder(world: World, thumbprint: str) -> str:
             for app in world.user_graph().pages(path, "look whose certificate it is"):
                 if any(key.thumbprint == thumbprint for key in application.keys_of(app)):
                     return str(app.get("appId"))
-        except GraphError:
+        except Interrupted:
+            raise
+        except SetupError:
             return ""  # it is only about naming it: the run stops all the same
     return ""
 
