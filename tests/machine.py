@@ -133,7 +133,7 @@ class Machine:
 
     @property
     def state(self) -> dict[str, str]:
-        members: dict[str, str] = json.loads(self.state_file.read_text()) if self.state_file.exists() else {}
+        members: dict[str, str] = json.loads(self.state_file.read_text("utf-8-sig")) if self.state_file.exists() else {}
         return members
 
     @property

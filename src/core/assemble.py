@@ -47,7 +47,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         session=Session(cloud, clock),
         sign_in=AzureCli(cloud, untrusted, cancel),
         keystore=SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed),
-        statefile=StateFile(settings.folder / profile.state_file, lock),
+        statefile=StateFile(settings.folder / profile.state_file, lock, profile.members),
         emitter=emit,
         asker=ask,
         untrusted=untrusted,

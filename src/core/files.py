@@ -137,6 +137,19 @@ def beside(path: Path, content: bytes, *, start: str, mode: int = 0o600) -> Iter
             Path(name).unlink()
 
 
+def sweep(folder: Path, start: str) -> None:
+    """Remove what `beside` left in a folder when it was killed; what cannot be removed stays.
+
+    :param start: how the names begin. Nobody else may be at work under it: the caller holds the lock.
+    """
+    name = re.compile(re.escape(start) + r"[a-z0-9_]{8}")
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if name.fullmatch(path.name) and not _wrong(path.lstat()):
+                with suppress(OSError):
+                    path.unlink()
+
+
 def flush_folder(folder: Path) -> None:
     """Make what was created or replaced in a folder durable, as far as its file system can.
 

@@ -232,7 +232,7 @@ def _parser() -> _Parser:
         subs[name].add_argument("--repair-permissions", action="store_true", help=text, **quiet)
     text = "also grant permissions that no Provisioner needs, if the request asks for them"
     subs["apply"].add_argument("--extra-roles", action="store_true", help=text, **quiet)
-    text = "remove expired entries of others if they block the write"
+    text = "remove expired entries of others if they block the write; they cannot be put back"
     subs["apply"].add_argument("--drop-expired", action="store_true", help=text, **quiet)
     text = "the certificate's thumbprint, as the developer told it to you; the yes to the certificate"
     subs["apply"].add_argument("--thumbprint", metavar="HEX", help=text, **quiet)
@@ -285,7 +285,7 @@ def _changing(parser: _Parser) -> None:
     """Options of the flows that put a certificate on the app."""
     quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
     for flag, text in (
-        ("--drop-expired", "remove expired entries of others if they block the write"),
+        ("--drop-expired", "remove expired entries of others if they block the write; they cannot be put back"),
         ("--key-outlives-job", "the keystore outlives this CI job or container, against all appearances"),
         ("--lock", "forbid new password credentials on the app by a policy, or print how"),
     ):

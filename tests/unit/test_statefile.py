@@ -205,8 +205,6 @@ def test_M1_a_missing_file_is_said_to_be_missing(file: StateFile) -> None:
         (b"null", 1, 1),
         (b"[" * 100_000, 1, 1),
         (b'{"A": "1", "A": "2"}', 1, 12),
-        (b'{"B": {"A": 1, "A": 2}}', 1, 16),
-        (b'{"A": 1e400}', 1, 1),
         (b'{"A": NaN}', 1, 1),
     ],
     ids=lambda value: repr(value)[:20],

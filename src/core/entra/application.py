@@ -25,6 +25,7 @@ class Key:
 
     :param entry: as Graph gave it.
     :param thumbprint: from the certificate itself where Graph gave it, else from `customKeyIdentifier`.
+    :param end: None: it has none, as far as Graph says; every date and name of an entry may be null.
     """
 
     entry: dict[str, Any]
@@ -32,7 +33,21 @@ class Key:
     name: str
     thumbprint: str
     der: bytes | None
-    end: datetime
+    end: datetime | None
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it is past its end; one without an end never is."""
+        return self.end is not None and self.end <= now
+
+    @property
+    def end_date(self) -> str:
+        """The day of its end, as it is shown."""
+        return str(self.end.date()) if self.end is not None else "no end"
+
+    @property
+    def validity(self) -> str:
+        """Until when it counts, in words."""
+        return f"until {self.end.date()}" if self.end is not None else "without an end"
 
     @property
     def signs(self) -> bool:
@@ -130,6 +145,10 @@ class App:
     def holds(self, bundle: Bundle) -> Key | None:
         """The entry of exactly this certificate, or None."""
         return next((key for key in self.keys if key.der == bundle.der), None)
+
+    def holds_certificate(self, der: bytes) -> bool:
+        """Whether it accepts a certificate, as far as its list tells: by the bytes, or by the thumbprint alone."""
+        return any(key.der == der or (key.der is None and key.thumbprint == thumbprint(der)) for key in self.keys)
 
 
 _SELECTED: Final = "id,appId,displayName,createdDateTime,keyCredentials,passwordCredentials,requiredResourceAccess"
@@ -297,15 +316,15 @@ def keys_of(holder: dict[str, Any]) -> tuple[Key, ...]:
     """The key credentials in an answer of Graph."""
     found = []
     for entry in holder.get("keyCredentials") or ():
-        der = base64.b64decode(entry["key"]) if entry.get("key") else None
+        der = _bytes(entry.get("key"))
         found.append(
             Key(
                 entry,
-                str(entry["keyId"]),
+                str(entry.get("keyId") or ""),
                 one_line(entry.get("displayName")),
                 thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
                 der,
-                moment(str(entry.get("endDateTime"))),
+                _date(entry.get("endDateTime")),
             )
         )
     return tuple(found)
@@ -314,7 +333,7 @@ def keys_of(holder: dict[str, Any]) -> tuple[Key, ...]:
 def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
     return tuple(
         Password(
-            str(entry["keyId"]),
+            str(entry.get("keyId") or ""),
             one_line(entry.get("displayName")),
             str(entry.get("hint") or ""),
             str(entry.get("endDateTime") or "unknown"),
@@ -323,6 +342,20 @@ def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
         )
         for entry in holder.get("passwordCredentials") or ()
     )
+
+
+def _bytes(key: object) -> bytes | None:
+    try:
+        return base64.b64decode(str(key)) if key else None
+    except ValueError:
+        return None  # whatever it is, nobody can compare it with a certificate
+
+
+def _date(text: object) -> datetime | None:
+    try:
+        return moment(str(text)) if text else None
+    except ValueError:
+        return None
 
 
 def moment(text: str) -> datetime:

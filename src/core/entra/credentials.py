@@ -89,7 +89,7 @@ def add_key(
         try:
             _write(graph, object_id, keys, with_ours, "add the certificate", clock, emit)
         except GraphError as error:
-            expired = tuple(key for key in keys if key.end <= clock.now() and key.id not in dropped)
+            expired = tuple(key for key in keys if key.expired(clock.now()) and key.id not in dropped)
             if error.code != "KeyCredentialsInvalidEndDate" or not expired:
                 error.refused &= not written
                 raise

@@ -130,7 +130,9 @@ def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> Non
     with world.cancel.shielded():
         left = _undo(flow, world)
     if left is not None:
-        raise SetupError("flow.undo-failed", cause=asked.summary, left=left.what, how=left.how)
+        if left.final:
+            journal.close("undone")
+        raise _not_all_undone(asked, left)
     journal.close("undone")
     result.outcome, result.exit_code = "changed", 0
     result.summary = (f"Undone: what the interrupted {flow.name} had done.",)
@@ -269,9 +271,11 @@ def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
         if isinstance(error, Interrupted):
             error.facts.update(left="It could not be undone completely.")
             result.errors[-1] = error.as_dict()
-        failed = SetupError("flow.undo-failed", cause=error.summary, left=left.what, how=left.how)
+        failed = _not_all_undone(error, left)
         result.outcome, result.exit_code = "partial", failed.exit_code
         result.errors.append(failed.as_dict())
+        if left.final:
+            journal.close("undone")
     else:
         journal.close("undone")
         if error.exit_code in (2, 3, 6):  # something had been touched, and it was undone
@@ -288,8 +292,14 @@ def _asked_before_undo(flow: Flow[W], world: W, error: SetupError) -> SetupError
         return SetupError("flow.undo-unsafe", cause=error.summary, why=unknown.summary)
 
 
+def _not_all_undone(error: SetupError, left: Left) -> SetupError:
+    id = "flow.undo-short" if left.final else "flow.undo-failed"
+    return SetupError(id, cause=error.summary, left=left.what, how=left.how)
+
+
 def _undo(flow: Flow[W], world: W) -> Left | None:
     """Undo in reverse, up to the first step that leaves something behind: what came before it is what it stands on."""
+    lost: list[Left] = []
     for stage in reversed(flow.change):
         for step in reversed(stage.steps):
             before = _effects(world)
@@ -302,7 +312,12 @@ def _undo(flow: Flow[W], world: W) -> Left | None:
                 left = Left(f"{step.title} ({type(bug).__name__})", again)
             if left is not None:
                 world.emit(StepFinished(stage.name, step.name, step.title, "failed", f"left behind: {left.what}"))
-                return left
+                if not left.final:
+                    return left
+                lost.append(left)
+                continue
             if _effects(world) < before:
                 world.emit(StepFinished(stage.name, step.name, step.title, "undone"))
-    return None
+    if not lost:
+        return None
+    return Left("; ".join(left.what for left in lost), " ".join(left.how for left in lost), final=True)

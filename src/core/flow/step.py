@@ -81,10 +81,12 @@ class Left:
 
     :param what: what is left, exactly.
     :param how: the command that removes it.
+    :param final: nothing can bring it back, and nothing else stands on it: the rest is undone all the same.
     """
 
     what: str
     how: str
+    final: bool = False
 
 
 class Step(ABC, Generic[W]):

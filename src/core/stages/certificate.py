@@ -6,8 +6,10 @@ back, and no crash can leave a certificate on the app whose key is nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Final
 from uuid import uuid4
 
 from core.entra import application, certificates, credentials
@@ -16,6 +18,7 @@ from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
 from core.events import Finding, Question
+from core.flow.journal import Effect
 from core.flow.plan import Change
 from core.flow.step import Blocked, Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
@@ -23,6 +26,9 @@ from core.machine.keystore import compare
 from core.secret import Secret
 from core.stages import handoff
 from core.stages.world import World
+
+#: The effect of leaving out an expired entry of others.
+DROP: Final = "graph.application.dropKey"
 
 
 class StoreKey(Step[World]):
@@ -40,7 +46,7 @@ class StoreKey(Step[World]):
         return (Change("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        bundle = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0])
+        bundle = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
         account = f"{world.known.tenant}#{bundle.thumbprint}"
         with world.log.effect("keystore.write", account, world.emit, thumbprint=bundle.thumbprint):
             world.known.bundle = store(world, account, bundle.pem)
@@ -79,8 +85,9 @@ class Register(Step[World]):
         where = f"app registration '{app.name}'"
         whose = where + handoff.by_whom(world)
         stay = tuple(
-            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', until {key.end.date()}")
+            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
+            if all(key.der != spare.der for spare in world.known.spare)
         )
         return (Change("add", "certificate", whose, "", after, True, call), *stay)
 
@@ -100,10 +107,9 @@ class Register(Step[World]):
         with (
             handoff.on_refusal(world),
             world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
+            _dropping(world) as drop,
         ):
-            lost = credentials.add_key(
-                graph, app.object_id, bundle, entry, world.clock, world.emit, lambda keys: _drop(world, keys)
-            )
+            lost = credentials.add_key(graph, app.object_id, bundle, entry, world.clock, world.emit, drop)
         for key in lost:
             world.emit(
                 Finding(
@@ -133,7 +139,7 @@ class Register(Step[World]):
                 except SetupError as error:
                     return Left(f"certificate {thumbprint} (keyId {key_id}) on the app: {error.summary}", by_hand)
             world.log.undone(effect)
-        return None
+        return _lost_for_good(world, graph)
 
 
 class Prove(Step[World]):
@@ -180,7 +186,9 @@ class Adopt(Step[World]):
         former = world.keystore.read(world.service, tenant)
         kept = former is not None and former != bundle.pem.reveal()
         if former is not None and kept:
-            aside = f"{tenant}#former"
+            if world.known.occupant is None or former != world.known.occupant.reveal():
+                raise SetupError("keystore.changed", tenant=tenant, service=world.service)
+            aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
                 store(world, aside, Secret(former), parse=False)
         with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=bundle.thumbprint):
@@ -193,15 +201,16 @@ class Adopt(Step[World]):
             tenant = adopted[0].target
             ours = _thumbprint_in(world, tenant) in {effect.data["thumbprint"] for effect in adopted}
             former = world.keystore.read(world.service, aside[0].target) if aside else None
+            empty = world.keystore.read(world.service, tenant) is None
             if ours:
                 _put_back(world, tenant)
-            if former is not None:
+            if former is not None and (ours or empty):
                 store(world, tenant, Secret(former), parse=False)
             elif ours and aside:
                 return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
             elif ours:
                 world.keystore.delete(world.service, tenant)
-            # else: an undo that was cut off had restored it already
+            # else: an undo that was cut off had restored it already, or it is somebody else's by now
             for effect in adopted:
                 world.log.undone(effect)
         for effect in aside:
@@ -295,16 +304,44 @@ def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tupl
     )
 
 
-def _drop(world: World, expired: tuple[Key, ...]) -> Collection[str]:
-    """Ask before expired entries are left out; `--yes` alone is not enough (P8)."""
-    listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end.date()})" for key in expired)
-    question = Question(
-        "drop-expired",
-        f"The service refuses the write because of expired entries: {listing}. Remove them?",
-        False,
-        "--drop-expired",
-    )
-    agreed = world.settings.drop_expired or (not world.settings.yes and world.ask(question))
-    if not agreed:
-        raise SetupError("app.expired-entry", listing=listing)
-    return [key.id for key in expired]
+@contextmanager
+def _dropping(world: World) -> Iterator[Callable[[tuple[Key, ...]], Collection[str]]]:
+    """Ask before expired entries of others are left out, and journal each; `--yes` alone is not enough (P8).
+
+    They cannot be put back: the service takes no entry whose end has passed.
+    """
+    effects: list[Effect] = []
+
+    def drop(expired: tuple[Key, ...]) -> Collection[str]:
+        listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end_date})" for key in expired)
+        text = f"The service refuses the write because of expired entries: {listing}. Remove them, for good?"
+        question = Question("drop-expired", text, False, "--drop-expired")
+        agreed = world.settings.drop_expired or (not world.settings.yes and world.ask(question))
+        if not agreed:
+            raise SetupError("app.expired-entry", listing=listing)
+        for key in expired:
+            what = f"certificate {key.thumbprint or key.id} '{key.name}', which had ended on {key.end_date}"
+            effects.append(world.log.intend(DROP, key.id, object_id=world.app.object_id, what=what))
+        return [key.id for key in expired]
+
+    try:
+        yield drop
+    except SetupError as error:
+        for effect in effects if error.refused else ():
+            world.log.failed(effect)
+        raise
+    for effect in effects:
+        world.log.done(effect, world.emit)
+
+
+def _lost_for_good(world: World, graph: Graph) -> Left | None:
+    """What was removed from the app on somebody's word and is gone for good: an undo has to say so."""
+    effects = world.log.standing(DROP)
+    if not effects:
+        return None
+    here = {key.id for key in application.read_keys(graph, effects[0].data["object_id"])}
+    gone = [str(effect.data["what"]) for effect in effects if effect.target not in here]
+    for effect in effects:
+        world.log.undone(effect)
+    how = "The service takes no entry whose end has passed: whoever used it registers a new certificate."
+    return Left(f"removed from the app: {'; '.join(gone)}", how, final=True) if gone else None

@@ -47,7 +47,7 @@ class HandOff(Step[World]):
         if effects and (left := _applied(world, effects[-1])) is not None:
             return left
         for effect in effects:
-            remove(Path(effect.target))
+            remove(Path(effect.target), str(effect.data["key_id"]))
             world.log.undone(effect)
         return None
 
@@ -185,12 +185,15 @@ def instead(world: World, refusal: GraphError) -> SetupError:
     return write(world)
 
 
-def remove(path: Path) -> None:
+def remove(path: Path, key_id: str) -> None:
     """Remove a request that nobody waits for any more.
 
+    :param key_id: what the request asks for; a file that does not name it is somebody else's.
     :raises SetupError: `request.left`: it is still there, or something else lies in its place.
     """
     try:
+        if path.is_file() and key_id.encode() not in path.read_bytes():
+            raise SetupError("request.left", path=path, detail="it is another file by now")
         path.unlink(missing_ok=True)
     except OSError as error:
         detail = "it is a folder by now" if path.is_dir() else error.strerror or error
@@ -200,6 +203,7 @@ def remove(path: Path) -> None:
 def _replace(target: Path, text: str) -> None:
     """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
     try:
+        files.sweep(target.parent, f"{target.name}.")
         with files.beside(target, text.encode(), start=f"{target.name}.", mode=0o644) as put:
             put()
     except OSError as error:

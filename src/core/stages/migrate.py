@@ -113,10 +113,13 @@ def _question(world: World, plan: Plan) -> Question:
         return handoff.question(world)
     rows = [(change.action, change.what) for change in plan.changes]
     irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
-    passwords = rows.count(("delete", "password credential"))
+    passwords, retired = rows.count(("delete", "password credential")), rows.count(("delete", "certificate"))
+    files = irreversible - passwords - retired
+    also = f", {retired} of this machine to remove" if retired else ""
+    added, kept = rows.count(("add", "certificate")), rows.count(("keep", "certificate"))
     counted = (
-        f"{rows.count(('add', 'certificate'))} certificate to add, {rows.count(('keep', 'certificate'))} to keep; "
-        f"{passwords} password credential(s) and {irreversible - passwords} secret(s) in a file to delete."
+        f"{added} certificate to add, {kept} to keep{also}; "
+        f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
     )
     note = f" {irreversible} of them cannot be undone." if irreversible else ""
     return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")

@@ -88,7 +88,11 @@ class Mark(Step[World]):
         return "recorded; an interrupted run continues from here"
 
     def _rehearse(self, world: World) -> None:
-        world.statefile.rehearse(*Purge.change(world))
+        """See that this machine's credential and its files still are what was decided on, and can be changed."""
+        tenant = world.known.tenant
+        if world.keystore.read(world.service, tenant) != world.bundle.pem.reveal():
+            raise SetupError("keystore.changed", tenant=tenant, service=world.service)
+        world.statefile.rehearse(*Purge.change(world), basis=world.known.basis)
 
 
 class DeletePasswords(Step[World]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from core.errors import SetupError
 from core.flow.plan import Change
@@ -47,10 +47,17 @@ class Purge(Step[World]):
     def apply(self, world: World) -> str:
         values, remove = self.change(world)
         with world.log.effect("statefile.update", str(world.statefile.path), world.emit, purged=bool(remove)):
-            world.statefile.update(values, remove)
+            world.statefile.update(values, remove, basis=world.known.basis)
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
+        rebase(world, values, remove)
         return "the secret is gone from it" if remove else "thumbprint recorded"
+
+
+def rebase(world: World, values: Mapping[str, str], remove: Collection[str] = ()) -> None:
+    """Remember a change of our own to the state file, so that it is not taken for somebody else's."""
+    if world.known.basis is not None:
+        world.known.basis = world.known.basis.after(values, remove)
 
 
 def replaceable(world: World) -> Check:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted,
 from core.flow.engine import Result
 from core.machine import weakfiles
 from core.machine.sources import git_view, readers
-from core.secret import looks_secret
+from core.secret import looks_secret, redactor
 from core.stages import interrupted, keystore, leftover, prereqs, rights, trust
 from core.stages.world import World
 
@@ -136,9 +135,9 @@ def _no_secret(world: World) -> Check:
     members = world.statefile.read()
     if member in members:
         return False, f"{member} is in {world.statefile.path}"
-    alike = [name for name, value in members.items() if looks_secret(json.dumps(value))]
-    note = f"; {', '.join(alike)} looks like a secret of something else" if alike else ""
-    return True, f"{world.statefile.path}{note}"
+    if alike := world.statefile.where(looks_secret):
+        return False, f"what looks like a secret is in {world.statefile.path}: {redactor.redact(', '.join(alike))}"
+    return True, str(world.statefile.path)
 
 
 def _git(world: World) -> Check:
@@ -204,9 +203,9 @@ def _certificate(world: World, seen: _Seen) -> Check:
     key = seen.app.holds(seen.bundle)
     if key is None:
         return False, f"{seen.bundle.thumbprint} is not on the app"
-    if key.end <= world.clock.now() or seen.bundle.expired(world.clock.now()):
-        return False, f"{seen.bundle.thumbprint} ended on {key.end.date()}"
-    return True, f"{seen.bundle.thumbprint} (keyId {key.id}), until {key.end.date()}"
+    if key.expired(world.clock.now()) or seen.bundle.expired(world.clock.now()):
+        return False, f"{seen.bundle.thumbprint} ended on {key.end_date}"
+    return True, f"{seen.bundle.thumbprint} (keyId {key.id}), {key.validity}"
 
 
 def _thumbprint(world: World, seen: _Seen) -> Check:
@@ -229,8 +228,7 @@ def _others(world: World, seen: _Seen) -> Check:
 
 
 def _sources(world: World) -> Check:
-    found = readers(world.settings.folder, world.profile.secret_member)
-    places = ", ".join(f"{r.path.relative_to(world.settings.folder)}:{r.line}" for r in found.found)
-    if not found.complete:
-        return False, f"{places or 'none'}; the project is too large to read all of it"
-    return not found.found, places or "none"
+    folder = world.settings.folder
+    found = readers(folder, world.profile.secret_member, world.known.secret, world.statefile.path)
+    places = ", ".join(f"{r.path.relative_to(folder)}:{r.line} ({r.what})" for r in found.found)
+    return found.complete and not found.found, "; ".join(filter(None, (places or "none", found.gaps)))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.keys.detect import Hardware
     from core.machine.keystore import Backend, Keystore
     from core.machine.packages import Package
-    from core.machine.statefile import StateFile
+    from core.machine.statefile import Basis, StateFile
     from core.machine.tools import Tool
     from core.machine.weakfiles import WeakFile
     from core.profile import Profile
@@ -45,9 +45,12 @@ class Known:
     """What the look steps found out; the change steps keep it up to date.
 
     :param members: the state file's members, without the secret.
+    :param basis: the members of ours in the state file, as they were read; no write goes over others.
     :param secret: the old client secret, in memory only (M3).
     :param initial: password credentials at the start of the undertaking.
     :param bundle: the key this run works with, None until there is one.
+    :param occupant: what the keystore account of the tenant held when it was decided on.
+    :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
     :param pending: keystore account that holds it before it is adopted.
     :param proof: a token that was minted with `bundle`.
     :param activity: when each password credential was last used.
@@ -71,6 +74,7 @@ class Known:
     """
 
     members: dict[str, Any] = field(default_factory=dict)
+    basis: Basis | None = None
     secret: Secret | None = None
     tenant: str = ""
     app_id: str = ""
@@ -79,6 +83,8 @@ class Known:
     app: App | None = None
     initial: tuple[Password, ...] = ()
     bundle: Bundle | None = None
+    occupant: Secret | None = None
+    spare: tuple[Bundle, ...] = ()
     proof: Token | None = None
     activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
@@ -190,10 +196,20 @@ class World:
 
         def token(again: bool) -> str:
             if again or self.known.user is None:
-                self.known.user = self.sign_in.graph_token(self.known.tenant)
+                self.known.user = self._same_user(self.sign_in.graph_token(self.known.tenant))
             return self.known.user.value.reveal()
 
         return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller)
+
+    def _same_user(self, token: Token) -> Token:
+        """See that nobody else has signed in to the Azure CLI since the plan was made for somebody."""
+        from core.errors import SetupError
+
+        before = self.known.user
+        if before is not None and before.claims.get("oid") != token.claims.get("oid"):
+            names = [str(t.claims.get("upn") or t.claims.get("oid") or "?") for t in (before, token)]
+            raise SetupError("az.another-user", ours=names[0], theirs=names[1])
+        return token
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
