@@ -57,6 +57,9 @@ class VirtualClock:
             self.cancel.check()
         self.waited += seconds
 
+    def spread(self, seconds: float) -> float:
+        return seconds / 2
+
 
 _ITS_OWN: Final = MemoryKeystore()
 

@@ -23,6 +23,9 @@ class Clock(SystemClock):
     def monotonic(self) -> float:
         return self.time
 
+    def spread(self, seconds: float) -> float:
+        return 0.0
+
     def wait(self, seconds: float) -> None:
         if self.asked is not None:
             self.asked.check()

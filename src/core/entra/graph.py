@@ -16,7 +16,7 @@ from core.cloud import Cloud, origin_of
 from core.entra.http import Response, Session
 from core.errors import GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
-from core.flow.wait import BACKOFF, Clock
+from core.flow.wait import Clock, backoff
 
 TRIES: Final = 5
 LONGEST_WAIT: Final = 300.0
@@ -200,7 +200,8 @@ class Graph:
         asked = getattr(failure, "retry_after", None)
         if asked is not None and asked > LONGEST_WAIT and isinstance(failure, SetupError):
             raise failure
-        seconds = asked if asked is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
+        later = backoff(attempt, self._clock)
+        seconds = later if asked is None else asked + self._clock.spread(later)
         reason = (
             "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
         )

@@ -27,6 +27,8 @@ from core.secret import Secret
 #: Answers that replication explains: the certificate, the app or its principal has not arrived everywhere yet.
 #: 7000229: no service principal; 700016: no app; 700027: no such key; 50012, 1000502: not valid (yet).
 LAGGING: Final = frozenset({700027, 700016, 7000229, 50012, 1000502, 90033, 90055, 50196})
+#: The certificate is not among the app's.
+UNKNOWN_KEY: Final = 700027
 #: How long a new certificate may take; over five minutes have been seen.
 PROOF_DEADLINE: Final = 600.0
 PROOF_EXPECTED: Final = 60.0
@@ -147,10 +149,12 @@ def prove(
     clock: Clock,
     emit: Callable[[Event], None],
     roles: frozenset[str] = frozenset(),
+    unknown: Callable[[], object] = lambda: None,
 ) -> Token:
     """Mint a token, and wait while replication explains a refusal, or that a role is missing (P7).
 
     :param roles: permissions that the token has to carry.
+    :param unknown: called when the service does not know the certificate: it may have been dropped from the app.
     :raises SetupError: `migrate.unproven` after the deadline; anything that waiting cannot mend at once.
     """
     last: SetupError | None = None
@@ -166,6 +170,8 @@ def prove(
             if not (LAGGING & set(error.codes) or error.status in TRANSIENT or error.error == "unknown"):
                 raise
             last = error
+            if UNKNOWN_KEY in error.codes:
+                unknown()
         except NetworkError as error:
             if error.id in ("network.origin", "network.untrusted"):
                 raise

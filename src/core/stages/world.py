@@ -63,6 +63,9 @@ class Known:
     :param request: what an administrator was asked to do.
     :param created: whether this undertaking created the app.
     :param purged: whether this undertaking removed the secret from the state file.
+    :param listed: keyIds on the app when this machine's certificate was last registered; empty when an earlier run did.
+    :param watched: whether it was watched for some seconds then, because others were at work.
+    :param bereft: whether it was said that others deleted the secrets this machine began with.
     :param backend: what holds the key, once it was proven or read from.
     :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
     :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
@@ -94,6 +97,9 @@ class Known:
     created: bool = False
     purged: bool = False
     unproven: str = ""
+    listed: set[str] = field(default_factory=set)
+    watched: bool = False
+    bereft: bool = False
     backend: Backend | None = None
     weak: tuple[WeakFile, ...] = ()
 
