@@ -19,7 +19,6 @@ import requests
 
 from core import assemble
 from core.cloud import Cloud
-from core.cloud import load as load_cloud
 from core.entra import certificates
 from core.entra.http import Session
 from core.events import Event, Finding, StepFinished
@@ -170,7 +169,7 @@ def test_P7_P8_machines_that_begin_in_one_instant_all_finish_and_none_is_strande
         codes = [machine.result.exit_code if machine.result else None for machine in herd.machines]
         last = max(machine.ended for machine in herd.machines)
         queue = SIZE * 2 * LATENCY
-        print(f"all of it {last:.1f} s, a perfect queue of merges {queue:.1f} s: {last / queue:.2f} ×")
+        print(f"all of it {last:.1f} s, a perfect queue of merges {queue:.1f} s: {last / queue:.2f} times")
         assert codes == [0] * SIZE, [machine.result.errors for machine in herd.machines if machine.result]
         keys = herd.keys
         assert before <= keys, "another app's or admin's certificate was lost"

@@ -139,7 +139,7 @@ class TimelineClock:
 
     def __init__(self, timeline: Timeline, seed: Any) -> None:
         self._timeline = timeline
-        self._chance = random.Random(str(seed))  # noqa: S311  determinism is wanted
+        self._chance = random.Random(str(seed))
 
     def now(self) -> datetime:
         return self._timeline.now()
@@ -152,5 +152,3 @@ class TimelineClock:
 
     def spread(self, seconds: float) -> float:
         return self._chance.uniform(0.0, seconds)
-
-

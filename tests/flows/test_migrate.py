@@ -47,7 +47,8 @@ def test_M4_the_steps_come_in_the_order_that_never_leaves_a_machine_without_cred
     order = [event.step for event in machine.events if isinstance(event, StepFinished) and event.stage == "migrate"]
     assert order == [
         "store-key", "hand-off", "register", "grant", "prove", "adopt", "deletion-rights", "backup", "marker",
-        "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead", "tidy", "lock", "forget", "result",
+        "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead",
+        "last-look", "tidy", "lock", "forget", "result",
     ]  # fmt: skip
 
 
@@ -64,11 +65,52 @@ def test_M4_two_clean_reads_are_at_least_five_seconds_apart(machine: Machine, cl
 
     def watch(event: object) -> None:
         if isinstance(event, StepFinished) and event.step in ("delete-passwords", "clean-reads"):
-            moments.append(clock.waited)
+            moments.append(clock.monotonic())
 
     machine.watch = watch
     machine.migrate()
     assert moments[1] - moments[0] >= 5
+
+
+def test_P7_without_lag_a_migration_waits_five_seconds_in_all(machine: Machine, clock: VirtualClock) -> None:
+    assert machine.migrate().exit_code == 0
+    assert clock.waited <= 5
+    looks = [line for line in machine.tenant.faults.log if line.startswith("GET") and "/applications/" in line]
+    assert len(looks) >= 4, "it is looked for all the same: at once, between the clean reads, at the end"
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("step", ["prove", "delete-passwords", "clean-reads", "prove-again", "secret-dead"])
+def test_P8_a_certificate_that_is_overwritten_when_its_secret_is_gone_is_registered_again(
+    machine: Machine, step: str, beside: bool
+) -> None:
+    """By another machine, which adds its own, or by somebody who writes back what he read before."""
+    before = machine.app["keyCredentials"]
+    others = {**before[0], "keyId": "0b5e6b5a-0000-4000-8000-000000000001"}
+
+    def overwrite(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == step:
+            machine.change("application", keyCredentials=[*before, others] if beside else before)
+
+    machine.watch = overwrite
+    result = machine.migrate()
+    assert result.exit_code == 0, result.errors
+    machine.watch = None
+    assert machine.usable() == [machine.tenant.id]
+    assert "certificate.dropped" in machine.findings()
+    assert len(machine.keys) == len(before) + beside + 1
+    assert machine.verify().exit_code == 0
+
+
+def test_U10_a_secret_that_another_machine_deleted_meanwhile_is_told(machine: Machine) -> None:
+    def delete(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == "register":
+            machine.change("application", passwordCredentials=[])
+            machine.change("servicePrincipal", passwordCredentials=[])
+
+    machine.watch = delete
+    assert machine.migrate().exit_code == 0
+    assert "secret.gone" in machine.findings()
 
 
 def test_P9_a_second_run_changes_nothing_and_says_so(machine: Machine) -> None:

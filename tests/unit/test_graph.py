@@ -34,6 +34,7 @@ class Site:
 
     def __post_init__(self) -> None:
         cloud = load_cloud(str(self.lab.cloud_file))
+        self.clock.luck = 0.0
         self.graph = Graph(Session(cloud, self.clock), cloud, self.token, self.clock, self.events.append)
         self.app = next(iter(self.lab.tenant.all_seen("application", 0)))
         self.path = f"/applications/{self.app['id']}"
@@ -203,6 +204,13 @@ def test_a_batch_gives_a_body_or_an_error_per_read(site: Site) -> None:
     assert isinstance(wrong, GraphError)
     assert wrong.code == "Request_UnsupportedQuery"
     assert site.asked() == 1
+
+
+def test_P7_machines_that_are_asked_to_wait_equally_long_do_not_come_back_together(site: Site) -> None:
+    site.clock.luck = 1.0
+    site.fail("status", status=429, retry_after=7)
+    site.graph.get(site.path, "read")
+    assert site.pauses == [9.5], "never before that time, and up to a first pause after it"
 
 
 def test_only_the_transient_items_of_a_batch_are_repeated(site: Site) -> None:

@@ -7,6 +7,7 @@ back, and no crash can leave a certificate on the app whose key is nowhere.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from uuid import uuid4
 
@@ -222,9 +223,10 @@ def register(world: World) -> tuple[Merge, str]:
     entry = credentials.entry_of(bundle, key_id, key_name(world))
     passwords = [password.id for password in world.known.initial]
     facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
+    stands = any(effect.state == "done" for effect in earlier)  # dropped since: it is one effect, with one undo
     with (
         handoff.on_refusal(world),
-        world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
+        nullcontext() if stands else world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
     ):
         merge = credentials.add_key(
             world.user_graph(), app.object_id, bundle, entry, world.clock, world.emit, lambda keys: _drop(world, keys)
@@ -235,7 +237,7 @@ def register(world: World) -> tuple[Merge, str]:
 
 
 def watch(world: World) -> Presence:
-    """What keeps this machine's certificate on the app; see there."""
+    """What sees this machine's certificate on the app, and registers it again when it was dropped."""
     return Presence(world, lambda: register(world)[0])
 
 
@@ -267,7 +269,15 @@ def prove_again(world: World) -> str:
     read_back = certificates.parse(text, known.tenant)
     roles = frozenset(known.wanted)
     known.proof = prove(
-        world.session, world.cloud, known.tenant, known.app_id, read_back, world.clock, world.emit, roles, watch(world)
+        world.session,
+        world.cloud,
+        known.tenant,
+        known.app_id,
+        read_back,
+        world.clock,
+        world.emit,
+        roles,
+        watch(world).look,
     )
     return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
 

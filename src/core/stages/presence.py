@@ -1,7 +1,7 @@
 """This machine's certificate on the app: seen there, and registered again when another writer dropped it (P8, M5).
 
-The list of an app's certificates is replaced as a whole by whoever writes it, so what was seen there may be gone a moment
-later. Past the point of no return it is this machine's only credential.
+The list of an app's certificates is replaced as a whole by whoever writes it, so what was seen there may be gone a
+moment later. Past the point of no return it is this machine's only credential.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from core.entra import application, credentials
 from core.entra.application import Key, Password
 from core.entra.credentials import REPLICATION, Merge
+from core.errors import GraphError, NetworkError
 from core.events import Finding
 from core.stages.world import World
 
@@ -19,18 +20,30 @@ class Presence:
     """Judges what reads of the app show.
 
     :param register: adds the certificate by merge, as the signed-in principal.
+    :ivar registered: whether that was needed; then it has to be proven again.
     """
 
     def __init__(self, world: World, register: Callable[[], Merge]) -> None:
         self._world = world
         self._register = register
         self._missing_since: float | None = None
+        self.registered = False
 
-    def __call__(self) -> None:
-        """The service says that it does not know the certificate: look, and register it again if it is not there."""
-        known = self._world.known
-        if known.app is not None and known.app.object_id:
-            self.holds(application.read_keys(self._world.user_graph(), known.app.object_id))
+    @property
+    def before(self) -> set[str]:
+        """KeyIds that were on the app when this machine's certificate was registered."""
+        return self._world.known.listed or {key.id for key in self._world.app.keys}
+
+    def look(self) -> None:
+        """The service says that it does not know the certificate: see whether it is on the app.
+
+        A look that fails says nothing; whoever waits for the service to accept the certificate goes on.
+        """
+        try:
+            keys = application.read_keys(self._world.user_graph(), self._world.app.object_id)
+        except (GraphError, NetworkError):
+            return
+        self.holds(keys)
 
     def holds(self, keys: Sequence[Key]) -> bool:
         """Whether the certificate is there, or is there again.
@@ -45,10 +58,12 @@ class Presence:
         if credentials.holds(keys, world.bundle):
             self._missing_since = None
             return True
+        if known.request is not None:  # it is another machine's, which sees to it itself
+            return False
         now = world.clock.monotonic()
         if self._missing_since is None:
             self._missing_since = now
-        overwritten = bool(known.listed and credentials.strangers(keys, known.listed))
+        overwritten = credentials.strangers(keys, self.before)
         if not overwritten and now - self._missing_since < 2 * REPLICATION:
             return False
         world.emit(
@@ -61,6 +76,7 @@ class Presence:
             )
         )
         self._register()
+        self.registered = True
         self._missing_since = None
         return True
 
