@@ -151,7 +151,7 @@ class Machine:
         if who:
             world.sign_in = SandboxSignIn(self.tenant, world.cloud, who, fault=self.lab.machine.az)
         world.clock = self.clock
-        world.session = Session(world.cloud, self.clock)
+        world.session = Session(world.cloud, self.clock, cancel, self._seen)
         world.run_id = uuid4().hex[:12]
         self.clock.cancel = cancel
         self.world = world

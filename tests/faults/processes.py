@@ -102,8 +102,10 @@ class Home:
 
 def result(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What a run came to, when it is over."""
-    out, err = process.communicate(timeout=240)
+    with process:
+        out, err = process.communicate(timeout=240)
     last: dict[str, Any] = json.loads(out.splitlines()[-1]) if out else {}
     assert "exit" in last, err
     assert last["exit"] == process.returncode
+
     return last

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from tests.faults.processes import PROFILE, Home, result
 
@@ -22,6 +25,8 @@ KILLS: Final = int(os.environ.get("KILLS", "6"))
 SEED: Final = os.environ.get("FAULTS_SEED", "1")
 #: Longest life of a process that is killed, in seconds; a migration without waits takes about half as long.
 LIFE: Final = 2.0
+#: Seconds that undoing may take on a busy machine; no wait takes time.
+UNDO: Final = 8.0
 
 
 @pytest.fixture
@@ -91,3 +96,32 @@ def test_M5_M8_a_process_that_is_killed_at_any_instant_is_never_stranded_and_its
         assert PROFILE.secret_member not in home.state
         lab.close()
     print(f"{killed} kills of {number} machines")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["hold-before", "hold-after"])
+@pytest.mark.parametrize("request_line", ["GET .*/applications/", "POST .*/token", "PATCH .*/applications/"])
+def test_U2_M8_a_signal_is_heard_while_an_answer_stalls_and_everything_is_undone(
+    start: Callable[[], Lab], tmp_path: Path, kind: Kind, request_line: str
+) -> None:
+    lab = start()
+    home = Home(lab, tmp_path / "machine")
+    before, state = home.keys, home.state
+    fault = lab.tenant.faults.add(Fault(kind, request_line))
+    process = home.start("quick")
+    try:
+        assert fault.reached.wait(60)
+        begun = time.monotonic()
+        process.terminate()
+        came = result(process)
+        passed = time.monotonic() - begun
+    finally:
+        fault.release()
+        process.kill()
+        process.communicate()
+    assert came["exit"] == 128 + signal.SIGTERM, came
+    assert passed < 2 + UNDO
+    assert (home.keys, home.state, list(home.held())) == (before, state, [])
+    assert home.run("quick")["exit"] == 0
+    assert home.passwords == []
+    assert len(home.keys) == len(before) + 1

@@ -1,7 +1,7 @@
 """One migration in a process of its own: real time and kills, the sandbox over TLS, a keystore in a file.
 
-Standard output gets one line of JSON when the run begins and one when it is over. The signed-in person's token comes from
-a file, since the Azure CLI would take most of the time.
+Standard output gets one line of JSON when the run begins and one when it is over. The signed-in person's token comes
+from a file, since the Azure CLI would take most of the time.
 """
 
 from __future__ import annotations
