@@ -96,6 +96,12 @@ class Track:
         """The program inside the desktop session."""
         return Program(self.lab, self.session, self.counter.folder)
 
+    @property
+    def passwords(self) -> int:
+        """How many password credentials there are, on apps and principals."""
+        holders = [*self.lab.tenant.newest("application"), *self.lab.tenant.newest("servicePrincipal")]
+        return sum(len(holder.get("passwordCredentials") or ()) for holder in holders)
+
     def flow(self, *arguments: str) -> Lap:
         """Run a flow to its good end."""
         self.counter.take()

@@ -19,7 +19,7 @@ from core.cloud import Cloud
 from core.codes import read
 from core.entra.certificates import Bundle
 from core.entra.http import DISCOVERY, Session
-from core.errors import TRANSIENT, NetworkError, SetupError, TokenError
+from core.errors import TRANSIENT, Interrupted, NetworkError, SetupError, TokenError
 from core.events import Event
 from core.flow.wait import Clock, wait_until
 from core.secret import Secret
@@ -98,7 +98,7 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundl
         value = credential.get_token(cloud.graph_scope).token
     except AzureError as error:
         for cause in _causes(error):
-            if isinstance(cause, NetworkError):
+            if isinstance(cause, NetworkError | Interrupted):
                 raise cause from None
         # for an unknown tenant MSAL tells the answer in the cause only
         text = next((str(cause) for cause in _causes(error) if read(str(cause)).codes), str(error))
