@@ -13,9 +13,11 @@ import pytest
 
 from core.entra import certificates, credentials
 from core.events import ChangePlanned, Finding, Question, StepFinished
+from core.sandbox import wire
 from core.sandbox.faults import Fault
 from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
+from core.sandbox.tenant import Tenant
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 
 M7 = (
@@ -719,3 +721,29 @@ def test_M7_what_an_undertaking_did_is_said_also_when_its_last_run_had_nothing_l
     result = machine.migrate()
     assert result.exit_code == 0
     assert result.summary[0] == M7
+
+
+def test_M5_a_certificate_that_another_machine_brings_back_is_removed_again(machine: Machine) -> None:
+    """It had read the list before the undo, and writes it with its own certificate after it."""
+    before, handle = machine.app["keyCredentials"], machine.lab.server.handle
+    theirs = {**before[0], "keyId": "0b5e6b5a-0000-4000-8000-000000000001"}
+    removed: list[str] = []
+
+    def late(tenant: Tenant, request: wire.Request) -> wire.Response:
+        list_before = machine.app["keyCredentials"]
+        response = handle(tenant, request)
+        if request.method == "PATCH" and len(machine.app["keyCredentials"]) < len(list_before):
+            removed.append(request.path)
+            if len(removed) == 1:
+                machine.change("application", keyCredentials=[*list_before, theirs])
+        return response
+
+    def disable(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == "register":
+            machine.change("servicePrincipal", accountEnabled=False)
+
+    machine.lab.server.handle, machine.watch = late, disable
+    result = machine.migrate()
+    assert (result.outcome, len(removed)) == ("failed", 2), result.errors
+    assert [entry["keyId"] for entry in machine.app["keyCredentials"]] == [before[0]["keyId"], theirs["keyId"]]
+    assert machine.keystore.accounts(machine.service) == []

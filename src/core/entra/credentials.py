@@ -160,33 +160,53 @@ def strangers(keys: Collection[Key], known: Collection[str]) -> set[str]:
 def remove_key(
     graph: Graph, object_id: str, keys: tuple[Key, ...], key_id: str, clock: Clock, emit: Callable[[Event], None]
 ) -> None:
-    """Remove one certificate by merge with read-back.
+    """Remove one certificate by merge with read-back, and again if another writer brought it back.
 
     :param keys: the list in which it was seen a moment ago; another read may come from a replica that lacks it.
     :raises SetupError: `migrate.not-registered`: it is still there.
     """
+    sent: set[str] = set()
 
-    def gone() -> bool | None:
-        return None if any(key.id == key_id for key in read_keys(graph, object_id)) else True
+    def there(keys: Collection[Key]) -> bool:
+        return any(key.id == key_id for key in keys)
+
+    def settled() -> tuple[Key, ...] | None:
+        """The keys without it, or with it and an entry that another writer added."""
+        keys = read_keys(graph, object_id)
+        return keys if not there(keys) or strangers(keys, sent | {key_id}) else None
 
     def look() -> tuple[Key, ...] | None:
-        found = read_keys(graph, object_id)
-        return found if any(key.id == key_id for key in found) else None
+        keys = read_keys(graph, object_id)
+        return keys if there(keys) else None
 
-    def without(found: tuple[Key, ...]) -> list[dict[str, Any]] | None:
-        if not any(key.id == key_id for key in found):
+    def without(keys: tuple[Key, ...]) -> list[dict[str, Any]] | None:
+        if not there(keys):
             reason = "the certificate to be seen, so that it can be removed"
             again = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
             if again is None:
                 return None  # gone, as far as any replica tells
-            found = again
-        return [_sent(key) for key in found if key.id != key_id]
+            keys = again
+        sent.update(key.id for key in keys)
+        return [_sent(key) for key in keys if key.id != key_id]
 
-    _write(graph, object_id, keys, without, "remove the certificate", clock, emit)
-    if not wait_until(
-        gone, clock=clock, emit=emit, reason="the certificate to disappear", expected=10, deadline=REPLICATION * 2
-    ):
-        raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
+    start, losses, reason = clock.monotonic(), 0, "the certificate to disappear"
+    while True:
+        contended = _write(graph, object_id, keys, without, "remove the certificate", clock, emit)
+        left = wait_until(settled, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION * 2)
+        if left is not None and (contended or losses or strangers(left, sent)):
+            for seconds in RECHECKS:  # a writer that read the list before may bring it back yet
+                if there(left):
+                    break
+                pause(seconds, clock=clock, emit=emit, reason="a moment, to see that the certificate stays away")
+                left = read_keys(graph, object_id)
+        if left is not None and not there(left):
+            return
+        if left is None or clock.monotonic() - start >= MERGING:
+            raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
+        losses += 1
+        if turn := clock.spread(BACKOFF[0] * 2 ** min(losses, DOUBLINGS)):
+            pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
+        keys = left
 
 
 def _write(
