@@ -44,7 +44,12 @@ class Home:
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Begin a migration."""
         argv = [sys.executable, "-m", "tests.faults.worker", str(self.folder), str(self.lab.cloud_file), *options]
-        environment = {"HOME": str(self.folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        environment = {
+            "HOME": str(self.folder),
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT / "src"),
+        }
         return subprocess.Popen(
             argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
