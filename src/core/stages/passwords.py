@@ -198,6 +198,8 @@ class TwoCleanReads(Step[World]):
                 tried.add(password.id)
             if not newcomers:
                 pause(APART, clock=world.clock, emit=world.emit, reason="a deletion to be seen everywhere")
+        if not left:
+            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         raise SetupError("migrate.passwords-left", count=len(left), listing=_listing(left))
 
     @staticmethod
