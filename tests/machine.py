@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any, Final
 from uuid import uuid4
 
@@ -40,13 +41,10 @@ PROFILE = Profile()
 
 
 class VirtualClock:
-    """Real time plus whatever was waited for; nobody sleeps.
-
-    :ivar luck: what share of a spread chance gives.
-    """
+    """Real time plus whatever was waited for; nobody sleeps."""
 
     def __init__(self) -> None:
-        self.waited, self.luck = 0.0, 0.5
+        self.waited = 0.0
         self.cancel: Cancel | None = None
 
     def now(self) -> datetime:
@@ -59,9 +57,6 @@ class VirtualClock:
         if self.cancel is not None:
             self.cancel.check()
         self.waited += seconds
-
-    def spread(self, seconds: float) -> float:
-        return seconds * self.luck
 
 
 _ITS_OWN: Final = MemoryKeystore()
@@ -153,6 +148,7 @@ class Machine:
         world.clock = self.clock
         world.session = Session(world.cloud, self.clock, cancel, self._seen)
         world.run_id = uuid4().hex[:12]
+        world.chance = Random(1)
         self.clock.cancel = cancel
         self.world = world
         return world

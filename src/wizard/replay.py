@@ -70,10 +70,6 @@ class Pace:
         while not self.approach(end):
             pass
 
-    def spread(self, seconds: float) -> float:
-        """Nothing is left to chance: what happened has happened."""
-        return 0.0
-
     def approach(self, moment: float) -> bool:
         """Come nearer to a moment of the recording for the time of a glance.
 

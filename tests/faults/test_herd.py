@@ -82,11 +82,12 @@ class One:
             f'name = "entraclaw"\napp_display_name = "{names.app_display_name}"\nstate_file = "{state}"\n'
             f'keystore_service = "{names.keystore_service}"\nstate_folder = ".machine-{self.number}"\n'
         )
-        clock = TimelineClock(self.herd.timeline, name)
+        clock = TimelineClock(self.herd.timeline)
         settings = Settings(project=str(folder), cloud=str(lab.cloud_file), profile=str(profile), yes=True)
         self.world = assemble.pretend(lab, settings, Cancel(), self._note, lambda question: True)
         self.world.keystore, self.world.clock = lab.keystore(), clock
         self.world.session = Distant(self.world.cloud, clock, random.Random(name), self.herd.uneven)
+        self.world.chance = random.Random(f"{name} chance")
         self.world.run_id = uuid4().hex[:12]
         self.world.known.machine = f"machine-{self.number}"
         try:
@@ -119,7 +120,7 @@ class Herd:
     def __init__(self, size: int, seed: str, folder: Path, uneven: float = 0.0) -> None:
         self.seed, self.uneven, self.folder = seed, uneven, folder
         self.timeline = Timeline()
-        self.lab = Lab.start("legacy", clock=TimelineClock(self.timeline, "sandbox"), sign_in=False)
+        self.lab = Lab.start("legacy", clock=TimelineClock(self.timeline), sign_in=False)
         self.machines = [One(number, self) for number in range(size)]
         self.stranded: list[str] = []
         self.lab.server.handle = self._watched

@@ -6,13 +6,12 @@ So the order of what happens is decided by the times at which it happens and by 
 from __future__ import annotations
 
 import heapq
-import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -135,11 +134,10 @@ class Timeline:
 
 
 class TimelineClock:
-    """The clock of one machine: the timeline's time, and chance from a seed of its own."""
+    """The timeline's time as a clock."""
 
-    def __init__(self, timeline: Timeline, seed: Any) -> None:
+    def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._chance = random.Random(str(seed))
 
     def now(self) -> datetime:
         return self._timeline.now()
@@ -149,6 +147,3 @@ class TimelineClock:
 
     def wait(self, seconds: float) -> None:
         self._timeline.wait(seconds)
-
-    def spread(self, seconds: float) -> float:
-        return self._chance.uniform(0.0, seconds)

@@ -510,9 +510,6 @@ class Shifted:
     def monotonic(self) -> float:
         return self._inner.monotonic()
 
-    def spread(self, seconds: float) -> float:
-        return 0.0
-
     def wait(self, seconds: float) -> None:
         self._inner.wait(seconds)
 

@@ -78,9 +78,6 @@ class Watch:
     def monotonic(self) -> float:
         return self._time.passed
 
-    def spread(self, seconds: float) -> float:
-        return 0.0
-
     def wait(self, seconds: float) -> None:
         if self._cancel is None:
             if self._time.held:

@@ -174,9 +174,6 @@ class Slow:
         with self._more:
             return self._now
 
-    def spread(self, seconds: float) -> float:
-        return 0.0
-
     def wait(self, seconds: float) -> None:
         with self._more:
             self._more.wait(0.01)

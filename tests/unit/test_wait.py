@@ -9,8 +9,7 @@ import pytest
 
 from core.errors import Interrupted
 from core.events import Event, Waiting
-from core.flow.wait import BACKOFF, Cancel, SystemClock, backoff, pause, wait_until
-from tests.machine import VirtualClock
+from core.flow.wait import BACKOFF, Cancel, SystemClock, pause, wait_until
 
 
 class Clock(SystemClock):
@@ -24,21 +23,11 @@ class Clock(SystemClock):
     def monotonic(self) -> float:
         return self.time
 
-    def spread(self, seconds: float) -> float:
-        return 0.0
-
     def wait(self, seconds: float) -> None:
         if self.asked is not None:
             self.asked.check()
         self.time += seconds
         self.pauses.append(seconds)
-
-
-class Lucky(VirtualClock):
-    """Chance gives all that it can."""
-
-    def spread(self, seconds: float) -> float:
-        return seconds
 
 
 def wait(
@@ -142,13 +131,3 @@ def test_an_unanswered_shield_is_left_even_after_an_error() -> None:
     cancel.ask(1)
     with pytest.raises(Interrupted):
         cancel.check()
-
-
-def test_P7_chance_parts_machines_and_a_seed_repeats_it() -> None:
-    def draws(seed: int) -> list[float]:
-        clock = SystemClock(seed=seed)
-        return [clock.spread(8) for _ in range(20)]
-
-    assert draws(1) == draws(1) != draws(2)
-    assert all(0 <= seconds <= 8 for seconds in draws(1))
-    assert {backoff(attempt, Lucky()) for attempt in range(4)} == {2.5, 5, 10, 18.75}, "never before its time"

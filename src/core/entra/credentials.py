@@ -17,7 +17,7 @@ from core.entra.certificates import Bundle
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
 from core.errors import GraphError, NetworkError, SetupError
 from core.events import Event
-from core.flow.wait import BACKOFF, Clock, backoff, pause, wait_until
+from core.flow.wait import BACKOFF, Clock, pause, wait_until
 
 #: Seconds between re-checks after the key was seen; three spaced ones lost no key in a model of 1,000 machines.
 RECHECKS: Final = (1.0, 2.0, 4.0)
@@ -139,8 +139,8 @@ def add_key(
             minutes = round(elapsed / 60)
             detail = f"another writer dropped it again and again, {losses} times in {minutes} minutes"
             raise SetupError("migrate.not-registered", detail=detail)
-        if turn := clock.spread(min(merge, LONGEST_MERGE) * 2 ** min(losses, DOUBLINGS)):
-            pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
+        turn = graph.turn(min(merge, LONGEST_MERGE) * 2 ** min(losses, DOUBLINGS))
+        pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
         keys = read_keys(graph, object_id)
 
 
@@ -204,8 +204,8 @@ def remove_key(
         if left is None or clock.monotonic() - start >= MERGING:
             raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
         losses += 1
-        if turn := clock.spread(BACKOFF[0] * 2 ** min(losses, DOUBLINGS)):
-            pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
+        turn = graph.turn(BACKOFF[0] * 2 ** min(losses, DOUBLINGS))
+        pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
         keys = left
 
 
@@ -250,8 +250,8 @@ def _write(
         conflicts, attempt = conflicts + conflict, attempt + (not conflict)
         if attempt == TRIES or (seconds or 0) > LONGEST_WAIT or clock.monotonic() - start >= MERGING:
             raise failure
-        later = clock.spread(BACKOFF[0] * 2 ** min(conflicts, DOUBLINGS)) if conflict else backoff(attempt - 1, clock)
-        wanted = later if seconds is None else seconds + clock.spread(later)
+        turn = graph.turn(BACKOFF[0] * 2 ** min(conflicts, DOUBLINGS))
+        wanted = turn + (seconds or 0) if conflict else graph.later(attempt - 1, seconds)
         pause(wanted, clock=clock, emit=emit, reason="Microsoft Graph to take a new list of certificates")
         keys = read_keys(graph, object_id)
 
@@ -303,9 +303,12 @@ def add_password(
             error.refused = not error.maybe_done
         if not (failure.refused and again) or attempt == TRIES - 1 or (seconds or 0) > LONGEST_WAIT:
             raise failure
-        later = backoff(attempt, clock)
-        wanted = later if seconds is None else seconds + clock.spread(later)
-        pause(wanted, clock=clock, emit=emit, reason="Microsoft Graph to take a new password credential")
+        pause(
+            graph.later(attempt, seconds),
+            clock=clock,
+            emit=emit,
+            reason="Microsoft Graph to take a new password credential",
+        )
     raise AssertionError("the last try returns or raises")
 
 

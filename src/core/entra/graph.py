@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from random import Random
 from typing import Any, Final
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ class Graph:
     """A client for one identity.
 
     :param token: gives the bearer token; called with True when the last one was refused with 401.
+    :param chance: parts the further tries of machines that failed together; None: they come at fixed times.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class Graph:
         token: Callable[[bool], str],
         clock: Clock,
         emit: Callable[[Event], None],
+        chance: Random | None = None,
     ) -> None:
+        self._chance = chance
         self._session = session
         self._cloud = cloud
         self._token = token
@@ -196,12 +200,24 @@ class Graph:
                 if settled():
                     return {}
 
+    def later(self, attempt: int, asked: float | None) -> float:
+        """Seconds before a further try.
+
+        :param attempt: how many tries there were before the one that has just failed.
+        :param asked: how long the service asked to wait, if it did; it is never less.
+        """
+        seconds = backoff(attempt, self._chance)
+        return seconds if asked is None else asked + (self.turn(seconds) if self._chance else 0.0)
+
+    def turn(self, seconds: float) -> float:
+        """A random moment of a time, for what met another writer: machines that began together part."""
+        return self._chance.uniform(0.0, seconds) if self._chance else seconds
+
     def _pause(self, attempt: int, failure: object) -> None:
         asked = getattr(failure, "retry_after", None)
         if asked is not None and asked > LONGEST_WAIT and isinstance(failure, SetupError):
             raise failure
-        later = backoff(attempt, self._clock)
-        seconds = later if asked is None else asked + self._clock.spread(later)
+        seconds = self.later(attempt, asked)
         reason = (
             "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
         )

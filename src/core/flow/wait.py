@@ -5,12 +5,12 @@ There is no sleep anywhere else: whoever waits says for what, for how long at mo
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from random import Random
 from typing import Final, Protocol, TypeVar
 
 from core.errors import Interrupted
@@ -68,7 +68,7 @@ class Cancel:
 
 
 class Clock(Protocol):
-    """Time as the run sees it, and chance where times are chosen; tests and the sandbox inject their own."""
+    """Time as the run sees it; tests and the sandbox inject their own."""
 
     def now(self) -> datetime:
         """The current time, with the time zone UTC."""
@@ -82,20 +82,12 @@ class Clock(Protocol):
         :raises Interrupted: the run was asked to stop.
         """
 
-    def spread(self, seconds: float) -> float:
-        """A random part of a time, so that machines that began together do not meet again (P7)."""
-
 
 class SystemClock:
-    """The machine's clock.
+    """The machine's clock."""
 
-    :param cancel: ends its waits.
-    :param seed: of its chance; None: another one in every process.
-    """
-
-    def __init__(self, cancel: Cancel | None = None, seed: int | None = None) -> None:
+    def __init__(self, cancel: Cancel | None = None) -> None:
         self._cancel = cancel or Cancel()
-        self._chance = random.Random(seed)  # noqa: S311  it parts machines, and protects nothing
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -105,18 +97,6 @@ class SystemClock:
 
     def wait(self, seconds: float) -> None:
         self._cancel.pause(seconds)
-
-    def spread(self, seconds: float) -> float:
-        return self._chance.uniform(0.0, seconds)
-
-
-def backoff(attempt: int, clock: Clock) -> float:
-    """Seconds before a further try, a little apart from those of other machines.
-
-    :param attempt: how many tries there were before the one that has just failed.
-    """
-    seconds = BACKOFF[min(attempt, len(BACKOFF) - 1)]
-    return seconds + clock.spread(seconds / 4)
 
 
 def wait_until(
@@ -144,10 +124,20 @@ def wait_until(
         elapsed = clock.monotonic() - start
         if elapsed >= deadline:
             return None
-        seconds = min(backoff(attempt, clock), deadline - elapsed)
+        seconds = min(backoff(attempt), deadline - elapsed)
         attempt += 1
         emit(Waiting(reason, expected, round(elapsed, 3), attempt, seconds))
         clock.wait(seconds)
+
+
+def backoff(attempt: int, chance: Random | None = None) -> float:
+    """Seconds before a further try.
+
+    :param attempt: how many tries there were before the one that has just failed.
+    :param chance: adds up to a quarter, so that machines that failed together do not come back together.
+    """
+    seconds = BACKOFF[min(attempt, len(BACKOFF) - 1)]
+    return seconds if chance is None else seconds + chance.uniform(0, seconds / 4)
 
 
 def together(*tasks: Callable[[], T]) -> list[T]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.entra.activity import Activity
@@ -111,6 +112,7 @@ class World:
     :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param packages: looks at the Python packages that this program requires; likewise.
+    :param chance: parts the moments of machines that began together; another one in every process (P7).
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -132,6 +134,7 @@ class World:
     run_id: str
     flow: str = ""
     lifetime: tuple[str, ...] = ()
+    chance: Random = field(default_factory=Random)
     known: Known = field(default_factory=Known)
     journal: Journal | None = None
     locks: set[Path] = field(default_factory=set)
@@ -197,7 +200,7 @@ class World:
                 self.known.user = self.sign_in.graph_token(self.known.tenant)
             return self.known.user.value.reveal()
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit)
+        return Graph(self.session, self.cloud, token, self.clock, self.emit, self.chance)
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
@@ -210,7 +213,7 @@ class World:
                 known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.bundle)
             return known.proof.value.reveal()
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit)
+        return Graph(self.session, self.cloud, token, self.clock, self.emit, self.chance)
 
     def close(self) -> None:
         """Release lock and connections."""
