@@ -176,9 +176,10 @@ class Wizard(Course):
             self._exception = error
             self._exception_event.set()
         self._return_code = self.exit_code = 70
-        trace = str(internal(error).facts.get("trace", error))
+        bug = internal(error)
+        id, trace = bug.as_dict().get("incident", bug.id), bug.facts.get("trace", bug.summary)
         try:
-            path = incident.write(trace, self.model.log, self.clock.now())
+            path = incident.write(id, trace, self.model.log, self.clock.now())
             where = f"What happened before it is in {path}"
             if self.ground.label:  # its home is about to be removed
                 where = path.read_text(encoding="utf-8")
@@ -189,6 +190,14 @@ class Wizard(Course):
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop()
         self._close_messages_no_wait()
+
+    def panic(self, *renderables: object) -> None:
+        """The framework's thread that reads keys has failed; what it would show holds what was typed."""
+        self._handle_exception(RuntimeError("the terminal cannot be read"))
+
+    def _print_error_renderables(self) -> None:
+        """Nothing of what the framework prints itself when the screens are gone: `incident` is what is said."""
+        self._exit_renderables.clear()
 
     # the way through
 

@@ -6,12 +6,17 @@ Heavy modules are imported by the command that needs them; a headless run never 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from core import __version__
 from core.machine import allowlist
+from wizard.early import json_wanted
+
+if TYPE_CHECKING:
+    from core.errors import SetupError
 
 _DESCRIPTION: Final = """\
 Gives a machine its Entra identity, and replaces client secrets by certificates
@@ -65,6 +70,13 @@ _VALUES: Final = (
 )
 
 
+#: What argparse quotes of the command line; a name of an option, which it may be told by.
+_GIVEN: Final = re.compile(
+    r"(invalid choice|invalid \w+ value|ignored explicit argument): .*?(?=$| \(choose from )", re.S
+)
+_OPTION: Final = re.compile(r"--[a-z][a-z-]{0,30}|-[A-Za-z]")
+
+
 class _Usage(Exception):
     """The arguments do not parse.
 
@@ -77,14 +89,24 @@ class _Usage(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
+    """Names options and choices, and never what was given: it may be a secret (D4)."""
+
     def error(self, message: str) -> NoReturn:
-        raise _Usage(message, self.prog.partition(" ")[2])
+        raise _Usage(_GIVEN.sub(r"\1", message), self.prog.partition(" ")[2])
 
     def format_help(self) -> str:
         if self.get_default("scenario") is not None:
             self.formatter_class = argparse.RawDescriptionHelpFormatter
             self.epilog = _scenarios()
         return super().format_help()
+
+
+def _unrecognized(unknown: Sequence[str]) -> str:
+    """What is wrong with arguments that no option takes; the names of options alone are told."""
+    names = [name for name in (word.partition("=")[0] for word in unknown) if _OPTION.fullmatch(name)]
+    others = len(unknown) - len(names)
+    more = [f"{others} {'argument' if others == 1 else 'arguments'} too many"] if others else []
+    return f"unrecognized: {', '.join(names + more)}"
 
 
 def _scenarios() -> str:
@@ -103,9 +125,12 @@ def run(argv: Sequence[str]) -> int:
     :returns: the exit code.
     """
     try:
-        given = vars(_parser().parse_args(argv))
+        known, unknown = _parser().parse_known_args(argv)
     except _Usage as error:
         return _usage(argv, error)
+    if unknown:
+        return _usage(argv, _Usage(_unrecognized(unknown), ""))
+    given = vars(known)
     command = given.pop("command", None)
     if command is None:
         if given.get("json"):
@@ -132,14 +157,26 @@ def _usage(argv: Sequence[str], usage: _Usage) -> int:
     from core.errors import SetupError
 
     command = usage.command or _command_in(argv)
-    error = SetupError("usage.settings", detail=str(usage), command=command)
-    if "--json" in argv and command != "token":
+    return refuse(argv, SetupError("usage.settings", detail=str(usage), command=command))
+
+
+def refuse(argv: Sequence[str], error: SetupError) -> int:
+    """Tell why nothing runs.
+
+    :param argv: arguments without the program's name.
+    :returns: the exit code.
+    """
+    command = str(error.facts.get("command") or _command_in(argv))
+    if json_wanted(argv) and command != "token":
         from wizard.console.ndjson import Ndjson
 
-        Ndjson(None, sys.stdout).result(command, "failed", 2, {}, [error.as_dict()])
+        Ndjson(None, sys.stdout).result(command, "failed", error.exit_code, {}, [error.as_dict()])
     else:
-        print(f"entraclaw-setup: {usage}\n{error.remedy.replace('  ', ' ')}", file=sys.stderr)
-    return 1 if command == "token" else 2
+        from wizard.console.plain import clean
+
+        told = error.facts["detail"] if error.id == "usage.settings" else error
+        print(clean(f"entraclaw-setup: {told}\n{error.remedy.replace('  ', ' ')}"), file=sys.stderr)
+    return 1 if command == "token" else error.exit_code
 
 
 def _command_in(argv: Sequence[str]) -> str:
@@ -196,6 +233,8 @@ def _parser() -> _Parser:
     subs["apply"].add_argument("--extra-roles", action="store_true", help=text, **quiet)
     text = "remove expired entries of others if they block the write"
     subs["apply"].add_argument("--drop-expired", action="store_true", help=text, **quiet)
+    text = "the certificate's thumbprint, as the developer told it to you; the yes to the certificate"
+    subs["apply"].add_argument("--thumbprint", metavar="HEX", help=text, **quiet)
     subs["onboard"].add_argument(
         "--only", choices=("provisioner",), help="which part (the agent chain is not part of this version)", **quiet
     )
@@ -281,21 +320,24 @@ def _common() -> _Parser:
 
 
 def _natural(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isdecimal() else -1
     if value < 0:
-        raise ValueError
+        raise argparse.ArgumentTypeError("not a whole number, 0 or more")
     return value
 
 
 def _speed(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 1e6:
-        raise ValueError
+        raise argparse.ArgumentTypeError("not a number from 0 to 1000000")
     return value
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise ValueError
+    value = _natural(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError("not a port, 0 to 65535")
     return value

@@ -38,6 +38,7 @@ def run(command: str, given: dict[str, Any]) -> int:
         session = _Session(command, given, cancel, stack)
         try:
             with signals(session):
+                cancel.check()
                 code = session.run()
         except SetupError as error:
             code = session.fail(error)

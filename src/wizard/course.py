@@ -289,7 +289,7 @@ class Course(App[None]):
         from wizard import incident
 
         try:
-            path = incident.write(str(error["remedy"]), self.model.log, self.clock.now())
+            path = incident.write(error["incident"], str(error["remedy"]), self.model.log, self.clock.now())
         except (OSError, SetupError):
             return  # the card shows it whole
         error["remedy"] = f"Please report it with the file {path}; it holds no secrets."

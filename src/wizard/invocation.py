@@ -16,6 +16,7 @@ from core.settings import Settings, resolve
 from core.support.recording import Recording
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain, clean
+from wizard.early import json_wanted
 from wizard.process import log
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class Invocation:
         self.asking = self.changed = False
         self.lost: Exception | None = None
         # before anything can be wrong with them: in which form a mistake in the settings is told
-        wanted = os.environ.get("ENTRACLAW_SETUP_JSON", "").lower() in ("1", "true", "yes", "on")
-        self.settings = Settings(json=bool(given.get("json", wanted)))
+        self.settings = Settings(json=bool(given.get("json", json_wanted(()))))
         self.renderer: Renderer = self._renderer(self.settings)
         self.sinks: list[Callable[[Event], None]] = []
         self.recording: Recording | None = None

@@ -21,6 +21,9 @@ from wizard.ground import Demo, Ground, Real, chosen
 
 #: What only a run without a wizard can honour.
 _HEADLESS: Final = ("yes", "dry_run", "json", "quiet")
+#: What of the framework's variables only changes how it draws. Others lead what is shown and typed to a file or a
+#: server, press keys, or name code to load (D4).
+_DRAWING: Final = frozenset(f"TEXTUAL_{name}" for name in ("ANIMATIONS", "COLOR_SYSTEM", "DISABLE_KITTY_KEY", "FPS"))
 
 
 def opens(given: Mapping[str, Any]) -> bool:
@@ -105,9 +108,13 @@ def replay(given: Mapping[str, Any]) -> int:
 
 def _open(begin: Callable[[_Starting, ExitStack], int]) -> int:
     process.prepare()
+    for name in os.environ.keys() - _DRAWING:
+        if name.startswith("TEXTUAL"):
+            del os.environ[name]
     starting = _Starting()
-    with process.signals(starting), ExitStack() as stack:
+    with ExitStack() as stack:
         try:
+            stack.enter_context(process.signals(starting))
             code = begin(starting, stack)
         except SetupError as error:
             code = _fail(error)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from core.secret import redactor
+from wizard import early
 from wizard.app import Wizard
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
@@ -74,8 +75,7 @@ def _signals(app: Wizard) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         heard(number)
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, handle) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
     try:
         with lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))):
             yield

@@ -1,6 +1,7 @@
 """The wizard as a process of its own, in front of a sandbox in the process of the test (see `screens.Stage`).
 
-Arguments: folder of the sandbox's cloud file, project and the user's token; `broken` for an app with a bug.
+Arguments: folder of the sandbox's cloud file, project and the user's token; `broken` for an app with a bug, `deaf` for
+a framework whose reading of keys has one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from core.sandbox.computer.keystore import MemoryKeystore
 from core.secret import Secret
 from core.settings import Settings
 from core.stages.world import World
-from tests.machine import VirtualClock
+from tests.machine import VirtualClock, dating
 from wizard import app, process
 from wizard.app import Wizard
 from wizard.ground import Real
@@ -51,16 +52,16 @@ class Ground(Real):
     def __init__(self, folder: Path) -> None:
         super().__init__(Settings(project=str(folder / "project"), cloud=str(folder / "cloud.toml")))
         self.keystore = MemoryKeystore()
-        self._clock = VirtualClock()
+        self.clock = VirtualClock()
         self._sign_in = SignedIn((folder / "token").read_text())
 
     def world(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
         world = super().world(cancel, emit, ask)
         world.sign_in, world.keystore, world.lifetime = self._sign_in, self.keystore, ()
         world.tools, world.hardware = lambda: TOOLS, lambda: HARDWARE
-        world.clock = self._clock
-        self._clock.cancel = cancel
-        world.session = Session(world.cloud, self._clock)
+        world.clock = self.clock
+        self.clock.cancel = cancel
+        world.session = Session(world.cloud, self.clock)
         return world
 
 
@@ -74,11 +75,25 @@ class Broken(Wizard):
         raise ValueError(f"cannot show {len(client_secret)} characters of {client_secret}")
 
 
+def deafen(secret: str) -> None:
+    """The framework's thread that reads keys fails, with a secret at hand."""
+    from textual.drivers.linux_driver import LinuxDriver
+
+    def fail(driver: LinuxDriver) -> None:
+        typed = secret
+        raise ValueError(f"cannot read {typed}")
+
+    LinuxDriver.run_input_thread = fail  # type: ignore[method-assign,assignment]
+
+
 def main() -> int:
     """Run it."""
+    if "deaf" in sys.argv:
+        deafen(Path(sys.argv[1]).joinpath("project", Profile.state_file).read_text())
     Wizard.READING = 0.0  # nobody reads
     ground = Ground(Path(sys.argv[1]))
-    code = conduct((Broken if "broken" in sys.argv else Wizard)(ground))
+    with dating(ground.clock):
+        code = conduct((Broken if "broken" in sys.argv else Wizard)(ground))
     with suppress(OSError):  # the terminal may be gone
         sys.stdout.write(f"in the keystore: {len(ground.keystore._entries)}\n")
     gc.freeze()  # as the program itself ends

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +119,34 @@ def test_U2_quitting_waits_for_no_blocked_call(stage: Stage, held: str) -> None:
     _sane(screens, stage.canary)
 
 
+def test_D4_a_framework_that_fails_shows_no_values(stage: Stage, home: Path) -> None:
+    screens = stage.start("deaf")
+    assert screens.end() == 70
+    assert "a bug in this program" in screens.last
+    assert "cannot read" not in screens.last
+    (incident,) = home.rglob("incidents/*.txt")
+    assert stage.canary not in incident.read_text() + screens.raw.getvalue().decode()
+
+
+@pytest.mark.parametrize("variable", ["TEXTUAL_LOG", "TEXTUAL", "TEXTUAL_PRESS", "TEXTUAL_DRIVER"])
+def test_D4_the_framework_writes_no_log_picture_or_connection_of_its_own(variable: str, tmp_path: Path) -> None:
+    """Its variables lead what is shown and typed to files and servers, and a driver is code of anybody's."""
+    script = (
+        "import os\nfrom wizard import launch\n"
+        "try:\n    launch.run({})\nexcept BaseException:\n    pass\n"
+        "assert not [name for name in os.environ if name.startswith('TEXTUAL')], os.environ\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"HOME": str(tmp_path), "PATH": os.defpath, variable: str(tmp_path / "log")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
 @pytest.mark.parametrize("moment", ["looking", "changing"])
 def test_D4_a_bug_is_70_and_shows_no_values(stage: Stage, moment: str, home: Path) -> None:
     if moment == "changing":
@@ -135,8 +166,10 @@ def test_D4_a_bug_is_70_and_shows_no_values(stage: Stage, moment: str, home: Pat
     (incident,) = home.rglob("incidents/*.txt")
     assert incident.name in re.sub(r"\s", "", screens.last)
     text = incident.read_text()
-    assert "action_log" in text
-    assert stage.canary not in text
+    assert "in action_log" in text
+    for shown in (text, screens.last):
+        assert stage.canary not in shown
+        assert "cannot show" not in shown, "nor what it says itself: whatever it had at hand may be in it"
     assert stage.now() == stage.before
     assert "in the keystore: 0" in screens.last
     _sane(screens, stage.canary)

@@ -106,8 +106,9 @@ def test_D4_U5_a_bug_leaves_a_file_without_values_and_exit_code_70(monkeypatch: 
             assert app.return_code == 70
             (path,) = Path.home().rglob("incidents/*.txt")
             text = path.read_text(encoding="utf-8")
-            assert "RuntimeError: it broke with 36 characters" in text
-            assert "action_choose" not in text or secret not in text
+            assert "RuntimeError\n" in text
+            assert "in broken" in text
+            assert "it broke with" not in text, "what it says itself may hold values"
             assert secret not in text + app.incident
             assert stand.machine.secret.reveal() not in text
             assert path.stat().st_mode & 0o777 == 0o600

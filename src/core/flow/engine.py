@@ -9,12 +9,14 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from uuid import uuid4
 
 from core.errors import Interrupted, SetupError
 from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
 from core.flow.plan import Change, Plan
 from core.flow.step import Blocked, Check, Done, Flow, Left, Stage, Step, W
 from core.secret import redactor
+from core.trace import kind, places
 
 Outcome = Literal["changed", "unchanged", "planned", "failed", "partial"]
 
@@ -135,21 +137,23 @@ def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> Non
 
 
 class Bug(SetupError):
-    """An unexpected exception; its redacted traceback is kept as a fact, without local variables."""
+    """An unexpected exception: its kind and place, which its own words are no part of (D4)."""
 
-    def __init__(self, kind: str, trace: str) -> None:
-        super().__init__("bug.internal", kind=kind, trace=trace)
+    def __init__(self, bug: BaseException) -> None:
+        super().__init__("bug.internal", kind=kind(bug), trace=places(bug), incident=uuid4().hex[:8])
+
+    def _extra(self) -> dict[str, Any]:
+        return {"incident": self.facts["incident"]}
 
 
-def internal(bug: Exception) -> SetupError:
+def internal(bug: BaseException) -> SetupError:
     """The error for an unexpected exception: where it happened, without the values it happened with.
 
     A library that cannot be loaded is no bug of this program, but an installation that is not whole.
     """
     if isinstance(bug, ImportError) and _whose(bug).partition(".")[0] not in ("core", "wizard"):
         return SetupError("install.broken", what=redactor.redact(str(bug)))
-    frames = "".join(traceback.format_tb(bug.__traceback__))
-    return Bug(type(bug).__name__, redactor.redact(f"{frames}{type(bug).__name__}: {bug}"))
+    return Bug(bug)
 
 
 def _whose(error: ImportError) -> str:
