@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from types import SimpleNamespace
 from typing import Any, Final
 from uuid import uuid4
@@ -157,8 +158,9 @@ class Machine:
         if who:
             world.sign_in = SandboxSignIn(self.tenant, world.cloud, who, fault=self.lab.machine.az)
         world.clock = self.clock
-        world.session = Session(world.cloud, self.clock)
+        world.session = Session(world.cloud, self.clock, cancel, self._seen)
         world.run_id = uuid4().hex[:12]
+        world.chance = Random(1)
         self.clock.cancel = cancel
         self.world = world
         return world

@@ -44,7 +44,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         cloud=cloud,
         clock=clock,
         cancel=cancel,
-        session=Session(cloud, clock),
+        session=Session(cloud, clock, cancel, emit),
         sign_in=AzureCli(cloud, untrusted, cancel),
         keystore=SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed),
         statefile=StateFile(settings.folder / profile.state_file, lock, profile.members),

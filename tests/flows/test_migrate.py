@@ -13,9 +13,11 @@ import pytest
 
 from core.entra import certificates, credentials
 from core.events import ChangePlanned, Finding, Question, StepFinished
+from core.sandbox import wire
 from core.sandbox.faults import Fault
 from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
+from core.sandbox.tenant import Tenant
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 
 M7 = (
@@ -47,7 +49,8 @@ def test_M4_the_steps_come_in_the_order_that_never_leaves_a_machine_without_cred
     order = [event.step for event in machine.events if isinstance(event, StepFinished) and event.stage == "migrate"]
     assert order == [
         "store-key", "hand-off", "register", "grant", "prove", "adopt", "deletion-rights", "backup", "marker",
-        "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead", "tidy", "lock", "forget", "result",
+        "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead",
+        "last-look", "tidy", "lock", "forget", "result",
     ]  # fmt: skip
 
 
@@ -64,11 +67,52 @@ def test_M4_two_clean_reads_are_at_least_five_seconds_apart(machine: Machine, cl
 
     def watch(event: object) -> None:
         if isinstance(event, StepFinished) and event.step in ("delete-passwords", "clean-reads"):
-            moments.append(clock.waited)
+            moments.append(clock.monotonic())
 
     machine.watch = watch
     machine.migrate()
     assert moments[1] - moments[0] >= 5
+
+
+def test_P7_without_lag_a_migration_waits_five_seconds_in_all(machine: Machine, clock: VirtualClock) -> None:
+    assert machine.migrate().exit_code == 0
+    assert clock.waited <= 5
+    looks = [line for line in machine.tenant.faults.log if line.startswith("GET") and "/applications/" in line]
+    assert len(looks) >= 4, "it is looked for all the same: at once, between the clean reads, at the end"
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("step", ["prove", "delete-passwords", "clean-reads", "prove-again", "secret-dead"])
+def test_P8_a_certificate_that_is_overwritten_when_its_secret_is_gone_is_registered_again(
+    machine: Machine, step: str, beside: bool
+) -> None:
+    """By another machine, which adds its own, or by somebody who writes back what he read before."""
+    before = machine.app["keyCredentials"]
+    others = {**before[0], "keyId": "0b5e6b5a-0000-4000-8000-000000000001"}
+
+    def overwrite(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == step:
+            machine.change("application", keyCredentials=[*before, others] if beside else before)
+
+    machine.watch = overwrite
+    result = machine.migrate()
+    assert result.exit_code == 0, result.errors
+    machine.watch = None
+    assert machine.usable() == [machine.tenant.id]
+    assert "certificate.dropped" in machine.findings()
+    assert len(machine.keys) == len(before) + beside + 1
+    assert machine.verify().exit_code == 0
+
+
+def test_U10_a_secret_that_another_machine_deleted_meanwhile_is_told(machine: Machine) -> None:
+    def delete(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == "register":
+            machine.change("application", passwordCredentials=[])
+            machine.change("servicePrincipal", passwordCredentials=[])
+
+    machine.watch = delete
+    assert machine.migrate().exit_code == 0
+    assert "secret.gone" in machine.findings()
 
 
 def test_P9_a_second_run_changes_nothing_and_says_so(machine: Machine) -> None:
@@ -677,3 +721,29 @@ def test_M7_what_an_undertaking_did_is_said_also_when_its_last_run_had_nothing_l
     result = machine.migrate()
     assert result.exit_code == 0
     assert result.summary[0] == M7
+
+
+def test_M5_a_certificate_that_another_machine_brings_back_is_removed_again(machine: Machine) -> None:
+    """It had read the list before the undo, and writes it with its own certificate after it."""
+    before, handle = machine.app["keyCredentials"], machine.lab.server.handle
+    theirs = {**before[0], "keyId": "0b5e6b5a-0000-4000-8000-000000000001"}
+    removed: list[str] = []
+
+    def late(tenant: Tenant, request: wire.Request) -> wire.Response:
+        list_before = machine.app["keyCredentials"]
+        response = handle(tenant, request)
+        if request.method == "PATCH" and len(machine.app["keyCredentials"]) < len(list_before):
+            removed.append(request.path)
+            if len(removed) == 1:
+                machine.change("application", keyCredentials=[*list_before, theirs])
+        return response
+
+    def disable(event: object) -> None:
+        if isinstance(event, StepFinished) and event.step == "register":
+            machine.change("servicePrincipal", accountEnabled=False)
+
+    machine.lab.server.handle, machine.watch = late, disable
+    result = machine.migrate()
+    assert (result.outcome, len(removed)) == ("failed", 2), result.errors
+    assert [entry["keyId"] for entry in machine.app["keyCredentials"]] == [before[0]["keyId"], theirs["keyId"]]
+    assert machine.keystore.accounts(machine.service) == []

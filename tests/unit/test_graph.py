@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import pytest
@@ -207,6 +208,18 @@ def test_a_batch_gives_a_body_or_an_error_per_read(site: Site) -> None:
     assert isinstance(wrong, GraphError)
     assert wrong.code == "Request_UnsupportedQuery"
     assert site.asked() == 1
+
+
+def test_P7_machines_that_are_asked_to_wait_equally_long_do_not_come_back_together(site: Site) -> None:
+    cloud = load_cloud(str(site.lab.cloud_file))
+    for seed in range(8):
+        graph = Graph(
+            Session(cloud, site.clock), cloud, site.token, site.clock, site.events.append, chance=Random(seed)
+        )
+        site.fail("status", status=429, retry_after=7)
+        graph.get(site.path, "read")
+    assert len(set(site.pauses)) == 8
+    assert all(7 <= seconds <= 9.5 for seconds in site.pauses), "never before that time, and soon after it"
 
 
 def test_only_the_transient_items_of_a_batch_are_repeated(site: Site) -> None:

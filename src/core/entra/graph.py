@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from random import Random
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from core.cloud import Cloud, origin_of
 from core.entra.http import Response, Session
 from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
-from core.flow.wait import BACKOFF, Clock
+from core.flow.wait import Clock, backoff
 
 _NOBODY: Final = Caller()
 TRIES: Final = 5
@@ -61,6 +62,7 @@ class Graph:
 
     :param token: gives the bearer token; called with True when the last one was refused with 401.
     :param caller: whose it is, for what a refusal advises.
+    :param chance: parts the further tries of machines that failed together; None: they come at fixed times.
     """
 
     def __init__(
@@ -71,7 +73,9 @@ class Graph:
         clock: Clock,
         emit: Callable[[Event], None],
         caller: Callable[[], Caller] = Caller,
+        chance: Random | None = None,
     ) -> None:
+        self._chance = chance
         self._session = session
         self._cloud = cloud
         self._token = token
@@ -235,11 +239,24 @@ class Graph:
                 if settled():
                     return {}
 
+    def later(self, attempt: int, asked: float | None) -> float:
+        """Seconds before a further try.
+
+        :param attempt: how many tries there were before the one that has just failed.
+        :param asked: how long the service asked to wait, if it did; it is never less.
+        """
+        seconds = backoff(attempt, self._chance)
+        return seconds if asked is None else asked + (self.turn(seconds) if self._chance else 0.0)
+
+    def turn(self, seconds: float) -> float:
+        """A random moment of a time, for what met another writer: machines that began together part."""
+        return self._chance.uniform(0.0, seconds) if self._chance else seconds
+
     def _pause(self, attempt: int, failure: object) -> None:
         asked = getattr(failure, "retry_after", None)
         if asked is not None and asked > LONGEST_WAIT and isinstance(failure, SetupError):
             raise failure
-        seconds = asked if asked is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
+        seconds = self.later(attempt, asked)
         reason = (
             "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
         )

@@ -7,13 +7,14 @@ back, and no crash can leave a certificate on the app whose key is nowhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
 from core.entra import application, certificates, credentials
 from core.entra.application import Key
+from core.entra.credentials import Merge
 from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
@@ -24,7 +25,8 @@ from core.flow.step import Blocked, Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
 from core.machine.keystore import compare
 from core.secret import Secret
-from core.stages import handoff
+from core.stages import handoff, presence
+from core.stages.presence import Presence
 from core.stages.world import World
 
 #: The effect of leaving out an expired entry of others.
@@ -92,25 +94,8 @@ class Register(Step[World]):
         return (Change("add", "certificate", whose, "", after, True, call), *stay)
 
     def apply(self, world: World) -> str:
-        app, bundle = world.app, world.bundle
-        graph = world.user_graph()
-        # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
-        earlier = [
-            e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint
-        ]
-        asked = handoff.written(world)  # whoever asked an administrator, and may do it himself by now
-        chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
-        key_id = earlier[0].data["key_id"] if earlier else chosen
-        entry = credentials.entry_of(bundle, key_id, key_name(world))
-        passwords = [password.id for password in world.known.initial]
-        facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
-        with (
-            handoff.on_refusal(world),
-            world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
-            _dropping(world) as drop,
-        ):
-            lost = credentials.add_key(graph, app.object_id, bundle, entry, world.clock, world.emit, drop)
-        for key in lost:
+        merge, key_id = register(world)
+        for key in merge.lost:
             world.emit(
                 Finding(
                     "app.key-lost",
@@ -120,7 +105,9 @@ class Register(Step[World]):
                     "Its owner has to register it again; it was not restored, because it may have been revoked.",
                 )
             )
-        return f"keyId {key_id}; {len(app.keys) - len(lost)} other(s) kept"
+        if merge.contended:
+            presence.tell_of_secrets(world, application.read_passwords(world.user_graph(), world.app))
+        return f"keyId {key_id}; {len(world.app.keys) - len(merge.lost)} other(s) kept"
 
     def undo(self, world: World) -> Left | None:
         graph = world.user_graph()
@@ -236,6 +223,37 @@ def _thumbprint_in(world: World, account: str) -> str:
         return ""
 
 
+def register(world: World) -> tuple[Merge, str]:
+    """Add the certificate to the app as the signed-in principal, under one keyId however often that is needed.
+
+    :returns: what it came to, and the keyId.
+    """
+    app, bundle = world.app, world.bundle
+    # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
+    earlier = [e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint]
+    asked = handoff.written(world)  # whoever asked an administrator, and may do it himself by now
+    chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
+    key_id = earlier[0].data["key_id"] if earlier else chosen
+    entry = credentials.entry_of(bundle, key_id, key_name(world))
+    passwords = [password.id for password in world.known.initial]
+    facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
+    stands = any(effect.state == "done" for effect in earlier)  # dropped since: it is one effect, with one undo
+    with (
+        handoff.on_refusal(world),
+        nullcontext() if stands else world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
+        _dropping(world) as drop,
+    ):
+        merge = credentials.add_key(world.user_graph(), app.object_id, bundle, entry, world.clock, world.emit, drop)
+    world.known.listed = {key.id for key in merge.keys}
+    world.known.watched = merge.contended
+    return merge, key_id
+
+
+def watch(world: World) -> Presence:
+    """What sees this machine's certificate on the app, and registers it again when it was dropped."""
+    return Presence(world, lambda: register(world)[0])
+
+
 def key_name(world: World) -> str:
     """Display name of this machine's certificate on the app."""
     return f"{world.profile.subject} {world.known.machine}"
@@ -264,7 +282,15 @@ def prove_again(world: World) -> str:
     read_back = certificates.parse(text, known.tenant)
     roles = frozenset(known.wanted)
     known.proof = prove(
-        world.session, world.cloud, known.tenant, known.app_id, read_back, world.clock, world.emit, roles
+        world.session,
+        world.cloud,
+        known.tenant,
+        known.app_id,
+        read_back,
+        world.clock,
+        world.emit,
+        roles,
+        watch(world).look,
     )
     return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
 

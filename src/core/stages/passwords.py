@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.entra import application, credentials
-from core.entra.application import Holder, Password
+from core.entra.application import Holder, Key, Password
+from core.entra.credentials import strangers
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
 from core.events import Finding
@@ -14,12 +15,15 @@ from core.flow.plan import Change
 from core.flow.step import Blocked, Check, Done, Needed, Step
 from core.flow.wait import pause, wait_until
 from core.stages import handoff, rights
-from core.stages.certificate import prove_again
+from core.stages.certificate import prove_again, watch
+from core.stages.presence import Presence, tell_of_secrets
 from core.stages.purge import Purge
 from core.stages.world import Identity, World
 
 #: Seconds between the two clean reads; a replica may be that far behind.
 APART: Final = 5.0
+#: Seconds after the first one at which the certificate is looked for; the second clean read looks, too.
+GLANCES: Final = (1.0, 3.0)
 #: How long deleted passwords may stay visible, and a dead secret alive, in seconds.
 DELETION_DEADLINE: Final = 300.0
 _IDENTITIES: Final[tuple[Identity, ...]] = ("app", "user")
@@ -68,17 +72,17 @@ class Mark(Step[World]):
         return Needed() if irreversible else Done("nothing irreversible is needed")
 
     def apply(self, world: World) -> str:
-        graph = world.user_graph()
-
-        def there() -> bool | None:
-            keys, world.known.last = application.read_credentials(graph, world.app)
-            return any(key.der == world.bundle.der for key in keys) or None
-
-        reason = "the certificate to be seen on the app once more"
-        if not wait_until(
-            there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=credentials.REPLICATION
-        ):
-            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
+        presence = watch(world)
+        keys = self._see(world, presence)
+        if not world.known.watched and strangers(keys, presence.before):
+            world.known.watched = True  # one of them may have read the list before, and write it yet
+            for seconds in credentials.RECHECKS:
+                reason = "a moment, to see that the certificate stays on the app"
+                pause(seconds, clock=world.clock, emit=world.emit, reason=reason)
+                self._see(world, presence)
+        if presence.registered:
+            prove_again(world)
+        tell_of_secrets(world, world.known.last)
         if not world.log.marked:  # behind an earlier run's marker there is no way back that an answer could open
             _ask_to_delete(world)
         self._rehearse(world)
@@ -86,6 +90,20 @@ class Mark(Step[World]):
             return "passed by an earlier run, which this one continues"
         world.log.mark()
         return "recorded; an interrupted run continues from here"
+
+    @staticmethod
+    def _see(world: World, presence: Presence) -> tuple[Key, ...]:
+        """The keys on the app, the certificate among them."""
+
+        def there() -> tuple[Key, ...] | None:
+            keys, world.known.last = application.read_credentials(world.user_graph(), world.app)
+            return keys if presence.holds(keys) else None
+
+        reason, deadline = "the certificate to be seen on the app once more", 3 * credentials.REPLICATION
+        keys = wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline)
+        if keys is None:
+            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
+        return keys
 
     def _rehearse(self, world: World) -> None:
         """See that this machine's credential and its files still are what was decided on, and can be changed."""
@@ -136,7 +154,10 @@ class DeletePasswords(Step[World]):
 
 
 class TwoCleanReads(Step[World]):
-    """Read until two reads, some seconds apart, show no password credential; newcomers are deleted too (M6)."""
+    """Read until two reads, some seconds apart, show no password credential; newcomers are deleted too (M6).
+
+    What has to be seen over some seconds of the certificate is seen in between (P7, P8).
+    """
 
     name = "clean-reads"
     title = "See twice that none is left"
@@ -152,13 +173,26 @@ class TwoCleanReads(Step[World]):
         rounds = 0
         left: tuple[Password, ...] = ()
         start = world.clock.monotonic()
+        presence = watch(world)
+
+        def clean() -> bool:
+            nonlocal left
+            keys, left = application.read_credentials(graph, world.app)
+            return (presence.holds(keys) or world.known.request is not None) and not left
+
         while world.clock.monotonic() - start < DELETION_DEADLINE:
-            left = application.read_passwords(graph, world.app)
-            if not left:
-                self._pause(world, "the second clean read")
-                if not application.read_passwords(graph, world.app):
+            if clean():
+                first = world.clock.monotonic()
+                for moment in GLANCES:
+                    self._pause(world, first + moment - world.clock.monotonic())
+                    presence.holds(application.read_keys(graph, world.app.object_id))
+                self._pause(world, first + APART - world.clock.monotonic())
+                if clean():
                     self._count(world)
                     return f"two reads {APART:.0f} s apart show none"
+                continue
+            if not left:
+                pause(APART, clock=world.clock, emit=world.emit, reason="the certificate to be seen on the app")
                 continue
             newcomers = [password for password in left if password.id not in tried]
             if newcomers:
@@ -177,12 +211,15 @@ class TwoCleanReads(Step[World]):
                 delete(world, password)
                 tried.add(password.id)
             if not newcomers:
-                self._pause(world, "a deletion to be seen everywhere")
+                pause(APART, clock=world.clock, emit=world.emit, reason="a deletion to be seen everywhere")
+        if not left:
+            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         raise SetupError("migrate.passwords-left", count=len(left), listing=_listing(left))
 
     @staticmethod
-    def _pause(world: World, reason: str) -> None:
-        pause(APART, clock=world.clock, emit=world.emit, reason=reason)
+    def _pause(world: World, seconds: float) -> None:
+        if seconds > 0:
+            pause(seconds, clock=world.clock, emit=world.emit, reason="the second clean read")
 
     @staticmethod
     def _count(world: World) -> None:
@@ -211,6 +248,31 @@ class ProveAfterDeletion(Step[World]):
 
     def apply(self, world: World) -> str:
         return prove_again(world)
+
+
+class LastLook(Step[World]):
+    """See the certificate on the app once more: since its last proof, another writer may have replaced the list."""
+
+    name = "last-look"
+    title = "See the certificate once more"
+
+    def check(self, world: World) -> Check:
+        journal = world.journal
+        changed = journal is not None and any(effect.standing for effect in journal.effects)
+        return Needed() if changed else Done("nothing was changed")
+
+    def apply(self, world: World) -> str:
+        graph, presence = _reader(world), watch(world)
+
+        def there() -> bool | None:
+            return presence.holds(application.read_keys(graph, world.app.object_id)) or None
+
+        reason, deadline = "the certificate to be seen on the app", 3 * credentials.REPLICATION
+        if not wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline):
+            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
+        if presence.registered:
+            return f"registered again: {prove_again(world)}"
+        return "it is on the app"
 
 
 def vanished(world: World, error: SetupError) -> SetupError | None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.entra.activity import Activity
@@ -68,6 +69,9 @@ class Known:
     :param request: what an administrator was asked to do.
     :param created: whether this undertaking created the app.
     :param purged: whether this undertaking removed the secret from the state file.
+    :param listed: keyIds on the app when this machine's certificate was last registered; empty when an earlier run did.
+    :param watched: whether it was watched for some seconds then, because others were at work.
+    :param bereft: whether it was said that others deleted the secrets this machine began with.
     :param backend: what holds the key, once it was proven or read from.
     :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
     :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
@@ -102,6 +106,9 @@ class Known:
     created: bool = False
     purged: bool = False
     unproven: str = ""
+    listed: set[str] = field(default_factory=set)
+    watched: bool = False
+    bereft: bool = False
     backend: Backend | None = None
     weak: tuple[WeakFile, ...] = ()
 
@@ -113,6 +120,7 @@ class World:
     :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param packages: looks at the Python packages that this program requires; likewise.
+    :param chance: parts the moments of machines that began together; another one in every process (P7).
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -134,6 +142,7 @@ class World:
     run_id: str
     flow: str = ""
     lifetime: tuple[str, ...] = ()
+    chance: Random = field(default_factory=Random)
     known: Known = field(default_factory=Known)
     journal: Journal | None = None
     locks: set[Path] = field(default_factory=set)
@@ -199,7 +208,7 @@ class World:
                 self.known.user = self._same_user(self.sign_in.graph_token(self.known.tenant))
             return self.known.user.value.reveal()
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller)
+        return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller, self.chance)
 
     def _same_user(self, token: Token) -> Token:
         """See that nobody else has signed in to the Azure CLI since the plan was made for somebody."""
@@ -222,7 +231,9 @@ class World:
                 known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.bundle)
             return known.proof.value.reveal()
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True))
+        return Graph(
+            self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True), self.chance
+        )
 
     def _caller(self, *, app: bool = False) -> Caller:
         return Caller(self.known.tenant, self.known.app_id, app)
