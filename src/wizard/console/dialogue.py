@@ -71,7 +71,7 @@ def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> int:
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:
-            error.facts.update(left="No run was under way.")
+            error.standing = "No run was under way."
             dialogue.code = _told(plain, error)
         except SetupError as error:
             code = _told(plain, error)
