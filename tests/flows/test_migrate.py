@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.sandbox.faults import Fault
 from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
+from core.stages import migrate
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 
 M7 = (
@@ -677,3 +681,13 @@ def test_M7_what_an_undertaking_did_is_said_also_when_its_last_run_had_nothing_l
     result = machine.migrate()
     assert result.exit_code == 0
     assert result.summary[0] == M7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the file system takes no such name")
+def test_M5_a_project_whose_path_is_no_utf8_is_migrated(machine: Machine, tmp_path: Path) -> None:
+    project = Path(os.fsdecode(os.fsencode(tmp_path) + b"/pr\xff\xe4"))
+    shutil.copytree(machine.lab.project, project)
+    result = machine.migrate(project=str(project))
+    assert result.exit_code == 0, result.errors
+    assert PROFILE.secret_member not in json.loads(project.joinpath(PROFILE.state_file).read_text())
+    assert machine.run(migrate.FLOW, project=str(project)).outcome == "unchanged"
