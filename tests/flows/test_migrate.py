@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from core.entra import certificates, credentials
-from core.events import ChangePlanned, Finding, Question, StepFinished
+from core.events import ChangePlanned, Event, Finding, Question, StepFinished
 from core.sandbox.faults import Fault
 from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
@@ -691,3 +691,43 @@ def test_M5_a_project_whose_path_is_no_utf8_is_migrated(machine: Machine, tmp_pa
     assert result.exit_code == 0, result.errors
     assert PROFILE.secret_member not in json.loads(project.joinpath(PROFILE.state_file).read_text())
     assert machine.run(migrate.FLOW, project=str(project)).outcome == "unchanged"
+
+
+def test_M7_a_certificate_that_is_replaced_after_the_last_proof_is_told_and_the_next_run_mends_it(
+    machine: Machine,
+) -> None:
+    others = machine.keys
+    theirs = machine.app["keyCredentials"]
+
+    def replace(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.step == "secret-dead":
+            machine.change("application", keyCredentials=theirs)
+
+    machine.watch = replace
+    result = machine.migrate()
+    assert (result.outcome, result.exit_code, result.summary) == ("partial", 6, ())
+    assert result.errors[0]["id"] == "migrate.replaced"
+    machine.watch = None
+    again = machine.migrate()
+    assert again.exit_code == 0, again.errors
+    assert len(machine.keys) == len(others) + 1
+    assert machine.usable()
+
+
+def test_M7_onboarding_says_so_when_its_certificate_is_replaced_at_the_end(
+    start_lab: Callable[[str], Lab], clock: VirtualClock
+) -> None:
+    machine = Machine(start_lab("fresh"), clock)
+
+    def replace(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.step == "tidy":
+            machine.change("application", keyCredentials=[])
+
+    machine.watch = replace
+    result = machine.onboard()
+    assert (result.outcome, result.exit_code) == ("partial", 6)
+    assert [error["id"] for error in result.errors] == ["migrate.replaced", "flow.undo-failed"], "somebody wrote to it"
+    machine.watch = None
+    again = machine.onboard()
+    assert again.exit_code == 0, again.errors
+    assert machine.usable()

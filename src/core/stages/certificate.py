@@ -205,6 +205,31 @@ class Adopt(Step[World]):
         return None
 
 
+class LastLook(Step[World]):
+    """Read the app once more when all is done: another writer may have replaced the list since the last proof (M7)."""
+
+    name = "last-look"
+    title = "See the certificate on the app at the end"
+
+    def check(self, world: World) -> Check:
+        changed = world.journal is not None and any(effect.standing for effect in world.journal.effects)
+        return Needed() if changed else Done("nothing was changed since it was read")
+
+    def apply(self, world: World) -> str:
+        graph, bundle = world.user_graph(), world.bundle
+
+        def there() -> bool | None:
+            keys, _ = application.read_credentials(graph, world.app)
+            return any(key.der == bundle.der for key in keys) or None
+
+        reason = "the certificate to be seen on the app at the end"
+        if not wait_until(
+            there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=credentials.REPLICATION
+        ):
+            raise SetupError("migrate.replaced", thumbprint=bundle.thumbprint, app=world.app.name)
+        return f"certificate {bundle.thumbprint} is on it"
+
+
 def _put_back(world: World, tenant: str) -> None:
     """Keep the key under its pending account, which a clean-up has emptied: its certificate is still on the app."""
     account = f"{tenant}#{_thumbprint_in(world, tenant)}"

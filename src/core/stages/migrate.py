@@ -15,7 +15,7 @@ from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
 from core.stages import handoff, hardware, interrupted, keystore, leftover, prereqs, review, signin
 from core.stages.backup import Backup
-from core.stages.certificate import Adopt, Prove, Register, StoreKey
+from core.stages.certificate import Adopt, LastLook, Prove, Register, StoreKey
 from core.stages.handoff import HandOff
 from core.stages.lock import Lock
 from core.stages.passwords import (
@@ -227,6 +227,7 @@ FLOW: Flow[World] = Flow(
                 Tidy(),
                 Lock(),
                 leftover.Forget(),
+                LastLook(),
                 _Remember(),
             ),
         ),

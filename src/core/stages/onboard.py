@@ -23,7 +23,7 @@ from core.stages import (
     signin,
     trust,
 )
-from core.stages.certificate import Adopt, Prove, Register, StoreKey
+from core.stages.certificate import Adopt, LastLook, Prove, Register, StoreKey
 from core.stages.key import FindKey
 from core.stages.lock import Lock
 from core.stages.provision import CreateApp, CreatePrincipal
@@ -223,6 +223,7 @@ FLOW: Flow[World] = Flow(
                 Record(),
                 Lock(),
                 Tidy(),
+                LastLook(),
                 Remember(),
             ),
         ),
