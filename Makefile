@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench check fix docs screenshots lock clean
+.PHONY: demo test test-clock bench check fix docs screenshots lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -11,6 +11,13 @@ demo: .venv/ready
 test: .venv/ready check
 	@sh tests/real/services.sh
 	$(BIN)/pytest -n 4 --dist worksteal
+
+# the tests on another day: CLOCK=+7d or CLOCK='2027-01-31 23:59:30', in the time zone TZ; PART=whole for all of them
+CLOCK ?= +365d
+PART ?= fast
+test-clock: .venv/ready
+	@sh tests/real/services.sh
+	@$(BIN)/python -m tests.shift "$(CLOCK)" $(PART)
 
 # the table of docs/explanation/performance.md; about five minutes
 bench: .venv/ready

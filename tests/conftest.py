@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, settings
 
 from core.sandbox.lab import Lab
 from core.secret import redactor
-from tests.machine import Machine, VirtualClock
+from tests import shift
+from tests.machine import Machine, VirtualClock, dating
 
 # The failure report of some plugins prints the whole environment, and a developer's own settings must not count.
 for _name in list(os.environ):
@@ -24,6 +25,8 @@ os.environ.pop("REQUESTS_CA_BUNDLE", None)
 # OpenSSL checks an RSA key whenever one is read, which takes longer than all the rest of a sign-in; azure-identity and
 # MSAL read the same one again and again.
 serialization.load_pem_private_key = lru_cache(256)(serialization.load_pem_private_key)  # type: ignore[assignment]
+
+shift.hand_on()
 
 settings.register_profile("repo", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repo")
@@ -51,9 +54,11 @@ def learned() -> Iterator[None]:
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
+def clock() -> Iterator[VirtualClock]:
     """Time that passes only when somebody waits, on top of the real one."""
-    return VirtualClock()
+    clock = VirtualClock()
+    with dating(clock):
+        yield clock
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, Final
 from uuid import uuid4
 
@@ -26,7 +28,7 @@ from core.flow import engine
 from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.flow.step import Flow
-from core.flow.wait import Cancel
+from core.flow.wait import Cancel, Clock
 from core.profile import Profile
 from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.computer.keystore import MemoryKeystore
@@ -57,6 +59,16 @@ class VirtualClock:
         if self.cancel is not None:
             self.cancel.check()
         self.waited += seconds
+
+
+@contextmanager
+def dating(clock: Clock) -> Iterator[None]:
+    """Assertions are dated by a test's clock: MSAL, which signs them, knows none but the computer's."""
+    from msal.oauth2cli import assertion
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assertion, "time", SimpleNamespace(time=lambda: clock.now().timestamp()))
+        yield
 
 
 _ITS_OWN: Final = MemoryKeystore()

@@ -32,11 +32,11 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
 
     :raises SetupError: the cloud, the profile or the configuration file cannot be used.
     """
-    allowed = allowlist.read(settings.allow_keyring_backend, os.environ, paths.config_file())
+    untrusted = (Path.cwd(), settings.folder)
+    allowed = allowlist.read(settings.allow_keyring_backend, os.environ, paths.config_file(untrusted))
     cloud = clouds.load(settings.cloud)
     profile = profiles.load(settings.profile)
     clock = SystemClock(cancel)
-    untrusted = (Path.cwd(), settings.folder)
     lock = paths.state_folder(profile) / "locks" / "statefile.lock"
     return World(
         settings=settings,

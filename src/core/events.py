@@ -122,12 +122,16 @@ class ChangeMade:
 
 @dataclass(frozen=True)
 class Question:
-    """The run needs a yes. `default` is what Enter means; `flag` is how a headless run answers it."""
+    """The run needs a yes. `default` is what Enter means; `flag` is how a headless run answers it.
+
+    :param typed: what has to be typed for a yes, such as a thumbprint; empty where a y is enough.
+    """
 
     id: str
     text: str
     default: bool
     flag: str
+    typed: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ PREFIX: Final = "ENTRACLAW_SETUP_"
 #: Whether the key is to be in hardware: better there, there or nowhere, not looked for (T1).
 HARDWARE: Final = ("prefer", "require", "off")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_THUMBPRINT: Final = re.compile("[0-9A-F]{40}")
 _GUIDS: Final = ("tenant", "app_id")
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
@@ -50,6 +52,7 @@ class Settings:
     app_id: str = ""
     acknowledge: str = ""
     request: str = ""
+    thumbprint: str = ""
     certificate_days: int = 365
     key_outlives_job: bool = False
     hardware: str = "prefer"
@@ -75,7 +78,9 @@ class Settings:
 
 
 #: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
-FLAG_ONLY: Final = frozenset({"drop_expired", "accept_live_secret", "extra_roles", "new", "allow_keyring_backend"})
+FLAG_ONLY: Final = frozenset(
+    {"drop_expired", "accept_live_secret", "extra_roles", "new", "allow_keyring_backend", "thumbprint"}
+)
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -115,7 +120,17 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
     for name in _GUIDS:
         if values.get(name):
             values[name] = guid(f"--{name.replace('_', '-')}", values[name])
+    if (given := values.get("thumbprint")) is not None:
+        values["thumbprint"] = thumbprint(given)
+        if not _THUMBPRINT.fullmatch(values["thumbprint"]):
+            detail = f"--thumbprint must be 40 hexadecimal digits, not {given!r}"
+            raise SetupError("usage.settings", detail=detail, command="apply")
     return Settings(**values, origin=origin)
+
+
+def thumbprint(text: str) -> str:
+    """A thumbprint as a person may have written it down: in upper case, without spaces, colons and hyphens."""
+    return re.sub(r"[\s:-]", "", text).upper()
 
 
 def guid(name: str, value: object) -> str:

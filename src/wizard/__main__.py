@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    _import_nothing_from_here()
+    from wizard import early
+
+    early.listen()  # before what takes time to load
     gc.set_threshold(50_000)  # what is loaded stays; looking through it again and again takes 30 ms of a token's time
     try:
-        from wizard import early
+        from core.machine import libraries
 
-        early.listen()  # before what takes time to load
+        libraries.restrain()
         from wizard import printers
 
         printers.install(events=early.json_wanted(sys.argv))
@@ -24,6 +29,29 @@ def main() -> None:
     gc.freeze()  # the process ends: looking for garbage once more would take 0.1 s after a token
     early.deafen()
     sys.exit(code)
+
+
+def _import_nothing_from_here() -> None:
+    """Take off Python's path what leads into the working folder, before anything of ours is imported (C4).
+
+    `python -m` puts that folder first, and so does an empty entry of PYTHONPATH. A folder that this program itself or
+    the interpreter lies in stays.
+    """
+    here = os.path.realpath(os.curdir)
+    own = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120  pathlib takes 10 ms
+    python = [os.path.realpath(os.path.join(prefix, "lib")) for prefix in (sys.prefix, sys.base_prefix)]  # noqa: PTH118
+    first = [] if sys.flags.safe_path else sys.path[:1]
+    given = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)]  # noqa: PTH100
+
+    def inside(path: str, folder: str) -> bool:
+        return path == folder or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
+
+    def leads_here(entry: str) -> bool:
+        path = os.path.realpath(entry)
+        kept = path == own or any(inside(path, folder) for folder in python)
+        return inside(path, here) and not kept and (entry in first or os.path.abspath(entry) in given)  # noqa: PTH100
+
+    sys.path[:] = [entry for entry in sys.path if not leads_here(entry)]
 
 
 def _ended(error: BaseException) -> int:

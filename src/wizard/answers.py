@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from core import files
 from core.errors import SetupError
 from core.machine import allowlist
 from core.secret import looks_secret
@@ -71,7 +72,7 @@ def save(path: Path, kind: Kind, settings: Settings) -> None:
     """Write an answers file that replays this run; nothing that exists is overwritten or followed.
 
     :param path: of a file that does not exist yet.
-    :raises SetupError: `answers.exists`, `answers.io`.
+    :raises SetupError: `answers.exists`, `answers.io`, `file.unsafe`.
     """
     changed = {name: value for name, value in _changed(settings).items() if name not in FLAG_ONLY}
     for name, value in changed.items():
@@ -89,7 +90,7 @@ def save(path: Path, kind: Kind, settings: Settings) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    descriptor = files.created(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -233,6 +233,8 @@ def _parser() -> _Parser:
     subs["apply"].add_argument("--extra-roles", action="store_true", help=text, **quiet)
     text = "remove expired entries of others if they block the write"
     subs["apply"].add_argument("--drop-expired", action="store_true", help=text, **quiet)
+    text = "the certificate's thumbprint, as the developer told it to you; the yes to the certificate"
+    subs["apply"].add_argument("--thumbprint", metavar="HEX", help=text, **quiet)
     subs["onboard"].add_argument(
         "--only", choices=("provisioner",), help="which part (the agent chain is not part of this version)", **quiet
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from core import __version__
+from core import __version__, files
 from core.machine import paths
 from core.profile import Profile
 from core.secret import redactor
@@ -30,7 +30,6 @@ def write(id: str, trace: str, log: Iterable[str], now: datetime) -> Path:
     path = folder / f"{now:%Y%m%dT%H%M%SZ}-{id}.txt"
     head = f"entraclaw-setup {__version__}, Python {platform.python_version()}, {sys.platform}, {now.isoformat()}"
     text = redactor.redact("\n".join([head, "", trace, "", "Before that:", *list(log)[-200:]]) + "\n")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace") as file:
+    with os.fdopen(files.created(path), "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol, TextIO
 
+from core import files
 from core import profile as profiles
 from core.errors import Interrupted, SetupError
 from core.flow.wait import Cancel
@@ -88,19 +88,14 @@ def log(settings: Settings, command: str) -> TextIO:
     """Open `--log-file`; whoever gets it closes it.
 
     :param command: for the error.
-    :raises SetupError: `usage.settings`: it is the state file, no regular file, or cannot be opened.
+    :raises SetupError: `usage.settings`: it is the state file, or cannot be opened; `file.unsafe`.
     """
     path = Path(settings.log_file)
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     if path.resolve() == (settings.folder / profiles.load(settings.profile).state_file).resolve():
         detail = f"--log-file {path} is the state file"
     else:
         try:
-            descriptor = os.open(path, flags, 0o600)
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return os.fdopen(descriptor, "a", encoding="utf-8")
-            os.close(descriptor)
-            detail = f"--log-file {path} is not a regular file"
+            return os.fdopen(files.opened(path, append=True), "a", encoding="utf-8")
         except OSError as error:
             detail = f"--log-file {path} cannot be opened: {error.strerror}"
     raise SetupError("usage.settings", detail=detail, command=command)

@@ -42,7 +42,8 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
         body["plan"] = {"fingerprint": result.plan.fingerprint, "changes": changes}
         body["dry_run"] = world.settings.dry_run
     if known.backend is not None:
-        body["keystore"] = {"backend": known.backend.name, "allowed_by": known.backend.allowed_by}
+        held = known.backend
+        body["keystore"] = {"backend": held.name, "allowed_by": held.allowed_by, "served_by": held.served_by}
     if known.bundle is not None:
         end = known.bundle.not_after.isoformat()
         due = (known.bundle.not_after - DUE).isoformat()

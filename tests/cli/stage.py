@@ -23,7 +23,7 @@ from core.sandbox.computer.keystore import MemoryKeystore
 from core.secret import Secret
 from core.settings import Settings
 from core.stages.world import World
-from tests.machine import VirtualClock
+from tests.machine import VirtualClock, dating
 from wizard import app, process
 from wizard.app import Wizard
 from wizard.ground import Real
@@ -52,16 +52,16 @@ class Ground(Real):
     def __init__(self, folder: Path) -> None:
         super().__init__(Settings(project=str(folder / "project"), cloud=str(folder / "cloud.toml")))
         self.keystore = MemoryKeystore()
-        self._clock = VirtualClock()
+        self.clock = VirtualClock()
         self._sign_in = SignedIn((folder / "token").read_text())
 
     def world(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
         world = super().world(cancel, emit, ask)
         world.sign_in, world.keystore, world.lifetime = self._sign_in, self.keystore, ()
         world.tools, world.hardware = lambda: TOOLS, lambda: HARDWARE
-        world.clock = self._clock
-        self._clock.cancel = cancel
-        world.session = Session(world.cloud, self._clock)
+        world.clock = self.clock
+        self.clock.cancel = cancel
+        world.session = Session(world.cloud, self.clock)
         return world
 
 
@@ -92,7 +92,8 @@ def main() -> int:
         deafen(Path(sys.argv[1]).joinpath("project", Profile.state_file).read_text())
     Wizard.READING = 0.0  # nobody reads
     ground = Ground(Path(sys.argv[1]))
-    code = conduct((Broken if "broken" in sys.argv else Wizard)(ground))
+    with dating(ground.clock):
+        code = conduct((Broken if "broken" in sys.argv else Wizard)(ground))
     with suppress(OSError):  # the terminal may be gone
         sys.stdout.write(f"in the keystore: {len(ground.keystore._entries)}\n")
     gc.freeze()  # as the program itself ends

@@ -221,8 +221,8 @@ def test_a_log_that_is_the_state_file_or_no_file_is_refused(run: Run, tmp_path: 
     state = tmp_path / ".entraclaw-state.json"
     state.write_text("{}")
     os.mkfifo(tmp_path / "pipe")
-    for name in (".entraclaw-state.json", "pipe", "/dev/full"):
-        assert run("migrate", "--dry-run", "--log-file", name).returncode == 2
+    for name, code in ((".entraclaw-state.json", 2), ("pipe", 3), ("/dev/full", 3)):
+        assert run("migrate", "--dry-run", "--log-file", name).returncode == code
     assert state.read_text() == "{}"
 
 
@@ -296,14 +296,18 @@ def test_M16_a_CI_job_is_stopped_with_3_and_the_variable_or_the_flag_overrides(r
     lab.close()
 
 
-def test_K5_a_broken_configuration_file_stops_every_command_that_opens_the_keystore(run: Run, tmp_path: Path) -> None:
-    config = tmp_path / ".config/entraclaw-setup/config.toml"
-    config.parent.mkdir(parents=True)
+def test_K5_a_broken_configuration_file_stops_every_command_that_opens_the_keystore(
+    run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("config")
+    config = folder / "entraclaw-setup/config.toml"
+    config.parent.mkdir()
     config.write_text("keyring_backend_allowlist = 1\n")
     for command in ("migrate", "verify", "token"):
-        finished = run(command)
+        finished = run(command, XDG_CONFIG_HOME=str(folder))
         assert finished.returncode == (1 if command == "token" else 2)
         assert str(config) in finished.stderr
+        assert "[usage.config-file]" in finished.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the file system takes no such name")

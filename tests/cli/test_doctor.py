@@ -41,7 +41,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
 @pytest.fixture
 def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command line in this process, on a legacy machine in front of the sandbox."""
-    machine.tenant.switches.skew = 24 * 3600.0  # MSAL dates its assertions by the real clock
     real = assemble.real
 
     def build(
@@ -218,11 +217,11 @@ def test_D4_no_stream_log_or_recording_holds_a_secret(
 
 
 @pytest.fixture
-def broken(tmp_path: Path) -> Callable[[str], Path]:
-    """A folder for PYTHONPATH in which a package cannot be imported."""
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder for PYTHONPATH in which a package cannot be imported; from the working folder none would be."""
 
     def plant(name: str) -> Path:
-        place = tmp_path / "broken" / name
+        place = tmp_path_factory.mktemp("broken") / name
         place.mkdir(parents=True)
         (place / "__init__.py").write_text('raise ImportError("planted: the disk ate it")\n')
         return place.parent

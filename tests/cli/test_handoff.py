@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +12,17 @@ import pytest
 
 from core import assemble
 from core.entra.http import Session
+from core.errors import SetupError
 from core.events import Event, Question, StepFinished
 from core.flow.wait import Cancel
 from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.lab import Lab
-from core.settings import Settings
+from core.settings import Settings, resolve
 from core.stages.world import World
 from tests.machine import Crash, Machine, VirtualClock
 from wizard import commands
 from wizard.cli import _parser, run
+from wizard.console.plain import Plain
 
 MEMBERS = {"schema", "command", "outcome", "exit_code", "data", "errors"}
 
@@ -63,7 +66,6 @@ def office(
     capsys: pytest.CaptureFixture[str],
 ) -> Office:
     machine = Machine(start_lab("unprivileged"), clock)
-    machine.tenant.switches.skew = 24 * 3600.0  # MSAL dates its assertions by the real clock
     place = Office(machine, capsys)
     real = assemble.real
 
@@ -116,7 +118,10 @@ def test_P12_three_commands_from_two_people(office: Office) -> None:
     assert office.result("apply", request)["errors"][0]["id"] == "flow.unasked"
     planned = office.result("apply", request, "--dry-run")
     assert (planned["outcome"], planned["exit_code"]) == ("planned", 0)
-    applied = office.result("apply", request, "--yes")
+    told = json.loads(office.request().read_text())["thumbprint"]
+    assert office.result("apply", request, "--yes")["errors"][0]["id"] == "request.unconfirmed"
+    spelled = ":".join(told[n : n + 2].lower() for n in range(0, 40, 2))
+    applied = office.result("apply", request, "--yes", "--thumbprint", spelled)
     assert (applied["outcome"], applied["data"]["app_id"]) == ("changed", office.machine.app_id)
     assert applied["data"]["certificate"]["thumbprint"]
     assert office.result("apply", request, "--yes")["outcome"] == "unchanged"
@@ -127,6 +132,28 @@ def test_P12_three_commands_from_two_people(office: Office) -> None:
     assert "request" not in finished["data"]
     assert finished["data"]["removed"] == {"application": 3, "servicePrincipal": 1}
     assert office.result("verify")["exit_code"] == 0
+
+
+@pytest.mark.parametrize("typed", ["y", "yes", "", "0" * 40, "ab:" * 19 + "cd", "AB" * 20])
+def test_P12_a_y_is_no_yes_where_a_thumbprint_is_to_be_typed(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda: typed)
+    out = io.StringIO()
+    plain = Plain(out, out, colour=False, quiet=False, verbose=False)
+    told = plain.ask(Question("thumbprint", "Whose?\nThe thumbprint:", False, "--thumbprint", "AB" * 20))
+    assert told is (typed == "AB" * 20)
+    assert "[y/N]" not in out.getvalue()
+    assert "ABAB" not in out.getvalue()
+
+
+@pytest.mark.parametrize("value", ["", "ABCD", "g" * 40, "0" * 41, "0" * 64])
+def test_P12_what_is_no_thumbprint_is_refused_and_no_variable_or_file_says_one(value: str, tmp_path: Path) -> None:
+    with pytest.raises(SetupError) as caught:
+        resolve({"thumbprint": value}, {})
+    assert (caught.value.id, caught.value.exit_code) == ("usage.settings", 2)
+    assert resolve({}, {"ENTRACLAW_SETUP_THUMBPRINT": "0" * 40}).thumbprint == ""
+    (tmp_path / "answers.toml").write_text(f"thumbprint = '{'0' * 40}'")
+    with pytest.raises(SetupError, match="is not an answer"):
+        resolve({"answers": str(tmp_path / "answers.toml")}, {})
 
 
 @pytest.mark.parametrize("command", ["resume", "undo"])

@@ -58,7 +58,6 @@ def run(
         world.clock, world.session, world.lifetime = clock, Session(world.cloud, clock), ()
         return world
 
-    machine.tenant.switches.skew = 24 * 3600.0  # MSAL dates its assertions by the real clock
     monkeypatch.setattr(assemble, "real", build)
     monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)
 

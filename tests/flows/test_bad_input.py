@@ -344,7 +344,7 @@ def test_disk_full_for_the_state_file(machine: Machine, monkeypatch: pytest.Monk
         os.close(descriptor)
         return os.open("/dev/full", os.O_WRONLY), name
 
-    monkeypatch.setattr("core.machine.statefile.tempfile.mkstemp", full)
+    monkeypatch.setattr("core.files.tempfile.mkstemp", full)
     result = machine.migrate()
     monkeypatch.undo()
     assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "statefile.io")

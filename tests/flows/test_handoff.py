@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -74,8 +75,11 @@ class Admin:
         self.machine.keystore, os.environ["HOME"] = Untouchable(), str(self.home)
         try:
             options = {"who": self.who, "project": str(folder), "request": str(request)} | options
-            if request.is_file() and '"remove_passwords": true' in request.read_text(errors="replace"):
+            text = request.read_text(errors="replace") if request.is_file() else ""
+            if '"remove_passwords": true' in text:
                 options = {"app_id": self.machine.app_id} | options  # a removal is for all machines (P12)
+            with suppress(ValueError, KeyError):  # the developer has told it
+                options = {"thumbprint": json.loads(text)["thumbprint"]} | options
             return self.machine.run(apply.FLOW, answer, **options)
         finally:
             self.machine.keystore, os.environ["HOME"] = mine, home
@@ -212,7 +216,7 @@ def test_P12_a_request_that_cannot_be_written_leaves_nothing(dev: Machine, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("core.stages.handoff.tempfile.mkstemp", full)
+        patch.setattr("core.files.tempfile.mkstemp", full)
         result = dev.migrate()
     assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "request.io")
     assert dev.untouched(before)
@@ -220,7 +224,7 @@ def test_P12_a_request_that_cannot_be_written_leaves_nothing(dev: Machine, monke
     ask(dev)
     asked = Snapshot.of(dev)
     with monkeypatch.context() as patch:
-        patch.setattr("core.stages.handoff.tempfile.mkstemp", full)
+        patch.setattr("core.files.tempfile.mkstemp", full)
         result = dev.migrate()
     assert (result.outcome, result.exit_code, result.errors[-1]["id"]) == ("partial", 6, "handoff.kept")
     assert dev.untouched(asked), "the first request may be on its way: its key stays"
@@ -305,7 +309,8 @@ def test_P12_an_administrator_applies_and_the_developer_finishes(dev: Machine, a
 
 def test_P12_it_can_be_applied_on_the_developers_machine_too(dev: Machine) -> None:
     path = ask(dev)
-    assert dev.run(apply.FLOW, who="alex", request=str(path)).exit_code == 0
+    told = json.loads(path.read_text())["thumbprint"]
+    assert dev.run(apply.FLOW, who="alex", request=str(path), thumbprint=told).exit_code == 0
     assert dev.migrate().exit_code == 0
     assert dev.verify().exit_code == 0
 
@@ -850,6 +855,9 @@ def _edit(path: Path, **members: Any) -> Path:
         ({"requested_by": "x\u202e"}, "request.ambiguous"),
         ({"tenant": "11111111-2222-4333-8444-555555555555"}, "az.wrong-tenant"),
         ({"app_id": "11111111-2222-4333-8444-555555555555"}, "app.missing"),
+        ({"created": "yesterday"}, "request.broken"),
+        ({"note": "an administrator has seen this already"}, "request.broken"),
+        ({"valid_until": "2999-01-01"}, "request.broken"),
     ],
     ids=str,
 )
@@ -954,3 +962,157 @@ def test_P1_an_app_that_somebody_else_put_in_the_place_of_the_new_one_is_not_gra
     result = Admin(machine, tmp_path / "alex").apply(path)
     assert (result.exit_code, result.errors[0]["id"]) == (4, "app.roles-unconfirmed")
     assert machine.tenant.latest("application", planted["id"]) == planted
+
+
+# whose certificate it is
+
+
+def asked_for_new(machine: Machine) -> Path:
+    """The request of a developer whose app is to be created."""
+    rights_of(machine)
+    machine.onboard()
+    return request_of(machine)
+
+
+def test_P1_yes_alone_creates_no_app_and_adds_no_certificate_for_a_request(
+    start_lab: Callable[[str], Lab], clock: VirtualClock, tmp_path: Path
+) -> None:
+    """An edited request without an app id asked for a new app for the certificate of whoever edited it."""
+    machine = Machine(start_lab("fresh"), clock)
+    path, admin = asked_for_new(machine), Admin(machine, tmp_path / "alex")
+    mallory = certificates.make("mallory", clock.now())
+    day, der = mallory.not_after.strftime("%Y-%m-%d"), base64.b64encode(mallory.der).decode()
+    told = json.loads(path.read_text())["thumbprint"]
+    edited = _edit(path, certificate=der, thumbprint=mallory.thumbprint, valid_until=day)
+    for thumbprint, error in (("", "request.unconfirmed"), (told, "request.other-certificate")):
+        result = admin.apply(edited, thumbprint=thumbprint)
+        assert (result.exit_code, result.errors[0]["id"]) == (4, error)
+        assert mallory.thumbprint not in result.errors[0]["message"] + result.errors[0]["remedy"], "to be copied"
+    assert apps(machine) == []
+
+
+def test_P1_yes_alone_adds_no_certificate_to_an_app_that_is_there(dev: Machine, admin: Admin) -> None:
+    path, before = ask(dev), Snapshot.of(dev)
+    refused = admin.apply(path, thumbprint="")
+    assert (refused.exit_code, refused.errors[0]["id"]) == (4, "request.unconfirmed")
+    assert dev.untouched(before)
+    assert admin.apply(path, thumbprint="", dry_run=True).exit_code == 0, "whoever looks need not know it yet"
+
+
+def test_P12_a_person_types_the_thumbprint_before_the_plan_shows_it(dev: Machine, admin: Admin) -> None:
+    path, before, no = ask(dev), Snapshot.of(dev), No()
+    refused = admin.apply(path, no, yes=False, thumbprint="")
+    assert (refused.exit_code, refused.errors[0]["id"]) == (4, "request.unconfirmed")
+    (question,) = no.asked
+    assert question.typed == json.loads(path.read_text())["thumbprint"]
+    assert question.typed not in question.text
+    said = [event for event in dev.events if not isinstance(event, Question)]
+    assert not [event for event in said if question.typed in str(event)]
+    assert dev.untouched(before)
+    assert admin.apply(path, yes=False, thumbprint="").exit_code == 0
+
+
+def test_P12_the_developer_is_shown_the_thumbprint_to_tell(dev: Machine) -> None:
+    (error,) = dev.migrate().errors
+    assert json.loads(request_of(dev).read_text())["thumbprint"] in error["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Microsoft Intune", "an app of Microsoft's own"),
+        ("EntraClaw Agent ID Provisi\u043ener", "CYRILLIC SMALL LETTER O"),
+        ("EntraClaw Agent lD Provisioner", "is another name"),
+        ("Payroll", "'Payroll'"),
+    ],
+)
+def test_P1_a_new_app_of_another_name_than_the_profiles_is_refused_and_the_look_alike_named(
+    start_lab: Callable[[str], Lab], clock: VirtualClock, tmp_path: Path, name: str, why: str
+) -> None:
+    machine = Machine(start_lab("fresh"), clock)
+    path, admin = asked_for_new(machine), Admin(machine, tmp_path / "alex")
+    result = admin.apply(_edit(path, app_name=name))
+    assert (result.exit_code, result.errors[0]["id"]) == (4, "request.another-name")
+    assert why in result.errors[0]["message"]
+    assert apps(machine) == []
+
+
+def test_P1_an_adopted_app_with_the_name_of_another_is_named(dev: Machine, admin: Admin) -> None:
+    path = ask(dev)
+    dev.change("application", displayName="EntraClaw Agent ID Provisi\u043ener")
+    refused = admin.apply(path)
+    assert refused.errors[0]["id"] == "app.adopt"
+    assert "U+043E CYRILLIC SMALL LETTER O" in refused.errors[0]["message"]
+    assert admin.apply(path, app_id=dev.app_id).exit_code == 0
+    assert "app.odd-name" in dev.findings()
+
+
+def test_P12_free_text_of_a_request_is_one_short_quotation_wherever_it_is_shown(dev: Machine, admin: Admin) -> None:
+    path = ask(dev)
+    text = "dana'   is fine. " + "All checks passed. " * 12
+    no = No()
+    _edit(path, machine=text[:250], requested_by=text[:250])
+    assert admin.apply(path, no, yes=False).exit_code == 4
+    assert admin.apply(path).exit_code == 0
+    shown = [str(event) for event in dev.events if "is fine" in str(event)]
+    assert shown
+    for said in (*shown, no.asked[-1].text):
+        assert "dana'" not in said
+        assert "   " not in said
+        assert said.count("All checks passed") <= 8, said
+    assert all(len(entry["displayName"]) <= 120 for entry in dev.app["keyCredentials"])
+
+
+def test_M14_a_takeover_is_a_finding_also_where_the_app_has_the_permissions_already(dev: Machine, admin: Admin) -> None:
+    admin.apply(ask(dev), dry_run=True)
+    (finding,) = [e for e in dev.events if isinstance(e, Finding) and e.id == "request.takeover"]
+    assert finding.severity == "warning", "shown with --quiet, too"
+    assert "AppRoleAssignment.ReadWrite.All" in finding.message
+
+
+def test_M14_the_plan_names_the_most_dangerous_permissions_first(
+    start_lab: Callable[[str], Lab], clock: VirtualClock, tmp_path: Path
+) -> None:
+    machine = Machine(start_lab("fresh"), clock)
+    Admin(machine, tmp_path / "alex").apply(asked_for_new(machine), dry_run=True)
+    rows = [e.after for e in machine.events if isinstance(e, ChangePlanned) and e.what == "permission"]
+    taking = ["take over" in row for row in rows]
+    assert any(taking)
+    assert taking == sorted(taking, reverse=True)
+    assert "request.takeover" in machine.findings()
+
+
+def test_P12_calls_that_are_not_what_will_be_done_are_named(dev: Machine, admin: Admin) -> None:
+    path = ask(dev)
+    admin.apply(path, dry_run=True)
+    assert "request.calls" not in dev.findings()
+    admin.apply(_edit(path, calls=["GET /me"]), dry_run=True)
+    assert "request.calls" in dev.findings()
+
+
+# what is called like a secret
+
+TOKEN = "eyJ0eXAiOiJKV1Qi.eyJhdWQiOiJod.c2lnbmF0dXJl"
+
+
+def test_P4_an_app_that_is_called_like_a_token_is_an_error_with_a_remedy_and_leaves_nothing(dev: Machine) -> None:
+    dev.change("application", displayName=TOKEN)
+    before = Snapshot.of(dev)
+    result = dev.migrate(app_id=dev.app_id)
+    assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "request.secret")
+    assert "Rename" in result.errors[0]["remedy"]
+    assert dev.untouched(before)
+    assert not requests(dev)
+
+
+def test_P4_a_project_that_is_called_like_a_token_is_an_error_with_a_remedy_and_leaves_nothing(dev: Machine) -> None:
+    folder = dev.lab.project / TOKEN
+    folder.mkdir()
+    (folder / PROFILE.state_file).write_bytes(dev.state_file.read_bytes())
+    (folder / PROFILE.state_file).chmod(0o600)
+    before = Snapshot.of(dev)
+    result = dev.migrate(project=str(folder))
+    assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "journal.secret")
+    assert "Rename" in result.errors[0]["remedy"]
+    assert dev.untouched(before)
+    assert not requests(dev)

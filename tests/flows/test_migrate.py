@@ -446,7 +446,7 @@ def test_M4_that_the_state_file_can_be_rewritten_is_known_before_the_marker(
             raise OSError(30, "Read-only file system")
         return real(**given)
 
-    monkeypatch.setattr("core.machine.statefile.tempfile.mkstemp", read_only)
+    monkeypatch.setattr("core.files.tempfile.mkstemp", read_only)
     result = machine.migrate()
     monkeypatch.undo()
     assert (result.outcome, result.exit_code, result.errors[0]["id"]) == ("failed", 1, "statefile.io")

@@ -599,7 +599,7 @@ def test_M5_that_the_state_file_can_be_written_is_known_before_anything_is_creat
     fresh: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("core.machine.statefile.tempfile.mkstemp", unwritable)
+        patch.setattr("core.files.tempfile.mkstemp", unwritable)
         result = fresh.onboard()
     assert "No space left" in stopped(result, "statefile.io", 1)
     assert result.outcome == "failed"
@@ -613,7 +613,7 @@ def test_M5_a_disk_that_is_full_at_the_state_file_undoes_everything(
     fresh: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        stop_after(fresh, "adopt", lambda: patch.setattr("core.machine.statefile.tempfile.mkstemp", unwritable))
+        stop_after(fresh, "adopt", lambda: patch.setattr("core.files.tempfile.mkstemp", unwritable))
         result = fresh.onboard()
     stopped(result, "statefile.io", 1)
     assert nothing(fresh)
@@ -626,7 +626,7 @@ def test_M5_nothing_half_way_is_claimed_where_nothing_was_done(drift: Machine, m
     assert drift.onboard(app_id=drift.app_id).exit_code == 0
     drift.state_file.write_text(json.dumps(drift.state | {PROFILE.thumbprint_member: ""}))
     with monkeypatch.context() as patch:
-        patch.setattr("core.machine.statefile.tempfile.mkstemp", unwritable)
+        patch.setattr("core.files.tempfile.mkstemp", unwritable)
         stopped(drift.onboard(), "statefile.io", 1)
     assert drift.onboard().exit_code == 0
     assert "journal.resumed" not in drift.findings()

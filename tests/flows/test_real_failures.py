@@ -120,7 +120,7 @@ COVERED: Final = {
     ],
     "G 34": [f"{UNIT}az.py::test_U3_who_is_signed_in", f"{BAD}::test_az_that_is_a_shim"],
     "G 35": [
-        f"{UNIT}process.py::test_P4_a_secret_in_argv_is_refused",
+        f"{UNIT}process.py::test_P4_what_looks_like_a_secret_in_argv_is_an_error_with_a_remedy",
         f"{REAL}::test_D4_the_old_secret_and_the_key_are_in_no_output_and_no_file",
     ],
     "G 37": [f"{KEYRING}::test_K1_matrix"],

@@ -74,16 +74,9 @@ def finding(machine: Machine, id: str) -> Finding:
     return next(event for event in machine.events if isinstance(event, Finding) and event.id == id)
 
 
-def patient(machine: Machine) -> Machine:
-    """MSAL dates its assertions by the real clock, and here hours pass in no time."""
-    machine.tenant.switches.skew = 24 * 3600.0
-    return machine
-
-
 @pytest.fixture
 def migrated(machine: Machine) -> Machine:
     """A machine that was migrated."""
-    patient(machine)
     assert machine.migrate().exit_code == 0
     return machine
 
@@ -91,7 +84,7 @@ def migrated(machine: Machine) -> Machine:
 @pytest.fixture
 def plain(start_lab: Callable[[str], Lab], clock: VirtualClock) -> Machine:
     """An app without credentials: a rollback needs no more, and takes less time."""
-    return patient(Machine(start_lab("clean"), clock))
+    return Machine(start_lab("clean"), clock)
 
 
 def test_M10_a_rollback_gives_the_old_code_a_secret_for_15_minutes(migrated: Machine) -> None:
@@ -407,7 +400,7 @@ def test_M5_M10_a_fault_at_every_request(
     start_lab: Callable[[str], Lab], clock: VirtualClock, kind: Kind, status: int, lasting: bool
 ) -> None:
     for nth in range(1, 30):
-        machine = patient(Machine(start_lab("clean"), clock))
+        machine = Machine(start_lab("clean"), clock)
         before = Snapshot.of(machine)
         fault = machine.tenant.faults.add(Fault(kind, "", nth, status or 500))
         if lasting:
@@ -439,7 +432,7 @@ def test_M8_M10_a_crash_after_any_line_of_the_journal_converges_on_the_next_run(
     start_lab: Callable[[str], Lab], clock: VirtualClock, after: str
 ) -> None:
     for nth in range(1, 30):
-        machine = patient(Machine(start_lab("clean"), clock))
+        machine = Machine(start_lab("clean"), clock)
         crashed = killed(nth, partial(rollback, machine))
         if not crashed:
             assert nth > 5
@@ -547,7 +540,7 @@ def test_M10_a_file_that_cannot_be_written_is_known_before_the_service_is_asked(
         raise OSError(30, "Read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr("core.machine.statefile.tempfile.mkstemp", read_only)
+        patch.setattr("core.files.tempfile.mkstemp", read_only)
         result = rollback(plain)
     assert result.errors[0]["id"] == "statefile.io"
     assert not [line for line in plain.tenant.faults.log if "addPassword" in line]
@@ -692,7 +685,6 @@ def test_M10_onboard_removes_an_expired_rollback_first(machine: Machine, clock: 
     standing = machine.onboard(app_id=machine.app_id)
     assert (standing.exit_code, standing.errors[0]["id"]) == (4, "app.has-secrets")
     clock.waited += 16 * 60
-    machine.tenant.switches.skew = 3600  # MSAL signs by the real clock
     repaired = machine.onboard(app_id=machine.app_id, who="alex")
     assert (repaired.exit_code, repaired.errors) == (0, [])
     assert machine.passwords == []

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+import keyring.core
 import pytest
+
+from tests import shift
 
 ROOT = Path(__file__).parents[2]
 #: Read before the tests' own fixtures give every test an empty home.
@@ -35,7 +41,16 @@ def missing(what: str) -> None:
 
 def az_folder() -> Path:
     """The folder that holds the real `az`."""
-    return _installed("az", "azure-cli", "the Azure CLI")
+    folder = _installed("az", "azure-cli", "the Azure CLI")
+    return _in_front(folder) if "LD_PRELOAD" in shift.VARIABLES else folder
+
+
+@lru_cache
+def _in_front(folder: Path) -> Path:
+    """A folder with an `az` for which the clock is shifted whoever starts it."""
+    made = tempfile.TemporaryDirectory(prefix="az-")
+    atexit.register(made.cleanup)
+    return shift.front(folder / "az", Path(made.name)).parent
 
 
 def clients_folder() -> Path:
@@ -134,3 +149,12 @@ def _wait_for_service(environment: dict[str, str]) -> None:
 def session(home: Path) -> Iterator[Desktop]:
     """A desktop session whose keyring is unlocked."""
     yield from desktop(home, "correct horse")
+
+
+@pytest.fixture
+def here(session: Desktop, monkeypatch: pytest.MonkeyPatch) -> Desktop:
+    """The session, seen by this process."""
+    for name, value in session.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)  # keyring remembers the one of another test
+    return session

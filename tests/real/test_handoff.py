@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,8 @@ def test_P12_two_people_finish_one_migration(developer: Program, administrator: 
     mailed = administrator.session.home / "request.json"
     mailed.write_bytes(request.read_bytes())
     assert developer.result("apply", str(mailed), "--yes")["errors"][0]["id"] == "rights.apply"
-    applied = administrator.result("apply", str(mailed), "--yes")
+    told = json.loads(mailed.read_text())["thumbprint"]
+    applied = administrator.result("apply", str(mailed), "--yes", "--thumbprint", told)
     assert (applied["outcome"], applied["exit_code"], applied["errors"]) == ("changed", 0, [])
     assert administrator.result("apply", str(mailed), "--yes")["outcome"] == "unchanged"
     app_id = developer.state[Profile.client_id_member]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,6 +66,12 @@ def probe_in(session: Desktop, *allowed: str, **variables: str) -> dict[str, Any
     assert finished.stdout, finished.stderr
     answer: dict[str, Any] = json.loads(finished.stdout)
     return answer
+
+
+def is_good(answer: dict[str, Any]) -> bool:
+    """Whether the system's own took the probe; who serves it is part of its name."""
+    served = re.escape(f"{SECRET_SERVICE} (served by ") + rf"(/\S+/)?gnome-keyring-d\w*, user \S+ \({os.geteuid()}\)\)"
+    return answer.get("ok") is True and re.fullmatch(served, answer["backend"]) is not None
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ def prepare(case: Case, session: Desktop, folder: Path) -> dict[str, str]:
 def test_K1_matrix(session: Desktop, tmp_path: Path, case: Case) -> None:
     answer = probe_in(session, **prepare(case, session, tmp_path))
     if case.accepted:
-        assert answer == {"ok": True, "backend": SECRET_SERVICE}
+        assert is_good(answer)
     else:
         assert answer["error"] == "keystore.insecure"
         assert answer["backend"]
@@ -224,7 +231,7 @@ def test_K5_an_operator_allows_one_class_and_nothing_else(
 def test_K5_the_systems_own_is_preferred_to_what_is_only_allowed(session: Desktop, tmp_path: Path, name: str) -> None:
     (case,) = (case for case in MATRIX if case.name == name)
     answer = probe_in(session, PLAINTEXT, **prepare(case, session, tmp_path))
-    assert answer == {"ok": True, "backend": SECRET_SERVICE}
+    assert is_good(answer)
 
 
 @pytest.mark.parametrize(
@@ -321,15 +328,6 @@ def test_K6_no_bus_is_refused_with_the_fix_for_this_system(session: Desktop) -> 
     assert answer["error"] == "keystore.insecure"
     answer = probe_in(Desktop(bare, session.home))
     assert "dbus-run-session" in answer["fix"]
-
-
-@pytest.fixture
-def here(session: Desktop, monkeypatch: pytest.MonkeyPatch) -> Desktop:
-    """The session, seen by this process."""
-    for name, value in session.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
-    return session
 
 
 def _daemon(session: Desktop) -> int:

@@ -244,7 +244,7 @@ def test_K5_a_backend_that_an_operator_allows_is_used_and_told_everywhere(progra
     result = json.loads(finished.stdout)
     assert (result["outcome"], result["exit_code"]) == ("changed", 0)
     who = "ENTRACLAW_KEYRING_BACKEND_ALLOWLIST with --allow-keyring-backend"
-    assert result["data"]["keystore"] == {"backend": PLAINTEXT, "allowed_by": who}
+    assert result["data"]["keystore"] == {"backend": PLAINTEXT, "allowed_by": who, "served_by": ""}
     events = [json.loads(line) for line in finished.stderr.splitlines()]
     assert [event["severity"] for event in events if event.get("id") == "keystore.allowed"] == ["warning"]
     assert list(program.session.home.rglob("keyring_pass.cfg"))
@@ -259,7 +259,7 @@ def test_K5_a_backend_that_an_operator_allows_is_used_and_told_everywhere(progra
     config.write_text(f'keyring_backend_allowlist = ["{PLAINTEXT}"]\n')
     verified = program.result("verify")
     assert verified["exit_code"] == 0, "the file that is allowed is no leftover"
-    assert verified["data"]["keystore"] == {"backend": PLAINTEXT, "allowed_by": str(config)}
+    assert verified["data"]["keystore"] == {"backend": PLAINTEXT, "allowed_by": str(config), "served_by": ""}
     config.chmod(0o666)
     unsafe = program.result("verify")
     assert (unsafe["exit_code"], unsafe["errors"][0]["id"]) == (2, "usage.config-file")

@@ -21,7 +21,7 @@ from core.machine import tools
 from core.machine.packages import Package
 from core.sandbox.lab import Lab
 from core.stages.world import World
-from tests.machine import Machine, VirtualClock
+from tests.machine import Machine, VirtualClock, dating
 from tests.tui.still import Replicas, Time, Watch, still
 from wizard.ground import Demo
 
@@ -34,7 +34,6 @@ PACKAGES: Final = (
 )
 #: Everything that changes how Textual draws.
 _DRAWN: Final = ("NO_COLOR", "COLORTERM", "TERM", "FORCE_COLOR", "COLUMNS", "LINES")
-_SKEW: Final = 1e9
 #: Where the edge of the screen cuts a port or a folder's name.
 _PORT: Final = re.compile(r"((?:127\.0\.0\.1|localhost)[:_])(\d{1,5})")
 _FOLDER: Final = re.compile(r"(entraclaw-(?:sandbox|demo)-)([a-z0-9_]{1,8})")
@@ -68,7 +67,6 @@ class Stand(Demo):
             super().move(scenario)
         tenant = self.lab.tenant
         tenant._replica = Replicas()
-        tenant.switches.skew = _SKEW  # assertions are dated by this computer's clock
         if scenario != "slow":
             tenant.lag = {}
 
@@ -132,7 +130,8 @@ def standing(scenario: str = "legacy", **how: Any) -> Iterator[Stand]:
         _surroundings(patch)
         stand = Stand(scenario, **how)
         try:
-            yield stand
+            with dating(Watch(stand.time)):
+                yield stand
         finally:
             stand.release()
             stand.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from core.cloud import GRAPH_APP_ID
 from core.cloud import load as load_cloud
+from core.entra import application, permissions
 from core.entra.graph import TRIES, Graph, _read
 from core.entra.http import Response, Session
 from core.errors import GraphError, NetworkError, SetupError
@@ -303,3 +306,103 @@ def test_a_page_instead_of_json_is_named_as_such() -> None:
     with pytest.raises(NetworkError) as caught:
         _read(Response(404, {}, b"<html>", "graph.example"), "x")
     assert caught.value.id == "network.garbage"
+
+
+# answers that are JSON, and not what is documented
+
+
+class Told(Graph):
+    """Gives answers that were noted before."""
+
+    def __init__(self, answers: list[dict[str, Any] | GraphError]) -> None:
+        self.answers = answers
+
+    def batch(self, reads: Sequence[tuple[str, str]]) -> list[dict[str, Any] | GraphError]:
+        return list(self.answers)
+
+    def get(self, path: str, action: str) -> dict[str, Any]:
+        answer = self.answers[0]
+        assert isinstance(answer, dict)
+        return answer
+
+
+def places(value: object) -> Iterator[tuple[str | int, ...]]:
+    """Where anything stands in a structure."""
+    pairs: list[tuple[str | int, Any]] = []
+    if isinstance(value, dict):
+        pairs = list(value.items())
+    elif isinstance(value, list):
+        pairs = list(enumerate(value))
+    for key, item in pairs:
+        yield (key,)
+        yield from ((key, *rest) for rest in places(item))
+
+
+def spoilt(value: Any, place: tuple[str | int, ...], junk: object) -> Any:
+    """A copy with something else, or with nothing, in one place."""
+    copy = deepcopy(value)
+    holder = copy
+    for key in place[:-1]:
+        holder = holder[key]
+    if junk is ...:
+        del holder[place[-1]]
+    else:
+        holder[place[-1]] = junk
+    return copy
+
+
+JUNK: list[Any] = [..., None, 7, True, "x", "\ud800", "P99999999999999Y", [], [None], [[1]], {}, {"a": 1}]
+
+
+def test_P11_whatever_an_app_registration_looks_like_it_is_read_or_a_named_error(site: Site) -> None:
+    """One member at a time replaced by junk: an app, or an error with an id and a remedy, never a crash."""
+    app = site.app
+    site.lab.tenant.commit(
+        "application", app["id"], app | {"_federated": [{"id": "f", "name": "n", "issuer": "i", "subject": "s"}]}
+    )
+    noted: list[list[dict[str, Any] | GraphError]] = []
+    batch = site.graph.batch
+
+    def note(reads: Sequence[tuple[str, str]]) -> list[dict[str, Any] | GraphError]:
+        noted.append(batch(reads))
+        return noted[-1]
+
+    site.graph.batch = note  # type: ignore[method-assign]
+    application.read(site.graph, app["appId"])
+    (answers,) = noted
+    bodies = [{} if isinstance(answer, GraphError) else answer for answer in answers]
+    named = 0
+    for place in places(bodies):
+        for junk in JUNK if len(place) > 1 else ():
+            try:
+                read = application.read(Told(spoilt(bodies, place, junk)), app["appId"])
+            except SetupError as error:
+                assert error.summary
+                assert error.remedy
+                named += error.id == "graph.garbled"
+            else:
+                assert read is None or (read.describe() and isinstance(read.app_id, str))
+    assert named > 50
+
+
+def test_P11_whatever_microsoft_graph_says_that_it_offers_is_read_or_a_named_error(site: Site) -> None:
+    path = f"/servicePrincipals(appId='{GRAPH_APP_ID}')?$select=id,appRoles"
+    answer = site.graph.get(path, "read")
+    answer["appRoles"] = answer["appRoles"][:2]
+    for place in places(answer):
+        for junk in JUNK:
+            try:
+                _, offered = permissions.read_offered(Told([spoilt(answer, place, junk)]))
+            except SetupError as error:
+                assert error.id == "graph.garbled"
+            else:
+                assert all(isinstance(part, str) for pair in offered.items() for part in pair)
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", {"a": 1}, [None], ["text"], [[]]], ids=str)
+def test_P11_a_list_that_lists_no_objects_is_a_named_error(site: Site, value: Any) -> None:
+    site.pretend(lambda request, answer: wire.answer(200, {"value": value}))
+    with pytest.raises(SetupError) as caught:
+        list(site.graph.pages("/applications", "list the apps"))
+    assert (caught.value.id, caught.value.exit_code) == ("graph.garbled", 7)
+    assert "list the apps" in caught.value.summary

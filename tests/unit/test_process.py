@@ -37,22 +37,30 @@ def gone(pid: int) -> bool:
 
 
 def test_the_two_streams_are_kept_apart(tmp_path: Path) -> None:
-    program = script(tmp_path / "p", 'echo "out $1"; echo err >&2; printf "\\377" >&2; exit 3')
+    program = script(tmp_path / "az", 'echo "out $1"; echo err >&2; printf "\\377" >&2; exit 3')
     finished = process.run([str(program), "a b"], seconds=30, cancel=Cancel())
     assert (finished.code, finished.stdout, finished.stderr) == (3, "out a b\n", "err\n\ufffd")
 
 
 def test_a_program_gets_no_input_and_the_variables_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INHERITED", "yes")
-    program = script(tmp_path / "p", 'read line; echo "$? $INHERITED $EXTRA"')
+    monkeypatch.setenv("LC_NAME", "yes")
+    program = script(tmp_path / "az", 'read line; echo "$? $LC_NAME $EXTRA"')
     finished = process.run([str(program)], seconds=30, cancel=Cancel(), extra={"EXTRA": "more"})
     assert finished.stdout == "1 yes more\n"
+
+
+def test_C4_what_is_no_row_of_the_table_is_not_started(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    for name in ("uname", "azure", "az.sh", "sh"):
+        with pytest.raises(AssertionError, match="no program of the table"):
+            process.run([str(script(tmp_path / name, f"touch {ran}"))], seconds=30, cancel=Cancel())
+    assert not ran.exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_M8_a_program_that_hangs_is_stopped_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    program = script(tmp_path / "p", f"sleep 600 &\necho $$ $! > {pids}\nwait")
+    program = script(tmp_path / "az", f"sleep 600 &\necho $$ $! > {pids}\nwait")
     with pytest.raises(SetupError) as caught:
         process.run([str(program), "account", "show"], seconds=1.5, cancel=Cancel())
     assert (caught.value.id, caught.value.exit_code) == ("az.hangs", 3)
@@ -63,7 +71,7 @@ def test_M8_a_program_that_hangs_is_stopped_with_its_children(tmp_path: Path) ->
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_child_that_keeps_the_pipe_open_after_its_parent_is_stopped_too(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    program = script(tmp_path / "p", f"sleep 600 &\necho $! > {pids}")
+    program = script(tmp_path / "az", f"sleep 600 &\necho $! > {pids}")
     with pytest.raises(SetupError):
         process.run([str(program)], seconds=1.5, cancel=Cancel())
     assert gone(int(pids.read_text()))
@@ -73,27 +81,29 @@ def test_U2_a_request_to_stop_ends_the_program(tmp_path: Path) -> None:
     cancel = Cancel()
     cancel.ask(2)
     with pytest.raises(Interrupted):
-        process.run([str(script(tmp_path / "p", "exec sleep 600"))], seconds=60, cancel=cancel)
+        process.run([str(script(tmp_path / "az", "exec sleep 600"))], seconds=60, cancel=cancel)
 
 
-def test_P4_a_secret_in_argv_is_refused(tmp_path: Path) -> None:
+def test_P4_what_looks_like_a_secret_in_argv_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
-    program = script(tmp_path / "p", f"touch {ran}")
+    program = script(tmp_path / "az", f"touch {ran}")
     Secret("a-value-that-the-redactor-knows")
     for argument in (SECRET, f"--password={SECRET}", "x=a-value-that-the-redactor-knows"):
-        with pytest.raises(AssertionError, match="secret") as caught:
+        with pytest.raises(SetupError) as caught:
             process.run([str(program), argument], seconds=30, cancel=Cancel())
+        assert (caught.value.id, caught.value.exit_code) == ("program.secret", 3)
+        assert "Rename" in caught.value.remedy
         assert argument not in str(caught.value)
     assert not ran.exists()
 
 
 def test_P4_a_variable_that_holds_a_secret_is_not_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Secret("another-value-that-the-redactor-knows")
-    monkeypatch.setenv("SHAPED", SECRET)
-    monkeypatch.setenv("KNOWN", "prefix another-value-that-the-redactor-knows")
-    monkeypatch.setenv("PLAIN", "plain")
-    finished = process.run([str(script(tmp_path / "p", "env"))], seconds=30, cancel=Cancel())
-    assert "PLAIN=plain" in finished.stdout
+    monkeypatch.setenv("LC_ALL", SECRET)
+    monkeypatch.setenv("LC_NAME", "prefix another-value-that-the-redactor-knows")
+    monkeypatch.setenv("LC_TIME", "plain")
+    finished = process.run([str(script(tmp_path / "az", "env"))], seconds=30, cancel=Cancel())
+    assert "LC_TIME=plain" in finished.stdout
     assert SECRET not in finished.stdout
     assert "another-value" not in finished.stdout
 
@@ -150,7 +160,7 @@ def test_C4_the_first_one_found_decides(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("stream", ["", ">&2"])
 def test_a_program_that_prints_without_end_is_stopped(tmp_path: Path, stream: str) -> None:
     pids = tmp_path / "pids"
-    program = script(tmp_path / "p", f"yes &\necho $$ $! > {pids}\nexec cat /dev/zero {stream}")
+    program = script(tmp_path / "az", f"yes &\necho $$ $! > {pids}\nexec cat /dev/zero {stream}")
     with pytest.raises(SetupError) as caught:
         process.run([str(program)], seconds=60, cancel=Cancel())
     assert (caught.value.id, caught.value.exit_code) == ("az.floods", 3)
@@ -159,13 +169,13 @@ def test_a_program_that_prints_without_end_is_stopped(tmp_path: Path, stream: st
 
 
 def test_a_long_answer_is_whole(tmp_path: Path) -> None:
-    program = script(tmp_path / "p", "head -c 3000000 /dev/zero | tr '\\0' x; echo err >&2")
+    program = script(tmp_path / "az", "head -c 3000000 /dev/zero | tr '\\0' x; echo err >&2")
     finished = process.run([str(program)], seconds=60, cancel=Cancel())
     assert (len(finished.stdout), finished.stderr) == (3_000_000, "err\n")
 
 
 def test_the_limit_is_wall_time(tmp_path: Path) -> None:
-    program = script(tmp_path / "p", "while :; do echo x; done")
+    program = script(tmp_path / "az", "while :; do echo x; done")
     times = iter([0.0, 5.0, 61.0])
     with pytest.raises(SetupError) as caught:
         process.run([str(program)], seconds=60, cancel=Cancel(), monotonic=lambda: next(times))
@@ -175,7 +185,7 @@ def test_the_limit_is_wall_time(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_program_that_closes_its_streams_and_stays(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    program = script(tmp_path / "p", f"echo $$ > {pid}; exec sleep 600 >&- 2>&-")
+    program = script(tmp_path / "az", f"echo $$ > {pid}; exec sleep 600 >&- 2>&-")
     with pytest.raises(SetupError) as caught:
         process.run([str(program)], seconds=1.0, cancel=Cancel())
     assert caught.value.id == "az.hangs"
@@ -186,7 +196,7 @@ def test_U3_lines_are_heard_while_the_program_runs(tmp_path: Path) -> None:
     go, heard = tmp_path / "go", []
     os.mkfifo(go)
     program = script(
-        tmp_path / "p", f'printf "one\\r\\ntw" >&2; printf "o\\n" >&2; read line < {go}; printf "$line" >&2'
+        tmp_path / "az", f'printf "one\\r\\ntw" >&2; printf "o\\n" >&2; read line < {go}; printf "$line" >&2'
     )
 
     def hear(line: str) -> None:
@@ -203,7 +213,7 @@ def test_U3_lines_are_heard_while_the_program_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", ["cancelled", "the listener fails"])
 def test_U3_a_program_that_is_attended_ends_with_its_group(tmp_path: Path, way: str) -> None:
     cancel = Cancel()
-    program = script(tmp_path / "p", "sleep 600 & echo $$ $! >&2; wait")
+    program = script(tmp_path / "az", "sleep 600 & echo $$ $! >&2; wait")
     pids: list[int] = []
 
     def hear(line: str) -> None:
@@ -222,7 +232,7 @@ def test_U3_a_program_that_is_attended_ends_with_its_group(tmp_path: Path, way: 
 @pytest.mark.parametrize("browser", ["sleep 600", "yes"])
 def test_U3_a_browser_that_stays_open_holds_nobody_up(tmp_path: Path, browser: str) -> None:
     pid = tmp_path / "pid"
-    program = script(tmp_path / "p", f"{browser} >&2 & echo $! > {pid}; echo done >&2; exit 3")
+    program = script(tmp_path / "az", f"{browser} >&2 & echo $! > {pid}; echo done >&2; exit 3")
     try:
         finished = process.attend([str(program)], lambda line: None, seconds=60, cancel=Cancel())
         assert finished.code == 3

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from core.entra import certificates, permissions
 from core.errors import SetupError
-from core.stages.request import LARGEST, Request, parse
+from core.stages.request import LARGEST, MOST_ROLES, Request, parse
 
 TENANT, APP, KEY = (f"{n}1111111-2222-4333-8444-555555555555" for n in "abc")
 OTHER = "01234567-2222-4333-8444-555555555555"
@@ -211,6 +211,29 @@ def test_P12_an_unknown_version_or_algorithm_is_no_crash() -> None:
         certificates.public(der.replace(rsa_oid, unknown, 1))
 
 
-def test_P12_a_secret_never_enters_a_request() -> None:
-    with pytest.raises(AssertionError):
-        replace(made(), machine="abc8Q~" + "x" * 34).to_json()
+@pytest.mark.parametrize("name", ["machine", "app_name", "requested_by"])
+def test_P12_a_name_like_a_secret_enters_no_request_and_is_an_error_with_a_remedy(name: str) -> None:
+    secret = "abc8Q~" + "x" * 34
+    changed: dict[str, Any] = {name: secret}
+    with pytest.raises(SetupError) as caught:
+        replace(made(), **changed).to_json()
+    assert (caught.value.id, caught.value.exit_code) == ("request.secret", 3)
+    assert name in caught.value.summary
+    assert "Rename" in caught.value.remedy
+    assert secret not in str(caught.value)
+
+
+def test_P12_a_request_for_very_many_permissions_is_refused(tmp_path: Path) -> None:
+    many = {f"Some.Role{n}.All": f"{n:08d}-2222-4333-8444-555555555555" for n in range(MOST_ROLES + 1)}
+    assert "more than" in refused(written(tmp_path / "r", roles=many))
+
+
+def test_P12_a_key_with_which_everybody_could_sign_is_refused(tmp_path: Path) -> None:
+    """With the exponent 1 a signature is its own message; the library does not load it or it is refused here."""
+    plain = bytes.fromhex("0203010001")
+    for exponent in (1, 3, 0x10003):
+        der = made().der.replace(plain, b"\x02\x03" + exponent.to_bytes(3, "big"))
+        with pytest.raises(ValueError, match=r".+"):
+            certificates.public(der)
+        shown = base64.b64encode(der).decode()
+        refused(written(tmp_path / "r", certificate=shown, thumbprint=certificates.thumbprint(der)))

@@ -103,7 +103,7 @@ def test_M8_a_reader_sees_the_old_file_or_the_new_one(file: StateFile, monkeypat
         seen.append(file.read())
         real(descriptor)
 
-    monkeypatch.setattr("core.machine.statefile.os.fsync", look)
+    monkeypatch.setattr("core.files.os.fsync", look)
     with file.path.open() as old:
         file.update({"A": "new"})
         assert json.load(old) == {"A": "1", "B": "2"}, "an open reader keeps the old file"
@@ -140,7 +140,7 @@ def test_a_change_by_somebody_else_is_not_overwritten(file: StateFile, monkeypat
         real(descriptor)
         file.path.write_text('{"A": "theirs"}')
 
-    monkeypatch.setattr("core.machine.statefile.os.fsync", interfere)
+    monkeypatch.setattr("core.files.os.fsync", interfere)
     error = failure(lambda: file.update({"A": "ours"}))
     monkeypatch.undo()
     assert (error.id, error.exit_code) == ("statefile.changed", 6)

@@ -204,7 +204,13 @@ def test_a_bus_that_the_variable_does_not_name_or_that_is_gone(look: Look, tmp_p
     (tmp_path / "1000" / "bus").touch()
     unnamed = look("ID=debian")[tools.BUS]
     assert (unnamed.ok, unnamed.install) == (False, f"export {variable}=unix:path={tmp_path}/1000/bus")
-    assert look("ID=debian", environ={variable: "tcp:host=x"})[tools.BUS].ok, "only using it would tell"
+
+
+def test_K1_a_bus_that_is_refused_does_not_pass_for_one(look: Look) -> None:
+    found = look("ID=debian", environ={"DBUS_SESSION_BUS_ADDRESS": "unixexec:path=/tmp/evil"})[tools.BUS]
+    assert (found.ok, found.required) == (False, True)
+    assert "unixexec:path=/tmp/evil: 'unixexec:' starts a program" in found.why
+    assert "dbus-run-session" in found.install
 
 
 def test_K5_another_keystore_needs_no_bus(look: Look) -> None:

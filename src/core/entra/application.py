@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from core.display import one_line
 from core.entra import permissions
 from core.entra.certificates import Bundle, thumbprint, thumbprint_of_identifier
-from core.entra.graph import Graph
+from core.entra.graph import Graph, documented, items_of
 from core.entra.policies import UNREADABLE, Policy, combine
 from core.errors import GraphError, SetupError
 
@@ -158,31 +158,35 @@ def read(graph: Graph, app_id: str) -> App | None:
         raise SetupError("app.blueprint", app_id=app_id)
     if isinstance(answers[1], GraphError) and answers[1].status == 404:  # then what hangs on it has no answer either
         answers[1] = answers[4] = answers[5] = {}
-    holder, owners, federated, principal_owners, grants = (_body(answer) for answer in answers[1:6])
-    created = str(found.get("createdDateTime") or "unknown")
-    return App(
-        object_id=found["id"],
-        app_id=found["appId"],
-        name=one_line(found.get("displayName")),
-        created=created,
-        keys=keys_of(found),
-        passwords=_passwords(found, "application"),
-        principal_id=str(holder.get("id") or ""),
-        principal_keys=keys_of(holder),
-        principal_passwords=_passwords(holder, "servicePrincipal"),
-        owners=tuple(owners.get("value", ())),
-        principal_owners=tuple(principal_owners.get("value", ())),
-        federated=tuple(federated.get("value", ())),
-        access=tuple(found.get("requiredResourceAccess") or ()),
-        grants=tuple(_grant(item) for item in graph.follow(grants, _GRANTS)),
-        policy=combine(answers[6], answers[7], created),
-    )
+    with documented("read the app registration"):
+        holder, owners, federated, principal_owners, grants = (_body(answer) for answer in answers[1:6])
+        created = str(found.get("createdDateTime") or "unknown")
+        read_app = App(
+            object_id=str(found["id"]),
+            app_id=str(found["appId"]),
+            name=one_line(found.get("displayName")),
+            created=created,
+            keys=keys_of(found),
+            passwords=_passwords(found, "application"),
+            principal_id=str(holder.get("id") or ""),
+            principal_keys=keys_of(holder),
+            principal_passwords=_passwords(holder, "servicePrincipal"),
+            owners=tuple(items_of(owners, "read the owners")),
+            principal_owners=tuple(items_of(principal_owners, "read the owners")),
+            federated=tuple(items_of(federated, "read the federated credentials")),
+            access=tuple(found.get("requiredResourceAccess") or ()),
+            grants=tuple(_grant(item) for item in graph.follow(grants, _GRANTS)),
+            policy=combine(answers[6], answers[7], created),
+        )
+        _ = read_app.declared, read_app.saml_passwords, read_app.owned_by  # what is worked out of it later, too
+    return read_app
 
 
 def read_grants(graph: Graph, principal_id: str) -> tuple[Grant, ...]:
     """The application permissions that a service principal was granted, over all pages; a failed read is an error."""
     path = f"/servicePrincipals/{principal_id}/appRoleAssignments"
-    return tuple(_grant(item) for item in graph.pages(path, _GRANTS))
+    with documented(_GRANTS):
+        return tuple(_grant(item) for item in graph.pages(path, _GRANTS))
 
 
 def read_default_policy(graph: Graph, created: str) -> Policy:
@@ -191,12 +195,14 @@ def read_default_policy(graph: Graph, created: str) -> Policy:
     :param created: when that app was, or is going to be, created.
     """
     answers = graph.batch((("/policies/defaultAppManagementPolicy", "read the tenant's policy"),))
-    return combine({}, answers[0], created)
+    with documented("read the tenant's policy"):
+        return combine({}, answers[0], created)
 
 
 def read_keys(graph: Graph, object_id: str) -> tuple[Key, ...]:
     """The key credentials with their certificates, which Graph gives for a single object only."""
-    return keys_of(graph.get(f"/applications/{object_id}?$select=keyCredentials", "read the certificates"))
+    with documented("read the certificates"):
+        return keys_of(graph.get(f"/applications/{object_id}?$select=keyCredentials", "read the certificates"))
 
 
 def read_passwords(graph: Graph, app: App) -> tuple[Password, ...]:
@@ -226,12 +232,13 @@ def read_credentials(
         holders.append("servicePrincipal")
     answers = [_body(answer) for answer in graph.batch(reads)]
     found: list[Password] = []
-    for holder, answer in zip(holders, answers, strict=True):
-        passwords = _passwords(answer, holder)
-        if holder == "servicePrincipal" and (saml := _saml(keys_of(answer), passwords)):
-            raise SetupError("app.saml", key_ids=", ".join(password.id for password in saml))
-        found += passwords
-    return keys_of(answers[0]), tuple(found)
+    with documented("read the credentials"):
+        for holder, answer in zip(holders, answers, strict=True):
+            passwords = _passwords(answer, holder)
+            if holder == "servicePrincipal" and (saml := _saml(keys_of(answer), passwords)):
+                raise SetupError("app.saml", key_ids=", ".join(password.id for password in saml))
+            found += passwords
+        return keys_of(answers[0]), tuple(found)
 
 
 def _body(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
@@ -291,8 +298,3 @@ def moment(text: str) -> datetime:
         if rest or text.endswith("Z")
         else (datetime.fromisoformat(text))
     )
-
-
-def one_line(name: object) -> str:
-    """A name that others gave, in one line: a line break in it would look like a row of ours wherever it is shown."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", str(name or ""))

@@ -114,7 +114,7 @@ def parse(text: str, account: str) -> Bundle:
 def public(der: bytes) -> Bundle:
     """A certificate without its key.
 
-    :raises ValueError: it is not a certificate with an RSA key of 2048 bits or more.
+    :raises ValueError: it is not a certificate with an RSA key of 2048 to 4096 bits and the usual exponent.
     """
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -127,6 +127,8 @@ def public(der: bytes) -> Bundle:
         raise ValueError("its certificate is of a kind that is not known") from None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
         raise ValueError("its certificate has no RSA key of 2048 bits or more")
+    if key.key_size > 4096 or key.public_numbers().e != 65537:  # with the exponent 1 everybody could sign
+        raise ValueError("its certificate has an RSA key of a kind that no run makes")
     return _bundle(Secret(""), certificate)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.display import one_line
 from core.entra.application import App, keys_of
-from core.entra.graph import Graph
+from core.entra.graph import Graph, documented
 from core.errors import GraphError
 
 
@@ -27,7 +28,8 @@ def by_unique_name(graph: Graph, unique: str) -> str | None:
         if error.status == 404:
             return None
         raise
-    return str(found["appId"])
+    with documented("look for the new app"):
+        return str(found["appId"])
 
 
 def of_answer(body: dict[str, Any]) -> App:
@@ -35,15 +37,16 @@ def of_answer(body: dict[str, Any]) -> App:
 
     :param body: the answer, with the keys that were sent, which it does not show.
     """
-    return App(
-        object_id=body["id"],
-        app_id=body["appId"],
-        name=str(body.get("displayName") or ""),
-        created=str(body.get("createdDateTime") or "unknown"),
-        keys=keys_of(body),
-        passwords=(),
-        principal_id="",
-        principal_keys=(),
-        principal_passwords=(),
-        access=tuple(body.get("requiredResourceAccess") or ()),
-    )
+    with documented("create the app registration"):
+        return App(
+            object_id=str(body["id"]),
+            app_id=str(body["appId"]),
+            name=one_line(body.get("displayName")),
+            created=str(body.get("createdDateTime") or "unknown"),
+            keys=keys_of(body),
+            passwords=(),
+            principal_id="",
+            principal_keys=(),
+            principal_passwords=(),
+            access=tuple(body.get("requiredResourceAccess") or ()),
+        )

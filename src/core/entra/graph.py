@@ -7,6 +7,7 @@ Reads are repeated after any transient failure. A write is repeated only when th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -20,6 +21,37 @@ from core.flow.wait import BACKOFF, Clock
 
 TRIES: Final = 5
 LONGEST_WAIT: Final = 300.0
+
+
+@contextmanager
+def documented(action: str) -> Iterator[None]:
+    """Surround what takes an answer apart: where it is not as documented, the service errs and not this program.
+
+    :param action: what is being attempted, for the error.
+    :raises SetupError: `graph.garbled`.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise garbled(action, f"{error} is missing") from None
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise garbled(action, "a member is of another kind") from None
+
+
+def garbled(action: str, detail: str) -> SetupError:
+    """The error for an answer that is JSON, and not what it documents."""
+    return SetupError("graph.garbled", action=action, detail=detail)
+
+
+def items_of(page: dict[str, Any], action: str) -> list[dict[str, Any]]:
+    """The items of one page of a list.
+
+    :raises SetupError: `graph.garbled`: they are no objects.
+    """
+    items = page.get("value", [])
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise garbled(action, "what it lists are no objects")
+    return items
 
 
 class Graph:
@@ -69,7 +101,7 @@ class Graph:
         :raises NetworkError: `network.origin` when a next link leaves the cloud (C4).
         """
         while True:
-            yield from page.get("value", [])
+            yield from items_of(page, action)
             url = str(page.get("@odata.nextLink") or "")
             if not url:
                 return
@@ -114,9 +146,10 @@ class Graph:
                 self._pause(attempt - 1, next((a for n in open_reads if (a := answers.get(n))), None))
             request = {"requests": [{"id": str(n), "method": "GET", "url": reads[n][0]} for n in open_reads]}
             replies = self._call("POST", self._url("/$batch"), request, "read several objects at once", None)
-            for reply in replies.get("responses", []):
-                number = int(reply["id"])
-                answers[number] = self._item(reply, reads[number][1])
+            with documented("read several objects at once"):
+                for reply in replies.get("responses", []):
+                    number = int(reply["id"])
+                    answers[number] = self._item(reply, reads[number][1] if 0 <= number < len(reads) else "?")
             for number in open_reads:
                 if number not in answers:
                     raise SetupError("graph.batch", request=reads[number][0])
@@ -137,11 +170,12 @@ class Graph:
         replies = self._call(
             "POST", self._url("/$batch"), {"requests": requests}, "change several objects at once", _unknown, tries=1
         )
-        answers = {str(reply["id"]): reply for reply in replies.get("responses", [])}
-        for n, (_, path, _, _) in enumerate(writes):
-            if str(n) not in answers:
-                raise SetupError("graph.batch", request=path)
-        return [self._item(answers[str(n)], action) for n, (_, _, _, action) in enumerate(writes)]
+        with documented("change several objects at once"):
+            answers = {str(reply["id"]): reply for reply in replies.get("responses", [])}
+            for n, (_, path, _, _) in enumerate(writes):
+                if str(n) not in answers:
+                    raise SetupError("graph.batch", request=path)
+            return [self._item(answers[str(n)], action) for n, (_, _, _, action) in enumerate(writes)]
 
     def _url(self, path: str) -> str:
         return f"{self._cloud.graph}/v1.0{path}"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from core.cloud import GRAPH_APP_ID
-from core.entra.graph import Graph
+from core.entra.graph import Graph, documented
 
 #: What the Provisioner needs of every tenant.
 BASE: Final[Mapping[str, str]] = {
@@ -51,12 +51,19 @@ TAKEOVER: Final = frozenset(
         "Directory.ReadWrite.All",
         "DelegatedPermissionGrant.ReadWrite.All",  # consent in the name of anybody
         "RoleManagement.ReadWrite.Directory",
+        "RoleAssignmentSchedule.ReadWrite.Directory",
+        "RoleEligibilitySchedule.ReadWrite.Directory",
+        "RoleManagementPolicy.ReadWrite.Directory",
         "RoleManagementPolicy.ReadWrite.AzureADGroup",
         "PrivilegedAccess.ReadWrite.AzureADGroup",
+        "PrivilegedAssignmentSchedule.ReadWrite.AzureADGroup",
+        "PrivilegedEligibilitySchedule.ReadWrite.AzureADGroup",
         "EntitlementManagement.ReadWrite.All",
         "GroupMember.ReadWrite.All",
         "Group.ReadWrite.All",
         "Policy.ReadWrite.AuthenticationMethod",
+        "Policy.ReadWrite.PermissionGrant",  # consent without asking anybody
+        "User-PasswordProfile.ReadWrite.All",
         "UserAuthenticationMethod.ReadWrite.All",
         "ServicePrincipalEndpoint.ReadWrite.All",
         "Organization.ReadWrite.All",
@@ -97,18 +104,22 @@ def read_offered(graph: Graph) -> tuple[str, dict[str, str]]:
     """Microsoft Graph's own service principal: its id, and the permissions that it offers to apps, name to id."""
     path = f"/servicePrincipals(appId='{GRAPH_APP_ID}')?$select=id,appRoles"
     found = graph.get(path, "read what Microsoft Graph offers")
-    offered = {
-        str(role["value"]): str(role["id"])
-        for role in found.get("appRoles") or ()
-        if role.get("isEnabled") and role.get("value") and "Application" in (role.get("allowedMemberTypes") or ())
-    }
-    return str(found["id"]), offered
+    with documented("read what Microsoft Graph offers"):
+        offered = {
+            str(role["value"]): str(role["id"])
+            for role in found.get("appRoles") or ()
+            if role.get("isEnabled") and role.get("value") and "Application" in (role.get("allowedMemberTypes") or ())
+        }
+        return str(found["id"]), offered
 
 
 def read_access(graph: Graph, object_id: str) -> tuple[dict[str, Any], ...]:
     """`requiredResourceAccess` as it is now."""
     answer = graph.get(f"/applications/{object_id}?$select=requiredResourceAccess", "read the declared permissions")
-    return tuple(answer.get("requiredResourceAccess") or ())
+    with documented("read the declared permissions"):
+        access = tuple(answer.get("requiredResourceAccess") or ())
+        declared_in(access)
+    return access
 
 
 def declared_in(access: Iterable[dict[str, Any]]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from core.display import one_line
 from core.errors import GraphError
 
 _DURATION: Final = re.compile(
@@ -50,12 +51,12 @@ def combine(own: dict[str, Any] | GraphError, default: dict[str, Any] | GraphErr
     if isinstance(own, GraphError):
         return UNREADABLE
     policies = [policy for policy in own.get("value") or () if policy.get("isEnabled", True)]
-    sections = [(str(policy.get("displayName") or "policy"), policy.get("restrictions") or {}) for policy in policies]
+    sections = [(one_line(own.get("displayName") or "policy"), own.get("restrictions") or {}) for own in policies]
     if not sections:
         if isinstance(default, GraphError):
             return UNREADABLE
         if default.get("isEnabled"):
-            name = str(default.get("displayName") or "the tenant's default policy")
+            name = one_line(default.get("displayName") or "the tenant's default policy")
             sections = [(name, default.get("applicationRestrictions") or {})]
     return _of(sections, created)
 

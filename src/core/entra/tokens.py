@@ -43,7 +43,8 @@ class Token:
     @property
     def roles(self) -> frozenset[str]:
         """Granted application permissions."""
-        return frozenset(self.claims.get("roles") or ())
+        roles = self.claims.get("roles")
+        return frozenset(map(str, roles)) if isinstance(roles, list) else frozenset()
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -78,6 +79,7 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundl
     # without a handler of ours Python prints their warnings to standard error, between our own lines
     for name in ("azure", "msal"):
         logging.getLogger(name).addHandler(_SILENT)
+    _name_no_processor()
     from azure.core.exceptions import AzureError
     from azure.core.pipeline.transport import RequestsTransport
     from azure.identity import CertificateCredential
@@ -116,7 +118,15 @@ def discover(session: Session, cloud: Cloud, tenant: str) -> None:
 def prepare(session: Session, cloud: Cloud, tenant: str) -> None:
     """What `mint` needs besides the key: a connection, the authority's own words, and 0.2 s of imports."""
     discover(session, cloud, tenant)
+    _name_no_processor()
     import azure.identity  # noqa: F401
+
+
+def _name_no_processor() -> None:
+    """azure-core writes the platform into its user agent, for which Python starts the first `uname` on the PATH."""
+    import platform
+
+    vars(platform.uname()).setdefault("processor", "")
 
 
 def checked(value: str, cloud: Cloud, tenant: str, app_id: str) -> Token:

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core import files
+from core.display import quoted
 from core.errors import SetupError
 from core.events import ChangeMade
 from core.flow.wait import Clock
 from core.machine import paths
-from core.secret import looks_secret
+from core.secret import looks_secret, redactor
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Journal:
         :param target: the object, by id.
         :param emit: receives `ChangeMade` when it is done.
         :param data: identifiers for the undo; no secrets.
-        :raises SetupError: `journal.io`: then the effect did not happen.
+        :raises SetupError: `journal.io`, `journal.secret`, `file.unsafe`: then the effect did not happen.
         """
         entry = self.intend(action, target, **data)
         try:
@@ -100,7 +102,7 @@ class Journal:
     def intend(self, action: str, target: str, **data: Any) -> Effect:
         """Note an effect that is about to happen; for several at once, where `effect` does not fit.
 
-        :raises SetupError: `journal.io`: then it must not happen.
+        :raises SetupError: `journal.io`, `journal.secret`, `file.unsafe`: then it must not happen.
         """
         self._number += 1
         entry = Effect(self._number, action, target, dict(data))
@@ -145,14 +147,14 @@ class Journal:
 
     def _write(self, **entry: Any) -> None:
         line = json.dumps({"time": self._clock.now().isoformat(), "run": self._run, **entry})
-        if looks_secret(line):
-            raise AssertionError("a secret was about to enter the journal")
+        if looks_secret(line):  # the name of something may look like one
+            parts = [str(entry.get("target", "")), *map(str, dict(entry.get("data") or {}).values())]
+            value = next((part for part in parts if looks_secret(part)), "its data")
+            raise SetupError("journal.secret", path=self.path, value=quoted(redactor.redact(value)))
         try:
             paths.private(self.path.parent)
             new = not self.path.exists()
-            flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            descriptor = os.open(self.path, flags, 0o600)
-            with os.fdopen(descriptor, "wb") as file:  # on a descriptor "wb" does not truncate
+            with os.fdopen(files.opened(self.path), "wb") as file:  # on a descriptor "wb" does not truncate
                 file.truncate(self._size)  # drops the torn last line of a crash
                 file.seek(self._size)
                 file.write(line.encode() + b"\n")
@@ -160,7 +162,8 @@ class Journal:
                 os.fsync(file.fileno())
                 self._size = file.tell()
             if new:
-                _sync_folder(self.path.parent)
+                with suppress(OSError):  # not every file system can
+                    files.flush_folder(self.path.parent)
         except OSError as error:
             raise SetupError("journal.io", path=self.path, detail=error.strerror or error) from None
 
@@ -217,12 +220,3 @@ def history(path: Path, clock: Clock) -> tuple[Effect, ...]:
     lines = (json.loads(line) for line in path.read_bytes().splitlines() if line.endswith(b"}"))
     entries = [entry for entry in lines if entry["state"] == "intend"]
     return tuple(Effect(int(e["n"]), e["action"], e["target"], e["data"]) for e in entries)
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # Windows cannot open folders; there the file's own flush has to do
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from core.cloud import Cloud
+from core.display import one_line
 from core.entra.tokens import Token, claims_of
 from core.errors import NetworkError, SetupError, SignInError
 from core.flow.wait import Cancel
@@ -38,8 +39,7 @@ _NO_NETWORK: Final = (
     "ConnectTimeout",
     "CERTIFICATE_VERIFY_FAILED",
 )
-# PYTHONSAFEPATH: az is Python, and a timeit.py in the working directory would break it
-_EXTRA: Final = {"PYTHONSAFEPATH": "1", "AZURE_CORE_NO_COLOR": "true"}
+_EXTRA: Final = {"AZURE_CORE_NO_COLOR": "true"}
 #: What the sign-in service said, inside a traceback or a sentence of az.
 _DESCRIPTION: Final = re.compile(r'"error_description": "(AADSTS(?:[^"\\]|\\.)*)"')
 _REFUSED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
@@ -64,7 +64,7 @@ class Account:
         name = claims.get("upn") or claims.get("unique_name") or claims.get("preferred_username") or claims.get("oid")
         return cls(
             str(claims.get("tid")),
-            re.sub(r"\s", "?", str(claims.get("appid") or claims.get("azp") if app else name)),  # one line, always
+            one_line(claims.get("appid") or claims.get("azp") if app else name),
             "service principal" if app else "user",
         )
 
@@ -136,7 +136,9 @@ class AzureCli:
         argv = [str(self._path()), *arguments, "--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
         extra = _EXTRA | {"AZURE_CORE_LOGIN_EXPERIENCE_V2": "off"}  # with it, az asks for a subscription
         try:
-            finished = process.attend(argv, listener, seconds=login.PATIENCE, cancel=cancel, extra=extra)
+            finished = process.attend(
+                argv, listener, seconds=login.PATIENCE, cancel=cancel, untrusted=self._untrusted, extra=extra
+            )
         except OSError as error:
             raise _not_started(error) from None
         if finished.code != 0:
@@ -145,11 +147,14 @@ class AzureCli:
     def logout(self) -> None:
         argv = [str(self._path()), "logout", "--output", "none", "--only-show-errors"]
         try:
-            finished = process.run(argv, seconds=self._seconds, cancel=self._cancel, extra=_EXTRA)
+            finished = self._start(argv)
         except OSError as error:
             raise _not_started(error) from None
         if finished.code != 0 and "no active accounts" not in finished.stderr:
             raise _failure("az logout", finished, "")
+
+    def _start(self, argv: list[str]) -> process.Finished:
+        return process.run(argv, seconds=self._seconds, cancel=self._cancel, untrusted=self._untrusted, extra=_EXTRA)
 
     def _path(self) -> Path:
         path = process.find("az", self._untrusted)
@@ -161,7 +166,7 @@ class AzureCli:
         path = self._path()
         argv = [str(path), *arguments, "--output", "json", "--only-show-errors"]
         try:
-            finished = process.run(argv, seconds=self._seconds, cancel=self._cancel, extra=_EXTRA)
+            finished = self._start(argv)
         except OSError as error:
             raise _not_started(error) from None
         command = "az " + " ".join(arguments[:2])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from core import files
 from core.errors import SetupError
 from core.machine import paths
-from core.machine.statefile import content, flush_folder
+from core.machine.statefile import content
 from core.secret import looks_secret
 
 #: Copies of one tenant and app that are kept.
@@ -38,23 +36,12 @@ def save(path: Path, members: Mapping[str, Any]) -> None:
     :param members: what `harmless` left.
     :raises SetupError: `rollback.backup`: then there is no copy.
     """
-    temporary: str | None = None
     try:
         paths.private(path.parent)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content(dict(members)))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        temporary = None
-        flush_folder(path.parent)
+        with files.beside(path, content(dict(members)), start=f".{path.name}.") as put:
+            put()
     except OSError as error:
         raise SetupError("rollback.backup", path=path, detail=error.strerror or error) from None
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
 
 
 def prune(path: Path) -> None:

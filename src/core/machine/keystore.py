@@ -2,7 +2,8 @@
 
 The gate is asked before every read, write and delete. It compares classes by identity, because names prove nothing: a
 class can set `__module__` so that its printed name equals the real one. What it lets through is a fresh instance of the
-system's own class, so that nothing set on the active instance counts; or what an operator allowed, loudly (K5).
+system's own class, so that nothing set on the active instance counts; or what an operator allowed, loudly (K5). What it
+let through is not believed either: after a write the gate looks where the entry really is.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import secrets
 import string
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from core.errors import InsecureKeyringBackendError, Interrupted, KeystoreError
 from core.events import Event, Finding, Waiting
 from core.flow.wait import Cancel
-from core.machine import refusal, secretservice
+from core.machine import bus, redirection, refusal, secretservice
+from core.machine.interpreter import undisturbed
 from core.secret import Secret
 
 if TYPE_CHECKING:
@@ -48,6 +51,9 @@ OWN: Final = {
         ("keyring.backends.kwallet", "DBusKeyringKWallet4"),
     ),
 }
+#: Modules of `keyring` that talk to a Secret Service, and those that talk to KWallet.
+_SERVICE: Final = ("keyring.backends.SecretService", "keyring.backends.libsecret")
+_WALLET: Final = "keyring.backends.kwallet"
 Verdict = Literal["intact", "missing", "truncated", "corrupted"]
 
 
@@ -57,14 +63,16 @@ class Backend:
 
     :param name: path of its class.
     :param allowed_by: who allowed it (K5); empty for the system's own.
-    :param file: where it keeps the entries, if it is an allowed one that says so.
+    :param file: where it keeps the entries, if that is known.
     :param limit: characters that an entry holds at most; 0: none is known.
+    :param served_by: the program behind it and its user, where a program of its own keeps the entries.
     """
 
     name: str
     allowed_by: str = ""
     file: str = ""
     limit: int = 0
+    served_by: str = ""
 
     @classmethod
     def own(cls, kind: type) -> Backend:
@@ -73,8 +81,10 @@ class Backend:
         return cls(name, limit=WINDOWS_LIMIT if (*name.rsplit(".", 1),) in OWN["win32"] else 0)
 
     def __str__(self) -> str:
-        """For reports: who allowed it is never left out."""
-        return f"{self.name} (not the system's own; allowed by {self.allowed_by})" if self.allowed_by else self.name
+        """For reports: who allowed it, and who keeps the entries, is never left out."""
+        if self.allowed_by:
+            return f"{self.name} (not the system's own; allowed by {self.allowed_by})"
+        return f"{self.name} (served by {self.served_by})" if self.served_by else self.name
 
 
 @dataclass(frozen=True)
@@ -160,7 +170,7 @@ class SystemKeystore:
         allowlist: Mapping[str, str] | None = None,
     ) -> None:
         self._allowlist = allowlist or {}
-        self._allowed: Backend | None = None
+        self._backend: Backend | None = None
         self._told = False
         self._patience = patience
         self._cancel = cancel or Cancel()
@@ -168,25 +178,28 @@ class SystemKeystore:
         self._unfinished: threading.Thread | None = None
 
     def backend(self) -> Backend:
-        return self._within("open", lambda backend: self._allowed or Backend.own(type(backend)))
+        self._within("open", None, lambda backend: None)
+        assert self._backend is not None
+        return self._backend
 
     def read(self, service: str, account: str) -> str | None:
-        return self._within("read", lambda backend: backend.get_password(service, account))
+        return self._within("read", (service, account), lambda backend: backend.get_password(service, account))
 
     def write(self, service: str, account: str, value: Secret) -> None:
         size = len(value.reveal())
         if sys.platform == "win32" and size > WINDOWS_LIMIT:
             raise KeystoreError("keystore.too-large", limit=WINDOWS_LIMIT, size=size)
-        self._within("write", lambda backend: backend.set_password(service, account, value.reveal()))
+        entry = (service, account)
+        self._within("write", entry, lambda backend: backend.set_password(service, account, value.reveal()))
 
     def delete(self, service: str, account: str) -> None:
         def remove(backend: KeyringBackend) -> None:
             if backend.get_password(service, account) is not None:
                 backend.delete_password(service, account)
 
-        self._within("delete", remove)
+        self._within("delete", (service, account), remove)
 
-    def _within(self, action: str, work: Callable[[KeyringBackend], T]) -> T:
+    def _within(self, action: str, entry: tuple[str, str] | None, work: Callable[[KeyringBackend], T]) -> T:
         """Gate, unlock and work on a thread of their own: a prompt that nobody answers blocks for ever otherwise.
 
         The unlock comes first and by itself, so that a late answer to it cannot complete a write we gave up.
@@ -198,19 +211,10 @@ class SystemKeystore:
         def act() -> None:
             try:
                 backend, who = gate(self._allowlist)
-                name = refusal.name(type(backend))
-                self._allowed = Backend(name, who, str(getattr(backend, "file_path", ""))) if who else None
-                if who or type(backend).__module__ not in secretservice.MODULES:
+                with self._judged(backend, who, action, entry):
                     if not give_up.is_set():
-                        values.append(work(backend))
-                    return
-                with secretservice.connection() as bus:
-                    secretservice.unlock(bus, name, self._patience)
-                    secretservice.refuse_plaintext(bus, name)
-                    if not give_up.is_set():
-                        values.append(work(backend))
-                        if action == "write":  # gnome-keyring makes the file with the first entry
-                            secretservice.refuse_plaintext(bus, name, written=True)
+                        with undisturbed():
+                            values.append(work(backend))
             except BaseException as error:  # noqa: BLE001  carried to the caller's thread, never dropped
                 errors.append(error)
 
@@ -240,13 +244,39 @@ class SystemKeystore:
             raise refusal.named(errors[0], action, self._patience) from None
         return values[0]
 
+    @contextmanager
+    def _judged(self, backend: KeyringBackend, who: str, action: str, entry: tuple[str, str] | None) -> Iterator[None]:
+        """Judge what is behind a backend before the work, and after a write where the entry is; whatever is refused."""
+        name = refusal.name(type(backend))
+        module = "" if who else type(backend).__module__
+        if module not in (*_SERVICE, _WALLET):
+            file = str(getattr(backend, "file_path", "")) if who else ""
+            self._backend = replace(Backend.own(type(backend)), allowed_by=who, file=file)
+            yield
+            return
+        with bus.connection() as session:
+            if module == _WALLET:
+                server = bus.server(session, backend.bus_name, name)  # type: ignore[attr-defined]
+                self._backend = Backend(name, served_by=str(server))
+                yield
+                return
+            server = bus.server(session, secretservice.NAME, name)
+            collection = secretservice.Collection(session, server, name)
+            collection.unlock(self._patience)
+            self._backend = Backend(name, file=collection.file, served_by=str(server))
+            if entry and action != "delete":  # one that is elsewhere stops nobody from deleting this one
+                collection.refuse_others(*entry)
+            yield
+            if entry and action == "write":
+                collection.judge_landing(*entry)
+
     def _tell(self) -> None:
         """Say once that a backend is used only because somebody allowed it."""
-        if self._allowed is None or self._told:
+        if self._backend is None or not self._backend.allowed_by or self._told:
             return
         self._told = True
-        kept = f"; it keeps its entries in {self._allowed.file}" if self._allowed.file else ""
-        message = f"The key's keystore is {self._allowed}{kept}. Whoever can read what it stores has the key."
+        kept = f"; it keeps its entries in {self._backend.file}" if self._backend.file else ""
+        message = f"The key's keystore is {self._backend}{kept}. Whoever can read what it stores has the key."
         self._emit(Finding("keystore.allowed", "warning", message, "Use the system's own keystore as soon as you can."))
 
 
@@ -257,34 +287,43 @@ def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:
     :raises InsecureKeyringBackendError: it is anything else; nothing was read or written.
     :raises KeystoreError: `keystore.allowlist`: an allowed class does not exist, or can never be allowed.
     """
-    for variable in sorted(os.environ):
-        if variable.startswith("KEYRING_PROPERTY_"):
-            why = f"the variable {variable} changes how the keystore behaves."
-            raise InsecureKeyringBackendError("keyring", why, f"unset {variable}")
     if sys.platform != "darwin":
         # keyring loads every backend, and this part of macOS's looks for Apple's libraries with whatever `gcc` and `ld`
         # the PATH names first: anybody's programs (C4), and 60 ms. Without it that backend says no, as it does anyway.
         sys.modules.setdefault("keyring.backends.macOS.api", None)  # type: ignore[arg-type]
-    own = _own_classes()  # both are imported before the configuration can put a folder on the module path
+    if sys.platform == "linux" and not os.environ.get(bus.VARIABLE):
+        # GLib and libdbus, which keyring reaches by these modules, start whatever `dbus-launch` the PATH names first
+        # when no bus is named (C4). SecretStorage does not, and without it no key is kept here anyway.
+        for module in ("gi", "dbus"):
+            sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+    from keyring.util import platform_
+
+    redirection.refuse(os.environ, platform_.config_root() / "keyringrc.cfg")
+    bus.refuse_stranger(os.environ)
+    own = _own_classes()  # both are imported before a plugin of keyring can change anything
     others = [(_class(path, who), who) for path, who in allowlist.items()]
     import keyring
     from keyring.backends import chainer
 
     try:
-        active = keyring.get_keyring()
+        with undisturbed():
+            active = keyring.get_keyring()
     except Exception as error:  # noqa: BLE001  keyring raises whatever a broken configuration leads to
         setting = os.environ.get("PYTHON_KEYRING_BACKEND")
         source = f"PYTHON_KEYRING_BACKEND={setting!r}" if setting is not None else "keyringrc.cfg"
         why = f"it cannot be loaded ({type(error).__name__})."
         raise InsecureKeyringBackendError(source, why, "Remove that setting.") from None
     try:
-        candidates = list(active.backends) if type(active) is chainer.ChainerBackend else [active]
+        with undisturbed():
+            candidates = list(active.backends) if type(active) is chainer.ChainerBackend else [active]
     except Exception as error:  # noqa: BLE001  it asks every backend, and each answers with errors of its own
         raise KeystoreError("keystore.gone", detail=f"{type(error).__name__}: {error}") from None
     # `is`, not `in`: a class decides by its metaclass what it is equal to
     for candidate in candidates:
         for cls in own:
             if type(candidate) is cls:
+                if cls.__module__ == "keyring.backends.libsecret":
+                    redirection.refuse_portal(refusal.name(cls), os.environ)
                 return cls(), ""
     for candidate in candidates:
         for cls, who in others:
@@ -295,6 +334,7 @@ def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:
     raise refusal.of(active, candidates)
 
 
+@undisturbed()
 def _own_classes() -> list[type[KeyringBackend]]:
     """This system's own backends, loaded from the `keyring` distribution itself."""
     home = Path(importlib.util.find_spec("keyring").origin).resolve().parent  # type: ignore[union-attr, arg-type]
@@ -306,6 +346,7 @@ def _own_classes() -> list[type[KeyringBackend]]:
     return found
 
 
+@undisturbed()
 def _class(path: str, who: str) -> type[KeyringBackend]:
     """The class that an operator named."""
     from keyring.backend import KeyringBackend

@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,13 +16,58 @@ from core.errors import SetupError
 from core.profile import Profile
 
 
+def home() -> Path:
+    """The user's home folder.
+
+    :raises SetupError: `folder.no-home`: else files would go to the working folder, or to the root.
+    """
+    try:
+        place = Path.home()
+    except RuntimeError:
+        raise SetupError("folder.no-home", detail="HOME is not set, and the user database knows none") from None
+    given = os.environ.get("HOME", str(place)) if os.name == "posix" else str(place)
+    if not Path(given).is_absolute():
+        raise SetupError("folder.no-home", detail=f"HOME is {given!r}, which is no absolute path")
+    return place
+
+
+def within(path: Path, folders: Iterable[Path]) -> Path | None:
+    """The first of these folders that a path lies in, by its name or by where it really is; None if it lies in none.
+
+    A folder that holds the user's home is passed over, or whatever is the user's own would be a project's. Which home
+    that is the user database says, not `HOME`: a project may have set that.
+    """
+    own = _own_home()
+    for folder in folders:
+        root = Path(os.path.realpath(folder))
+        if own is not None and own.is_relative_to(root):
+            continue
+        if path.absolute().is_relative_to(folder.absolute()) or Path(os.path.realpath(path)).is_relative_to(root):
+            return folder
+    return None
+
+
+def _own_home() -> Path | None:
+    if sys.platform == "win32":
+        return home().resolve()
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir).resolve()
+    except KeyError:  # usual in containers
+        return None
+
+
 def state_folder(profile: Profile) -> Path:
-    """The folder for journals and locks: `%LOCALAPPDATA%\\NAME` on Windows, `~/.NAME` elsewhere."""
+    """The folder for journals and locks: `%LOCALAPPDATA%\\NAME` on Windows, `~/.NAME` elsewhere.
+
+    :raises SetupError: `folder.no-home`.
+    """
     if sys.platform == "win32":
         import platformdirs
 
         return Path(platformdirs.user_data_dir(profile.name, appauthor=False)) / "setup"
-    return Path.home() / profile.state_folder / "setup"
+    return home() / profile.state_folder / "setup"
 
 
 def private(folder: Path) -> list[Path]:
@@ -36,13 +82,13 @@ def private(folder: Path) -> list[Path]:
     if os.name != "posix":
         folder.mkdir(parents=True, exist_ok=True)  # below the user's own profile, which others cannot write to
         return []
-    home, open_ones = Path.home(), []
+    own, open_ones = home(), []
     for place in (*reversed(folder.parents), folder):
         if not place.exists():
             with suppress(FileExistsError):  # another run was faster
                 place.mkdir(mode=0o700)
         others = stat.S_IWGRP | stat.S_IWOTH
-        if place == folder or home in place.parents:
+        if place == folder or own in place.parents:
             before = _close(place, stat.S_IRWXG | stat.S_IRWXO if place == folder else others)
             if before & others and not before & stat.S_ISVTX:
                 open_ones.append(place)
@@ -96,8 +142,17 @@ def lock(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
     return state_folder(profile) / "locks" / f"{cloud}_{tenant}_{app_id}.lock"
 
 
-def config_file() -> Path:
-    """The user's configuration file, in the user's configuration folder; it need not exist (K5)."""
+def config_file(untrusted: Iterable[Path]) -> Path:
+    """The user's configuration file, in the user's configuration folder; it need not exist (K5).
+
+    :param untrusted: folders in which one does not count: the working folder and the project (K1, C3).
+    :raises SetupError: `usage.config-inside`, `folder.no-home`.
+    """
     import platformdirs
 
-    return Path(platformdirs.user_config_dir("entraclaw-setup", appauthor=False)) / "config.toml"
+    home()
+    path = Path(platformdirs.user_config_dir("entraclaw-setup", appauthor=False)) / "config.toml"
+    folder = within(path, untrusted) if os.path.lexists(path) else None
+    if folder is not None:
+        raise SetupError("usage.config-inside", path=path, folder=folder.absolute())
+    return path

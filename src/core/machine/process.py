@@ -1,4 +1,4 @@
-"""The only place that starts programs (P4: no secret in an argument list or an environment of a child)."""
+"""The only place that starts programs: those of the table in `programs`, with what their row gives them (C4, P4)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Final
 
+from core.display import quoted
 from core.errors import SetupError
 from core.flow.wait import Cancel
+from core.machine import libraries, programs
 from core.secret import looks_secret, redactor
 
 #: Bytes of output, both streams together, after which a program is stopped: no answer is that long.
@@ -39,18 +41,14 @@ def find(name: str, untrusted: Sequence[Path]) -> Path | None:
 
     :param untrusted: folders from which nothing is started (C4): the working directory and the project.
     :returns: its absolute path, or None.
-    :raises SetupError: `program.untrusted`: the first one found lies in such a folder.
+    :raises SetupError: `program.untrusted`: the first one found lies in such a folder; `program.altered`: others
+        could have put it there.
     """
     found = shutil.which(name)
     if found is None:
         return None
     path = Path(found).absolute()
-    for folder in untrusted:
-        root = folder.resolve()
-        if root == Path(root.anchor):
-            continue  # everything lies below the root folder
-        if path.is_relative_to(folder.absolute()) or path.resolve().is_relative_to(root):
-            raise SetupError("program.untrusted", path=path, folder=folder)
+    programs.check(path, found, untrusted)
     return path
 
 
@@ -59,22 +57,22 @@ def run(
     *,
     seconds: float,
     cancel: Cancel,
+    untrusted: Sequence[Path] = (),
     extra: Mapping[str, str] | None = None,
-    drop: str = "",
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Finished:
     """Run a program to its end, and to the end of what its children print.
 
-    :param argv: program and arguments.
+    :param argv: program, one of the table, and arguments.
     :param seconds: after that long it is stopped, with all its children.
-    :param extra: variables to set for it.
-    :param drop: prefix of variables that it must not inherit.
+    :param untrusted: folders that it must find no program in.
+    :param extra: variables to set for it, beside those of its row.
     :param monotonic: the time that `seconds` are measured with.
-    :raises SetupError: `az.hangs`, `az.floods`.
+    :raises SetupError: `az.hangs`, `az.floods`; `program.secret`: an argument looks like a secret.
     :raises Interrupted: somebody asked to stop.
     :raises OSError: it could not be started.
     """
-    return _Run(argv, extra, drop).finish(seconds, cancel, monotonic, None)
+    return _Run(argv, untrusted, extra).finish(seconds, cancel, monotonic, None)
 
 
 def attend(
@@ -83,6 +81,7 @@ def attend(
     *,
     seconds: float,
     cancel: Cancel,
+    untrusted: Sequence[Path] = (),
     extra: Mapping[str, str] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Finished:
@@ -93,26 +92,29 @@ def attend(
     :param hear: given each line of standard error as it comes, in the caller's thread. What it raises ends the
         program, with all its children.
     """
-    return _Run(argv, extra, "").finish(seconds, cancel, monotonic, hear)
+    return _Run(argv, untrusted, extra).finish(seconds, cancel, monotonic, hear)
 
 
 class _Run:
     """A program under way. Each stream has a thread, because not every system can wait for several pipes."""
 
-    def __init__(self, argv: Sequence[str], extra: Mapping[str, str] | None, drop: str) -> None:
-        if any(looks_secret(argument) for argument in argv):
-            raise AssertionError("a secret was about to become an argument")
-        inherited = {key: value for key, value in os.environ.items() if not (drop and key.startswith(drop))}
+    def __init__(self, argv: Sequence[str], untrusted: Sequence[Path], extra: Mapping[str, str] | None) -> None:
+        for argument in argv:
+            if looks_secret(argument):  # a folder may be called like one
+                shown = quoted(redactor.redact(argument))
+                raise SetupError("program.secret", program=quoted(redactor.redact(argv[0])), argument=shown)
+        given = programs.environment(programs.name_of(argv[0]), (Path.cwd(), *untrusted), os.environ)
         self._argv = argv
-        self._process = subprocess.Popen(  # noqa: S603  no shell; the program's path was resolved
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env={key: value for key, value in inherited.items() if not looks_secret(value)} | dict(extra or {}),
-            start_new_session=True,  # a Ctrl-C reaches us and not the child
-        )
+        with libraries.announced(argv[0]):
+            self._process = subprocess.Popen(  # noqa: S603  no shell; the program's path was resolved
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=given | dict(extra or {}),
+                start_new_session=True,  # a Ctrl-C reaches us and not the child
+            )
         self._said: SimpleQueue[tuple[bytearray, bytes]] = SimpleQueue()
         self._stdout, self._stderr = bytearray(), bytearray()
         pipes = ((self._process.stdout, self._stdout), (self._process.stderr, self._stderr))

@@ -85,13 +85,18 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
         return "unknown"
 
     def ask(*arguments: str) -> int:
-        # a repository's own configuration can name a program to run for these
-        quiet = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+        # a repository's own configuration can name a program to run for these; and a folder of the project that looks
+        # like a repository without a work tree is none
+        quiet = (
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            f"core.hooksPath={os.devnull}",
+            "-c",
+            "safe.bareRepository=explicit",
+        )
         argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
-        # GIT_DIR and its kin, which hooks set, would make it answer for another repository
-        # and a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
-        extra = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
-        return process.run(argv, seconds=20, cancel=cancel, extra=extra, drop="GIT_").code
+        return process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted).code
 
     tracked = ask("ls-files", "--error-unmatch")
     if tracked == 0:

@@ -12,12 +12,12 @@ import math
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from core import files
 from core.errors import SetupError
 from core.machine import paths
 from core.secret import Secret, looks_secret
@@ -73,9 +73,11 @@ class StateFile:
 
         A file that somebody made read-only is not replaced, although the rename would succeed.
 
-        :raises SetupError: `statefile.read-only`.
+        :raises SetupError: `statefile.read-only`, `file.unsafe`.
         """
         folder, detail = self.path.parent, ""
+        if folder.exists():
+            files.check_folder(self.path)
         if self.exists() and not self.path.lstat().st_mode & stat.S_IWUSR:
             detail = "the file is read-only"
         elif not os.access(folder, os.W_OK | os.X_OK):
@@ -143,26 +145,14 @@ class StateFile:
             if after == members:
                 return
             self.check_replaceable()
-            temporary: str | None = None
             try:
-                # mkstemp creates it exclusively and with mode 0600
-                descriptor, temporary = tempfile.mkstemp(prefix=f"{self.path.name}{_NEW}", dir=self.path.parent)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content(after))
-                    file.flush()
-                    os.fsync(file.fileno())
-                if self.exists() if new else self._bytes() != before:
-                    raise SetupError("statefile.changed", path=self.path)
-                if really:
-                    Path(temporary).replace(self.path)
-                    temporary = None
-                    flush_folder(self.path.parent)
+                with files.beside(self.path, content(after), start=f"{self.path.name}{_NEW}") as put:
+                    if self.exists() if new else self._bytes() != before:
+                        raise SetupError("statefile.changed", path=self.path)
+                    if really:
+                        put()
             except OSError as error:
                 raise SetupError("statefile.io", path=self.path, detail=error.strerror or error) from None
-            finally:
-                if temporary is not None:
-                    with suppress(OSError):
-                        Path(temporary).unlink()
 
     def _bytes(self) -> bytes:
         try:
@@ -220,6 +210,7 @@ class StateFile:
 
         try:
             paths.private(self._lock.parent)
+            files.check(self._lock)
             with FileLock(self._lock, timeout=30, mode=0o600):
                 yield
         except TimeoutError:
@@ -258,14 +249,3 @@ def content(members: dict[str, Any]) -> bytes:
         return (json.dumps(members, indent=2, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:  # half a character in a foreign member: only an escape can spell it
         return (json.dumps(members, indent=2) + "\n").encode()
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a replacement in a folder durable."""
-    if os.name != "posix":
-        return  # Windows cannot open folders; there the file's own flush has to do
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from core.errors import Interrupted, SetupError
+from core.errors import InsecureKeyringBackendError, Interrupted, SetupError
 from core.flow.wait import Cancel
-from core.machine import process
+from core.machine import bus, process
 
 PYTHON: Final = "Python"
 AZ: Final = "Azure CLI"
@@ -29,10 +29,9 @@ PATIENCE: Final = 30.0
 _AZ_NEEDED: Final = (2, 61)
 _PYTHON_NEEDED: Final = (3, 11)
 _SERVICES: Final = ("gnome-keyring-daemon", "kwalletd6", "kwalletd5", "ksecretd", "keepassxc")
-_VARIABLE: Final = "DBUS_SESSION_BUS_ADDRESS"
 NOT_ON_PATH: Final = "it is not on the PATH"
 NO_SERVICE: Final = "neither GNOME Keyring nor KWallet nor KeePassXC is on the PATH"
-NO_BUS: Final = f"{_VARIABLE} is not set"
+NO_BUS: Final = f"{bus.VARIABLE} is not set"
 NO_VERSION: Final = "'az version' does not tell its version; {path} may not be the Azure CLI"
 
 
@@ -139,11 +138,11 @@ def look(
     """
     me = uid if uid is not None else os.getuid() if hasattr(os, "getuid") else -1
     find = find or partial(process.find, untrusted=untrusted)
-    ask = ask or partial(process.run, seconds=PATIENCE, cancel=cancel, extra={"PYTHONSAFEPATH": "1"})
+    ask = ask or partial(process.run, seconds=PATIENCE, cancel=cancel, untrusted=untrusted)
     system = _system(platform, os_release, find, root=me == 0)
     tools = [_python(), _git(find, system)]
     if platform == "linux":
-        address = (os.environ if environ is None else environ).get(_VARIABLE, "")
+        address = (os.environ if environ is None else environ).get(bus.VARIABLE, "")
         tools += [_secret_service(find, system), _bus(address, run_user / str(me) / "bus", system, own_keystore)]
     return (*tools, _az(find, ask, system))
 
@@ -207,13 +206,18 @@ def _secret_service(find: Find, system: System) -> Tool:
 
 
 def _bus(address: str, usual: Path, system: System, required: bool) -> Tool:
+    try:
+        bus.refuse_stranger({bus.VARIABLE: address})
+    except InsecureKeyringBackendError as error:
+        why, install = str(error.facts["why"]).removesuffix("."), str(error.facts["fix"])
+        return Tool(BUS, "", "", ok=False, why=f"{bus.VARIABLE}={address}: {why}", install=install, required=required)
     socket = re.search(r"unix:path=([^,;]+)", address)
     if address and (socket is None or Path(socket[1]).exists()):
         return Tool(BUS, "", address, ok=True, required=required)
     if usual.exists():  # the libraries look at the variable alone
-        why, install = f"there is one, but {_VARIABLE} does not name it", f"export {_VARIABLE}=unix:path={usual}"
+        why, install = f"there is one, but {bus.VARIABLE} does not name it", f"export {bus.VARIABLE}=unix:path={usual}"
     elif socket is not None:
-        why, install = f"{_VARIABLE} names {socket[1]}, which is not there", "dbus-run-session -- bash"
+        why, install = f"{bus.VARIABLE} names {socket[1]}, which is not there", "dbus-run-session -- bash"
     else:
         package = system.package.replace("{package}", system.bus)
         why, install = NO_BUS, f"{package} && dbus-run-session -- bash".removeprefix(" && ")

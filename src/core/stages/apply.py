@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from core.display import oddities, quoted, short
 from core.entra import activity, application, creation, permissions
 from core.entra.application import App
 from core.errors import SetupError
@@ -39,7 +40,8 @@ class ReadRequest(Step[World]):
         path = Path(world.settings.request)
         request, known = parse(path), world.known
         if (request.cloud, request.authority) != (world.cloud.name, world.cloud.authority):
-            theirs, ours = f"{request.cloud} ({request.authority})", f"{world.cloud.name} ({world.cloud.authority})"
+            theirs = f"{quoted(request.cloud)} ({quoted(request.authority)})"
+            ours = f"'{world.cloud.name}' ({world.cloud.authority})"
             raise SetupError("request.other-cloud", path=path, theirs=theirs, ours=ours)
         for flag, given, asked in (
             ("--tenant", world.settings.tenant, request.tenant),
@@ -48,6 +50,13 @@ class ReadRequest(Step[World]):
             if given and asked and given != asked:
                 detail = f"{flag} says {given}, but {path.name} is about {asked}"
                 raise SetupError("usage.settings", detail=detail, command="apply")
+        given, expected = world.settings.thumbprint, world.profile.app_display_name
+        if given and given != request.bundle.thumbprint:
+            raise SetupError("request.other-certificate", path=path, given=given)
+        if not request.app_id and request.app_name != expected:
+            odd = "".join(f"; it {what}" for what in oddities(request.app_name, expected))
+            name = quoted(request.app_name)
+            raise SetupError("request.another-name", path=path, name=name, expected=expected, odd=odd)
         if request.bundle.expired(world.clock.now()):
             raise SetupError("request.broken", path=path, detail="its certificate has expired")
         if request.bundle.not_before > world.clock.now() + timedelta(days=1):
@@ -55,9 +64,9 @@ class ReadRequest(Step[World]):
         known.request, known.bundle = request, request.bundle
         known.tenant, known.app_id = request.tenant, request.app_id
         known.wanted, known.unique_name, known.key_id = dict(request.roles), request.unique_name, request.key_id
-        known.machine = request.machine
+        known.machine = short(request.machine)
         known.deleters = {"application": ("user",), "servicePrincipal": ("user",)}  # the app's key is not here
-        return f"by {request.requested_by} on {request.machine}, {request.created[:10]}"
+        return f"by {quoted(request.requested_by)} on {quoted(request.machine)}, {request.created[:10]}"
 
 
 class FindRequestedApp(Step[World]):
@@ -75,7 +84,7 @@ class FindRequestedApp(Step[World]):
         app_id = known.app_id or self._created(world)
 
         def offered() -> None:
-            if request.roles:
+            if not request.remove_passwords:
                 known.resource_id, known.offered = permissions.read_offered(graph)
 
         found: list[App | None] = []
@@ -92,7 +101,7 @@ class FindRequestedApp(Step[World]):
             if request.app_id:
                 gone = SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
                 raise review.deleted(world, request.app_id) or gone
-            return f"'{request.app_name}' will be created"
+            return f"{quoted(request.app_name)} will be created"
         effect = created_here(world)
         noted = effect is not None and effect.data.get("object_id") == known.app.object_id
         known.created = noted or (effect is not None and untouched(world, known.app))
@@ -132,6 +141,8 @@ class CheckAdministrator(Step[World]):
             user = known.account.user if known.account else "?"
             raise SetupError("rights.apply", user=user, role=request.role_needed)
         roles.confirm(world)
+        if reasons and not request.remove_passwords:
+            self._whose(world)
         if request.remove_passwords and world.app.all_passwords and world.settings.yes and not roles.named(world):
             raise SetupError("app.removal-unconfirmed", app_id=world.app.app_id, listing=world.app.describe())
         self._squatted(world)
@@ -153,6 +164,20 @@ class CheckAdministrator(Step[World]):
             # what this request created a moment ago is its creator's
             reasons.append(rights.may_create(world) if known.created else rights.may_write(world))
         return reasons + [rights.may_grant(world)] * bool(wanted - app.granted)
+
+    @staticmethod
+    def _whose(world: World) -> None:
+        """The thumbprint is the one fact that a person knows from elsewhere than the file: the yes names it (P1)."""
+        settings, request = world.settings, requested(world)
+        if settings.thumbprint or settings.dry_run:
+            return  # one that is not the certificate's was refused when the file was read
+        text = (
+            f"The file says that it is from {quoted(request.requested_by)}, on {quoted(request.machine)}. Ask the "
+            "developer, by another way than the file, for the thumbprint of the certificate.\nThe thumbprint:"
+        )
+        question = Question("thumbprint", text, False, "--thumbprint", world.bundle.thumbprint)
+        if settings.yes or not world.ask(question):
+            raise SetupError("request.unconfirmed", path=settings.request)
 
     @staticmethod
     def _squatted(world: World) -> None:
@@ -203,11 +228,31 @@ class Explain(Step[World]):
             world.known.activity = activity.read(world.user_graph(), world.cloud, app.app_id)
             world.emit(review.others_stop())
         message = (
-            f"{request.requested_by} asks for it. The certificate {bundle.thumbprint} belongs to the machine "
-            f"'{request.machine}': whoever holds its key can act as this app until {bundle.not_after.date()}."
+            f"{quoted(request.requested_by)} asks for it, says the file. The certificate {bundle.thumbprint} belongs "
+            f"to the machine {quoted(request.machine)}: whoever holds its key can act as this app until "
+            f"{bundle.not_after.date()}."
         )
         world.emit(Finding("request.subject", "warning", message, "Ask that person whether the thumbprint is theirs."))
+        if taking := self._taking(world):
+            message = f"With {', '.join(taking)} whoever holds the key of this certificate can take over the tenant."
+            world.emit(Finding("request.takeover", "warning", message, "Apply it only to a Provisioner that you know."))
+        if app is not None and (odd := oddities(app.name, world.profile.app_display_name)):
+            message = f"The name of the app, {quoted(app.name)}, {'; it '.join(odd)}."
+            world.emit(Finding("app.odd-name", "warning", message))
+        if request.listed != request.calls:
+            message = "What the file lists as its calls is not what is going to be done; what will be done is the plan."
+            world.emit(Finding("request.calls", "warning", message, "Ask the developer where the file came from."))
         return f"{len(request.calls)} call(s)"
+
+    @staticmethod
+    def _taking(world: World) -> list[str]:
+        """What the certificate opens that amounts to a takeover: permissions asked for, and those the app has (M14)."""
+        if _removing(world):
+            return []
+        known = world.known
+        names = {role: name for name, role in known.offered.items()}
+        granted = known.app.granted if known.app is not None else frozenset[str]()
+        return permissions.takeover({*known.wanted, *(names.get(role, "") for role in granted)})
 
 
 class MarkRemoval(Mark):
@@ -280,8 +325,8 @@ def _refresh(world: World) -> None:
 
 def _question(world: World, plan: Plan) -> Question:
     app, request = world.known.app, requested(world)
-    where = f"app {app.app_id} ('{app.name}')" if app is not None else f"a new app '{request.app_name}'"
-    text = f"Apply the request of {request.requested_by} to {where}, tenant {world.known.tenant}.\nGo on?"
+    where = f"app {app.app_id} ('{app.name}')" if app is not None else f"a new app {quoted(request.app_name)}"
+    text = f"Apply the request of {quoted(request.requested_by)} to {where}, tenant {world.known.tenant}.\nGo on?"
     return Question("apply", text, False, "--yes")
 
 
@@ -296,7 +341,8 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
         first = f"{count} password credential(s) removed from '{world.app.name}' ({known.app_id})."
     else:
         first = f"'{world.app.name}' ({known.app_id}) now accepts the certificate {world.bundle.thumbprint}."
-    return (first, f"{requested(world).requested_by} runs the same command again on '{known.machine}' to finish.")
+    who, machine = quoted(requested(world).requested_by), quoted(known.machine)
+    return (first, f"{who} runs the same command again on {machine} to finish.")
 
 
 FLOW: Flow[World] = Flow(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from core import files
 from core.entra import application, creation
 from core.errors import GraphError, SetupError
 from core.events import Finding, Question
@@ -120,7 +119,7 @@ def write(world: World, *, removal: bool = False) -> SetupError:
 
     :param removal: the certificate is proven, and only the password credentials are left to remove.
     :returns: the error that ends this run: it waits for an administrator.
-    :raises SetupError: `request.io`.
+    :raises SetupError: `request.io`, `request.secret`, `file.unsafe`.
     """
     known, bundle, app = world.known, world.bundle, world.known.app
     earlier = written(world)
@@ -145,9 +144,11 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     target = path(world)
     # the name stays known: the next run finds by it the app that an administrator has created
     facts = {"key_id": request.key_id, "unique_name": unique, "removal": removal}
+    text = request.to_json()
     with world.log.effect(WRITE, str(target), world.emit, **facts):
-        _replace(target, request.to_json())
-    return SetupError(WAITING, path=target, role=request.role_needed)
+        _replace(target, text)
+    tell = "" if removal else f" Tell them by another way than the file that its thumbprint is {bundle.thumbprint}."
+    return SetupError(WAITING, path=target, role=request.role_needed, tell=tell)
 
 
 def _applied(world: World, effect: Effect) -> Left | None:
@@ -198,18 +199,10 @@ def remove(path: Path) -> None:
 
 def _replace(target: Path, text: str) -> None:
     """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
-    temporary = ""
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
+        with files.beside(target, text.encode(), start=f"{target.name}.", mode=0o644) as put:
+            put()
     except OSError as error:
-        with suppress(OSError):
-            Path(temporary).unlink()
         failed = SetupError("request.io", path=target, detail=error.strerror or error)
         failed.refused = True
         raise failed from None

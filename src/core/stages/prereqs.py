@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any, Final
 
+from core import files
 from core.cloud import option_of
 from core.errors import SetupError
 from core.events import Finding
@@ -178,7 +179,7 @@ def _open(world: World, tenant: str, app_id: str) -> str:
 def take_lock(world: World, tenant: str, app_id: str) -> None:
     """Take the lock of a tenant and app, until the world is closed.
 
-    :raises SetupError: `lock.held`, `journal.io`, `folder.unsafe`.
+    :raises SetupError: `lock.held`, `journal.io`, `folder.unsafe`, `file.unsafe`.
     """
     from filelock import FileLock
 
@@ -187,6 +188,7 @@ def take_lock(world: World, tenant: str, app_id: str) -> None:
         return
     try:
         paths.private(lock.parent)
+        files.check(lock)
         world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
     except TimeoutError:
         raise SetupError("lock.held", path=lock) from None

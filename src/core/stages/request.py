@@ -9,25 +9,27 @@ from __future__ import annotations
 import base64
 import json
 import re
-import unicodedata
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from core.display import hidden, quoted, visible
 from core.entra import certificates, permissions
 from core.errors import SetupError
-from core.secret import looks_secret
+from core.secret import looks_secret, redactor
 from core.settings import guid
 
 SCHEMA: Final = 1
 LARGEST: Final = 64 * 1024
-#: What hides or reorders text, and halves of characters: controls, formats, surrogates, separators of lines.
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-#: Letters and marks that show nothing: joiners, fillers, variation selectors.
-_BLANK: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+#: Permissions of one request; the Provisioner's own are half as many.
+MOST_ROLES: Final = 60
 _LONGEST: Final = 256
+_MEMBERS: Final = frozenset(
+    {"schema", "what", "role_needed", "calls", "cloud", "authority", "tenant", "app_id", "app_name", "unique_name"}
+    | {"certificate", "thumbprint", "valid_until", "key_id", "machine", "requested_by", "created", "roles"}
+    | {"remove_passwords"}
+)
 _UNIQUE: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
 
 
@@ -45,6 +47,7 @@ class Request:
     :param key_id: keyId to add it with, so that a repeated request is the same entry.
     :param roles: Microsoft Graph permissions to declare and grant, name to id.
     :param remove_passwords: remove every password credential; asked only after the certificate was proven.
+    :param listed: what the file lists as `calls`, which may be anything; None for a request that is not from a file.
     """
 
     cloud: str
@@ -60,6 +63,7 @@ class Request:
     created: str
     roles: dict[str, str] = field(default_factory=dict)
     remove_passwords: bool = False
+    listed: list[Any] | None = field(default=None, compare=False)
 
     @property
     def bundle(self) -> certificates.Bundle:
@@ -98,7 +102,7 @@ class Request:
     def to_json(self) -> str:
         """The file's text.
 
-        :raises AssertionError: something in it looks like a secret.
+        :raises SetupError: `request.secret`: something in it looks like a secret, such as the name of the app.
         """
         bundle = self.bundle
         body = {
@@ -114,7 +118,7 @@ class Request:
             "unique_name": self.unique_name,
             "certificate": base64.b64encode(self.der).decode(),
             "thumbprint": bundle.thumbprint,
-            "valid_until": bundle.not_after.strftime("%Y-%m-%d"),
+            "valid_until": _day(bundle),
             "key_id": self.key_id,
             "machine": _shown(self.machine),
             "requested_by": _shown(self.requested_by),
@@ -122,10 +126,14 @@ class Request:
             "roles": self.roles,
             "remove_passwords": self.remove_passwords,
         }
-        text = json.dumps(body, indent=2) + "\n"
-        if looks_secret(text):
-            raise AssertionError("a secret was about to enter a request")
-        return text
+        for name, value in body.items():
+            if looks_secret(json.dumps(value)):
+                raise SetupError("request.secret", name=name, value=redactor.redact(str(value)))
+        return json.dumps(body, indent=2) + "\n"
+
+
+def _day(bundle: certificates.Bundle) -> str:
+    return bundle.not_after.strftime("%Y-%m-%d")
 
 
 def parse(path: Path) -> Request:
@@ -162,16 +170,12 @@ def parse(path: Path) -> Request:
 
 def _shown(text: str) -> str:
     """A name as it goes into a request: not too long, and without characters that hide or reorder text."""
-    return "".join("?" if _hidden(character) else character for character in text[:_LONGEST])
-
-
-def _hidden(character: str) -> bool:
-    return unicodedata.category(character) in _UNSEEN or bool(_BLANK.match(character))
+    return visible(text[:_LONGEST], keep="")
 
 
 def _readable(name: str, text: str) -> None:
     """See that a text says what it shows."""
-    found = next(filter(_hidden, text), None)
+    found = next(filter(hidden, text), None)
     if found is not None:
         raise _Ambiguous(f"{name} holds the hidden character U+{ord(found):04X}")
 
@@ -199,29 +203,43 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _checked(data: Any) -> Request:
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise ValueError(f"it is no request of schema {SCHEMA}")
-    texts = ("cloud", "authority", "app_name", "unique_name", "machine", "requested_by", "created", "app_id")
-    for name in texts:
+def _check_texts(data: dict[str, Any]) -> None:
+    for name in ("cloud", "authority", "app_name", "unique_name", "machine", "requested_by", "created", "app_id"):
         if not isinstance(data[name], str) or data[name] != _shown(data[name]):
             raise ValueError(f"{name} is not a short text")
     if data["unique_name"] and not _UNIQUE.fullmatch(data["unique_name"]):
         raise ValueError("unique_name is not a name")
     if not data["app_id"] and not data["unique_name"]:
         raise ValueError("it names no app")
+    try:
+        datetime.fromisoformat(data["created"])
+    except ValueError:
+        raise ValueError("created is no time") from None
+
+
+def _check_roles(roles: Any) -> None:
+    if not isinstance(roles, dict) or not all(isinstance(part, str) for pair in roles.items() for part in pair):
+        raise ValueError("roles is not a list of names and ids")
+    if len(roles) > MOST_ROLES:
+        raise ValueError(f"it asks for {len(roles)} permissions, more than {MOST_ROLES}")
+    for name, role in roles.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9.-]{2,80}", name):
+            raise ValueError(f"{quoted(name)} is not the name of a permission")
+        if permissions.KNOWN.get(name, role) != role or permissions.NAMES.get(role, name) != name:
+            raise ValueError(f"the id of the permission {name} is another one's")
+
+
+def _checked(data: Any) -> Request:
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise ValueError(f"it is no request of schema {SCHEMA}")
+    if unknown := sorted(set(data) - _MEMBERS):
+        raise ValueError(f"it has the member {quoted(unknown[0])}, which no request has")
+    _check_texts(data)
     if not isinstance(data["remove_passwords"], bool):
         raise ValueError("remove_passwords is neither true nor false")
     if data["remove_passwords"] and (data["roles"] or not data["app_id"]):
         raise ValueError("it asks for a removal and something else at once")
-    roles = data["roles"]
-    if not isinstance(roles, dict) or not all(isinstance(part, str) for pair in roles.items() for part in pair):
-        raise ValueError("roles is not a list of names and ids")
-    for name, role in roles.items():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9.-]{2,80}", name):
-            raise ValueError(f"{name!r} is not the name of a permission")
-        if permissions.KNOWN.get(name, role) != role or permissions.NAMES.get(role, name) != name:
-            raise ValueError(f"the id of the permission {name} is another one's")
+    _check_roles(roles := data["roles"])
     try:
         ids = {name: guid(name, data[name]) for name in ("tenant", "key_id")}
         app_id = guid("app_id", data["app_id"]) if data["app_id"] else ""
@@ -233,9 +251,12 @@ def _checked(data: Any) -> Request:
     request = Request(
         data["cloud"], data["authority"], ids["tenant"], app_id, data["app_name"], data["unique_name"], der,
         ids["key_id"], data["machine"], data["requested_by"], data["created"], dict(roles), data["remove_passwords"],
+        data["calls"] if isinstance(data.get("calls"), list) else None,
     )  # fmt: skip
     if request.bundle.thumbprint != data["thumbprint"]:
         raise ValueError("its thumbprint is another certificate's")
     if request.bundle.not_after - request.bundle.not_before > certificates.LIFETIME:
         raise ValueError("its certificate lives longer than a year")
+    if data.get("valid_until") != _day(request.bundle):
+        raise ValueError("valid_until is not the day on which its certificate ends")
     return request

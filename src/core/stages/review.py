@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
+from core.display import oddities, quoted
 from core.entra import activity, application, permissions
 from core.entra.application import App
+from core.entra.graph import documented
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
 from core.events import Finding
@@ -198,7 +200,9 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
     name = world.profile.app_display_name
     quoted = quote(name.replace("'", "''"))
     path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,uniqueName,createdDateTime"
-    return list(world.user_graph().pages(path, "look for the app by its name"))
+    found = list(world.user_graph().pages(path, "look for the app by its name"))
+    with documented("look for the app by its name"):
+        return [app | {"appId": str(app["appId"])} for app in found]
 
 
 def several(world: World, found: Sequence[dict[str, Any]]) -> SetupError:
@@ -225,7 +229,8 @@ def refuse_another_name(world: World, app: App) -> None:
     if world.settings.named(app.app_id) or known.created:
         return
     if app.name != name:
-        why = f"The app is called '{app.name}', not '{name}'."
+        odd = "".join(f" It {what}." for what in oddities(app.name, name))
+        why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
     elif world.settings.app_id == app.app_id and known.request is None and not known.members.get(member):
         origin = world.settings.origin.get("app_id")
         why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."

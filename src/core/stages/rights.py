@@ -101,6 +101,6 @@ def _by_role(world: World, allowed: frozenset[str]) -> str | None:
     user = world.known.user
     assert user is not None
     roles = user.claims.get("wids")
-    if roles is None:
+    if not isinstance(roles, list):
         return _UNKNOWN
-    return "directory role" if allowed & set(roles) else None
+    return "directory role" if allowed & {str(role) for role in roles} else None

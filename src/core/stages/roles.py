@@ -76,7 +76,7 @@ class GrantRoles(Step[World]):
 
     def plan(self, world: World) -> Sequence[Change]:
         names = permissions_of(world, _ungranted(world))
-        taking = permissions.takeover(names)
+        taking = permissions.takeover(names)  # the most dangerous ones first
         call = f"POST /servicePrincipals/{world.known.resource_id}/appRoleAssignedTo"
         where = f"service principal of '{world.known.app.name if world.known.app else world.app_name}'"
         where += handoff.by_whom(world)
@@ -90,7 +90,7 @@ class GrantRoles(Step[World]):
                 True,
                 call,
             )
-            for name in sorted(names)
+            for name in sorted(names, key=lambda name: (name not in taking, name))
         )
 
     def apply(self, world: World) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.display import one_line, quoted
 from core.entra import permissions
-from core.entra.application import App, Key, one_line
+from core.entra.application import App, Key
 from core.events import Finding
 from core.stages.world import World
 
@@ -37,8 +38,8 @@ def unacknowledged(world: World, app: App, made_here: frozenset[str] = frozenset
     for federated in app.federated:
         name = str(federated.get("id") or federated.get("name"))
         if not {name.lower(), str(federated.get("name")).lower()} & known:
-            issued = f"({federated.get('issuer')}, {federated.get('subject')})"
-            message = f"The app also trusts the federated credential '{federated.get('name')}' {issued}."
+            issued = ", ".join(quoted(str(federated.get(part)), 200) for part in ("issuer", "subject"))
+            message = f"The app also trusts the federated credential {quoted(str(federated.get('name')))} ({issued})."
             yield finding("app.federated", message, name)
     if user is None:
         return  # nobody knows which of the owners is at work here

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from core import files
 from core.errors import SetupError
 from core.events import Event, Finding, result_object, to_json
 from core.machine import paths
@@ -128,12 +129,11 @@ class Recording:
     def _open(self, profile: Profile, run: str) -> None:
         place = folder(profile)
         closed = paths.private(place)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         moment = self._now().astimezone(UTC)
         while self._file is None:
             path = place / f"{moment:%Y%m%dT%H%M%S%fZ}_{self._command}_{run}.jsonl"
             try:
-                self._file = os.open(path, flags, 0o600)
+                self._file = files.created(path, append=True)
             except FileExistsError:
                 moment += timedelta(microseconds=1)
         weakref.finalize(self, os.close, self._file)

@@ -5,11 +5,11 @@ Names come from a tenant that others can write to, so control characters never r
 
 from __future__ import annotations
 
-import re
 import shutil
 import textwrap
 from typing import Any, Final, TextIO, assert_never
 
+from core.display import visible
 from core.events import (
     ChangeMade,
     ChangePlanned,
@@ -25,16 +25,13 @@ from core.events import (
     Waiting,
 )
 from core.secret import redactor
+from core.settings import thumbprint
 from wizard.report import support
 
 _COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}
 WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
 SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FAIL"}
 GRADES: Final = {"ok": "ok", "warning": "warn", "failure": "FAIL", "unseen": "unseen"}
-#: C0 and C1 controls but for the line break, and what reorders or hides text.
-_CONTROL: Final = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u115f\u1160\u3164\u180e\U000e0000-\U000e007f\ud800-\udfff]"
-)
 #: Seconds from which on it is told how long a check took.
 _SLOW: Final = 0.1
 SIGNS: Final = {"add": "+", "delete": "-", "change": "~", "keep": " "}
@@ -119,11 +116,13 @@ class Plain:
         for line in before:
             self._sentence(line)
         while True:
-            self.prompt(f"{last} {hint}")
+            self.prompt(last if question.typed else f"{last} {hint}")
             try:
                 given = input().strip().lower()
             except EOFError:
                 return False
+            if question.typed:
+                return thumbprint(given) == question.typed
             if given in ("", "y", "yes", "n", "no"):
                 return question.default if not given else given.startswith("y")
             self._print("Please answer y or n.", always=True)
@@ -213,4 +212,4 @@ def _wrapped(text: str, room: int) -> list[str]:
 
 def clean(text: str) -> str:
     """A text without secrets, and without characters that would act on a terminal or hide something in it."""
-    return _CONTROL.sub("?", redactor.redact(text))
+    return visible(redactor.redact(text))

@@ -9,7 +9,7 @@ import stat
 from functools import partial
 from pathlib import Path
 
-from core.entra.application import one_line
+from core.display import one_line
 from core.errors import Interrupted, SetupError
 from core.machine import paths
 from core.machine.sources import git_view, readers

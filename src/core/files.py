@@ -1,0 +1,135 @@
+"""The only place that creates, opens and replaces files that this program writes (M1, M8, D4).
+
+What lies in the way may be somebody else's: a link in a folder that everybody may write to, a pipe that nobody reads,
+a second name of a file that matters. Nothing of that is followed, opened or written to.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from core.errors import SetupError
+
+_CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_POSIX: Final = os.name == "posix"
+
+
+def check(path: Path) -> None:
+    """See that what is about to be written is this user's: the folder, and what lies there already.
+
+    :raises SetupError: `file.unsafe`.
+    :raises OSError: the folder cannot be looked at.
+    """
+    check_folder(path)
+    with suppress(FileNotFoundError):
+        if wrong := _wrong(path.lstat()):
+            raise _unsafe(path, wrong)
+
+
+def check_folder(path: Path) -> None:
+    """See that the folder of a file is this user's or the system's, and so is every link on the way to it.
+
+    :raises SetupError: `file.unsafe`.
+    :raises OSError: it cannot be looked at.
+    """
+    if not _POSIX:
+        return
+    folder = path.absolute().parent
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and _foreign(place.lstat()):
+            raise _unsafe(path, f"{place} is a link of the user with id {place.lstat().st_uid}")
+    if _foreign(found := folder.stat()):
+        raise _unsafe(path, f"its folder belongs to the user with id {found.st_uid}")
+
+
+def opened(path: Path, *, append: bool = False) -> int:
+    """Open a file for writing, and make it where there is none, with mode 0600.
+
+    :param append: what is written goes to its end.
+    :returns: a descriptor.
+    :raises SetupError: `file.unsafe`: it or its folder is somebody else's, or it is no regular file of one name.
+    :raises OSError: it cannot be opened.
+    """
+    check(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _CAREFULLY | (os.O_APPEND if append else 0), 0o600)
+    if wrong := _wrong(os.fstat(descriptor)):  # it was put there just now
+        os.close(descriptor)
+        raise _unsafe(path, wrong)
+    return descriptor
+
+
+def created(path: Path, *, append: bool = False) -> int:
+    """Make a file with mode 0600 that is not there yet.
+
+    :returns: a descriptor.
+    :raises SetupError: `file.unsafe`: its folder is somebody else's.
+    :raises FileExistsError: something lies there; other OSErrors.
+    """
+    check_folder(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY | (os.O_APPEND if append else 0), 0o600)
+
+
+@contextmanager
+def beside(path: Path, content: bytes, *, start: str, mode: int = 0o600) -> Iterator[Callable[[], None]]:
+    """A flushed file beside `path`, and what puts it in its place, durably and at once; else it is removed again.
+
+    :param start: how the name of the new file begins.
+    :raises SetupError: `file.unsafe`: the folder is somebody else's.
+    :raises OSError: it cannot be written.
+    """
+    check_folder(path)
+    descriptor, name = tempfile.mkstemp(prefix=start, dir=path.parent)  # exclusively, with mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode != 0o600:
+            Path(name).chmod(mode)
+
+        def put() -> None:
+            Path(name).replace(path)
+            flush_folder(path.parent)
+
+        yield put
+    finally:
+        with suppress(OSError):  # it is in its place by now, or as gone as it can be
+            Path(name).unlink()
+
+
+def flush_folder(folder: Path) -> None:
+    """Make what was created or replaced in a folder durable."""
+    if not _POSIX:
+        return  # Windows cannot open folders; there the file's own flush has to do
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _foreign(found: os.stat_result) -> bool:
+    return _POSIX and found.st_uid not in (os.geteuid(), 0)
+
+
+def _wrong(found: os.stat_result) -> str:
+    """Why a file that is there already is not written to; empty when it may be."""
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a symbolic link"
+    if not stat.S_ISREG(found.st_mode):
+        return "it is not a regular file"
+    if _foreign(found):
+        return f"it belongs to the user with id {found.st_uid}"
+    return f"it has {found.st_nlink} names (hard links)" if found.st_nlink > 1 else ""
+
+
+def _unsafe(path: Path, detail: str) -> SetupError:
+    error = SetupError("file.unsafe", path=path, detail=detail)
+    error.refused = True
+    return error
