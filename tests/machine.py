@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -231,6 +232,11 @@ class Machine:
     def keys(self) -> dict[str, bytes]:
         """Certificates on the app by keyId."""
         return {entry["keyId"]: base64.b64decode(entry["key"]) for entry in self.app["keyCredentials"]}
+
+    @property
+    def thumbprints(self) -> set[str]:
+        """Of the certificates on the app."""
+        return {hashlib.sha1(der, usedforsecurity=False).hexdigest().upper() for der in self.keys.values()}
 
     def change(self, kind: str, **values: Any) -> None:
         """Change the app or its principal as another administrator would."""

@@ -54,11 +54,14 @@ class SetupError(Exception):
     :param id: the row of errors.toml that describes it.
     :param facts: what the row's sentences need; no secrets.
     :ivar refused: whether the error proves that the effect under way did not happen at all.
+    :ivar standing: what stands of the run that it ended, in a sentence of whoever has computed it. No row says that:
+        the same error comes before the first change, half-way, and after all of it was undone (U10).
     """
 
     def __init__(self, id: str, **facts: Any) -> None:
         self.id = id
         self.refused = False
+        self.standing = ""
         self.facts = facts
         super().__init__(id)
 
@@ -74,7 +77,10 @@ class SetupError(Exception):
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """What stands, and what to do about it."""
+        return " ".join(filter(None, (self.standing, self._advice())))
+
+    def _advice(self) -> str:
         return str(table()[self.id]["remedy"]).format(**self.facts)
 
     @property
@@ -110,8 +116,8 @@ class Interrupted(SetupError):
     :param signal: the signal's number; the exit code is 128 plus it.
     """
 
-    def __init__(self, signal: int, where: str = "", left: str = "Nothing was changed.") -> None:
-        super().__init__("flow.interrupted", where=where, left=left)
+    def __init__(self, signal: int) -> None:
+        super().__init__("flow.interrupted", where="")
         self.signal = signal
 
     @property
@@ -144,9 +150,8 @@ class CodedError(SetupError):
     def exit_code(self) -> int:
         return self.known.exit if self.known else super().exit_code
 
-    @property
-    def remedy(self) -> str:
-        return codes.fill(self.known.remedy, self.facts) if self.known else super().remedy
+    def _advice(self) -> str:
+        return codes.fill(self.known.remedy, self.facts) if self.known else super()._advice()
 
     @property
     def docs(self) -> str:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.entra import certificates, credentials
-from core.events import ChangePlanned, Finding, Question, StepFinished
+from core.events import ChangePlanned, Event, Finding, Question, StepFinished
 from core.sandbox import wire
 from core.sandbox.faults import Fault
 from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
 from core.sandbox.tenant import Tenant
+from core.stages import migrate
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 
 M7 = (
@@ -50,7 +54,7 @@ def test_M4_the_steps_come_in_the_order_that_never_leaves_a_machine_without_cred
     assert order == [
         "store-key", "hand-off", "register", "grant", "prove", "adopt", "deletion-rights", "backup", "marker",
         "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead",
-        "last-look", "tidy", "lock", "forget", "result",
+        "tidy", "lock", "forget", "last-look", "result",
     ]  # fmt: skip
 
 
@@ -747,3 +751,59 @@ def test_M5_a_certificate_that_another_machine_brings_back_is_removed_again(mach
     assert (result.outcome, len(removed)) == ("failed", 2), result.errors
     assert [entry["keyId"] for entry in machine.app["keyCredentials"]] == [before[0]["keyId"], theirs["keyId"]]
     assert machine.keystore.accounts(machine.service) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the file system takes no such name")
+def test_M5_a_project_whose_path_is_no_utf8_is_migrated(machine: Machine, tmp_path: Path) -> None:
+    project = Path(os.fsdecode(os.fsencode(tmp_path) + b"/pr\xff\xe4"))
+    shutil.copytree(machine.lab.project, project)
+    result = machine.migrate(project=str(project))
+    assert result.exit_code == 0, result.errors
+    assert PROFILE.secret_member not in json.loads(project.joinpath(PROFILE.state_file).read_text())
+    assert machine.run(migrate.FLOW, project=str(project)).outcome == "unchanged"
+
+
+def test_M7_a_certificate_that_is_replaced_after_the_last_proof_is_registered_again_and_told(machine: Machine) -> None:
+    others = machine.keys
+    theirs = machine.app["keyCredentials"]
+
+    def replace(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.step == "secret-dead":
+            machine.change("application", keyCredentials=theirs)
+
+    machine.watch = replace
+    result = machine.migrate()
+    assert result.exit_code == 0, result.errors
+    assert "certificate.dropped" in {event.id for event in machine.events if isinstance(event, Finding)}
+    assert len(machine.keys) == len(others) + 1
+    assert machine.usable()
+
+
+def test_M7_a_certificate_that_cannot_be_registered_again_at_the_end_is_told(machine: Machine) -> None:
+    theirs = machine.app["keyCredentials"]
+
+    def replace(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.step == "forget":
+            machine.change("application", keyCredentials=theirs)
+            machine.tenant.faults.add(Fault("status", "^PATCH .*/applications/", nth=0, status=403))
+
+    machine.watch = replace
+    result = machine.migrate()
+    assert (result.outcome, result.exit_code, result.summary) == ("partial", 6, ())
+    assert [error["status"] for error in result.errors if "status" in error] == [403], result.errors
+
+
+def test_M7_onboarding_registers_its_certificate_again_when_it_is_replaced_at_the_end(
+    start_lab: Callable[[str], Lab], clock: VirtualClock
+) -> None:
+    machine = Machine(start_lab("fresh"), clock)
+
+    def replace(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.step == "tidy":
+            machine.change("application", keyCredentials=[])
+
+    machine.watch = replace
+    result = machine.onboard()
+    assert result.exit_code == 0, result.errors
+    assert "certificate.dropped" in {event.id for event in machine.events if isinstance(event, Finding)}
+    assert machine.usable()

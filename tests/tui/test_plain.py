@@ -164,7 +164,7 @@ def test_U2_a_locked_keystore_and_another_try(demo: Callable[..., Terminal]) -> 
     person.answer("")
     person.says("cannot be undone", "Make these changes?")
     person.answer(NO)
-    person.says("The answer was no. Nothing was changed.")
+    person.says("The answer was no.", "Nothing was changed.")
     person.choose("Quit")
     assert person.ends() == 4, "what the last run came to"
 
@@ -213,7 +213,7 @@ def test_U2_a_key_after_the_point_of_no_return_says_what_finishes_it(demo: Calla
     person.answer("", YES)
     person.says("waiting for the second clean read")
     person.child.sendintr()
-    finishes = "Run the same command again, or `entraclaw-setup resume`: it finishes."
+    finishes = "`entraclaw-setup resume`: it finishes."
     person.says("Interrupted after the point of no return.", finishes)
     assert person.ends() == 130
 

@@ -129,7 +129,7 @@ def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
 def digest(what: Path | str) -> str:
     """A project folder, or the name of something, as part of a file's name."""
     text = str(what.resolve()) if isinstance(what, Path) else what
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]  # a path may be no UTF-8
 
 
 def rollback(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:

@@ -13,7 +13,7 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
-from core.stages import handoff, hardware, keystore, leftover, prereqs, review, signin
+from core.stages import handoff, hardware, interrupted, keystore, leftover, prereqs, review, signin
 from core.stages.backup import Backup
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.handoff import HandOff
@@ -128,8 +128,9 @@ def _question(world: World, plan: Plan) -> Question:
 
 def _left(world: World) -> str:
     """What is left after the point of no return, as far as this run knows."""
-    left = []
+    left, unread = [], " Which password credentials are left on the app was not read by this run."
     if world.journal is not None and world.known.app is not None:
+        unread = ""
         effects = [effect for action in REMOVE.values() for effect in world.journal.standing(action)]
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
         passwords = [password for password in world.known.initial if password.id not in gone]
@@ -138,7 +139,9 @@ def _left(world: World) -> str:
         left += [f"{name} in {world.statefile.path}" for name in secret_members(world)]
     except SetupError as error:
         left.append(error.summary)
-    return "Left: " + "; ".join(left) + "." if left else "Nothing that can sign in is known to be left."
+    none = "" if unread else "Nothing that can sign in is known to be left."
+    told = "Left: " + "; ".join(left) + "." if left else none
+    return f"{told}{unread} The certificate was proven before the first deletion.".lstrip()
 
 
 def _before_undo(world: World, error: SetupError) -> SetupError | None:
@@ -225,10 +228,10 @@ FLOW: Flow[World] = Flow(
                 ProveAfterDeletion(),
                 Purge(),
                 SecretIsDead(),
-                LastLook(),
                 Tidy(),
                 Lock(),
                 leftover.Forget(),
+                LastLook(),
                 _Remember(),
             ),
         ),
@@ -239,4 +242,5 @@ FLOW: Flow[World] = Flow(
     before_undo=_before_undo,
     left=_left,
     summary=summary,
+    open=interrupted.standing,
 )

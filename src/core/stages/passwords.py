@@ -251,7 +251,7 @@ class ProveAfterDeletion(Step[World]):
 
 
 class LastLook(Step[World]):
-    """See the certificate on the app once more: since its last proof, another writer may have replaced the list."""
+    """See the certificate on the app at the very end: another writer may have replaced the list since (M5, M7)."""
 
     name = "last-look"
     title = "See the certificate once more"
@@ -259,7 +259,7 @@ class LastLook(Step[World]):
     def check(self, world: World) -> Check:
         journal = world.journal
         changed = journal is not None and any(effect.standing for effect in journal.effects)
-        return Needed() if changed else Done("nothing was changed")
+        return Needed() if changed else Done("nothing was changed since it was read")
 
     def apply(self, world: World) -> str:
         graph, presence = _reader(world), watch(world)
@@ -269,7 +269,7 @@ class LastLook(Step[World]):
 
         reason, deadline = "the certificate to be seen on the app", 3 * credentials.REPLICATION
         if not wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline):
-            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
+            raise SetupError("migrate.replaced", thumbprint=world.bundle.thumbprint, app=world.app.name)
         if presence.registered:
             return f"registered again: {prove_again(world)}"
         return "it is on the app"
