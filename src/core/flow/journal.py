@@ -172,6 +172,7 @@ class Journal:
 
         :raises SetupError: `journal.io`: another run has written it meanwhile, so the lock was removed, too.
         """
+        files.check(self.path)
         there = self.path.read_bytes() if self.path.exists() else b""
         if there.startswith(self._content) and self._content:
             if b"\n" in there[len(self._content) :]:

@@ -75,7 +75,7 @@ class AddPassword(Step[World]):
 
     def apply(self, world: World) -> str:
         # before the service is asked: whether the file can be written at all
-        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"})
+        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"}, basis=world.known.basis)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._add(world, attempt)
