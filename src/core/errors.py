@@ -28,7 +28,7 @@ from core.secret import redactor
 #: What Microsoft Graph calls a status, for answers that hold no code.
 _NAMED: Final = {
     429: "TooManyRequests",
-    500: "ServiceUnavailable",
+    500: "InternalServerError",
     502: "ServiceUnavailable",
     503: "ServiceUnavailable",
     504: "gatewayTimeout",
