@@ -790,7 +790,7 @@ def test_M7_a_certificate_that_cannot_be_registered_again_at_the_end_is_told(mac
     machine.watch = replace
     result = machine.migrate()
     assert (result.outcome, result.exit_code, result.summary) == ("partial", 6, ())
-    assert [error["status"] for error in result.errors if "status" in error] == [403], result.errors
+    assert [error["id"] for error in result.errors] == ["handoff.waiting", "flow.half-way"], result.errors
 
 
 def test_M7_onboarding_registers_its_certificate_again_when_it_is_replaced_at_the_end(
