@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -75,7 +76,8 @@ def hand_on() -> None:
     """From now on every program that this process starts sees the same time of day."""
     if not VARIABLES:
         return
-    popen, execvpe = subprocess.Popen.__init__, os.execvpe
+    popen: Any = subprocess.Popen.__init__
+    execvpe = os.execvpe
 
     @wraps(popen)
     def start(self: subprocess.Popen[Any], *given: Any, env: Mapping[str, str] | None = None, **others: Any) -> None:
@@ -84,8 +86,14 @@ def hand_on() -> None:
     def become(file: str, args: Any, env: Mapping[str, str]) -> Any:
         return execvpe(file, args, {**VARIABLES, **env})  # pexpect starts its programs this way
 
-    subprocess.Popen.__init__ = start  # type: ignore[method-assign]
+    subprocess.Popen.__init__ = start  # type: ignore[method-assign, assignment]
     os.execvpe = become  # type: ignore[assignment]
+    if "FAKETIME" in VARIABLES:  # pytest below libfaketime, of which see above
+        time.sleep = _pause  # type: ignore[assignment]
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
 
 
 def front(program: Path, folder: Path) -> Path:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what tests/real runs against, where apt and pip can: D-Bus, gnome-keyring, strace, tmux, a C compiler (for
-# tests/shift.c), and the Azure CLI and the other real clients in virtual environments of their own, kept outside the checkout by version so that each is built
-# once per machine.
+# tests/shift.c), and the Azure CLI and the other real clients in virtual environments of their own, kept outside the
+# checkout by version so that each is built once per machine.
 # What is missing afterwards is a loud skip for a contributor and a failure when CI=true (tests/real/conftest.py).
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from core.display import one_line
 from core.errors import InsecureKeyringBackendError
 
 if TYPE_CHECKING:
@@ -162,4 +163,4 @@ def _program(pid: int) -> str:
             found = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             found = "a program that cannot be seen"
-    return "".join(character if character.isprintable() else "?" for character in found)
+    return one_line(found)

@@ -32,30 +32,32 @@ def home() -> Path:
 
 
 def within(path: Path, folders: Iterable[Path]) -> Path | None:
-    """The first of these folders that a path lies in, by its name or by where it really is; None if it lies in none.
+    """The first of these folders that a path lies in, by its name or by where its links lead; None if in none.
 
-    A folder that holds the user's home is passed over, or whatever is the user's own would be a project's. Which home
-    that is the user database says, not `HOME`: a project may have set that.
+    The root, a home folder, what is above it and where programs are installed below it are passed over, or whatever is
+    the user's own would be a project's (C4).
     """
-    own = _own_home()
+    own = homes()
     for folder in folders:
         root = Path(os.path.realpath(folder))
-        if own is not None and own.is_relative_to(root):
+        if root == Path(root.anchor):
+            continue
+        if any(place.is_relative_to(root) or root in (place / ".local", place / ".local/bin") for place in own):
             continue
         if path.absolute().is_relative_to(folder.absolute()) or Path(os.path.realpath(path)).is_relative_to(root):
             return folder
     return None
 
 
-def _own_home() -> Path | None:
-    if sys.platform == "win32":
-        return home().resolve()
-    import pwd
+def homes() -> list[Path]:
+    """The user's home folders: by `HOME`, which containers and sudo set, and by the user database."""
+    places = [home().resolve()]
+    if sys.platform != "win32":
+        import pwd
 
-    try:
-        return Path(pwd.getpwuid(os.geteuid()).pw_dir).resolve()
-    except KeyError:  # usual in containers
-        return None
+        with suppress(KeyError):  # no such user is usual in containers
+            places.append(Path(pwd.getpwuid(os.geteuid()).pw_dir).resolve())
+    return places
 
 
 def state_folder(profile: Profile) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import SetupError
+from core.machine.paths import within
 from core.secret import looks_secret
 
 #: Who and where one is, how one reads, and what Windows starts no program without.
@@ -119,14 +120,14 @@ def environment(name: str, untrusted: Sequence[Path], environ: Mapping[str, str]
 def search_path(untrusted: Sequence[Path], path: str) -> list[str]:
     """The entries of a PATH that a program may look into: no relative one, none inside a project, none of others."""
     entries = (entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
-    return [entry for entry in entries if _project(Path(entry), untrusted) is None and not altered_by(Path(entry))]
+    return [entry for entry in entries if within(Path(entry), untrusted) is None and not altered_by(Path(entry))]
 
 
 def _trusted_browser(command: str, untrusted: Sequence[Path]) -> bool:
     """Whether a BROWSER names nothing that lies in a project; a bare name is looked up on the PATH."""
     programs = [part.strip().partition(" ")[0].strip("\"'") for part in command.split(os.pathsep)]
     paths = [Path(program) for program in programs if os.sep in program]
-    return all(path.is_absolute() and _project(path, untrusted) is None and not altered_by(path) for path in paths)
+    return all(path.is_absolute() and within(path, untrusted) is None and not altered_by(path) for path in paths)
 
 
 def check(path: Path, found: str, untrusted: Sequence[Path]) -> None:
@@ -139,26 +140,10 @@ def check(path: Path, found: str, untrusted: Sequence[Path]) -> None:
     """
     if not Path(found).is_absolute():  # an entry that is relative, or empty, means another folder every day
         raise SetupError("program.untrusted", path=path, folder=Path.cwd())
-    if (folder := _project(path, untrusted)) is not None:
+    if (folder := within(path, untrusted)) is not None:
         raise SetupError("program.untrusted", path=path, folder=folder)
     if why := altered_by(path):
         raise SetupError("program.altered", path=path, detail=why)
-
-
-def _project(path: Path, untrusted: Sequence[Path]) -> Path | None:
-    """The folder that a path lies inside, by its own name or by where its links lead."""
-    for folder in untrusted:
-        if _no_project(folder.resolve()):
-            continue
-        if path.is_relative_to(folder.absolute()) or path.resolve().is_relative_to(folder.resolve()):
-            return folder
-    return None
-
-
-def _no_project(folder: Path) -> bool:
-    """Whether a folder is one of those that programs are installed below: the root, the home and what is above it."""
-    home = Path.home().resolve()
-    return home.is_relative_to(folder) or folder in (home / ".local", home / ".local/bin")
 
 
 def altered_by(path: Path) -> str:
