@@ -200,9 +200,9 @@ def test_U2_a_signal_at_a_question_ends_at_once(
 
 
 def test_U2_a_key_in_the_middle_undoes_what_was_done(demo: Callable[..., Terminal]) -> None:
-    person = demo()
+    person = demo("--scenario", "lagging")
     person.answer("", YES)
-    person.says("waiting for a moment, to see that the certificate stays")
+    person.says("waiting for the certificate to be accepted everywhere")
     person.child.sendintr()
     person.says("undone", "[flow.interrupted]", "Everything that this run had done was undone.")
     assert person.ends() == 130
@@ -222,10 +222,10 @@ def test_U2_a_key_after_the_point_of_no_return_says_what_finishes_it(demo: Calla
 def test_U2_a_terminal_that_is_closed_leaves_nothing(demo: Callable[..., Terminal], tmp_path: Path, place: str) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
-    person = demo(TMPDIR=str(folder))
+    person = demo("--scenario", "lagging", TMPDIR=str(folder))
     if place == "run":
         person.answer("", YES)
-        person.says("waiting for a moment, to see that the certificate stays")
+        person.says("waiting for the certificate to be accepted everywhere")
     else:
         person.child.expect(PROMPT)
     os.dup2(os.open(os.devnull, os.O_RDWR), person.child.child_fd)  # the terminal has no other end any more
