@@ -199,8 +199,16 @@ def test_U2_a_signal_at_a_question_ends_at_once(
     assert person.ends() == code
 
 
-def test_U2_a_key_in_the_middle_undoes_what_was_done(demo: Callable[..., Terminal]) -> None:
-    person = demo("--scenario", "lagging")
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    """A scenario in which a new certificate is accepted late."""
+    file = tmp_path / "slow.toml"
+    file.write_text('scenario = "legacy"\n[lag]\nlogin = 40\n')
+    return file
+
+
+def test_U2_a_key_in_the_middle_undoes_what_was_done(demo: Callable[..., Terminal], slow: Path) -> None:
+    person = demo("--scenario", str(slow))
     person.answer("", YES)
     person.says("waiting for the certificate to be accepted everywhere")
     person.child.sendintr()
@@ -219,10 +227,12 @@ def test_U2_a_key_after_the_point_of_no_return_says_what_finishes_it(demo: Calla
 
 
 @pytest.mark.parametrize("place", ["question", "run"])
-def test_U2_a_terminal_that_is_closed_leaves_nothing(demo: Callable[..., Terminal], tmp_path: Path, place: str) -> None:
+def test_U2_a_terminal_that_is_closed_leaves_nothing(
+    demo: Callable[..., Terminal], slow: Path, tmp_path: Path, place: str
+) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
-    person = demo("--scenario", "lagging", TMPDIR=str(folder))
+    person = demo("--scenario", str(slow), TMPDIR=str(folder))
     if place == "run":
         person.answer("", YES)
         person.says("waiting for the certificate to be accepted everywhere")
