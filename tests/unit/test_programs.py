@@ -86,6 +86,24 @@ def test_C4_a_browser_inside_the_project_is_not_handed_on(project: Path, command
     assert started("az", {"BROWSER": "firefox:/usr/bin/browser %s"}, project) != {}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sh ./run %s",
+        "python3 -mrun %s",
+        "env -S./run %s",
+        "firefox:sh\t./run",
+        "sh -c './run' %s",
+        "'sh' run %s",
+        "sh '",
+    ],
+)
+def test_C4_a_browser_that_is_handed_anything_but_the_page_is_not_handed_on(project: Path, command: str) -> None:
+    """It is started in the working folder, and what looks like an argument may be a program of the project."""
+    assert started("az", {"BROWSER": command}, project) == {}
+    assert started("az", {"BROWSER": "wslview:'/usr/bin/www browser' %s &"}, project) != {}
+
+
 @pytest.mark.parametrize("entry", ["", ".", "bin"])
 def test_C4_a_relative_or_empty_entry_of_the_path_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str

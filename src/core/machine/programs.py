@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -124,9 +125,18 @@ def search_path(untrusted: Sequence[Path], path: str) -> list[str]:
 
 
 def _trusted_browser(command: str, untrusted: Sequence[Path]) -> bool:
-    """Whether a BROWSER names nothing that lies in a project; a bare name is looked up on the PATH."""
-    programs = [part.strip().partition(" ")[0].strip("\"'") for part in command.split(os.pathsep)]
-    paths = [Path(program) for program in programs if os.sep in program]
+    """Whether a BROWSER names nothing that lies in a project; a bare name is looked up on the PATH.
+
+    What gets an argument besides the page is not trusted: it is started in the working folder, and `sh` or `env` would
+    start a program there.
+    """
+    try:
+        browsers = [shlex.split(part) for part in command.split(os.pathsep)]
+    except ValueError:  # a quotation that does not end
+        return False
+    if any(set(arguments) - {"%s", "&"} for _, *arguments in filter(None, browsers)):
+        return False
+    paths = [Path(browser[0]) for browser in browsers if browser and os.sep in browser[0]]
     return all(path.is_absolute() and within(path, untrusted) is None and not altered_by(path) for path in paths)
 
 
