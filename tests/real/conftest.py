@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NoReturn
 
 import keyring.core
 import pytest
@@ -31,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.real)
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip loudly, or fail where real components are mandatory."""
     message = f"{what} is missing: this test needs the real thing (make test installs it where apt and pip can)"
     if os.environ.get("CI") == "true":
@@ -90,10 +91,11 @@ class Desktop:
         return list((self.home / ".local/share/keyrings").glob("*.keyring"))
 
 
-def desktop(home: Path, password: str) -> Iterator[Desktop]:
+def desktop(home: Path, password: str, keeper: str = "gnome-keyring-daemon") -> Iterator[Desktop]:
     """Start one.
 
     :param password: master password; empty means an unencrypted collection.
+    :param keeper: gnome-keyring's program.
     """
     for program in ("dbus-daemon", "gnome-keyring-daemon"):
         if shutil.which(program) is None:
@@ -113,7 +115,7 @@ def desktop(home: Path, password: str) -> Iterator[Desktop]:
     )
     assert bus.stdout is not None
     environment["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().strip()
-    command = ["gnome-keyring-daemon", "--foreground", "--components=secrets"]
+    command = [keeper, "--foreground", "--components=secrets"]
     keyring = subprocess.Popen(
         [*command, "--unlock"] if password else command,
         stdin=subprocess.PIPE,
@@ -154,7 +156,12 @@ def session(home: Path) -> Iterator[Desktop]:
 @pytest.fixture
 def here(session: Desktop, monkeypatch: pytest.MonkeyPatch) -> Desktop:
     """The session, seen by this process."""
+    see(session, monkeypatch)
+    return session
+
+
+def see(session: Desktop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process see a session."""
     for name, value in session.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)  # keyring remembers the one of another test
-    return session

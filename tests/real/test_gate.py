@@ -18,7 +18,7 @@ from core.machine import secretservice
 from core.machine.keystore import SystemKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
-from tests.real.conftest import Desktop, desktop, missing
+from tests.real.conftest import Desktop, desktop, missing, see
 from tests.real.program import Program
 from tests.real.test_keyring import SECRET_SERVICE, is_good, probe_in
 
@@ -259,6 +259,21 @@ def test_K1_a_good_file_that_the_daemon_does_not_use_proves_nothing(
     with pytest.raises(InsecureKeyringBackendError, match="nobody knows where it is"):
         keystore.write("ours", "tenant#2", Secret("another value", learn=False))
     assert keystore.read("ours", "tenant#2") is None
+
+
+@pytest.mark.parametrize("name", [".gnome-keyring-daemon-wrapped", "ld-linux-x86-64.so.2"])
+def test_K1_gnome_keyring_is_judged_whatever_its_program_is_called(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """NixOS calls it so; what else starts it by way of another program is shown as that one."""
+    program = tmp_path / name
+    shutil.copy(shutil.which("gnome-keyring-daemon") or missing("gnome-keyring-daemon"), program)
+    for session in desktop(home, "correct horse", str(program)):
+        see(session, monkeypatch)
+        monkeypatch.setattr(secretservice, "_data_folders", lambda pid: [tmp_path / "elsewhere"])
+        with pytest.raises(InsecureKeyringBackendError, match="nobody knows where it is"):
+            SystemKeystore().write("ours", "tenant", Secret("a value", learn=False))
+        assert SystemKeystore().read("ours", "tenant") is None
 
 
 @contextmanager

@@ -143,6 +143,19 @@ def server(bus: DBusConnection, name: str, backend: str) -> Server:
     return found
 
 
+def owns(bus: DBusConnection, name: str, pid: int) -> bool:
+    """Whether a process owns a name on the bus.
+
+    :param pid: its process id, as the bus told it; 0 owns nothing.
+    """
+    from jeepney import DBusErrorResponse
+
+    try:
+        return 0 < pid == int(_ask(bus, "GetConnectionCredentials", "s", name).get("ProcessID", ("u", 0))[1])
+    except DBusErrorResponse:  # nobody does
+        return False
+
+
 def _ask(bus: DBusConnection, method: str, signature: str, *body: object) -> dict[str, tuple[str, int]]:
     from jeepney import DBusAddress, DBusErrorResponse, MessageType, new_method_call
 

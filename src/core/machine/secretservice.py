@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import InsecureKeyringBackendError, KeystoreError
-from core.machine.bus import Server
+from core.machine.bus import Server, owns
 
 if TYPE_CHECKING:
     from jeepney.io.blocking import DBusConnection  # type: ignore[import-untyped]
@@ -17,6 +17,8 @@ NAME: Final = "org.freedesktop.secrets"
 _SERVICE: Final = "org.freedesktop.Secret.Service"
 _ROOT: Final = "/org/freedesktop/secrets"
 _NONE: Final = "/"
+#: The name that gnome-keyring, and no other, takes besides.
+_GNOME: Final = "org.gnome.keyring"
 #: What gnome-keyring and oo7 call the collection that ends with the session.
 _IN_MEMORY: Final = "/session"
 
@@ -131,7 +133,8 @@ class Collection:
             )
 
     def _is_gnomes(self) -> bool:
-        return self._server.program.rsplit("/", 1)[-1].startswith("gnome-keyring")
+        """By its name on the bus as well: NixOS calls the program otherwise, and a wrapper may hide it."""
+        return "gnome-keyring" in self._server.program.rsplit("/", 1)[-1] or owns(self._bus, _GNOME, self._server.pid)
 
     def _alias(self, name: str) -> str:
         """The collection that an alias stands for; SecretStorage itself gives the alias's own path."""
