@@ -6,6 +6,7 @@ The list is compared with the sources that are installed, at the versions of `re
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -356,6 +357,16 @@ def test_C4_nothing_is_imported_from_the_working_folder(hostile: Path, path: str
     variables = {"PYTHONPATH": path.format(here=hostile, source=ROOT / "src")} if path else {}
     argv = [sys.executable, "-m", "wizard", "explain", "AADSTS700027", "--json"]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(hostile), **variables}
+    done = subprocess.run(argv, cwd=hostile, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (hostile / "ran").exists()
+
+
+def test_C4_the_script_starts_no_program_of_its_name_in_the_working_folder(hostile: Path) -> None:
+    """`python -m wizard` would: Python itself looks there first (SECURITY.md)."""
+    shutil.copy(hostile / "requests.py", hostile / "wizard.py")
+    argv = [str(Path(sys.executable).with_name("entraclaw-setup")), "explain", "AADSTS700027", "--json"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(hostile)}
     done = subprocess.run(argv, cwd=hostile, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert not (hostile / "ran").exists()
