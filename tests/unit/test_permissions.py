@@ -36,3 +36,13 @@ def test_M14_what_amounts_to_a_takeover_is_marked() -> None:
     ]
     assert permissions.takeover(["Organization.Read.All"]) == []
     assert permissions.name_of("no-such-id") == "no-such-id"
+
+
+def test_M14_the_narrow_ways_to_a_takeover_are_marked_like_the_broad_ones() -> None:
+    narrow = {
+        *("UserAuthMethod-TAP.ReadWrite.All", "UserAuthMethod-Passkey.ReadWrite.All"),
+        *("Domain-InternalFederation.ReadWrite.All", "PublicKeyInfrastructure.ReadWrite.All"),
+        "PrivilegedAccess.ReadWrite.AzureAD",
+    }
+    assert set(permissions.takeover(narrow)) == narrow
+    assert permissions.takeover(["UserAuthMethod-TAP.Read.All", "Domain-InternalFederation.Read.All"]) == []

@@ -55,6 +55,7 @@ TAKEOVER: Final = frozenset(
         "RoleEligibilitySchedule.ReadWrite.Directory",
         "RoleManagementPolicy.ReadWrite.Directory",
         "RoleManagementPolicy.ReadWrite.AzureADGroup",
+        "PrivilegedAccess.ReadWrite.AzureAD",
         "PrivilegedAccess.ReadWrite.AzureADGroup",
         "PrivilegedAssignmentSchedule.ReadWrite.AzureADGroup",
         "PrivilegedEligibilitySchedule.ReadWrite.AzureADGroup",
@@ -65,9 +66,13 @@ TAKEOVER: Final = frozenset(
         "Policy.ReadWrite.PermissionGrant",  # consent without asking anybody
         "User-PasswordProfile.ReadWrite.All",
         "UserAuthenticationMethod.ReadWrite.All",
+        "UserAuthMethod-Passkey.ReadWrite.All",
+        "UserAuthMethod-TAP.ReadWrite.All",
         "ServicePrincipalEndpoint.ReadWrite.All",
         "Organization.ReadWrite.All",
+        "PublicKeyInfrastructure.ReadWrite.All",  # whose certificates sign users in
         "Domain.ReadWrite.All",
+        "Domain-InternalFederation.ReadWrite.All",
     }
 )
 
