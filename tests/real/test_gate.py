@@ -261,6 +261,21 @@ def test_K1_a_good_file_that_the_daemon_does_not_use_proves_nothing(
     assert keystore.read("ours", "tenant#2") is None
 
 
+def test_K6_a_user_whom_the_user_database_does_not_know_has_a_keystore_too(
+    here: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In containers that is usual."""
+
+    def unknown(uid: int) -> Any:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    keystore = SystemKeystore()
+    keystore.write("ours", "tenant", Secret("a value", learn=False))
+    assert keystore.read("ours", "tenant") == "a value"
+    assert keystore.backend().served_by.endswith(f"user {os.geteuid()}")
+
+
 @pytest.mark.parametrize("name", [".gnome-keyring-daemon-wrapped", "ld-linux-x86-64.so.2"])
 def test_K1_gnome_keyring_is_judged_whatever_its_program_is_called(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

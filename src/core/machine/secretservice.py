@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.machine.bus import Server, owns
+from core.machine.paths import homes
 
 if TYPE_CHECKING:
     from jeepney.io.blocking import DBusConnection  # type: ignore[import-untyped]
@@ -186,9 +187,7 @@ def _delete(item: str) -> str:
 
 def _data_folders(pid: int) -> list[Path]:
     """Where a keyring daemon may keep its collections: by its own environment if that can be read, ours, the home's."""
-    import pwd
-
-    folders = [Path.home() / ".local/share", Path(pwd.getpwuid(os.getuid()).pw_dir) / ".local/share"]
+    folders = [home / ".local/share" for home in homes()]
     settings = [os.environ.get("XDG_DATA_HOME", "")]
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
