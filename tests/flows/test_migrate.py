@@ -628,6 +628,15 @@ def test_a_foreign_secret_in_the_state_file_is_kept_and_reported(machine: Machin
     assert "statefile.foreign-secret" in machine.findings()
 
 
+def test_M7_a_state_file_that_still_holds_what_looks_like_a_secret_is_not_said_to_hold_none(machine: Machine) -> None:
+    secret = machine.state[PROFILE.secret_member]
+    machine.state_file.write_text(json.dumps(machine.state | {"NOTE": {"old": [secret]}}))
+    assert machine.migrate().exit_code == 0
+    (said,) = [e.detail for e in machine.events if isinstance(e, StepFinished) and e.step == "result"]
+    assert "no secret in the state file" not in said
+    assert "NOTE" in said
+
+
 @pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
 def test_the_state_file_is_private_afterwards(machine: Machine) -> None:
     machine.state_file.chmod(0o644)

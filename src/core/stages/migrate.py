@@ -13,6 +13,7 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
+from core.secret import looks_secret, redactor
 from core.stages import handoff, hardware, interrupted, keystore, leftover, prereqs, review, signin
 from core.stages.backup import Backup
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
@@ -194,7 +195,10 @@ class _Remember(Step[World]):
         world.known.purged = world.journal is not None and any(
             effect.data["purged"] for effect in world.journal.standing("statefile.update")
         )
-        return Done("no password credential, a proven certificate, no secret in the state file")
+        alike = world.statefile.where(looks_secret) if world.statefile.exists() else ()
+        left = redactor.redact(", ".join(alike))
+        file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
+        return Done(f"no password credential, a proven certificate, {file}")
 
     def apply(self, world: World) -> str:
         raise AssertionError("it has nothing to apply")

@@ -225,7 +225,7 @@ def _report(world: World, members: dict[str, Any]) -> None:
             id = "statefile.foreign-secret"
             message = (
                 f"{file} also holds something that looks like a secret: {name}. "
-                "It is not the Provisioner's and is left as it is."
+                f"It is not {world.profile.secret_member}, and is left as it is."
             )
             remedy = "Find out what uses it, and move it to a keystore."
         world.emit(Finding(id, "warning", message, remedy))

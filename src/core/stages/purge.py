@@ -51,7 +51,7 @@ class Purge(Step[World]):
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
         rebase(world, values, remove)
-        return "the secret is gone from it" if remove else "thumbprint recorded"
+        return f"{world.profile.secret_member} is gone from it" if remove else "thumbprint recorded"
 
 
 def rebase(world: World, values: Mapping[str, str], remove: Collection[str] = ()) -> None:
