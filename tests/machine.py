@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from types import SimpleNamespace
 from typing import Any, Final
 from uuid import uuid4
@@ -133,7 +135,7 @@ class Machine:
 
     @property
     def state(self) -> dict[str, str]:
-        members: dict[str, str] = json.loads(self.state_file.read_text()) if self.state_file.exists() else {}
+        members: dict[str, str] = json.loads(self.state_file.read_text("utf-8-sig")) if self.state_file.exists() else {}
         return members
 
     @property
@@ -157,8 +159,9 @@ class Machine:
         if who:
             world.sign_in = SandboxSignIn(self.tenant, world.cloud, who, fault=self.lab.machine.az)
         world.clock = self.clock
-        world.session = Session(world.cloud, self.clock)
+        world.session = Session(world.cloud, self.clock, cancel, self._seen)
         world.run_id = uuid4().hex[:12]
+        world.chance = Random(1)
         self.clock.cancel = cancel
         self.world = world
         return world
@@ -229,6 +232,11 @@ class Machine:
     def keys(self) -> dict[str, bytes]:
         """Certificates on the app by keyId."""
         return {entry["keyId"]: base64.b64decode(entry["key"]) for entry in self.app["keyCredentials"]}
+
+    @property
+    def thumbprints(self) -> set[str]:
+        """Of the certificates on the app."""
+        return {hashlib.sha1(der, usedforsecurity=False).hexdigest().upper() for der in self.keys.values()}
 
     def change(self, kind: str, **values: Any) -> None:
         """Change the app or its principal as another administrator would."""

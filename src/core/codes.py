@@ -18,6 +18,8 @@ _LONGEST: Final = 600
 _GUID: Final = r"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
 _TRACE: Final = re.compile(rf"\s*Trace ID:\s*{_GUID}", re.I)
 _CORRELATION: Final = re.compile(rf"\s*Correlation ID:\s*{_GUID}", re.I)
+#: What az adds to the command that it recommends, where the service wants more to be proven.
+CLAIMS: Final = re.compile(r'--claims-challenge "?([A-Za-z0-9+/=]+)"?')
 _TIMESTAMP: Final = re.compile(r"\s*Timestamp:\s*(\d{4}-\d\d-\d\d)[\sT]+(\d\d:\d\d:\d\d(?:\.\d+)?Z?)", re.I)
 
 
@@ -28,6 +30,8 @@ class Code:
     :param name: as the service spells it, for example `AADSTS700027`.
     :param remedy: a format string over the facts of the error that carries the code.
     :param exit: the exit code of the process if nothing else happens.
+    :param rights: whether it says that a permission or a role is missing, which another person may have (P12).
+    :param vague: whether it is given for many causes, among them an object that has not arrived everywhere yet (P7).
     """
 
     service: Literal["AADSTS", "Graph"]
@@ -35,6 +39,8 @@ class Code:
     meaning: str
     remedy: str
     exit: int
+    rights: bool = False
+    vague: bool = False
 
 
 @cache
@@ -51,7 +57,8 @@ def table() -> Mapping[str, Code]:
             rows[f"aadsts{number}"] = Code("AADSTS", f"AADSTS{number}", meaning, group["remedy"], group["exit"])
     for group in data["graph"]:
         for name, meaning in group["meaning"].items():
-            rows[name.lower()] = Code("Graph", name, meaning, group["remedy"], group["exit"])
+            flags = {flag: bool(group.get(flag)) for flag in ("rights", "vague")}
+            rows[name.lower()] = Code("Graph", name, meaning, group["remedy"], group["exit"], **flags)
     return rows
 
 
@@ -90,6 +97,13 @@ class Refusal:
         parts += [f"Correlation ID: {self.correlation_id}"] if self.correlation_id else []
         parts += [f"Timestamp: {self.timestamp}"] if self.timestamp else []
         return " ".join(parts)
+
+    def named(self, *, but: str = "") -> str:
+        """The first id in the sentence: mostly that of the app which it is about; empty when there is none.
+
+        :param but: an id that is not meant.
+        """
+        return next((found for found in re.findall(_GUID, self.text) if found.lower() != but.lower()), "")
 
     def as_dict(self) -> dict[str, Any]:
         """The parts without the sentence, for the result object of --json."""
@@ -137,7 +151,19 @@ class _Filler(string.Formatter):
             return kwargs[str(key)]
         if key == "tenant_option":
             return _Shown(" --tenant <tenant>")
+        if key == "login":
+            return _Shown(login("<tenant>"))
         return _Shown(f"<{str(key).replace('_', ' ')}>")
+
+
+def login(tenant: str, claims: str = "") -> str:
+    """The command that signs a person in again.
+
+    :param tenant: its id; empty when nobody knows which.
+    :param claims: what the service asks the sign-in to prove, in base64, as az takes it; empty when it does not say.
+    """
+    option = f" --tenant {tenant}" if tenant else ""
+    return f"az login{option}" + (f' --claims-challenge "{claims}"' if claims else "")
 
 
 def fill(template: str, facts: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ code of the service has a remedy and an exit code of its own, which win over tho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -24,6 +25,14 @@ from core import codes
 from core.codes import Code
 from core.secret import redactor
 
+#: What Microsoft Graph calls a status, for answers that hold no code.
+_NAMED: Final = {
+    429: "TooManyRequests",
+    500: "InternalServerError",
+    502: "ServiceUnavailable",
+    503: "ServiceUnavailable",
+    504: "gatewayTimeout",
+}
 #: Answers that mean "try again": the request was refused, or nobody knows whether it was carried out.
 TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 
@@ -45,11 +54,14 @@ class SetupError(Exception):
     :param id: the row of errors.toml that describes it.
     :param facts: what the row's sentences need; no secrets.
     :ivar refused: whether the error proves that the effect under way did not happen at all.
+    :ivar standing: what stands of the run that it ended, in a sentence of whoever has computed it. No row says that:
+        the same error comes before the first change, half-way, and after all of it was undone (U10).
     """
 
     def __init__(self, id: str, **facts: Any) -> None:
         self.id = id
         self.refused = False
+        self.standing = ""
         self.facts = facts
         super().__init__(id)
 
@@ -65,7 +77,10 @@ class SetupError(Exception):
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """What stands, and what to do about it."""
+        return " ".join(filter(None, (self.standing, self._advice())))
+
+    def _advice(self) -> str:
         return str(table()[self.id]["remedy"]).format(**self.facts)
 
     @property
@@ -101,8 +116,8 @@ class Interrupted(SetupError):
     :param signal: the signal's number; the exit code is 128 plus it.
     """
 
-    def __init__(self, signal: int, where: str = "", left: str = "Nothing was changed.") -> None:
-        super().__init__("flow.interrupted", where=where, left=left)
+    def __init__(self, signal: int) -> None:
+        super().__init__("flow.interrupted", where="")
         self.signal = signal
 
     @property
@@ -135,9 +150,8 @@ class CodedError(SetupError):
     def exit_code(self) -> int:
         return self.known.exit if self.known else super().exit_code
 
-    @property
-    def remedy(self) -> str:
-        return codes.fill(self.known.remedy, self.facts) if self.known else super().remedy
+    def _advice(self) -> str:
+        return codes.fill(self.known.remedy, self.facts) if self.known else super()._advice()
 
     @property
     def docs(self) -> str:
@@ -145,6 +159,18 @@ class CodedError(SetupError):
 
     def _extra(self) -> dict[str, Any]:
         return {"meaning": self.known.meaning} if self.known else {}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks Microsoft Graph, as far as the remedy of a refusal depends on it.
+
+    :param app: whether it is the app with its certificate, and not the principal that is signed in to the Azure CLI.
+    """
+
+    tenant: str = ""
+    app_id: str = ""
+    app: bool = False
 
 
 class GraphError(CodedError):
@@ -155,7 +181,11 @@ class GraphError(CodedError):
     :param action: what was being attempted, in words.
     :param details: codes inside the error (`details[].code`, `innerError.code`), which may say more than `code`.
     :param retry_after: seconds that the service asked to wait, if it did.
-    :param role: what would have been needed, for 403.
+    :param role: what would have been needed, where a right is missing.
+    :param caller: who asked.
+    :param claims: what the service wants the sign-in to prove, in base64, if it said so.
+    :param challenged: whether it wants a new sign-in although the token has not expired (continuous access evaluation).
+    :ivar telling: whether its code is known and means one thing alone.
     """
 
     def __init__(
@@ -170,10 +200,21 @@ class GraphError(CodedError):
         details: tuple[str, ...] = (),
         retry_after: float | None = None,
         role: str = "an owner of the app, or Application Administrator",
+        caller: Caller = Caller(),
+        claims: str = "",
+        challenged: bool = False,
     ) -> None:
+        # a gateway answers with a status alone, and then that is all there is to go by
+        known = codes.of_graph(_NAMED.get(status, "") if code == "unknown" else code, *details)
+        telling = known is not None and not known.vague
+        id = "graph.forbidden" if (known.rights if known and telling else status == 403) else "graph.refused"
+        if challenged:
+            id, known = "graph.challenged-app" if caller.app else "graph.challenged", None
+        elif status == 401 and caller.app:  # the remedy of the code is that of a person
+            id, known = "graph.unaccepted", None
         super().__init__(
-            "graph.forbidden" if status == 403 else "graph.refused",
-            codes.of_graph(code, *details),
+            id,
+            known,
             status=status,
             code=" / ".join((code, *details)),
             message=message,
@@ -181,7 +222,12 @@ class GraphError(CodedError):
             request_id=request_id,
             date=date,
             role=role,
+            tenant=caller.tenant,
+            app_id=caller.app_id,
+            login=codes.login(caller.tenant, claims),
+            older=" An Azure CLI that does not know --claims-challenge has to be updated first." if claims else "",
         )
+        self.telling = telling
         self.status = status
         self.code = code
         self.details = details
@@ -189,13 +235,23 @@ class GraphError(CodedError):
 
     @property
     def exit_code(self) -> int:
-        code = super().exit_code
-        return 5 if self.status == 403 and code == 7 else code
+        """Of the code, if it says something of its own; else of the status, which is all there is."""
+        return super().exit_code if self.telling or self.id != "graph.forbidden" else 5
 
     @property
     def transient(self) -> bool:
         """Whether the same request may succeed later."""
         return self.status in TRANSIENT or self.code == "Directory_ConcurrencyViolation"
+
+    @property
+    def lacks_rights(self) -> bool:
+        """Whether somebody with other rights would not have been refused: the code says so, not the status (P12)."""
+        return self.known is not None and self.known.rights
+
+    @property
+    def explains_new(self) -> bool:
+        """Whether an object that was created a moment ago explains it: a part of the service does not know it (P7)."""
+        return self.status in (400, 403, 404) and (not self.telling or self.lacks_rights)
 
     def _extra(self) -> dict[str, Any]:
         own = {"status": self.status, "code": self.code, "details": list(self.details)}
@@ -232,6 +288,7 @@ class TokenError(CodedError):
             message=str(self.refusal),
             clock=clock,
             code=_named(numbers),
+            login=codes.login(tenant),
         )
         self.error = error
         self.codes = numbers
@@ -257,7 +314,8 @@ class SignInError(CodedError):
             known,
             detail=str(self.refusal),
             tenant=tenant,
-            tenant_option=f" --tenant {tenant}" if tenant else "",
+            app_id=self.refusal.named(but=tenant),
+            login=codes.login(tenant, asked[1] if (asked := codes.CLAIMS.search(message)) else ""),
             code=_named(self.refusal.codes),
         )
 

@@ -6,10 +6,12 @@ a second name of a file that matters. Nothing of that is followed, opened or wri
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -18,6 +20,8 @@ from core.errors import SetupError
 
 _CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _POSIX: Final = os.name == "posix"
+#: What file systems answer that do not know a flush of a folder; the replacement itself is done then.
+_NO_FLUSH: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def check(path: Path) -> None:
@@ -75,9 +79,44 @@ def created(path: Path, *, append: bool = False) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY | (os.O_APPEND if append else 0), 0o600)
 
 
+class Replacement:
+    """A flushed file that lies beside the one that it is to replace.
+
+    :param start: how the names of files beside it begin.
+    """
+
+    def __init__(self, new: Path, path: Path, start: str) -> None:
+        self._new = new
+        self._path = path
+        self._start = start
+
+    def __call__(self) -> None:
+        """Put it in its place, durably and at once.
+
+        :raises OSError: it cannot be renamed or flushed.
+        """
+        self._new.replace(self._path)
+        flush_folder(self._path.parent)
+
+    def rehearse(self) -> None:
+        """Do the same with a stand-in beside the file, which stays as it is, and ask whether the file would let it.
+
+        :raises OSError: what putting it in its place would raise.
+        """
+        descriptor, name = tempfile.mkstemp(prefix=self._start, dir=self._path.parent)
+        os.close(descriptor)
+        try:
+            self._new.replace(name)
+            flush_folder(self._path.parent)
+            if self._path.exists():
+                _ask_to_replace(self._path, self._start)
+        finally:
+            Path(name).unlink()
+
+
 @contextmanager
-def beside(path: Path, content: bytes, *, start: str, mode: int = 0o600) -> Iterator[Callable[[], None]]:
-    """A flushed file beside `path`, and what puts it in its place, durably and at once; else it is removed again.
+def beside(path: Path, content: bytes, *, start: str, mode: int = 0o600) -> Iterator[Replacement]:
+    """A flushed file beside `path`, and what puts it in its place; else it is removed again.
 
     :param start: how the name of the new file begins.
     :raises SetupError: `file.unsafe`: the folder is somebody else's.
@@ -92,26 +131,76 @@ def beside(path: Path, content: bytes, *, start: str, mode: int = 0o600) -> Iter
             os.fsync(file.fileno())
         if mode != 0o600:
             Path(name).chmod(mode)
-
-        def put() -> None:
-            Path(name).replace(path)
-            flush_folder(path.parent)
-
-        yield put
+        yield Replacement(Path(name), path, start)
     finally:
         with suppress(OSError):  # it is in its place by now, or as gone as it can be
             Path(name).unlink()
 
 
+def sweep(folder: Path, start: str) -> None:
+    """Remove what `beside` left in a folder when it was killed; what cannot be removed stays.
+
+    :param start: how the names begin. Nobody else may be at work under it: the caller holds the lock.
+    """
+    name = re.compile(re.escape(start) + r"[a-z0-9_]{8}")
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if name.fullmatch(path.name) and not _wrong(path.lstat()):
+                with suppress(OSError):
+                    path.unlink()
+
+
 def flush_folder(folder: Path) -> None:
-    """Make what was created or replaced in a folder durable."""
+    """Make what was created or replaced in a folder durable, as far as its file system can.
+
+    :raises OSError: it can, and failed.
+    """
     if not _POSIX:
         return  # Windows cannot open folders; there the file's own flush has to do
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
     finally:
         os.close(descriptor)
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether something is mounted at a path, a file too; `os.path.ismount` knows folders alone."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False  # only Linux mounts files
+    points = {re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in mounts}
+    return os.fsencode(path.parent.resolve() / path.name) in points
+
+
+def _ask_to_replace(path: Path, start: str) -> None:
+    """Whether something may be renamed over a file.
+
+    Renaming a folder over it never succeeds, and the kernel looks at the rights first: at those of the folder, at a
+    sticky bit with another owner, at immutable and append-only files. Only a mount point has to be looked up.
+
+    :param start: how the name of that folder begins.
+    :raises OSError: what the rename would raise.
+    """
+    if is_mount_point(path):
+        raise OSError(errno.EBUSY, "it is a mount point, which cannot be replaced")
+    if not _POSIX:
+        return
+    folder = Path(tempfile.mkdtemp(prefix=start, dir=path.parent))
+    try:
+        folder.rename(path)
+    except NotADirectoryError:
+        folder.rmdir()
+    except OSError:
+        folder.rmdir()
+        raise
+    else:  # the file has gone at this very moment
+        path.rmdir()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _foreign(found: os.stat_result) -> bool:

@@ -45,6 +45,12 @@ class Profile:
     thumbprint_member: str = "PROVISIONER_CERT_THUMBPRINT"
     blueprint_member: str = "BLUEPRINT_APP_ID"
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Members of the state file that this program reads or writes."""
+        own = (self.tenant_member, self.client_id_member, self.secret_member, self.thumbprint_member)
+        return (*own, self.blueprint_member, "CLOUD")
+
 
 def load(name: str) -> Profile:
     """The profile of that name, or of that TOML file.

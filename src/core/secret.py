@@ -21,6 +21,7 @@ SHORTEST: Final = 8
 # An Entra client secret: three characters, a digit, "Q~", then the rest (40 characters usual). There is no look at what
 # stands around it: a full stop after it, or the n of an escaped line break before it, must not hide it.
 ENTRA_SECRET: Final = re.compile(r"[\w~.-]{3}\dQ~[\w~.-]{31,}")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 _PATTERNS: Final = (
     ("client secret", ENTRA_SECRET),
@@ -144,16 +145,28 @@ redactor: Final = Redactor()
 
 
 def redacted(value: Any) -> Any:
-    """The same structure with every text redacted: a text that holds half a key must not swallow the rest of a line."""
+    """The same structure with every text redacted: a text that holds half a key must not swallow the rest of a line.
+
+    What is no Unicode, such as a path that is not UTF-8, is escaped: half a character is no text for other programs.
+    """
     match value:
         case str():
-            return redactor.redact(value)
+            return _whole(redactor.redact(value))
         case dict():
-            return {redactor.redact(str(key)): redacted(item) for key, item in value.items()}
+            return {_whole(redactor.redact(str(key))): redacted(item) for key, item in value.items()}
         case list() | tuple():
             return [redacted(item) for item in value]
         case _:
             return value
+
+
+def _whole(text: str) -> str:
+    if not _HALF.search(text):
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # not from a path
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def looks_secret(value: str) -> bool:

@@ -113,7 +113,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
         values["no_color"], origin["no_color"] = True, "environment"
     if not 1 <= values.get("certificate_days", 365) <= 365:
         detail = f"--certificate-days must lie between 1 and 365, not {values['certificate_days']}"
-        raise SetupError("usage.settings", detail=detail, command="")
+        raise SetupError("usage.settings", detail=detail, command="COMMAND")
     if (hardware := values.get("hardware", HARDWARE[0])) not in HARDWARE:
         detail = f"--hardware must be one of {', '.join(HARDWARE)}, not {hardware!r} (from: {origin['hardware']})"
         raise SetupError("usage.settings", detail=detail, command="migrate")
@@ -168,11 +168,11 @@ def _parse(variable: str, text: str, kind: type) -> Any:
     if kind is int:
         if text.isascii() and text.isdecimal():
             return int(text)
-        raise SetupError("usage.settings", detail=f"{variable} is not a number: {text!r}", command="")
+        raise SetupError("usage.settings", detail=f"{variable} is not a number: {text!r}", command="COMMAND")
     if kind is not bool:
         return text
     if text.lower() in _TRUE:
         return True
     if text.lower() in _FALSE:
         return False
-    raise SetupError("usage.settings", detail=f"{variable} is neither true nor false: {text!r}", command="")
+    raise SetupError("usage.settings", detail=f"{variable} is neither true nor false: {text!r}", command="COMMAND")

@@ -65,7 +65,11 @@ def _ended(error: BaseException) -> int:
     from core.flow.engine import internal
     from wizard.cli import refuse
 
-    return refuse(sys.argv[1:], Interrupted(2) if isinstance(error, KeyboardInterrupt) else internal(error))
+    if not isinstance(error, KeyboardInterrupt):
+        return refuse(sys.argv[1:], internal(error))
+    early = Interrupted(2)  # later ones are kept for the run
+    early.standing = "Nothing was changed."
+    return refuse(sys.argv[1:], early)
 
 
 if __name__ == "__main__":

@@ -167,15 +167,16 @@ def refuse(argv: Sequence[str], error: SetupError) -> int:
     :returns: the exit code.
     """
     command = str(error.facts.get("command") or _command_in(argv))
+    remedy = error.remedy.replace("  ", " ")  # without a command it is the help of the program itself
     if json_wanted(argv) and command != "token":
         from wizard.console.ndjson import Ndjson
 
-        Ndjson(None, sys.stdout).result(command, "failed", error.exit_code, {}, [error.as_dict()])
+        Ndjson(None, sys.stdout).result(command, "failed", error.exit_code, {}, [error.as_dict() | {"remedy": remedy}])
     else:
         from wizard.console.plain import clean
 
         told = error.facts["detail"] if error.id == "usage.settings" else error
-        print(clean(f"entraclaw-setup: {told}\n{error.remedy.replace('  ', ' ')}"), file=sys.stderr)
+        print(clean(f"entraclaw-setup: {told}\n{remedy}"), file=sys.stderr)
     return 1 if command == "token" else error.exit_code
 
 
@@ -231,7 +232,7 @@ def _parser() -> _Parser:
         subs[name].add_argument("--repair-permissions", action="store_true", help=text, **quiet)
     text = "also grant permissions that no Provisioner needs, if the request asks for them"
     subs["apply"].add_argument("--extra-roles", action="store_true", help=text, **quiet)
-    text = "remove expired entries of others if they block the write"
+    text = "remove expired entries of others if they block the write; they cannot be put back"
     subs["apply"].add_argument("--drop-expired", action="store_true", help=text, **quiet)
     text = "the certificate's thumbprint, as the developer told it to you; the yes to the certificate"
     subs["apply"].add_argument("--thumbprint", metavar="HEX", help=text, **quiet)
@@ -284,7 +285,7 @@ def _changing(parser: _Parser) -> None:
     """Options of the flows that put a certificate on the app."""
     quiet: dict[str, Any] = {"default": argparse.SUPPRESS}
     for flag, text in (
-        ("--drop-expired", "remove expired entries of others if they block the write"),
+        ("--drop-expired", "remove expired entries of others if they block the write; they cannot be put back"),
         ("--key-outlives-job", "the keystore outlives this CI job or container, against all appearances"),
         ("--lock", "forbid new password credentials on the app by a policy, or print how"),
     ):

@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from core.errors import SetupError
-from core.events import Event, Finding, Question
+from core.errors import Interrupted, SetupError
+from core.events import ChangeMade, Event, Finding, Question
 from core.flow.wait import Cancel, SystemClock
 from core.settings import Settings, resolve
 from core.support.recording import Recording
@@ -21,6 +21,9 @@ from wizard.process import log
 
 if TYPE_CHECKING:
     from core.stages.world import World
+
+
+_CHANGING: Final = frozenset({"migrate", "onboard", "apply", "rollback", "resume", "undo", "demo"})
 
 
 class Renderer(Protocol):
@@ -44,6 +47,7 @@ class Invocation:
     :param cancel: where a request to stop comes in.
     :param stack: what is closed when it ends.
     :ivar asking: whether a person is being asked right now.
+    :ivar effects: whether anything was changed so far.
     :ivar changed: whether the result says that something was changed.
     :ivar lost: why standard output did not take all of it.
     :ivar sinks: receive every event besides the renderer and the recording.
@@ -52,7 +56,7 @@ class Invocation:
 
     def __init__(self, command: str, given: dict[str, Any], cancel: Cancel, stack: ExitStack) -> None:
         self.command, self.given, self.cancel, self.stack = command, given, cancel, stack
-        self.asking = self.changed = False
+        self.asking = self.changed = self.effects = False
         self.lost: Exception | None = None
         # before anything can be wrong with them: in which form a mistake in the settings is told
         self.settings = Settings(json=bool(given.get("json", json_wanted(()))))
@@ -63,6 +67,9 @@ class Invocation:
 
     def fail(self, error: SetupError) -> int:
         """Show an error that no flow has shown; its exit code."""
+        telling = isinstance(error, Interrupted) or (error.exit_code != 2 and self.command in _CHANGING)
+        if telling and not self.effects:
+            error.standing = error.standing or "Nothing was changed."
         if self.command == "token":
             print(clean(f"entraclaw-setup token: {error}\n{error.remedy}"), file=sys.stderr)
         else:
@@ -90,6 +97,7 @@ class Invocation:
 
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
+        self.effects |= isinstance(event, ChangeMade)
         if self.recording is not None:
             self.recording.event(event)
         if self.command == "token":

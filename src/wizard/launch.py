@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, Final, TextIO
 
-from core.errors import SetupError
+from core.errors import Interrupted, SetupError
 from core.flow.wait import Cancel, SystemClock
 from core.settings import PREFIX, Settings, resolve
 from wizard import process
@@ -117,6 +117,8 @@ def _open(begin: Callable[[_Starting, ExitStack], int]) -> int:
             stack.enter_context(process.signals(starting))
             code = begin(starting, stack)
         except SetupError as error:
+            if isinstance(error, Interrupted):
+                error.standing = error.standing or "Nothing was changed."
             code = _fail(error)
         except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
             from core.flow.engine import internal
@@ -137,7 +139,7 @@ def _real(given: Mapping[str, Any]) -> Settings:
     for name in _HEADLESS:
         if getattr(settings, name):
             detail = f"--{name.replace('_', '-')} ({settings.origin[name]}) needs a command: the wizard shows and asks"
-            raise SetupError("usage.settings", detail=detail, command="")
+            raise SetupError("usage.settings", detail=detail, command="COMMAND")
     if not _terminal(sys.stdin):
         raise SetupError("flow.no-terminal")
     return settings

@@ -31,7 +31,6 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     :param checks: rows of a verification.
     """
     from core.entra import permissions
-    from core.entra.certificates import DUE
     from core.stages import handoff
 
     known = world.known
@@ -46,7 +45,7 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
         body["keystore"] = {"backend": held.name, "allowed_by": held.allowed_by, "served_by": held.served_by}
     if known.bundle is not None:
         end = known.bundle.not_after.isoformat()
-        due = (known.bundle.not_after - DUE).isoformat()
+        due = known.bundle.renewal.due.isoformat()
         body["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end, "due": due}
     if known.app is not None:
         names = sorted(permissions.name_of(role) for role in known.app.granted)

@@ -19,7 +19,19 @@ from tests.bench.screens import screens
 from tests.bench.service import rates
 from tests.bench.table import Row, counted, markdown, timed
 from tests.bench.track import PROGRAM, Counter, Lap, Track, run
-from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN
+from tests.bench.trips import (
+    AGAIN,
+    AZ,
+    FORMER_SLEEP,
+    FORMER_SPAWNS,
+    LEAST,
+    SHARE,
+    SPARE,
+    SPAWNS,
+    SPAWNS_AGAIN,
+    WAITED,
+    WAITS,
+)
 from tests.real.conftest import Desktop, az_folder, desktop
 
 LATENCY = 0.1
@@ -96,13 +108,16 @@ def flow(name: str, session: Desktop, counter: Counter, runs: int) -> list[Row]:
     again: dict[float, list[Lap]] = {0.0: [], LATENCY: []}
     floor: dict[float, list[float]] = {0.0: [], LATENCY: []}
     floor_again: dict[float, list[float]] = {0.0: [], LATENCY: []}
+    former: list[float] = []
     for _ in range(runs):
         for latency in (0.0, LATENCY):
             with Track.open(scenario, latency, session, counter) as track:
-                az = track.az()
+                az, passwords = track.az(), track.passwords
                 laps[latency].append(track.flow(*arguments))
                 again[latency].append(track.flow(*arguments))
                 cached, bare = track.az(cached=True), track.bare()
+            if not latency:
+                former.append(az + cached * (FORMER_SPAWNS - 1 + passwords) + FORMER_SLEEP)
             # the bare script has two trips of its own: discovery and token
             floor[latency].append(az + bare + latency * (LEAST[name] - 2))
             floor_again[latency].append(cached + bare)
@@ -117,6 +132,10 @@ def flow(name: str, session: Desktop, counter: Counter, runs: int) -> list[Row]:
         counted(f"{command} again: az spawns", [x.spawns for some in again.values() for x in some], None, SPAWNS_AGAIN),
         counted(f"{command} again: sequential round trips", [len(lap.trips) for lap in again[LATENCY]], None, AGAIN),
     ]
+    if name == "migrate":
+        rows.append(waits(f"{command}: declared waits", [lap.waited for some in laps.values() for lap in some]))
+        whole = [lap.seconds + lap.waited for lap in laps[0.0]]
+        rows.append(timed(f"{command}, waits and all", whole, former, "what it replaces", SHARE))
     for latency, some in laps.items():
         ms, waited = f"{latency * 1000:.0f} ms latency", f"{max(lap.waited for lap in some):.0f} s"
         what = f"{command}, {ms}, without {waited} of declared waits"
@@ -124,6 +143,13 @@ def flow(name: str, session: Desktop, counter: Counter, runs: int) -> list[Row]:
         seconds = [lap.seconds for lap in again[latency]]
         rows.append(timed(f"{command} again, {ms}", seconds, floor_again[latency], "az + bare script"))
     return rows
+
+
+def waits(what: str, seconds: list[float]) -> Row:
+    """What a run waits for by its own choice, against what it once waited."""
+    longest = max(seconds)
+    ratio, goal = f"{longest / WAITED:.2f}", f"≤ {WAITS:.0f} s"
+    return Row(what, f"{longest:.1f} s", f"{WAITED:.0f} s before", ratio, goal, longest <= WAITS)
 
 
 def checked(what: str, measured: float, trips: list[int]) -> Row:

@@ -13,7 +13,7 @@ from core.sandbox.computer.az import SandboxSignIn
 from core.sandbox.lab import Lab
 from core.sandbox.logs import Served
 from core.stages import migrate, onboard
-from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN, longest_chain, under_way
+from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN, WAITS, longest_chain, under_way
 from tests.machine import Machine, VirtualClock
 
 #: Long enough for two requests of one moment to be seen together, also on a busy machine.
@@ -52,6 +52,7 @@ def test_a_run_and_a_second_one_stay_within_their_round_trips(
     try:
         result, spawns, trips = counted.run()
         assert (result.outcome, result.exit_code) == ("changed", 0)
+        assert clock.waited <= WAITS
         assert 1 <= spawns <= SPAWNS
         assert LEAST[name] <= len(trips) <= LEAST[name] + SPARE, trips
 

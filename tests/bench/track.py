@@ -23,6 +23,8 @@ from tests.real.program import Program
 
 BARE = Path(__file__).with_name("bare.py")
 PROGRAM = Path(sys.executable).with_name("entraclaw-setup")
+#: How the reasons of waits begin that end with what is waited for, and not with the time that is told.
+SLOW = ("the keystore", "an answer")
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,19 @@ class Track:
         """The program inside the desktop session."""
         return Program(self.lab, self.session, self.counter.folder)
 
+    @property
+    def passwords(self) -> int:
+        """How many password credentials there are, on apps and principals."""
+        holders = [*self.lab.tenant.newest("application"), *self.lab.tenant.newest("servicePrincipal")]
+        return sum(len(holder.get("passwordCredentials") or ()) for holder in holders)
+
     def flow(self, *arguments: str) -> Lap:
         """Run a flow to its good end."""
         self.counter.take()
         before = len(self.lab.server.served)
         seconds, finished = self._run([str(PROGRAM), *arguments, "--yes", "--json"])
         events = [json.loads(line) for line in finished.stderr.splitlines()]
-        waits = [e["next_in"] for e in events if e["event"] == "Waiting" and not e["reason"].startswith("the keystore")]
+        waits = [e["next_in"] for e in events if e["event"] == "Waiting" and not e["reason"].startswith(SLOW)]
         served = self.lab.server.served[before:]
         return Lap(seconds - sum(waits), sum(waits), longest_chain(served), under_way(served), self.counter.take())
 

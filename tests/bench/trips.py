@@ -17,6 +17,16 @@ SPARE: Final = 2
 AGAIN: Final = 4
 SPAWNS: Final = 2
 SPAWNS_AGAIN: Final = 1
+#: Seconds that a migration waited for looks which only have to be apart, before they ran beside other work.
+WAITED: Final = 12.0
+#: The same now: two clean reads are that far apart.
+WAITS: Final = 5.0
+#: What the migration by hand-written scripts took, which this one replaces: spawns of az, one more per password
+#: credential, and a fixed sleep in seconds until the certificate is accepted.
+FORMER_SPAWNS: Final = 8
+FORMER_SLEEP: Final = 30.0
+#: What of that is left, at most.
+SHARE: Final = 0.2
 
 
 def longest_chain(served: Sequence[Served]) -> list[str]:

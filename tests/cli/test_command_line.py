@@ -308,3 +308,27 @@ def test_K5_a_broken_configuration_file_stops_every_command_that_opens_the_keyst
         assert finished.returncode == (1 if command == "token" else 2)
         assert str(config) in finished.stderr
         assert "[usage.config-file]" in finished.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the file system takes no such name")
+@pytest.mark.parametrize(
+    "arguments",
+    ["migrate --yes", "onboard --only provisioner --yes", "undo", "resume", "verify", "doctor", "rollback --yes"],
+)
+def test_U4_a_project_whose_path_is_no_utf8_is_no_bug_and_its_name_can_be_written(
+    run: Run, tmp_path: Path, arguments: str
+) -> None:
+    project = Path(os.fsdecode(os.fsencode(tmp_path) + b"/pr\xff\xe4"))
+    project.mkdir()
+    project.joinpath(".entraclaw-state.json").write_text("{}")
+    log = tmp_path / "log"
+    finished = run(*arguments.split(), "--json", "--project", str(project), "--log-file", str(log))
+    assert finished.returncode not in (0, 70) or arguments in ("undo", "resume")
+    lines = [*finished.stdout.splitlines(), *finished.stderr.splitlines(), *log.read_text().splitlines()]
+    lines += [line for path in tmp_path.rglob("recordings/*") for line in path.read_text().splitlines()]
+    for line in lines:
+        json.dumps(json.loads(line), ensure_ascii=False).encode()  # half a character is no text for other programs
+    if arguments not in ("undo", "resume", "onboard --only provisioner --yes"):
+        assert any("pr\\\\xff\\\\xe4" in line for line in lines), "it is told which"
+    plain = run(*arguments.split(), "--project", str(project))
+    assert plain.returncode == finished.returncode

@@ -10,6 +10,7 @@ from core.errors import KeystoreError
 from core.sandbox.computer.keystore import MemoryKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
+from tests.faults.sentences import assert_true
 from tests.faults.test_matrix import MOST, converges
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
 
@@ -50,6 +51,7 @@ def test_M8_a_keystore_that_fails_at_any_operation(start_lab: Callable[[str], La
         reached = keystore.count >= nth
         keystore.nth, keystore.for_good = 0, False
         assert machine.usable(), "zero usable credentials"
+        assert_true(machine, result, before)
         if result.exit_code not in (0, 6):
             assert machine.untouched(before)
         if not reached:

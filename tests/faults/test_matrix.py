@@ -15,6 +15,7 @@ import pytest
 from core.flow.engine import Result
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
+from tests.faults.sentences import assert_true
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock, killed
 
 #: More requests than a migration makes; the test says so when it is too small.
@@ -31,6 +32,7 @@ FAULTS: list[tuple[Kind, int]] = [
 
 def invariants(machine: Machine, result: Result, before: Snapshot) -> None:
     """What must hold after any run, however it ended."""
+    assert_true(machine, result, before)
     assert machine.usable(), "zero usable credentials"
     match result.exit_code:
         case 0:
@@ -111,6 +113,7 @@ def test_M5_the_service_fails_for_good_from_every_request_on(start_lab: Callable
         result = machine.migrate()
         machine.tenant.faults.script.clear()
         assert machine.usable(), "zero usable credentials"
+        assert_true(machine, result, before)
         if result.exit_code not in (0, 6):
             assert_undone(machine, result, before)
         if result.exit_code == 0:
@@ -178,6 +181,7 @@ def test_M5_M8_a_request_that_fails_for_good_on_other_machines(
         reached = fault.reached.is_set()
         machine.tenant.faults.script.clear()
         assert machine.usable() or not had, "zero usable credentials"
+        assert_true(machine, result, before)
         if result.exit_code not in (0, 6):
             assert_undone(machine, result, before)
         if not reached:

@@ -404,6 +404,15 @@ def test_P12_a_member_that_stands_twice_in_a_request_is_refused(
     assert caught.value.id == "request.ambiguous"
 
 
+def test_P12_a_file_of_somebody_else_in_the_place_of_the_request_is_kept(dev: Machine, admin: Admin) -> None:
+    path = ask(dev)
+    assert admin.apply(path).exit_code == 0
+    path.write_text("somebody's own")
+    assert dev.migrate(who="alex").exit_code == 0
+    assert path.read_text() == "somebody's own"
+    assert str(path) in said(dev, "request.left")
+
+
 def test_P12_a_folder_in_the_place_of_the_request_is_named(dev: Machine, admin: Admin) -> None:
     path = ask(dev)
     assert admin.apply(path).exit_code == 0

@@ -130,9 +130,10 @@ def test_P9_a_second_run_changes_nothing_in_four_requests_and_a_migration_finds_
     assert fresh.untouched(before)
 
 
-def test_P1_a_fresh_run_takes_seven_round_trips(fresh: Machine) -> None:
+def test_P1_a_fresh_run_takes_seven_round_trips_and_a_last_look(fresh: Machine) -> None:
     fresh.onboard()
-    log = fresh.tenant.faults.log
+    *log, last = fresh.tenant.faults.log
+    assert last.startswith("GET /v1.0/applications/"), "whether the certificate is still there"
     first = [line for line in log if line.startswith("GET /v1.0") or line == "POST /v1.0/$batch"]
     assert len(first) == 3, "the first looks run together"
     assert set(first) <= set(log[:4]), "and discovery with them"

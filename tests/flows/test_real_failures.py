@@ -240,7 +240,8 @@ def test_row_13_az_is_found_under_the_name_that_the_path_gives_it(
 
 def former(machine: Machine, days: int) -> str:
     """Put a key of an earlier time into the keystore, made so many days ago; its bundle."""
-    made = certificates.make(PROFILE.subject, machine.clock.now() - timedelta(days=days))
+    then = machine.clock.now() - timedelta(days=days)
+    made = certificates.make(PROFILE.subject, then, app_id=machine.app_id)
     machine.keystore.write(machine.service, machine.tenant.id, made.pem)
     return made.pem.reveal()
 
@@ -261,6 +262,8 @@ def test_G7_an_existing_bundle_is_checked_before_it_is_used(machine: Machine, ki
         assert certificate
         assert key
         machine.keystore.write(machine.service, machine.tenant.id, Secret(key[0] + certificate[0], learn=False))
+        refused(machine, "keystore.unproven", 4)  # whosever the private key is
+        return
     result = machine.migrate()
     assert (result.outcome, result.exit_code) == ("changed", 0), result.errors
     said = {"expired": "certificate.expired", "not on the app": "certificate.gone"}.get(kind, "keystore.bundle")

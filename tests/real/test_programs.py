@@ -6,6 +6,7 @@ first on the PATH, and every variable that makes a library load code, write secr
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -219,7 +220,8 @@ def test_C4_apply_starts_only_what_the_table_allows(session: Desktop, az: Path, 
         request = developer.result("migrate", "--yes")["data"]["request"]
         developer.holds("migrate", developer.traced())
         developer.variables = {"AZURE_CONFIG_DIR": str(lab.az_folder("alex"))}
-        developer.holds("apply", developer.starts("apply", request, "--yes"))
+        told = json.loads(Path(request).read_text())["thumbprint"]
+        developer.holds("apply", developer.starts("apply", request, "--yes", "--thumbprint", told))
     finally:
         lab.close()
 

@@ -38,7 +38,7 @@ EXPECTED = {
         401,
         "invalid_client",
     ): """7000215 7000222 7000216 7000218 700025 700027 7000274 50012 700024 7000214 7000277 1000502
-        50027 50048 7000229 70021 700211 700212 7002121 700213 70025 700222 700226 700227 700229""",
+        50027 50048 5002730 5002738 7000229 70021 700211 700212 7002121 700213 70025 700222 700226 700227 700229""",
     (400, "unauthorized_client"): "700016 7000112 70001 82001 82002",
     (400, "invalid_request"): """90002 90019 50059 50194 9001023 90124 90130 90038 900432 900382 90013 90014 900144
         9002313 9002324 90023 901002 50003 90119""",
@@ -368,7 +368,7 @@ CAUSES: dict[int, Callable[[Stand], Response]] = {
 PUT: dict[str, tuple[str, Callable[[Stand, int], Response]]] = {
     # devices, risk, policies and second factors do not exist here: whoever meets them is marked
     "50020 50053 50055 50064 50072 50074 50076 50078 50079 50089 50097 50131 50132 50133 50144 50158 51004 16000 53000 "
-    "53001 53002 53011 530003 530032 530034 530035 500022 500212 500213 90095": (
+    "53001 53002 53011 530003 530032 530034 530035 500022 500212 500213 90093 90095": (
         "on a person",
         lambda s, number: s.person(_refused=number),
     ),
@@ -380,7 +380,7 @@ PUT: dict[str, tuple[str, Callable[[Stand, int], Response]]] = {
     # the resource's own business
     "50003 650052 90124": ("on a resource", lambda s, number: s.graph(_refused=number)),
     # the service's state, other clouds, and numbers that no source tells apart
-    "90006 90012 90024 90033 50033 90038 900382 900432 900384 7002121 700226 700227": (
+    "90006 90012 90024 90033 50033 90038 900382 900432 900384 7002121 700226 700227 5002730 5002738": (
         "on the service",
         lambda s, number: s.switched(login_refuses=number).secret(),
     ),

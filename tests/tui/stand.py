@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import pytest
@@ -79,6 +80,7 @@ class Stand(Demo):
         world = super().world(cancel, watched, ask)
         world.clock = Watch(self.time, cancel)
         world.session = Session(world.cloud, world.clock)
+        world.chance = Random(1)  # pictures show how long it took
         world.run_id = "0123456789ab"
         world.known.machine = "workstation"
         own, missing = world.tools(), {tool.name: tool for tool in self.missing}

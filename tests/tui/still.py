@@ -107,7 +107,9 @@ def still() -> Iterator[None]:
     make, lock, made, ids = certificates.make, threading.Lock(), count(1), random.Random(7)
     noise = random.Random()
 
-    def known(common_name: str, now: datetime, lifetime: timedelta = certificates.LIFETIME) -> certificates.Bundle:
+    def known(
+        common_name: str, now: datetime, lifetime: timedelta = certificates.LIFETIME, app_id: str = ""
+    ) -> certificates.Bundle:
         with lock, pytest.MonkeyPatch.context() as inner:
             number = next(made)
             inner.setattr(rsa, "generate_private_key", lambda **_: key(number))

@@ -164,7 +164,7 @@ def test_U2_a_locked_keystore_and_another_try(demo: Callable[..., Terminal]) -> 
     person.answer("")
     person.says("cannot be undone", "Make these changes?")
     person.answer(NO)
-    person.says("The answer was no. Nothing was changed.")
+    person.says("The answer was no.", "Nothing was changed.")
     person.choose("Quit")
     assert person.ends() == 4, "what the last run came to"
 
@@ -199,10 +199,18 @@ def test_U2_a_signal_at_a_question_ends_at_once(
     assert person.ends() == code
 
 
-def test_U2_a_key_in_the_middle_undoes_what_was_done(demo: Callable[..., Terminal]) -> None:
-    person = demo()
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    """A scenario in which a new certificate is accepted late."""
+    file = tmp_path / "slow.toml"
+    file.write_text('scenario = "legacy"\n[lag]\nlogin = 40\n')
+    return file
+
+
+def test_U2_a_key_in_the_middle_undoes_what_was_done(demo: Callable[..., Terminal], slow: Path) -> None:
+    person = demo("--scenario", str(slow))
     person.answer("", YES)
-    person.says("waiting for a moment, to see that the certificate stays")
+    person.says("waiting for the certificate to be accepted everywhere")
     person.child.sendintr()
     person.says("undone", "[flow.interrupted]", "Everything that this run had done was undone.")
     assert person.ends() == 130
@@ -213,19 +221,21 @@ def test_U2_a_key_after_the_point_of_no_return_says_what_finishes_it(demo: Calla
     person.answer("", YES)
     person.says("waiting for the second clean read")
     person.child.sendintr()
-    finishes = "Run the same command again, or `entraclaw-setup resume`: it finishes."
+    finishes = "`entraclaw-setup resume`: it finishes."
     person.says("Interrupted after the point of no return.", finishes)
     assert person.ends() == 130
 
 
 @pytest.mark.parametrize("place", ["question", "run"])
-def test_U2_a_terminal_that_is_closed_leaves_nothing(demo: Callable[..., Terminal], tmp_path: Path, place: str) -> None:
+def test_U2_a_terminal_that_is_closed_leaves_nothing(
+    demo: Callable[..., Terminal], slow: Path, tmp_path: Path, place: str
+) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
-    person = demo(TMPDIR=str(folder))
+    person = demo("--scenario", str(slow), TMPDIR=str(folder))
     if place == "run":
         person.answer("", YES)
-        person.says("waiting for a moment, to see that the certificate stays")
+        person.says("waiting for the certificate to be accepted everywhere")
     else:
         person.child.expect(PROMPT)
     os.dup2(os.open(os.devnull, os.O_RDWR), person.child.child_fd)  # the terminal has no other end any more

@@ -132,6 +132,28 @@ def test_P11_the_ids_that_az_passes_on_are_kept(install: Install) -> None:
     assert trace in error.summary
 
 
+def test_P11_the_claims_that_az_was_asked_for_are_in_the_command(install: Install) -> None:
+    said = 'az logout\naz login --tenant "x" --scope "https://graph//.default" --claims-challenge "eyJhIjoxfQ=="'
+    stderr = f"ERROR: AADSTS50076: You must use multi-factor.\nRun the command below to authenticate:\n{said}\n"
+    error = failure(lambda: install("", stderr, code=1).graph_token(TENANT))
+    assert f'az logout, then az login --tenant {TENANT} --claims-challenge "eyJhIjoxfQ=="' in error.remedy
+
+
+@pytest.mark.parametrize("variable", ["", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_P11_a_certificate_that_az_does_not_trust_is_no_lost_network(
+    install: Install, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "/etc/roots.pem")
+    stderr = "ERROR: Max retries exceeded: [SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate in chain"
+    error = failure(lambda: install("", stderr, code=1).graph_token(TENANT))
+    assert error.id == "network.untrusted"
+    assert "self-signed certificate in chain" in error.summary
+    assert (f"/etc/roots.pem, which {variable} names" if variable else "REQUESTS_CA_BUNDLE") in error.remedy
+
+
 def test_P4_what_az_says_is_redacted(install: Install) -> None:
     secret = "abc8Q~" + "x" * 34
     for refusal in ("refused", "AADSTS99999:"):

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.entra.certificates import SHA1_SHAPE, Bundle, make, parse, thumbprint, thumbprint_of_identifier
+from core.entra.renewal import renewal
 from core.errors import SetupError
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -149,18 +150,31 @@ def test_T5_an_identifier_without_a_thumbprint(identifier: str | None) -> None:
     assert thumbprint_of_identifier(identifier) == ""
 
 
-@pytest.mark.parametrize(
-    ("days", "seconds", "due", "expired"),
-    [
-        (0, 0, False, False),
-        (335, -1, False, False),
-        (335, 0, True, False),
-        (365, -1, True, False),
-        (365, 0, True, True),
-    ],
+@given(
+    life=st.timedeltas(timedelta(minutes=10), timedelta(days=4000)),
+    begin=st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    seed=st.text(max_size=8),
 )
-def test_P9_a_certificate_is_due_from_thirty_days_before_its_end(
-    bundle: Bundle, days: int, seconds: int, due: bool, expired: bool
+def test_P9_one_formula_tells_when_a_certificate_is_due_whatever_its_life(
+    life: timedelta, begin: datetime, seed: str
 ) -> None:
-    moment = bundle.not_before + timedelta(days=days, seconds=seconds)
-    assert (bundle.due(moment), bundle.expired(moment)) == (due, expired)
+    end = begin + life
+    moments = renewal(begin, end, seed)
+    first = begin + (life / 2 if life < timedelta(days=10) else life * 2 / 3)
+    assert first <= moments.due <= first + life / 20, "the jitter is at most a twentieth of its life"
+    assert abs(moments.warning - moments.due - life / 12) < timedelta(milliseconds=1)
+    assert end - moments.critical == min(life / 12, timedelta(days=7))
+    assert moments.due < moments.warning < moments.critical < end == moments.end
+    assert moments == renewal(begin, end, seed), "the same at every look"
+    order = ["valid", "due", "warning", "critical", "expired"]
+    tick = timedelta(microseconds=1)
+    edges = (moments.due, moments.warning, moments.critical, moments.end)
+    assert [moments.state(edge) for edge in edges] == order[1:]
+    assert [moments.state(edge - tick) for edge in edges] == order[:-1]
+
+
+def test_P9_machines_that_were_set_up_together_do_not_renew_together(bundle: Bundle) -> None:
+    lives = [renewal(bundle.not_before, bundle.not_after, str(n)).due for n in range(200)]
+    assert max(lives) - min(lives) > timedelta(days=365 / 25)
+    assert bundle.renewal.state(bundle.not_before) == "valid"
+    assert (bundle.expired(bundle.not_after - timedelta(seconds=1)), bundle.expired(bundle.not_after)) == (False, True)

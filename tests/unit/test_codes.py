@@ -24,21 +24,22 @@ AADSTS = """
 90014 90019 90023 90024 90033 90038 90055 90094 90095 90099 90119 90120 90124 90130 500011 500021 500022 500133 500212
 500213 530003 530032 530034 530035 650052 650056 650057 700016 700022 700023 700024 700025 700027 700082 700084 700211
 700212 700213 700222 700226 700227 700229 900144 900382 900384 900432 901002 1000502 1002012 7000112 7000114 7000214
-7000215 7000216 7000218 7000222 7000229 7000274 7000277 7002121 9001023 9002313 9002324
+7000215 7000216 7000218 7000222 7000229 7000274 7000277 7002121 90093 5002730 5002738 9001023 9002313 9002324
 """
 GRAPH = """
 Request_BadRequest Request_UnsupportedQuery Directory_QuotaExceeded KeyCredentialsInvalidEndDate
 CredentialInvalidLifetimeAsPerAppPolicy InvalidKeyEndDate CredentialTypeNotAllowedAsPerAppPolicy ObjectConflict
 InvalidUpdate InvalidAuthenticationToken Authentication_MissingOrMalformed Authorization_RequestDenied
 Request_ResourceNotFound Request_MultipleObjectsWithSameKeyValue Directory_ConcurrencyViolation resourceModified
-FailedDependency TooManyRequests activityLimitReached ServiceUnavailable gatewayTimeout
+FailedDependency TooManyRequests activityLimitReached ServiceUnavailable gatewayTimeout InternalServerError
 Agent_Directory_QuotaExceeded AgentBlueprint_LimitExceeded AgentIdentity_LimitExceeded
 AgentBlueprint_IncompatibleProperty AgentBlueprint_NotSupportedOnApiVersion
 AgentBlueprintPrincipal_RequireAgentBlueprint AgentBlueprintPrincipal_IncompatibleProperty
 AgentIdentity_AgentBlueprintPrincipalDoesNotExist AgentIdentity_CredentialsNotSupported
 AgentIdentity_IncompatibleParentType AgentIdentity_NotSupportedOnApiVersion
 Error_AgentBlueprintCannotCreateAssociatedIdentity Error_AgentIdentitiesCreatingAgentIdentitiesNotAllowed
-Error_AgentIdentitySelfCreateRequired
+Error_AgentIdentitySelfCreateRequired KeyCredentialsInvalidStartDate Directory_ResourceSizeExceeded
+CannotUpdateLockedServicePrincipalProperty
 """
 TRACE, CORRELATION, STAMP = str(UUID(int=1)), str(UUID(int=2**128 - 1)), "2026-02-03 04:05:06Z"
 
@@ -61,7 +62,7 @@ def test_U5_every_code_has_a_meaning_a_remedy_and_an_exit_code(name: str) -> Non
     for text in (row.meaning, row.remedy):
         assert text.strip() == text
         assert len(text.split()) >= 3
-    assert {field for _, field, _, _ in string.Formatter().parse(row.remedy) if field} <= {"app_id", "tenant", "role"}
+    assert {field for _, field, _, _ in string.Formatter().parse(row.remedy) if field} <= {"app_id", "login", "role"}
 
 
 @pytest.mark.parametrize(

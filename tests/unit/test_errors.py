@@ -280,3 +280,10 @@ def test_U5_an_interruption_ends_with_128_plus_the_signal(signal: int) -> None:
 def test_facts_are_not_formatted_twice() -> None:
     error = SetupError("az.failed", command="{x}", code="{0}", detail="{detail!r} 100% {")
     assert "{detail!r} 100% {" in error.summary
+
+
+@pytest.mark.parametrize("id", sorted(table()))
+def test_U10_no_row_says_what_stands_for_the_same_error_comes_at_any_moment(id: str) -> None:
+    texts = " ".join(str(text) for text in (table()[id]["summary"], table()[id]["remedy"]))
+    for claim in ("Nothing was changed", "Nothing was stored", "still works", "both kept", "keeps no"):
+        assert claim not in texts, "whoever knows it says it: SetupError.standing"

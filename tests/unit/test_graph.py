@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from core.cloud import load as load_cloud
 from core.entra import application, permissions
 from core.entra.graph import TRIES, Graph, _read
 from core.entra.http import Response, Session
-from core.errors import GraphError, NetworkError, SetupError
+from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
 from core.sandbox import wire
 from core.sandbox.faults import Fault, Kind
@@ -208,6 +210,18 @@ def test_a_batch_gives_a_body_or_an_error_per_read(site: Site) -> None:
     assert site.asked() == 1
 
 
+def test_P7_machines_that_are_asked_to_wait_equally_long_do_not_come_back_together(site: Site) -> None:
+    cloud = load_cloud(str(site.lab.cloud_file))
+    for seed in range(8):
+        graph = Graph(
+            Session(cloud, site.clock), cloud, site.token, site.clock, site.events.append, chance=Random(seed)
+        )
+        site.fail("status", status=429, retry_after=7)
+        graph.get(site.path, "read")
+    assert len(set(site.pauses)) == 8
+    assert all(7 <= seconds <= 9.5 for seconds in site.pauses), "never before that time, and soon after it"
+
+
 def test_only_the_transient_items_of_a_batch_are_repeated(site: Site) -> None:
     asked: list[list[str]] = []
 
@@ -306,6 +320,57 @@ def test_a_page_instead_of_json_is_named_as_such() -> None:
     with pytest.raises(NetworkError) as caught:
         _read(Response(404, {}, b"<html>", "graph.example"), "x")
     assert caught.value.id == "network.garbage"
+
+
+CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}'
+CHALLENGE = base64.b64encode(CLAIMS.encode()).decode()
+KNOWN = Caller("tenant-1", "app-1")
+
+
+def refused(status: int, header: str, message: str = "No.", caller: Caller = KNOWN) -> GraphError:
+    body = {"error": {"code": "InvalidAuthenticationToken", "message": message}}
+    with pytest.raises(GraphError) as caught:
+        _read(Response(status, {"WWW-Authenticate": header}, json.dumps(body).encode(), "h"), "do it", caller)
+    return caught.value
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("spelled", [CHALLENGE, CHALLENGE.rstrip("="), CHALLENGE.replace("+", "-").replace("/", "_")])
+def test_P11_the_claims_of_a_challenge_reach_the_command_that_answers_it(status: int, spelled: str) -> None:
+    error = refused(status, f'Bearer realm="", error="insufficient_claims", claims="{spelled}"')
+    assert (error.id, error.exit_code) == ("graph.challenged", 4)
+    assert f'az logout, then: az login --tenant tenant-1 --claims-challenge "{CHALLENGE}"' in error.remedy
+
+
+@pytest.mark.parametrize("claims", ["", '$(reboot)"; x', "a b", "é"])
+def test_P11_claims_that_are_none_become_part_of_no_command(claims: str) -> None:
+    error = refused(401, f'Bearer error="insufficient_claims", claims="{claims}"')
+    assert error.id == "graph.challenged"
+    assert '--claims-challenge "' not in error.remedy
+    assert claims not in error.remedy or not claims
+
+
+def test_P11_a_challenge_in_words_alone_is_one_too() -> None:
+    assert refused(401, "", "Continuous access evaluation resulted in challenge").id == "graph.challenged"
+    assert refused(401, 'Bearer error="invalid_token"').id == "graph.refused"
+    assert refused(404, "", "Continuous access evaluation").id == "graph.refused"
+
+
+def test_P11_the_token_of_an_app_is_not_renewed_by_a_person() -> None:
+    app = Caller("tenant-1", "app-1", app=True)
+    for error in (refused(401, f'claims="{CHALLENGE}"', caller=app), refused(401, "", caller=app)):
+        assert error.id in ("graph.challenged-app", "graph.unaccepted")
+        assert "az login" not in error.remedy
+        assert "app-1" in error.remedy
+
+
+@pytest.mark.parametrize(("status", "told"), [(429, "wait"), (502, "later"), (503, "later"), (504, "later")])
+def test_P11_a_gateway_that_names_no_code_is_no_unknown_code(status: int, told: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        _read(Response(status, {}, b"<html>gateway</html>", "h"), "do it")
+    assert (caught.value.id, caught.value.exit_code) == ("graph.refused", 7)
+    assert told in caught.value.remedy.lower()
+    assert "table" not in caught.value.remedy
 
 
 # answers that are JSON, and not what is documented

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +17,9 @@ import pytest
 from core.cloud import Cloud
 from core.cloud import load as load_cloud
 from core.entra.http import Session
-from core.errors import NetworkError
-from core.flow.wait import SystemClock
+from core.errors import Interrupted, NetworkError
+from core.events import Event, Waiting
+from core.flow.wait import Cancel, SystemClock
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from core.sandbox.server import tls
@@ -213,3 +218,94 @@ def test_the_services_clock_is_compared(session: Session, cloud: Cloud, lab: Lab
 def test_a_strange_date_header_is_ignored(session: Session, cloud: Cloud, lab: Lab) -> None:
     answers(lab, Response(200, {"Date": "yesterday"}, b"{}"))
     assert session.call("GET", f"{cloud.authority}/x").json() == {}
+
+
+@pytest.fixture
+def silent() -> Iterator[tuple[Cloud, socket.socket, ssl.SSLContext]]:
+    """A cloud whose server answers as the test does."""
+    ca, context = tls.context()
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+        roots = Path(folder) / "ca.pem"
+        roots.write_text(ca)
+        origin = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        yield Cloud("silent", origin, origin, origin, roots), listener, context
+
+
+def test_P7_an_answer_that_drips_ends_at_our_time_limit(
+    silent: tuple[Cloud, socket.socket, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket's time limit is between two bytes, so a byte every now and then goes on for ever."""
+    monkeypatch.setattr("core.entra.exchange.PATIENCE", 0.6, raising=False)
+    cloud, listener, context = silent
+    over = threading.Event()
+
+    def drip() -> None:
+        raw, _ = listener.accept()
+        with suppress(OSError), context.wrap_socket(raw, server_side=True) as stream:
+            stream.recv(65536)
+            stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+            for _ in range(100):
+                if over.wait(0.1):
+                    return
+                stream.sendall(b" ")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    start = time.monotonic()
+    error = failure(Session(cloud, SystemClock()), f"{cloud.authority}/x", "POST")
+    assert time.monotonic() - start < 3
+    over.set()
+    thread.join()
+    assert (error.id, error.maybe_done) == ("network.unreachable", True)
+    assert "no whole answer" in error.summary
+
+
+def test_P7_an_answer_that_is_slow_is_told(lab: Lab, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.entra.exchange.SLOW", 0.1, raising=False)
+    events: list[Event] = []
+    fault = lab.tenant.faults.add(Fault("hold-after"))
+    threading.Timer(1, fault.release).start()
+    with Session(cloud, SystemClock(), emit=events.append) as session:
+        assert session.call("GET", metadata(cloud, lab)).status == 200
+    assert [event.reason for event in events if isinstance(event, Waiting)] == [
+        f"an answer of {cloud.authority.partition('//')[2]}"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["hold-before", "hold-after"])
+def test_U2_a_signal_ends_a_call_that_stalls(lab: Lab, cloud: Cloud, kind: Kind) -> None:
+    fault, cancel = lab.tenant.faults.add(Fault(kind)), Cancel()
+    threading.Timer(0.3, lambda: cancel.ask(15)).start()
+    release = threading.Timer(10, fault.release)
+    release.start()
+    start = time.monotonic()
+    with Session(cloud, SystemClock(), cancel) as session, pytest.raises(Interrupted):
+        session.call("GET", metadata(cloud, lab))
+    assert time.monotonic() - start < 2
+    release.cancel()
+    fault.release()
+
+
+def test_M8_what_was_given_up_before_it_was_sent_is_never_sent(
+    silent: tuple[Cloud, socket.socket, ssl.SSLContext],
+) -> None:
+    """It would land after its undo."""
+    cloud, listener, context = silent
+    cancel, asked = Cancel(), threading.Event()
+    got: list[bytes] = []
+
+    def serve() -> None:
+        raw, _ = listener.accept()
+        asked.wait(10)  # the handshake stalls until nobody wants it any more
+        with suppress(OSError), context.wrap_socket(raw, server_side=True) as stream:
+            stream.settimeout(5)
+            got.append(stream.recv(65536))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    threading.Timer(0.2, lambda: cancel.ask(15)).start()
+    with Session(cloud, SystemClock(), cancel) as session, pytest.raises(Interrupted):
+        session.call("POST", f"{cloud.authority}/x", body={"a": 1})
+    asked.set()
+    thread.join()
+    assert got in ([], [b""])

@@ -146,6 +146,39 @@ def test_C4_a_program_inside_the_project_is_refused(tmp_path: Path, monkeypatch:
     assert (caught.value.id, caught.value.exit_code) == ("program.untrusted", 3)
 
 
+@pytest.mark.parametrize("where", ["", ".local", ".local/bin"])
+@pytest.mark.parametrize("name", [".local/bin/tool", "bin/tool", ".local/share/pipx/venvs/tool/bin/tool"])
+def test_C4_the_home_and_its_local_bin_are_no_project(
+    home: Path, monkeypatch: pytest.MonkeyPatch, where: str, name: str
+) -> None:
+    tool = script(home / name, "")
+    (home / ".local" / "bin").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("PATH", str(tool.parent))
+    monkeypatch.chdir(home / where)
+    assert process.find("tool", [Path.cwd(), home / where]) == tool
+    assert process.find("tool", [home.parent]) == tool, "nor is what is above the home"
+
+
+@pytest.mark.parametrize("entry", [".", "", "bin"])
+def test_C4_a_relative_entry_of_the_path_leads_nowhere_even_in_the_home(
+    home: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    script(home / "tool", "")
+    script(home / "bin" / "tool", "")
+    monkeypatch.setenv("PATH", f"{entry}{os.pathsep}/no/such")
+    monkeypatch.chdir(home)
+    with pytest.raises(SetupError) as caught:
+        process.find("tool", [home])
+    assert caught.value.id == "program.untrusted"
+
+
+def test_C4_a_project_below_the_home_is_a_project(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = script(home / "work" / "bin" / "tool", "")
+    monkeypatch.setenv("PATH", str(tool.parent))
+    with pytest.raises(SetupError):
+        process.find("tool", [home, home / "work"])
+
+
 def test_C4_the_first_one_found_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = script(tmp_path / "project" / "tool", "")
     outside = script(tmp_path / "bin" / "tool", "")

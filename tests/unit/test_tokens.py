@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
@@ -12,7 +13,9 @@ from core.cloud import load as load_cloud
 from core.entra import certificates
 from core.entra.http import Session
 from core.entra.tokens import mint
-from core.errors import TokenError
+from core.errors import Interrupted, NetworkError, TokenError
+from core.flow.wait import Cancel
+from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from tests.machine import VirtualClock
 
@@ -59,3 +62,33 @@ def test_P11_a_refusal_has_its_code_its_ids_and_its_time(
     for part in ("trace_id", "correlation_id", "timestamp"):
         assert found[part] in error.summary
     assert found["docs"].endswith(f"#aadsts{code}")
+
+
+def test_P7_a_sign_in_whose_answer_is_lost_ends_at_our_time_limit_and_not_at_the_librarys(
+    lab: Lab, session: Session, cloud: Cloud, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """azure-core asks for five minutes with every request."""
+    monkeypatch.setattr("core.entra.http.TIMEOUT", (1.0, 0.3))
+    app_id = next(iter(lab.tenant.all_seen("application", 0)))["appId"]
+    fault = lab.tenant.faults.add(Fault("hold-after", "POST .*/token"))
+    late = threading.Timer(10, fault.release)
+    late.start()
+    with pytest.raises(NetworkError):
+        mint(session, cloud, lab.tenant.id, app_id, certificates.make("test", clock.now()))
+    assert not fault.released.is_set()
+    late.cancel()
+    fault.release()
+
+
+def test_U2_a_signal_ends_a_sign_in_that_stalls(lab: Lab, cloud: Cloud, clock: VirtualClock) -> None:
+    cancel = Cancel()
+    app_id = next(iter(lab.tenant.all_seen("application", 0)))["appId"]
+    fault = lab.tenant.faults.add(Fault("hold-after", "POST .*/token"))
+    late = threading.Timer(10, fault.release)
+    late.start()
+    threading.Timer(0.3, lambda: cancel.ask(15)).start()
+    with Session(cloud, clock, cancel) as session, pytest.raises(Interrupted):
+        mint(session, cloud, lab.tenant.id, app_id, certificates.make("test", clock.now()))
+    assert not fault.released.is_set()
+    late.cancel()
+    fault.release()

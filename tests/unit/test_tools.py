@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -131,10 +133,19 @@ def test_root_needs_no_sudo_and_some_have_doas(look: Look, tmp_path: Path) -> No
     assert look("ID=arch", find=find)[tools.AZ].install == "doas pacman -S azure-cli"
 
 
+@contextmanager
+def listening(path: Path) -> Iterator[None]:
+    """Somebody who listens at a socket."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield
+
+
 def test_everything_is_there(look: Look, tmp_path: Path) -> None:
-    (tmp_path / "bus").touch()
     address = f"unix:path={tmp_path / 'bus'},guid=1"
-    found = look("ID=debian", NEW, ("git", "kwalletd6"), environ={"DBUS_SESSION_BUS_ADDRESS": address})
+    with listening(tmp_path / "bus"):
+        found = look("ID=debian", NEW, ("git", "kwalletd6"), environ={"DBUS_SESSION_BUS_ADDRESS": address})
     assert list(found) == [tools.PYTHON, tools.GIT, tools.SECRETS, tools.BUS, tools.AZ]
     assert all(tool.ok and not tool.why and not tool.install for tool in found.values())
     assert found[tools.PYTHON].found.startswith("3.")
@@ -200,9 +211,13 @@ def test_a_bus_that_the_variable_does_not_name_or_that_is_gone(look: Look, tmp_p
     variable = "DBUS_SESSION_BUS_ADDRESS"
     gone = look("ID=debian", environ={variable: "unix:path=/no/such/bus"})[tools.BUS]
     assert (gone.ok, gone.install) == (False, "dbus-run-session -- bash")
+    with listening(tmp_path / "dead"):
+        pass
+    dead = look("ID=debian", environ={variable: f"unix:path={tmp_path}/dead"})[tools.BUS]
+    assert (dead.ok, "Connection refused" in dead.why) == (False, True), "its socket is there, and nobody listens"
     (tmp_path / "1000").mkdir()
-    (tmp_path / "1000" / "bus").touch()
-    unnamed = look("ID=debian")[tools.BUS]
+    with listening(tmp_path / "1000" / "bus"):
+        unnamed = look("ID=debian")[tools.BUS]
     assert (unnamed.ok, unnamed.install) == (False, f"export {variable}=unix:path={tmp_path}/1000/bus")
 
 

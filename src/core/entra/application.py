@@ -25,6 +25,7 @@ class Key:
 
     :param entry: as Graph gave it.
     :param thumbprint: from the certificate itself where Graph gave it, else from `customKeyIdentifier`.
+    :param end: None: it has none, as far as Graph says; every date and name of an entry may be null.
     """
 
     entry: dict[str, Any]
@@ -32,7 +33,21 @@ class Key:
     name: str
     thumbprint: str
     der: bytes | None
-    end: datetime
+    end: datetime | None
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it is past its end; one without an end never is."""
+        return self.end is not None and self.end <= now
+
+    @property
+    def end_date(self) -> str:
+        """The day of its end, as it is shown."""
+        return str(self.end.date()) if self.end is not None else "no end"
+
+    @property
+    def validity(self) -> str:
+        """Until when it counts, in words."""
+        return f"until {self.end.date()}" if self.end is not None else "without an end"
 
     @property
     def signs(self) -> bool:
@@ -67,7 +82,11 @@ class Grant:
 
 @dataclass(frozen=True)
 class App:
-    """An app registration and its service principal at one moment."""
+    """An app registration and its service principal at one moment.
+
+    :param locked: whether the credentials of its service principal may not be changed (app instance property lock).
+    :param disabled: the objects that are switched off, so that nobody can sign in.
+    """
 
     object_id: str
     app_id: str
@@ -84,6 +103,8 @@ class App:
     access: tuple[dict[str, Any], ...] = ()
     grants: tuple[Grant, ...] = ()
     policy: Policy = UNREADABLE
+    locked: bool = False
+    disabled: tuple[Holder, ...] = ()
 
     @property
     def declared(self) -> frozenset[str]:
@@ -125,6 +146,10 @@ class App:
         """The entry of exactly this certificate, or None."""
         return next((key for key in self.keys if key.der == bundle.der), None)
 
+    def holds_certificate(self, der: bytes) -> bool:
+        """Whether it accepts a certificate, as far as its list tells: by the bytes, or by the thumbprint alone."""
+        return any(key.der == der or (key.der is None and key.thumbprint == thumbprint(der)) for key in self.keys)
+
 
 _SELECTED: Final = "id,appId,displayName,createdDateTime,keyCredentials,passwordCredentials,requiredResourceAccess"
 _GRANTS: Final = "read the granted permissions"
@@ -140,13 +165,19 @@ def read(graph: Graph, app_id: str) -> App | None:
     answers = graph.batch(
         (
             (f"{app}?$select={_SELECTED}", "read the app registration"),
-            (f"{principal}?$select=id,appId,keyCredentials,passwordCredentials", "read the service principal"),
+            (
+                f"{principal}?$select=id,appId,accountEnabled,keyCredentials,passwordCredentials",
+                "read the service principal",
+            ),
             (f"{app}/owners?$select=id,displayName,userPrincipalName", "read the owners"),
             (f"{app}/federatedIdentityCredentials", "read the federated credentials"),
             (f"{principal}/owners?$select=id", "read the service principal's owners"),
             (f"{principal}/appRoleAssignments", _GRANTS),
             (f"{app}/appManagementPolicies", "read the app's policies"),
             ("/policies/defaultAppManagementPolicy", "read the tenant's policy"),
+            (f"{app}?$select=servicePrincipalLockConfiguration", "read the app's lock"),
+            (f"{app}?$select=isDisabled", "read whether the app is disabled"),
+            (f"{principal}?$select=isDisabled", "read whether the service principal is disabled"),
         )
     )
     found = answers[0]
@@ -161,6 +192,11 @@ def read(graph: Graph, app_id: str) -> App | None:
     with documented("read the app registration"):
         holder, owners, federated, principal_owners, grants = (_body(answer) for answer in answers[1:6])
         created = str(found.get("createdDateTime") or "unknown")
+        lock, app_off, principal_off = (_where_known(answer) for answer in answers[8:11])
+        off = {
+            "application": app_off.get("isDisabled"),
+            "servicePrincipal": principal_off.get("isDisabled") or holder.get("accountEnabled") is False,
+        }
         read_app = App(
             object_id=str(found["id"]),
             app_id=str(found["appId"]),
@@ -177,6 +213,8 @@ def read(graph: Graph, app_id: str) -> App | None:
             access=tuple(found.get("requiredResourceAccess") or ()),
             grants=tuple(_grant(item) for item in graph.follow(grants, _GRANTS)),
             policy=combine(answers[6], answers[7], created),
+            locked=_locks(lock.get("servicePrincipalLockConfiguration")),
+            disabled=tuple(name for name in COLLECTION if off[name]),
         )
         _ = read_app.declared, read_app.saml_passwords, read_app.owned_by  # what is worked out of it later, too
     return read_app
@@ -247,6 +285,22 @@ def _body(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
     return answer
 
 
+def _where_known(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
+    """Properties that not every cloud has: selecting one that it does not know is a 400, and then it locks nothing."""
+    if isinstance(answer, GraphError):
+        if answer.status in (400, 404):
+            return {}
+        raise answer
+    return answer
+
+
+def _locks(lock: Any) -> bool:
+    """Whether an app instance property lock covers what signs in (GD "servicePrincipalLockConfiguration")."""
+    if not isinstance(lock, dict) or not lock.get("isEnabled"):
+        return False
+    return bool(lock.get("allProperties") or lock.get("credentialsWithUsageVerify"))
+
+
 def _grant(item: dict[str, Any]) -> Grant:
     return Grant(str(item["id"]), str(item["appRoleId"]), str(item["resourceId"]))
 
@@ -262,15 +316,15 @@ def keys_of(holder: dict[str, Any]) -> tuple[Key, ...]:
     """The key credentials in an answer of Graph."""
     found = []
     for entry in holder.get("keyCredentials") or ():
-        der = base64.b64decode(entry["key"]) if entry.get("key") else None
+        der = _bytes(entry.get("key"))
         found.append(
             Key(
                 entry,
-                str(entry["keyId"]),
+                str(entry.get("keyId") or ""),
                 one_line(entry.get("displayName")),
                 thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
                 der,
-                moment(str(entry.get("endDateTime"))),
+                _date(entry.get("endDateTime")),
             )
         )
     return tuple(found)
@@ -279,7 +333,7 @@ def keys_of(holder: dict[str, Any]) -> tuple[Key, ...]:
 def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
     return tuple(
         Password(
-            str(entry["keyId"]),
+            str(entry.get("keyId") or ""),
             one_line(entry.get("displayName")),
             str(entry.get("hint") or ""),
             str(entry.get("endDateTime") or "unknown"),
@@ -288,6 +342,20 @@ def _passwords(holder: dict[str, Any], kind: Holder) -> tuple[Password, ...]:
         )
         for entry in holder.get("passwordCredentials") or ()
     )
+
+
+def _bytes(key: object) -> bytes | None:
+    try:
+        return base64.b64decode(str(key)) if key else None
+    except ValueError:
+        return None  # whatever it is, nobody can compare it with a certificate
+
+
+def _date(text: object) -> datetime | None:
+    try:
+        return moment(str(text)) if text else None
+    except ValueError:
+        return None
 
 
 def moment(text: str) -> datetime:

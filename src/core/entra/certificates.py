@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from core.entra.renewal import Renewal, renewal
 from core.errors import SetupError
 from core.secret import Secret
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 BACK_DATED: Final = timedelta(minutes=10)
 LIFETIME: Final = timedelta(days=365)
-#: One constant for warning, renewal and reminder (P9).
-DUE: Final = timedelta(days=30)
 SHA1_SHAPE: Final = re.compile(r"[A-F0-9]{40}")
+#: The subject alternative name by which a certificate says whose it is: an app's own identifier URI.
+_APP_URI: Final = "api://"
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,23 @@ class Bundle:
     not_before: datetime
     not_after: datetime
 
-    def due(self, now: datetime) -> bool:
-        """Whether it should be replaced: from 30 days before its end (P9)."""
-        return now >= self.not_after - DUE
+    @property
+    def renewal(self) -> Renewal:
+        """When it is to be replaced (P9)."""
+        return renewal(self.not_before, self.not_after, self.thumbprint)
 
     def expired(self, now: datetime) -> bool:
         """Whether it is past its end."""
         return now >= self.not_after
 
 
-def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME) -> Bundle:
+def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id: str = "") -> Bundle:
     """A new RSA-2048 key and its self-signed certificate (P3).
 
     :param common_name: CN of subject and issuer.
     :param now: current time; notBefore lies 10 minutes earlier, so that a slow clock at the service does not matter.
     :param lifetime: notAfter - notBefore.
+    :param app_id: the app that it is for, which the certificate then names (`app_of`); empty while there is none.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -64,7 +67,7 @@ def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME) -> Bun
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     start = now.replace(microsecond=0) - BACK_DATED
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -76,8 +79,11 @@ def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME) -> Bun
         .add_extension(x509.KeyUsage(True, *[False] * 8), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
     )
+    if app_id:
+        whose = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(_APP_URI + app_id)])
+        builder = builder.add_extension(whose, critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
     pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -130,6 +136,19 @@ def public(der: bytes) -> Bundle:
     if key.key_size > 4096 or key.public_numbers().e != 65537:  # with the exponent 1 everybody could sign
         raise ValueError("its certificate has an RSA key of a kind that no run makes")
     return _bundle(Secret(""), certificate)
+
+
+def app_of(der: bytes) -> str:
+    """Id of the app that a certificate says it is for; empty when it does not say."""
+    from cryptography import x509
+
+    try:
+        extensions = x509.load_der_x509_certificate(der).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return ""
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return next((uri.removeprefix(_APP_URI).lower() for uri in uris if uri.startswith(_APP_URI)), "")
 
 
 def thumbprint(der: bytes) -> str:

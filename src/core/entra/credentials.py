@@ -1,17 +1,19 @@
 """Keys and passwords of an app registration and its service principal: written, read back, removed (P8, M4).
 
 Adding a key is read, merge, write, read back, re-check: a PATCH of `keyCredentials` replaces the whole list, and no
-ETag protects it, so a concurrent writer may drop our entry after we saw it.
+ETag protects it (none is documented for applications), so a concurrent writer may drop our entry after we saw it.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from uuid import uuid4
 
-from core.entra.application import COLLECTION, HOLDER_NAME, App, Key, Password, read_keys, read_passwords
+from core.entra.application import COLLECTION, HOLDER_NAME, App, Holder, Key, Password, read_keys, read_passwords
 from core.entra.certificates import Bundle
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
 from core.errors import GraphError, NetworkError, SetupError
@@ -20,7 +22,12 @@ from core.flow.wait import BACKOFF, Clock, pause, wait_until
 
 #: Seconds between re-checks after the key was seen; three spaced ones lost no key in a model of 1,000 machines.
 RECHECKS: Final = (1.0, 2.0, 4.0)
-MERGES: Final = 4
+#: How long losing races is put up with, in seconds.
+MERGING: Final = 600.0
+#: How often the time doubles in which a lost race is repeated: 2⁴ merges part 50 machines, and 100 still come through.
+DOUBLINGS: Final = 4
+#: Seconds that a merge counts for at most, so that one slow answer does not mean a long wait.
+LONGEST_MERGE: Final = 4.0
 #: How long a read may lag behind a write before it is believed, in seconds.
 REPLICATION: Final = 60.0
 #: Everything an existing entry must be sent back with; changing a property of one is refused.
@@ -40,6 +47,20 @@ def entry_of(bundle: Bundle, key_id: str, name: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Merge:
+    """What adding a key came to.
+
+    :param keys: the app's keys as the last look showed them, ours among them.
+    :param lost: the entries that were there before and are gone now, although they were sent back.
+    :param contended: whether another writer was at work, or a read lagged behind; then ours was watched for a while.
+    """
+
+    keys: tuple[Key, ...]
+    lost: tuple[Key, ...]
+    contended: bool
+
+
 def add_key(
     graph: Graph,
     object_id: str,
@@ -48,90 +69,145 @@ def add_key(
     clock: Clock,
     emit: Callable[[Event], None],
     drop: Callable[[tuple[Key, ...]], Collection[str]],
-) -> tuple[Key, ...]:
-    """Add a certificate by merge: read, write, read back, re-check, and again if a concurrent writer dropped it (P8).
+) -> Merge:
+    """Add a certificate by merge: read, write, read back, and again if another writer dropped it (P8).
+
+    A lost race is seen in what is read back: an entry that was not sent, and not ours. It is repeated at a random
+    moment of a time that doubles with every loss, so that machines which began together do not meet again. Where
+    others are at work, the certificate is watched for some seconds; where nobody is, the caller looks later (P7).
 
     :param entry: what `entry_of` made.
     :param drop: asked for the ids of expired entries to leave out when they block the write; may refuse by raising.
-    :returns: the entries that were there before and are gone now, although they were sent back.
     :raises GraphError: the service refused the write.
     :raises SetupError: `migrate.not-registered`: it did not stay.
     """
     before = read_keys(graph, object_id)
     dropped: set[str] = set()
-    written = False
+    sent: set[str] = set()
+    written = contended = False
 
-    def ours(keys: tuple[Key, ...]) -> bool:
-        return any(key.der == bundle.der for key in keys)
+    def with_ours(keys: tuple[Key, ...]) -> list[dict[str, Any]] | None:
+        kept = [key for key in keys if key.id not in dropped]
+        sent.clear()
+        sent.update(key.id for key in (keys if holds(keys, bundle) else kept))
+        sent.add(str(entry["keyId"]))
+        return None if holds(keys, bundle) else [*(_sent(key) for key in kept), entry]
 
     def look() -> tuple[Key, ...] | None:
         keys = read_keys(graph, object_id)
-        return keys if ours(keys) else None
+        return keys if holds(keys, bundle) or strangers(keys, sent) else None
 
-    def stays() -> tuple[Key, ...] | None:
-        """The keys after spaced looks that all found ours; a read that lacks it is not believed at once."""
-        seen = None
-        for seconds in (0.0, *RECHECKS):
-            if seconds:
-                pause(seconds, clock=clock, emit=emit, reason="a moment, to see that the certificate stays on the app")
-            reason = "the certificate to appear on the app"
-            seen = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
-            if seen is None:
-                break
-        return seen
+    def seen() -> tuple[Key, ...] | None:
+        """The keys once ours is among them; None: another writer was there, or nothing shows it for a minute."""
+        reason = "the certificate to appear on the app"
+        keys = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
+        return keys if keys is not None and holds(keys, bundle) else None
 
-    def with_ours(keys: tuple[Key, ...]) -> list[dict[str, Any]] | None:
-        return None if ours(keys) else [*(_sent(key) for key in keys if key.id not in dropped), entry]
+    def watched(keys: tuple[Key, ...] | None) -> tuple[Key, ...] | None:
+        for seconds in RECHECKS:
+            if keys is None:
+                return None
+            pause(seconds, clock=clock, emit=emit, reason="a moment, to see that the certificate stays on the app")
+            keys = seen()
+        return keys
 
-    keys = before
-    for _ in range(MERGES):
+    keys, start, losses = before, clock.monotonic(), 0
+    while True:
+        began = clock.monotonic()
         try:
-            _write(graph, object_id, keys, with_ours, "add the certificate", clock, emit)
+            contended |= _write(graph, object_id, keys, with_ours, "add the certificate", clock, emit)
         except GraphError as error:
-            expired = tuple(key for key in keys if key.end <= clock.now() and key.id not in dropped)
+            expired = tuple(key for key in keys if key.expired(clock.now()) and key.id not in dropped)
             if error.code != "KeyCredentialsInvalidEndDate" or not expired:
                 error.refused &= not written
                 raise
             dropped |= set(drop(expired))
             continue
         written = True
-        if (seen := stays()) is not None:
-            here = {key.id for key in seen}
-            return tuple(key for key in before if key.id not in here and key.id not in dropped)
+        wrote = clock.monotonic()
+        now = seen()
+        merge = 1.5 * (clock.monotonic() - began)  # with the read before it
+        contended |= now is None or bool(strangers(now, sent)) or clock.monotonic() - wrote >= BACKOFF[0]
+        if contended:
+            now = watched(now)
+        if now is not None:
+            here = {key.id for key in now}
+            lost = tuple(key for key in before if key.id not in here and key.id not in dropped)
+            return Merge(now, lost, contended)
+        losses += 1
+        elapsed = clock.monotonic() - start
+        if elapsed >= MERGING:
+            minutes = round(elapsed / 60)
+            detail = f"another writer dropped it again and again, {losses} times in {minutes} minutes"
+            raise SetupError("migrate.not-registered", detail=detail)
+        turn = graph.turn(min(merge, LONGEST_MERGE) * 2 ** min(losses, DOUBLINGS))
+        pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
         keys = read_keys(graph, object_id)
-    raise SetupError("migrate.not-registered", detail=f"it did not stay on the app in {MERGES} tries")
+
+
+def holds(keys: Collection[Key], bundle: Bundle) -> bool:
+    """Whether exactly this certificate is among them."""
+    return any(key.der == bundle.der for key in keys)
+
+
+def strangers(keys: Collection[Key], known: Collection[str]) -> set[str]:
+    """Ids of entries that another writer added.
+
+    :param known: ids that were there before.
+    """
+    return {key.id for key in keys} - set(known)
 
 
 def remove_key(
     graph: Graph, object_id: str, keys: tuple[Key, ...], key_id: str, clock: Clock, emit: Callable[[Event], None]
 ) -> None:
-    """Remove one certificate by merge with read-back.
+    """Remove one certificate by merge with read-back, and again if another writer brought it back.
 
     :param keys: the list in which it was seen a moment ago; another read may come from a replica that lacks it.
     :raises SetupError: `migrate.not-registered`: it is still there.
     """
+    sent: set[str] = set()
 
-    def gone() -> bool | None:
-        return None if any(key.id == key_id for key in read_keys(graph, object_id)) else True
+    def there(keys: Collection[Key]) -> bool:
+        return any(key.id == key_id for key in keys)
+
+    def settled() -> tuple[Key, ...] | None:
+        """The keys without it, or with it and an entry that another writer added."""
+        keys = read_keys(graph, object_id)
+        return keys if not there(keys) or strangers(keys, sent | {key_id}) else None
 
     def look() -> tuple[Key, ...] | None:
-        found = read_keys(graph, object_id)
-        return found if any(key.id == key_id for key in found) else None
+        keys = read_keys(graph, object_id)
+        return keys if there(keys) else None
 
-    def without(found: tuple[Key, ...]) -> list[dict[str, Any]] | None:
-        if not any(key.id == key_id for key in found):
+    def without(keys: tuple[Key, ...]) -> list[dict[str, Any]] | None:
+        if not there(keys):
             reason = "the certificate to be seen, so that it can be removed"
             again = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
             if again is None:
                 return None  # gone, as far as any replica tells
-            found = again
-        return [_sent(key) for key in found if key.id != key_id]
+            keys = again
+        sent.update(key.id for key in keys)
+        return [_sent(key) for key in keys if key.id != key_id]
 
-    _write(graph, object_id, keys, without, "remove the certificate", clock, emit)
-    if not wait_until(
-        gone, clock=clock, emit=emit, reason="the certificate to disappear", expected=10, deadline=REPLICATION * 2
-    ):
-        raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
+    start, losses, reason = clock.monotonic(), 0, "the certificate to disappear"
+    while True:
+        contended = _write(graph, object_id, keys, without, "remove the certificate", clock, emit)
+        left = wait_until(settled, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION * 2)
+        if left is not None and (contended or losses or strangers(left, sent)):
+            for seconds in RECHECKS:  # a writer that read the list before may bring it back yet
+                if there(left):
+                    break
+                pause(seconds, clock=clock, emit=emit, reason="a moment, to see that the certificate stays away")
+                left = read_keys(graph, object_id)
+        if left is not None and not there(left):
+            return
+        if left is None or clock.monotonic() - start >= MERGING:
+            raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
+        losses += 1
+        turn = graph.turn(BACKOFF[0] * 2 ** min(losses, DOUBLINGS))
+        pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
+        keys = left
 
 
 def _write(
@@ -142,35 +218,41 @@ def _write(
     action: str,
     clock: Clock,
     emit: Callable[[Event], None],
-) -> None:
+) -> bool:
     """PATCH the list of keys. An answer that asks to try again may mean that another writer was there first, so the
     list is read anew before every further try and never sent twice.
 
     :param change: makes the new list from the current one; None when nothing has to be written any more.
+    :returns: whether the service named another writer.
     """
-    doubtful = False
-    for attempt in range(TRIES):
+    doubtful = contended = False
+    attempt, conflicts, start = 0, 0, clock.monotonic()
+    while True:
         entries = change(keys)
         if entries is None:
-            return
+            return contended
         failure: GraphError | NetworkError
         try:
             graph.write("PATCH", f"/applications/{object_id}", {"keyCredentials": entries}, action, once=True)
-            return
+            return contended
         except GraphError as error:
             if not error.transient:
                 error.refused &= not doubtful
                 raise
             failure, seconds = error, error.retry_after
             doubtful |= error.status >= 500
+            contended |= error.status == 409
         except NetworkError as error:
             if error.id in ("network.origin", "network.untrusted"):
                 raise
             failure, seconds = error, None
             doubtful |= error.maybe_done
-        if attempt == TRIES - 1 or (seconds or 0) > LONGEST_WAIT:
+        conflict = isinstance(failure, GraphError) and failure.status == 409
+        conflicts, attempt = conflicts + conflict, attempt + (not conflict)
+        if attempt == TRIES or (seconds or 0) > LONGEST_WAIT or clock.monotonic() - start >= MERGING:
             raise failure
-        wanted = seconds if seconds is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
+        turn = graph.turn(BACKOFF[0] * 2 ** min(conflicts, DOUBLINGS))
+        wanted = turn + (seconds or 0) if conflict else graph.later(attempt - 1, seconds)
         pause(wanted, clock=clock, emit=emit, reason="Microsoft Graph to take a new list of certificates")
         keys = read_keys(graph, object_id)
 
@@ -222,8 +304,12 @@ def add_password(
             error.refused = not error.maybe_done
         if not (failure.refused and again) or attempt == TRIES - 1 or (seconds or 0) > LONGEST_WAIT:
             raise failure
-        wanted = seconds if seconds is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
-        pause(wanted, clock=clock, emit=emit, reason="Microsoft Graph to take a new password credential")
+        pause(
+            graph.later(attempt, seconds),
+            clock=clock,
+            emit=emit,
+            reason="Microsoft Graph to take a new password credential",
+        )
     raise AssertionError("the last try returns or raises")
 
 
@@ -241,18 +327,47 @@ def remove_password(graph: Graph, app: App, password: Password, clock: Clock, em
         method, path, body, action = removal(app, password)
         graph.write(method, path, body, action, gone)
     except GraphError as error:
-        # the directory knows no such credential: either the read that named it was stale, or it means something else
-        if error.status in (400, 404) and wait_until(
+        # where the directory knows no such credential the read that named it was stale; anything else is a refusal,
+        # which no waiting mends (P7)
+        unknown = error.status == 404 or (_knows_none(error) and password.id in str(error.facts["message"]))
+        if error.status not in (400, 404) or not wait_until(
             lambda: gone() or None,
             clock=clock,
             emit=emit,
             reason="a deletion to be seen everywhere",
             expected=10,
-            deadline=REPLICATION * 4,
+            deadline=REPLICATION * 4 if unknown else 0,
         ):
-            return False
-        raise
+            raise
+        return False
     return True
+
+
+def refused_removals(graph: Graph, app: App, holders: Sequence[Holder]) -> dict[Holder, GraphError]:
+    """Ask whether password credentials may be deleted: a removal of one that does not exist changes nothing (M4).
+
+    Rights, locks and policies refuse it as they would refuse the deed.
+
+    :returns: the refusals by holder. A holder is left out when it may, and when no answer tells: then the deed does.
+    """
+    nobody = [Password(str(uuid4()), "", "", "", holder, None) for holder in holders]
+    try:
+        answers = graph.batch_once([removal(app, password) for password in nobody])
+    except (GraphError, NetworkError) as error:
+        if error.id in ("network.origin", "network.untrusted"):
+            raise
+        return {}
+    return {
+        holder: answer
+        for holder, answer in zip(holders, answers, strict=True)
+        if isinstance(answer, GraphError)
+        and (answer.status == 403 or (answer.status == 400 and not _knows_none(answer)))
+    }
+
+
+def _knows_none(refusal: GraphError) -> bool:
+    """Whether it may mean that the object has no such credential: that has no code of its own."""
+    return refusal.status == 400 and (refusal.known is None or refusal.known.vague)
 
 
 def _stamp(moment: datetime) -> str:

@@ -6,19 +6,22 @@ Reads are repeated after any transient failure. A write is repeated only when th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from random import Random
 from typing import Any, Final
 from uuid import uuid4
 
 from core.cloud import Cloud, origin_of
 from core.entra.http import Response, Session
-from core.errors import GraphError, NetworkError, SetupError
+from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
-from core.flow.wait import BACKOFF, Clock
+from core.flow.wait import Clock, backoff
 
+_NOBODY: Final = Caller()
 TRIES: Final = 5
 LONGEST_WAIT: Final = 300.0
 
@@ -58,6 +61,8 @@ class Graph:
     """A client for one identity.
 
     :param token: gives the bearer token; called with True when the last one was refused with 401.
+    :param caller: whose it is, for what a refusal advises.
+    :param chance: parts the further tries of machines that failed together; None: they come at fixed times.
     """
 
     def __init__(
@@ -67,10 +72,14 @@ class Graph:
         token: Callable[[bool], str],
         clock: Clock,
         emit: Callable[[Event], None],
+        caller: Callable[[], Caller] = Caller,
+        chance: Random | None = None,
     ) -> None:
+        self._chance = chance
         self._session = session
         self._cloud = cloud
         self._token = token
+        self._caller = caller
         self._clock = clock
         self._emit = emit
 
@@ -204,7 +213,7 @@ class Graph:
                     body=body,
                     headers={**(headers or {}), "client-request-id": str(uuid4())},
                 )
-                return _read(response, action)
+                return _read(response, action, self._caller())
             except GraphError as error:
                 if error.status == 401 and not refreshed:
                     refreshed = True
@@ -230,11 +239,24 @@ class Graph:
                 if settled():
                     return {}
 
+    def later(self, attempt: int, asked: float | None) -> float:
+        """Seconds before a further try.
+
+        :param attempt: how many tries there were before the one that has just failed.
+        :param asked: how long the service asked to wait, if it did; it is never less.
+        """
+        seconds = backoff(attempt, self._chance)
+        return seconds if asked is None else asked + (self.turn(seconds) if self._chance else 0.0)
+
+    def turn(self, seconds: float) -> float:
+        """A random moment of a time, for what met another writer: machines that began together part."""
+        return self._chance.uniform(0.0, seconds) if self._chance else seconds
+
     def _pause(self, attempt: int, failure: object) -> None:
         asked = getattr(failure, "retry_after", None)
         if asked is not None and asked > LONGEST_WAIT and isinstance(failure, SetupError):
             raise failure
-        seconds = asked if asked is not None else BACKOFF[min(attempt, len(BACKOFF) - 1)]
+        seconds = self.later(attempt, asked)
         reason = (
             "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
         )
@@ -246,7 +268,7 @@ class Graph:
         body = body if isinstance(body, dict) else {}
         if status < 300 and "error" not in body:
             return body
-        return _error(status, body, reply.get("headers") or {}, action)
+        return _error(status, body, reply.get("headers") or {}, action, self._caller())
 
 
 def _unknown() -> bool:
@@ -257,7 +279,7 @@ def _again(answer: dict[str, Any] | GraphError) -> bool:
     return isinstance(answer, GraphError) and answer.transient
 
 
-def _read(response: Response, action: str) -> dict[str, Any]:
+def _read(response: Response, action: str, caller: Caller = _NOBODY) -> dict[str, Any]:
     if response.status >= 500 or response.status == 429:  # a gateway may answer these with a page instead of JSON
         try:
             body = response.json()
@@ -269,10 +291,10 @@ def _read(response: Response, action: str) -> dict[str, Any]:
         raise NetworkError("network.garbage", maybe_done=True, host=response.host, status=response.status)
     if response.status < 300 and "error" not in body:
         return body
-    raise _error(response.status, body, response.headers, action)
+    raise _error(response.status, body, response.headers, action, caller)
 
 
-def _error(status: int, body: Any, headers: Any, action: str) -> GraphError:
+def _error(status: int, body: Any, headers: Any, action: str, caller: Caller) -> GraphError:
     """A typed error; a 200 that carries an `error` member is one too (P11)."""
     error: dict[str, Any] = body["error"] if isinstance(body.get("error"), dict) else {}
     lower = {str(key).lower(): str(value) for key, value in headers.items()}
@@ -285,16 +307,33 @@ def _error(status: int, body: Any, headers: Any, action: str) -> GraphError:
         within.append(level.get("code"))
         level = _inner(level)
     details = tuple(dict.fromkeys(found for found in within if isinstance(found, str) and found not in ("", code)))
+    message = str(error.get("message") or "no message")
+    claims, challenged = _challenge(lower.get("www-authenticate", ""), message)
     return GraphError(
         status,
         code,
-        str(error.get("message") or "no message"),
+        message,
         action=action,
         request_id=str(inner.get("request-id") or lower.get("request-id") or "unknown"),
         date=str(inner.get("date") or lower.get("date") or "unknown"),
         details=details,
         retry_after=_retry_after(lower),
+        caller=caller,
+        claims=claims,
+        challenged=challenged and status in (401, 403),
     )
+
+
+def _challenge(header: str, message: str) -> tuple[str, bool]:
+    """What a sign-in has to prove, and whether one is asked for (Microsoft "Claims challenges").
+
+    :param header: `WWW-Authenticate`; a batch may leave it out, and then only the message tells.
+    :returns: the claims in base64 with its padding, as az takes them, or nothing; whether a challenge was made.
+    """
+    found = re.search(r'\bclaims="([A-Za-z0-9+/_-]{4,4000})=*"', header)
+    claims = found[1].replace("-", "+").replace("_", "/") if found else ""
+    asked = "insufficient_claims" in header or "continuous access evaluation" in message.lower()
+    return claims + "=" * (-len(claims) % 4), bool(claims) or asked
 
 
 def _inner(error: dict[str, Any]) -> dict[str, Any]:

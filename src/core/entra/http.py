@@ -1,4 +1,4 @@
-"""The one HTTP session: TLS, proxy, origin pinning, timeouts. Also azure-identity's transport (C4).
+"""The one HTTP session: TLS, proxy, origin pinning, time limits. Also azure-identity's transport (C4).
 
 Nothing leaves the cloud's own origins: the check sits where `requests` sends, so that redirects, next links and the
 libraries that share the session pass it too. Every failure becomes a `NetworkError` that says whether the request may
@@ -12,23 +12,27 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from core.cloud import Cloud, origin_of
+from core.entra import exchange
 from core.errors import NetworkError, SetupError
-from core.flow.wait import Clock
+from core.events import Event
+from core.flow.wait import Cancel, Clock
 
-#: Seconds to connect, and seconds between two bytes of an answer.
+#: Seconds to connect, and seconds between two bytes of an answer; whoever shares the session has no others.
 TIMEOUT: Final = (10.0, 60.0)
 USER_AGENT: Final = "entraclaw-setup"
 #: Where an authority describes itself. Every new credential asks for it; one answer serves a whole run.
@@ -70,27 +74,46 @@ class _Bearer(AuthBase):
         return request
 
 
+class _Adapter(HTTPAdapter):
+    """Makes connections that do not send what was given up, also through a proxy."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = exchange.POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = exchange.POOLS
+        return manager
+
+
 class Session(requests.Session):
     """A `requests` session that talks to one cloud's origins only.
 
     :param cloud: whose origins, and whose trusted roots.
     :param clock: to measure the service's clock against.
+    :param cancel: stops waiting for an answer.
+    :param emit: told when an answer takes longer than two seconds.
     :ivar skew: seconds by which the service's clock was ahead of this machine's in the last answer.
     :ivar dated: whether an answer has told the service's time yet.
     """
 
-    def __init__(self, cloud: Cloud, clock: Clock) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        clock: Clock,
+        cancel: Cancel | None = None,
+        emit: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         super().__init__()
+        self.mount("https://", _Adapter())
+        self._cancel, self._emit = cancel or Cancel(), emit
         self.skew = 0.0
         self._discovered: dict[str, tuple[bytes, Mapping[str, str]]] = {}
         self.dated = False
         self._cloud = cloud
         self._clock = clock
-        self._verify: bool | str = (
-            str(cloud.ca_bundle)
-            if cloud.ca_bundle
-            else os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        )
+        self._verify: bool | str = str(cloud.ca_bundle) if cloud.ca_bundle else trusted_roots(os.environ)[0] or True
         if isinstance(self._verify, str):
             _check_roots(Path(self._verify))
         self.auth = _Bearer("")
@@ -106,7 +129,8 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send one request.
 
-        :raises NetworkError: outside the origins, a redirect, no connection, no trust, no whole answer.
+        :raises NetworkError: outside the origins, a redirect, no connection, no trust, no whole answer in time.
+        :raises Interrupted: the run was asked to stop while the answer was not there; what was sent may be carried out.
         """
         url = request.url or ""
         host = urlsplit(url).netloc
@@ -115,9 +139,11 @@ class Session(requests.Session):
         discovery = request.method == "GET" and url.endswith(DISCOVERY)
         if discovery and url in self._discovered:
             return _again(request, *self._discovered[url])
-        kwargs.update(verify=self._verify, allow_redirects=False, timeout=kwargs.get("timeout") or TIMEOUT)
+        kwargs.update(verify=self._verify, allow_redirects=False, stream=False)
+        kwargs["timeout"] = _limits(kwargs.get("timeout"))
+        send = partial(super().send, request, **kwargs)
         try:
-            response = super().send(request, **kwargs)
+            response = exchange.answer(send, host, self._cancel, self._emit)
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):  # the handshake was through, so the request may be too
                 raise NetworkError("network.unreachable", maybe_done=True, host=host, detail=_reason(error)) from None
@@ -158,9 +184,7 @@ class Session(requests.Session):
         """Where the certificate of an intercepting proxy would have to be."""
         if self._cloud.ca_bundle:
             return f"{self._cloud.ca_bundle}, which the cloud file names"
-        if self._verify is True:
-            return "a PEM file of roots, and name that file in REQUESTS_CA_BUNDLE"
-        return f"{self._verify}, which REQUESTS_CA_BUNDLE names"
+        return trusted_roots(os.environ)[1]
 
     def call(
         self,
@@ -180,6 +204,21 @@ class Session(requests.Session):
         """
         response = self.request(method, url, auth=_Bearer(token), json=body, data=form, headers=headers)
         return Response(response.status_code, response.headers, response.content, urlsplit(url).netloc)
+
+
+def trusted_roots(environ: Mapping[str, str]) -> tuple[str, str]:
+    """The file or folder of roots that the environment names, empty if none; and where another one has to be put."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if value := environ.get(name):
+            return value, f"{value}, which {name} names"
+    return "", "a PEM file of roots, and name that file in REQUESTS_CA_BUNDLE"
+
+
+def _limits(asked: Any) -> tuple[float, float]:
+    """Our time limits, or shorter ones: a library that shares the session asks for five minutes."""
+    both = asked if isinstance(asked, tuple) else (asked, asked)
+    connect, read = (min(ours, theirs or ours) for ours, theirs in zip(TIMEOUT, both, strict=True))
+    return connect, read
 
 
 def _check_roots(path: Path) -> None:

@@ -15,22 +15,28 @@ BELIEVED: Final = 60.0
 
 
 def remove(graph: Graph, path: str, action: str, clock: Clock, emit: Callable[[Event], None]) -> None:
-    """Delete an object; that it is gone already is fine.
+    """Delete an object that this undertaking made; that it is gone already is fine.
 
     A 404 comes from a replica that does not know the object yet, or after a deletion whose answer was lost. So it is
-    believed only when it lasts.
+    believed only when it lasts, and so are the other refusals that an object gets that is not known everywhere (P7).
 
     :param path: the object's, below `/v1.0`.
     :raises GraphError: the service refused.
     """
 
+    last: GraphError | None = None
+
     def once() -> bool | None:
+        nonlocal last
         try:
             graph.write("DELETE", path, None, action, lambda: False)
         except GraphError as error:
-            if error.status == 404:
-                return None
-            raise
+            if not error.explains_new:
+                raise
+            last = error
+            return None
         return True
 
-    wait_until(once, clock=clock, emit=emit, reason="a deletion to be accepted", expected=10, deadline=BELIEVED)
+    gone = wait_until(once, clock=clock, emit=emit, reason="a deletion to be accepted", expected=10, deadline=BELIEVED)
+    if gone is None and last is not None and last.status != 404:
+        raise last

@@ -19,7 +19,7 @@ from core.cloud import Cloud
 from core.codes import read
 from core.entra.certificates import Bundle
 from core.entra.http import DISCOVERY, Session
-from core.errors import TRANSIENT, NetworkError, SetupError, TokenError
+from core.errors import TRANSIENT, Interrupted, NetworkError, SetupError, TokenError
 from core.events import Event
 from core.flow.wait import Clock, wait_until
 from core.secret import Secret
@@ -27,6 +27,8 @@ from core.secret import Secret
 #: Answers that replication explains: the certificate, the app or its principal has not arrived everywhere yet.
 #: 7000229: no service principal; 700016: no app; 700027: no such key; 50012, 1000502: not valid (yet).
 LAGGING: Final = frozenset({700027, 700016, 7000229, 50012, 1000502, 90033, 90055, 50196})
+#: The certificate is not among the app's.
+UNKNOWN_KEY: Final = 700027
 #: How long a new certificate may take; over five minutes have been seen.
 PROOF_DEADLINE: Final = 600.0
 PROOF_EXPECTED: Final = 60.0
@@ -98,7 +100,7 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundl
         value = credential.get_token(cloud.graph_scope).token
     except AzureError as error:
         for cause in _causes(error):
-            if isinstance(cause, NetworkError):
+            if isinstance(cause, NetworkError | Interrupted):
                 raise cause from None
         # for an unknown tenant MSAL tells the answer in the cause only
         text = next((str(cause) for cause in _causes(error) if read(str(cause)).codes), str(error))
@@ -157,10 +159,12 @@ def prove(
     clock: Clock,
     emit: Callable[[Event], None],
     roles: frozenset[str] = frozenset(),
+    unknown: Callable[[], object] = lambda: None,
 ) -> Token:
     """Mint a token, and wait while replication explains a refusal, or that a role is missing (P7).
 
     :param roles: permissions that the token has to carry.
+    :param unknown: called when the service does not know the certificate: it may have been dropped from the app.
     :raises SetupError: `migrate.unproven` after the deadline; anything that waiting cannot mend at once.
     """
     last: SetupError | None = None
@@ -176,6 +180,8 @@ def prove(
             if not (LAGGING & set(error.codes) or error.status in TRANSIENT or error.error == "unknown"):
                 raise
             last = error
+            if UNKNOWN_KEY in error.codes:
+                unknown()
         except NetworkError as error:
             if error.id in ("network.origin", "network.untrusted"):
                 raise
@@ -192,7 +198,8 @@ def prove(
         deadline=PROOF_DEADLINE,
     )
     if token is None:
-        raise SetupError("migrate.unproven", minutes=round(PROOF_DEADLINE / 60), detail=last.summary if last else "")
+        assert last is not None  # whatever is no token has said why
+        raise SetupError("migrate.unproven", minutes=round(PROOF_DEADLINE / 60), detail=last.summary)
     return token
 
 

@@ -99,13 +99,15 @@ def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resu
 
 def _not_undone(flow: Flow[W], world: W, result: Result, error: SetupError, *, looking: bool) -> None:
     """An undo that failed: what was done stays, and that is said."""
-    result.errors.append(error.as_dict())
+    errors, journal = [error], world.journal
     result.exit_code = error.exit_code
-    journal = world.journal
     if looking and journal is not None and journal.resumed and not isinstance(error, Interrupted):
         still = SetupError("flow.no-way-back", left=flow.left(world)) if journal.marked else SetupError("flow.open")
-        result.errors.append(still.as_dict())
+        errors.append(still)
         result.exit_code = still.exit_code
+    elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not _undid(world):
+        error.standing = _unchanged(flow, world)
+    result.errors += [each.as_dict() for each in errors]
     result.outcome = "partial" if result.exit_code == 6 else "failed"
 
 
@@ -130,7 +132,9 @@ def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> Non
     with world.cancel.shielded():
         left = _undo(flow, world)
     if left is not None:
-        raise SetupError("flow.undo-failed", cause=asked.summary, left=left.what, how=left.how)
+        if left.final:
+            journal.close("undone")
+        raise _not_all_undone(asked, left)
     journal.close("undone")
     result.outcome, result.exit_code = "changed", 0
     result.summary = (f"Undone: what the interrupted {flow.name} had done.",)
@@ -227,69 +231,102 @@ def _confirm(flow: Flow[W], world: W, plan: Plan) -> None:
 
 
 def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> None:
-    """Decide what a failure means, undo if that is still right, and compute outcome and exit code.
+    """Decide what a failure means, undo if that is still right, and compute outcome, exit code and what stands."""
+    result.outcome, result.exit_code = "failed", error.exit_code
+    errors = [error, *_consequences(flow, world, result, error, changing)]
+    result.errors += [each.as_dict() for each in errors]
+
+
+def _consequences(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
+    """What comes of a failure.
 
     A run that fails while it only looks leaves the work of an earlier, interrupted run alone.
+
+    :returns: what has to be told besides; what stands is said by these or by the error itself.
     """
-    result.outcome = "failed"
-    result.exit_code = error.exit_code
-    result.errors.append(error.as_dict())
     journal = world.journal
     if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
         if result.exit_code == 6:  # nothing was done, so nothing is half-way
             result.exit_code = 1
         if journal is not None and changing:
             journal.close("failed")
-        return
+        error.standing = _unchanged(flow, world)
+        return []
     if not changing and not journal.marked:
         still = SetupError("flow.open")
         result.outcome = "partial"
         result.exit_code = error.exit_code if isinstance(error, Interrupted) else still.exit_code
-        result.errors.append(still.as_dict())
-        return
+        if isinstance(error, Interrupted):
+            error.standing = "This run changed nothing."
+        return [still]
     with world.cancel.shielded():
         if not journal.marked and (instead := _asked_before_undo(flow, world, error)) is not None:
             result.outcome, result.exit_code = "partial", instead.exit_code
-            if instead is not error:
-                result.errors.append(instead.as_dict())
-            return
+            if instead is error:
+                return []
+            error.standing = "What was done so far is kept."
+            return [instead]
         if journal.marked:
-            result.outcome = "partial"
-            if isinstance(error, Interrupted):
-                finishes = "Run the same command again, or `entraclaw-setup resume`: it finishes."
-                error.facts.update(where=" after the point of no return", left=f"{flow.left(world)} {finishes}")
-                result.errors[-1] = error.as_dict()
-            elif error.exit_code != 6:
-                half = SetupError("flow.half-way", cause=error.summary, left=flow.left(world))
-                result.exit_code = half.exit_code
-                result.errors.append(half.as_dict())
-            return
+            return _half_way(flow, world, result, error)
         left = _undo(flow, world)
     if left is not None:
         if isinstance(error, Interrupted):
-            error.facts.update(left="It could not be undone completely.")
-            result.errors[-1] = error.as_dict()
-        failed = SetupError("flow.undo-failed", cause=error.summary, left=left.what, how=left.how)
+            error.standing = "It could not be undone completely."
+        failed = _not_all_undone(error, left)
         result.outcome, result.exit_code = "partial", failed.exit_code
-        result.errors.append(failed.as_dict())
-    else:
-        journal.close("undone")
-        if error.exit_code in (2, 3, 6):  # something had been touched, and it was undone
-            result.exit_code = 1
-        if isinstance(error, Interrupted):
-            error.facts.update(left="Everything that this run had done was undone.")
-            result.errors[-1] = error.as_dict()
+        if left.final:
+            journal.close("undone")
+        return [failed]
+    journal.close("undone")
+    if error.exit_code in (2, 3, 6):  # something had been touched, and it was undone
+        result.exit_code = 1
+    whose = "an interrupted run before it" if journal.resumed else ""
+    error.standing = f"Everything that this run{' and ' * bool(whose)}{whose} had done was undone."
+    return []
+
+
+def _half_way(flow: Flow[W], world: W, result: Result, error: SetupError) -> list[SetupError]:
+    """A failure after the point of no return."""
+    result.outcome = "partial"
+    if isinstance(error, Interrupted):
+        error.facts.update(where=" after the point of no return")
+        error.standing = f"{flow.left(world)} `entraclaw-setup resume`: it finishes."
+        return []
+    if error.exit_code == 6:
+        error.standing = flow.left(world)
+        return []
+    half = SetupError("flow.half-way", cause=error.summary, left=flow.left(world))
+    result.exit_code = half.exit_code
+    return [half]
+
+
+def _unchanged(flow: Flow[W], world: W) -> str:
+    """What is said of a run that did nothing; an earlier one may have done something."""
+    earlier = flow.open(world)
+    return f"This run changed nothing. {earlier}" if earlier else "Nothing was changed."
+
+
+def _undid(world: W) -> bool:
+    return world.journal is not None and any(effect.state == "undone" for effect in world.journal.effects)
 
 
 def _asked_before_undo(flow: Flow[W], world: W, error: SetupError) -> SetupError | None:
     try:
         return flow.before_undo(world, error)
     except SetupError as unknown:
-        return SetupError("flow.undo-unsafe", cause=error.summary, why=unknown.summary)
+        standing = [effect for effect in world.journal.effects if effect.standing] if world.journal is not None else []
+        kept = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
+        return SetupError("flow.undo-unsafe", cause=error.summary, why=unknown.summary, kept=kept)
+
+
+def _not_all_undone(error: SetupError, left: Left) -> SetupError:
+    id = "flow.undo-short" if left.final else "flow.undo-failed"
+    return SetupError(id, cause=error.summary, left=left.what, how=left.how)
 
 
 def _undo(flow: Flow[W], world: W) -> Left | None:
     """Undo in reverse, up to the first step that leaves something behind: what came before it is what it stands on."""
+    lost: list[Left] = []
     for stage in reversed(flow.change):
         for step in reversed(stage.steps):
             before = _effects(world)
@@ -302,7 +339,12 @@ def _undo(flow: Flow[W], world: W) -> Left | None:
                 left = Left(f"{step.title} ({type(bug).__name__})", again)
             if left is not None:
                 world.emit(StepFinished(stage.name, step.name, step.title, "failed", f"left behind: {left.what}"))
-                return left
+                if not left.final:
+                    return left
+                lost.append(left)
+                continue
             if _effects(world) < before:
                 world.emit(StepFinished(stage.name, step.name, step.title, "undone"))
-    return None
+    if not lost:
+        return None
+    return Left("; ".join(left.what for left in lost), " ".join(left.how for left in lost), final=True)

@@ -65,7 +65,7 @@ class Journal:
         self._flow = flow
         self.flow = ""
         self._clock = clock
-        self._size = 0
+        self._content = b""  # all that was read and written, for the case that the file is removed
         self._number = 0
         self.effects: list[Effect] = []
         self.marked = False
@@ -153,19 +153,34 @@ class Journal:
             raise SetupError("journal.secret", path=self.path, value=quoted(redactor.redact(value)))
         try:
             paths.private(self.path.parent)
-            new = not self.path.exists()
+            lost = self._lost()
             with os.fdopen(files.opened(self.path), "wb") as file:  # on a descriptor "wb" does not truncate
-                file.truncate(self._size)  # drops the torn last line of a crash
-                file.seek(self._size)
-                file.write(line.encode() + b"\n")
+                file.truncate(0 if lost else len(self._content))  # drops the torn last line of a crash
+                file.seek(0, os.SEEK_END)
+                file.write((self._content if lost else b"") + line.encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-                self._size = file.tell()
-            if new:
+                self._content += line.encode() + b"\n"
+            if lost:
                 with suppress(OSError):  # not every file system can
                     files.flush_folder(self.path.parent)
         except OSError as error:
             raise SetupError("journal.io", path=self.path, detail=error.strerror or error) from None
+
+    def _lost(self) -> bool:
+        """Whether what was written before is not there any more: somebody removed the folder, or there was none.
+
+        :raises SetupError: `journal.io`: another run has written it meanwhile, so the lock was removed, too.
+        """
+        files.check(self.path)
+        there = self.path.read_bytes() if self.path.exists() else b""
+        if there.startswith(self._content) and self._content:
+            if b"\n" in there[len(self._content) :]:
+                raise SetupError("journal.io", path=self.path, detail="another run has written to it meanwhile")
+            return False
+        if not self._content.startswith(there) and b"\n" in there:
+            raise SetupError("journal.io", path=self.path, detail="another run has replaced it meanwhile")
+        return True
 
     def _load(self) -> None:
         try:
@@ -179,8 +194,8 @@ class Journal:
             return
         except OSError as error:
             raise SetupError("journal.io", path=self.path, detail=error.strerror or error) from None
-        self._size = content.rfind(b"\n") + 1
-        for number, line in enumerate(content[: self._size].splitlines(), 1):
+        self._content = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(self._content.splitlines(), 1):
             try:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError):

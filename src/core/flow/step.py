@@ -81,10 +81,12 @@ class Left:
 
     :param what: what is left, exactly.
     :param how: the command that removes it.
+    :param final: nothing can bring it back, and nothing else stands on it: the rest is undone all the same.
     """
 
     what: str
     how: str
+    final: bool = False
 
 
 class Step(ABC, Generic[W]):
@@ -142,6 +144,8 @@ class Flow(Generic[W]):
     :param before_undo: asked when a run fails before the marker; an answer forbids the undo and becomes the result.
     :param left: what is left, in words, when a run stops after the marker.
     :param summary: the sentences that are true at the end (M7).
+    :param open: what an earlier run of the project left open, in words, for a run that stops before it came to that;
+        empty if nothing is.
     """
 
     name: str
@@ -153,3 +157,4 @@ class Flow(Generic[W]):
     before_undo: Callable[[W, SetupError], SetupError | None]
     left: Callable[[W], str]
     summary: Callable[[W, str], Sequence[str]]
+    open: Callable[[W], str] = lambda world: ""

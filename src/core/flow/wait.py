@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from random import Random
 from typing import Final, Protocol, TypeVar
 
 from core.errors import Interrupted
@@ -123,10 +124,20 @@ def wait_until(
         elapsed = clock.monotonic() - start
         if elapsed >= deadline:
             return None
-        seconds = min(BACKOFF[min(attempt, len(BACKOFF) - 1)], deadline - elapsed)
+        seconds = min(backoff(attempt), deadline - elapsed)
         attempt += 1
         emit(Waiting(reason, expected, round(elapsed, 3), attempt, seconds))
         clock.wait(seconds)
+
+
+def backoff(attempt: int, chance: Random | None = None) -> float:
+    """Seconds before a further try.
+
+    :param attempt: how many tries there were before the one that has just failed.
+    :param chance: adds up to a quarter, so that machines that failed together do not come back together.
+    """
+    seconds = BACKOFF[min(attempt, len(BACKOFF) - 1)]
+    return seconds if chance is None else seconds + chance.uniform(0, seconds / 4)
 
 
 def together(*tasks: Callable[[], T]) -> list[T]:

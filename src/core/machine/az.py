@@ -6,6 +6,7 @@ One spawn, half a second; JSON only, streams apart, with a time limit. Everythin
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +15,13 @@ from typing import Any, Final, Literal, Protocol
 
 from core.cloud import Cloud
 from core.display import one_line
+from core.entra.http import trusted_roots
 from core.entra.tokens import Token, claims_of
 from core.errors import NetworkError, SetupError, SignInError
 from core.flow.wait import Cancel
 from core.machine import login, process
 from core.machine.login import Prompt
-from core.secret import Secret, redactor
+from core.secret import Secret
 from core.settings import guid
 
 #: Seconds for one az command; a cold start with a token refresh over a slow proxy takes 20.
@@ -182,7 +184,7 @@ class AzureCli:
 
 
 def _not_started(error: OSError) -> SetupError:
-    return SetupError("az.failed", command="az", code="-", detail=error.strerror or error)
+    return SetupError("az.failed", command="az", code="it could not be started", detail=error.strerror or error)
 
 
 def garbage(path: Path, detail: str) -> SetupError:
@@ -200,7 +202,8 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
         name = cloud.az_name or "the name it was registered with"
         raise SetupError("az.wrong-audience", theirs=audience, ours=cloud.graph, name=name)
     if token.claims.get("tid") != tenant and (tenant or not token.claims.get("tid")):
-        raise SetupError("az.wrong-tenant", theirs=token.claims.get("tid"), ours=tenant or "no tenant at all")
+        theirs, ours = (name or "no tenant at all" for name in (token.claims.get("tid"), tenant))
+        raise SetupError("az.wrong-tenant", theirs=theirs, ours=ours)
     try:  # it becomes part of paths and addresses
         guid("tid", token.claims.get("tid"))
     except SetupError as error:
@@ -212,13 +215,16 @@ def _failure(command: str, finished: process.Finished, tenant: str) -> SetupErro
     """The named error for a refusal; az's words are matched by parts, because they change."""
     option = f" --tenant {tenant}" if tenant else ""
     if any(text in finished.stderr for text in _NO_NETWORK) and "AADSTS" not in finished.stderr:
-        detail = re.sub(r"\s+", " ", redactor.redact(finished.stderr.partition("Traceback")[0])).strip()[:300]
-        said = f"{command} says: {detail.removeprefix('ERROR: ') or 'no connection'}"
-        return NetworkError("network.unreachable", maybe_done=False, host="The sign-in service", detail=said)
+        detail = process.words(finished.stderr.partition("Traceback")[0]).removeprefix("ERROR: ")
+        said, host = f"{command} says: {detail or 'no connection'}", "The sign-in service"
+        if "CERTIFICATE_VERIFY_FAILED" in finished.stderr:
+            roots = trusted_roots(os.environ)[1]
+            return NetworkError("network.untrusted", maybe_done=False, host=host, detail=said, roots=roots)
+        return NetworkError("network.unreachable", maybe_done=False, host=host, detail=said)
     if any(text in finished.stderr for text in _NOT_SIGNED_IN):
         return SetupError("az.signed-out", tenant_option=option)
     if any(text in finished.stderr for text in _REFUSED):
         answer = _DESCRIPTION.search(finished.stderr)
         return SignInError(answer[1] if answer else finished.stderr.strip().removeprefix("ERROR: "), tenant)
-    words = re.sub(r"\s+", " ", redactor.redact(finished.stderr)).strip().removeprefix("ERROR: ")[:400]
-    return SetupError("az.failed", command=command, code=finished.code, detail=words or "no message")
+    words = process.words(finished.stderr).removeprefix("ERROR: ")
+    return SetupError("az.failed", command=command, code=f"exit code {finished.code}", detail=words or "no message")

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from core import files
 from core.errors import SetupError
 from core.machine import paths
-from core.machine.statefile import content
+from core.machine.statefile import StateFile
 from core.secret import looks_secret
 
 #: Copies of one tenant and app that are kept.
 KEPT: Final = 5
 
 
-def harmless(members: Mapping[str, Any], secret_member: str) -> dict[str, Any]:
-    """The members without the secret, and without every other one that holds something that looks like one.
+def harmless(file: StateFile, secret_member: str) -> bytes:
+    """The content without the secret, and without every other member that holds something that looks like one.
 
     :param secret_member: left out whatever it holds.
+    :raises SetupError: as `StateFile.read`.
     """
-    return {
-        name: value
-        for name, value in members.items()
-        if name != secret_member and not looks_secret(json.dumps({name: value}))
-    }
+    return file.without({secret_member, *file.where(looks_secret)})
 
 
-def save(path: Path, members: Mapping[str, Any]) -> None:
+def save(path: Path, content: bytes) -> None:
     """Write a copy: folder 0700, file 0600, flushed, all or nothing.
 
     :param path: in a folder that holds nothing but copies.
-    :param members: what `harmless` left.
+    :param content: what `harmless` left.
     :raises SetupError: `rollback.backup`: then there is no copy.
     """
     try:
         paths.private(path.parent)
-        with files.beside(path, content(dict(members)), start=f".{path.name}.") as put:
+        with files.beside(path, content, start=f".{path.name}.") as put:
             put()
     except OSError as error:
         raise SetupError("rollback.backup", path=path, detail=error.strerror or error) from None
@@ -50,10 +45,10 @@ def prune(path: Path) -> None:
     :param path: the newest one.
     :raises SetupError: `rollback.backup`.
     """
-    start = path.name.rpartition("_")[0]
+    start, old = path.name.rpartition("_")[0], path
     copies = sorted(found for found in path.parent.glob("*.json") if found.name.rpartition("_")[0] == start)
     try:
-        for old in copies[:-KEPT]:
+        for old in (*copies[:-KEPT], *path.parent.glob(f".{start}_*")):  # and what a killed `save` left
             old.unlink(missing_ok=True)
     except OSError as error:
         raise SetupError("rollback.backup", path=old, detail=error.strerror or error) from None

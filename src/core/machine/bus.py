@@ -23,6 +23,8 @@ VARIABLE: Final = "DBUS_SESSION_BUS_ADDRESS"
 #: One socket on this machine. GLib and libdbus know more kinds: some start a program (`unixexec:`, `autolaunch:`), some
 #: reach other machines (`tcp:`); and of a list each library would take another member.
 _ADDRESS: Final = re.compile(r"unix:(path|abstract)=((?:[^,;=%]|%[0-7][0-9A-Fa-f])+)(?:,guid=[0-9A-Fa-f]*)?")
+#: What D-Bus calls the address of no bus.
+_NONE: Final = "disabled:"
 _OWN: Final = "start a session of your own: dbus-run-session -- bash"
 
 
@@ -67,7 +69,7 @@ def refuse_stranger(environ: Mapping[str, str]) -> None:
     :raises InsecureKeyringBackendError: with the variable in place of a backend.
     """
     address = environ.get(VARIABLE, "")
-    if not address or sys.platform != "linux":
+    if address in ("", _NONE) or sys.platform != "linux":
         return
     if why := fault(address):
         raise InsecureKeyringBackendError(f"{VARIABLE}={address}", why, f"unset {VARIABLE}, and {_OWN}")
@@ -78,6 +80,30 @@ def refuse_stranger(environ: Mapping[str, str]) -> None:
         except OSError:
             return
         _refuse_peer(probe, address)
+
+
+def silent(environ: Mapping[str, str]) -> str:
+    """Why there is no session bus: the variable outlives its session in tmux, su and cron.
+
+    :param environ: variables that tell its address.
+    :returns: a sentence without its end; empty when one answers, or when the address is refused for what it is.
+    """
+    address = environ.get(VARIABLE, "")
+    if not address:
+        return f"{VARIABLE} is not set"
+    why = "that is no bus"
+    if address != _NONE:
+        if fault(address):
+            return ""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(_place(address))
+            except OSError as error:
+                why = error.strerror or str(error)
+            else:
+                return ""
+    return f"Nothing answers at {VARIABLE}={address} ({why})"
 
 
 @contextmanager

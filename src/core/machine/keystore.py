@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
-from core.errors import InsecureKeyringBackendError, Interrupted, KeystoreError
+from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.events import Event, Finding, Waiting
 from core.flow.wait import Cancel
 from core.machine import bus, redirection, refusal, secretservice
@@ -218,31 +218,38 @@ class SystemKeystore:
             except BaseException as error:  # noqa: BLE001  carried to the caller's thread, never dropped
                 errors.append(error)
 
-        if self._unfinished is not None:  # an operation that was given up must not land after its undo
-            self._unfinished.join(self._patience)
-            if self._unfinished.is_alive():
-                raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
+        # an operation that was given up must not land after its undo
+        if self._unfinished is not None and not self._ends(self._unfinished):
+            raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
         thread = self._unfinished = threading.Thread(target=act, name="keystore", daemon=True)
         thread.start()
-        for second in range(round(self._patience) + 1):
-            thread.join(1.0)
-            if not thread.is_alive():
-                break
-            if second == 1:
-                reason = "the keystore (is there a password prompt on the desktop?)"
-                self._emit(Waiting(reason, 0, 2, 1, self._patience - 2))
-            try:
-                self._cancel.check()
-            except Interrupted:
+        ended = False
+        try:
+            ended = self._ends(thread)
+        finally:
+            if not ended:
                 give_up.set()
-                raise
-        else:
-            give_up.set()
+        if not ended:
             raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
         self._tell()
         if errors:
             raise refusal.named(errors[0], action, self._patience) from None
         return values[0]
+
+    def _ends(self, thread: threading.Thread) -> bool:
+        """Wait for an operation; whether it ended in time.
+
+        :raises Interrupted: somebody asked to stop.
+        """
+        for second in range(round(self._patience) + 1):
+            thread.join(1.0)
+            if not thread.is_alive():
+                return True
+            if second == 1:
+                reason = "the keystore (is there a password prompt on the desktop?)"
+                self._emit(Waiting(reason, 0, 2, 1, self._patience - 2))
+            self._cancel.check()
+        return False
 
     @contextmanager
     def _judged(self, backend: KeyringBackend, who: str, action: str, entry: tuple[str, str] | None) -> Iterator[None]:

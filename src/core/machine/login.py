@@ -78,5 +78,5 @@ def checked_tenant(name: str) -> str:
     """
     if name and not _TENANT.fullmatch(name):
         detail = f"the tenant {name!r} is neither an id (a GUID) nor a domain name"
-        raise SetupError("usage.settings", detail=detail, command="")
+        raise SetupError("usage.settings", detail=detail, command="COMMAND")
     return name

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from core import files
 from core.errors import SetupError
 from core.profile import Profile
 
@@ -89,6 +90,8 @@ def private(folder: Path) -> list[Path]:
         if not place.exists():
             with suppress(FileExistsError):  # another run was faster
                 place.mkdir(mode=0o700)
+                with suppress(OSError):  # not every file system can
+                    files.flush_folder(place.parent)
         others = stat.S_IWGRP | stat.S_IWOTH
         if place == folder or own in place.parents:
             before = _close(place, stat.S_IRWXG | stat.S_IRWXO if place == folder else others)
@@ -126,7 +129,7 @@ def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
 def digest(what: Path | str) -> str:
     """A project folder, or the name of something, as part of a file's name."""
     text = str(what.resolve()) if isinstance(what, Path) else what
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]  # a path may be no UTF-8
 
 
 def rollback(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:

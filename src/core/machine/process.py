@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,15 @@ class Finished:
     code: int
     stdout: str
     stderr: str
+
+
+def words(text: str, most: int = 400) -> str:
+    """What a program said, in one line without what is secret, for a sentence that names a cause (P11).
+
+    :param most: characters, after which it is cut.
+    """
+    line = re.sub(r"\s+", " ", redactor.redact(text)).strip()
+    return line if len(line) <= most else f"{line[:most]}…"
 
 
 def find(name: str, untrusted: Sequence[Path]) -> Path | None:

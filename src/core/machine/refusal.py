@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from core.errors import InsecureKeyringBackendError, KeystoreError, SetupError
-from core.machine import allowlist
+from core.machine import allowlist, bus
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: D-Bus errors that mean that nobody is there; any other is an answer of the service.
@@ -30,9 +30,12 @@ def of_name(backend: str, allowable: str = "", environ: Mapping[str, str] | None
     """The error for a backend by the path of its class.
 
     :param allowable: path of a class that an operator may allow instead (K5).
-    :param environ: variables that the fix depends on; None: those of this process.
+    :param environ: variables of a pretend machine; None: those of this process, whose session bus is tried.
     """
-    fix = _fix(os.environ if environ is None else environ)
+    if environ is None:
+        fix = _fix(os.environ, bus.silent(os.environ))
+    else:
+        fix = _fix(environ, "" if environ.get(bus.VARIABLE) else bus.silent(environ))
     return InsecureKeyringBackendError(backend, _why(backend), fix + _last_resort(allowable))
 
 
@@ -64,7 +67,8 @@ def named(error: BaseException, action: str, patience: float) -> BaseException:
         return KeystoreError("keystore.failed", action=action, detail=text)  # the service is there, and it said no
     gone = (".SecretServiceNotAvailableException", ".InitError", ".NoKeyringError", ".DBusErrorResponse")
     if isinstance(error, OSError) or any(kind.endswith(gone) for kind in kinds):
-        return KeystoreError("keystore.gone", detail=text)
+        silent = bus.silent(os.environ) if sys.platform == "linux" else ""
+        return KeystoreError("keystore.gone", detail=f"{text}; {silent}" if silent else text)
     return KeystoreError("keystore.failed", action=action, detail=f"{type(error).__name__}: {text}")
 
 
@@ -87,14 +91,15 @@ def _why(path: str) -> str:
     return "it is not the system's own keystore."
 
 
-def _fix(environ: Mapping[str, str]) -> str:
+def _fix(environ: Mapping[str, str], silent: str) -> str:
     if environ.get("PYTHON_KEYRING_BACKEND") is not None:
         return "unset PYTHON_KEYRING_BACKEND"
     if sys.platform != "linux":
         return "Remove the setting in keyringrc.cfg (see 'keyring diagnose')."
-    if not environ.get("DBUS_SESSION_BUS_ADDRESS"):
+    if silent:
+        silent = f"{silent}. " if environ.get(bus.VARIABLE) else ""
         return (
-            "There is no D-Bus session. Log in to a desktop, or install gnome-keyring and run inside one:\n"
+            f"There is no D-Bus session. {silent}Log in to a desktop, or install gnome-keyring and run inside one:\n"
             "  dbus-run-session -- sh -c 'gnome-keyring-daemon --unlock --components=secrets && exec bash'\n"
             "  (type a password for the keyring, then Ctrl-D)"
         )

@@ -211,13 +211,14 @@ def _bus(address: str, usual: Path, system: System, required: bool) -> Tool:
     except InsecureKeyringBackendError as error:
         why, install = str(error.facts["why"]).removesuffix("."), str(error.facts["fix"])
         return Tool(BUS, "", "", ok=False, why=f"{bus.VARIABLE}={address}: {why}", install=install, required=required)
-    socket = re.search(r"unix:path=([^,;]+)", address)
-    if address and (socket is None or Path(socket[1]).exists()):
+    silent = bus.silent({bus.VARIABLE: address})
+    if not silent:
         return Tool(BUS, "", address, ok=True, required=required)
-    if usual.exists():  # the libraries look at the variable alone
-        why, install = f"there is one, but {bus.VARIABLE} does not name it", f"export {bus.VARIABLE}=unix:path={usual}"
-    elif socket is not None:
-        why, install = f"{bus.VARIABLE} names {socket[1]}, which is not there", "dbus-run-session -- bash"
+    other = f"unix:path={usual}"
+    if not bus.silent({bus.VARIABLE: other}):  # the libraries look at the variable alone
+        why, install = f"there is one, but {bus.VARIABLE} does not name it", f"export {bus.VARIABLE}={other}"
+    elif address:
+        why, install = silent, "dbus-run-session -- bash"
     else:
         package = system.package.replace("{package}", system.bus)
         why, install = NO_BUS, f"{package} && dbus-run-session -- bash".removeprefix(" && ")
@@ -240,7 +241,9 @@ def _az(find: Find, ask: Ask, system: System) -> Tool:
     except OSError as error:
         return no(f"it cannot be started: {error.strerror or error}", system.az)
     if finished.code != 0:
-        return no(f"'az version' failed with exit code {finished.code}", f"{BY_HAND} If it is broken: {system.az}")
+        said = process.words(finished.stderr).removeprefix("ERROR: ")
+        why = f"'az version' failed with exit code {finished.code}" + (f": {said}" if said else "")
+        return no(why, f"{BY_HAND} If it is broken: {system.az}")
     found = _version(finished.stdout)
     numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
     if len(numbers) < 2:

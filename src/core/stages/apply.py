@@ -19,7 +19,7 @@ from core.events import Finding, Question
 from core.flow.plan import Change, Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import together
-from core.stages import prereqs, review, rights, roles, signin, trust
+from core.stages import interrupted, prereqs, review, rights, roles, signin, trust
 from core.stages.certificate import Register
 from core.stages.passwords import DeletePasswords, Mark, TwoCleanReads, vanished
 from core.stages.provision import CreateApp, CreatePrincipal, created_here, find_created, untouched
@@ -378,4 +378,5 @@ FLOW: Flow[World] = Flow(
     before_undo=vanished,
     left=lambda world: "Some of the password credentials may be left.",
     summary=_summary,
+    open=interrupted.standing,
 )

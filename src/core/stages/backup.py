@@ -34,10 +34,10 @@ class Backup(Step[World]):
 
     def apply(self, world: World) -> str:
         path = _path(world)
-        members = backup.harmless(world.statefile.read(), world.profile.secret_member)
+        content = backup.harmless(world.statefile, world.profile.secret_member)
         with world.log.effect(ACTION, str(path), world.emit):
-            backup.save(path, members)
-            if world.statefile.at(path).read() != members:
+            backup.save(path, content)
+            if path.read_bytes() != content:
                 raise SetupError("rollback.backup", path=path, detail="it does not read back as it was written")
         backup.prune(path)
         return str(path)

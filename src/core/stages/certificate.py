@@ -6,23 +6,31 @@ back, and no crash can leave a certificate on the app whose key is nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from typing import Final
 from uuid import uuid4
 
 from core.entra import application, certificates, credentials
 from core.entra.application import Key
+from core.entra.credentials import Merge
 from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
 from core.events import Finding, Question
+from core.flow.journal import Effect
 from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.step import Blocked, Check, Done, Left, Needed, Step
 from core.flow.wait import wait_until
 from core.machine.keystore import compare
 from core.secret import Secret
-from core.stages import handoff
+from core.stages import handoff, presence
+from core.stages.presence import Presence
 from core.stages.world import World
+
+#: The effect of leaving out an expired entry of others.
+DROP: Final = "graph.application.dropKey"
 
 
 class StoreKey(Step[World]):
@@ -40,7 +48,7 @@ class StoreKey(Step[World]):
         return (Change("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        bundle = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0])
+        bundle = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
         account = f"{world.known.tenant}#{bundle.thumbprint}"
         with world.log.effect("keystore.write", account, world.emit, thumbprint=bundle.thumbprint):
             world.known.bundle = store(world, account, bundle.pem)
@@ -79,32 +87,15 @@ class Register(Step[World]):
         where = f"app registration '{app.name}'"
         whose = where + handoff.by_whom(world)
         stay = tuple(
-            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', until {key.end.date()}")
+            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
+            if all(key.der != spare.der for spare in world.known.spare)
         )
         return (Change("add", "certificate", whose, "", after, True, call), *stay)
 
     def apply(self, world: World) -> str:
-        app, bundle = world.app, world.bundle
-        graph = world.user_graph()
-        # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
-        earlier = [
-            e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint
-        ]
-        asked = handoff.written(world)  # whoever asked an administrator, and may do it himself by now
-        chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
-        key_id = earlier[0].data["key_id"] if earlier else chosen
-        entry = credentials.entry_of(bundle, key_id, key_name(world))
-        passwords = [password.id for password in world.known.initial]
-        facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
-        with (
-            handoff.on_refusal(world),
-            world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
-        ):
-            lost = credentials.add_key(
-                graph, app.object_id, bundle, entry, world.clock, world.emit, lambda keys: _drop(world, keys)
-            )
-        for key in lost:
+        merge, key_id = register(world)
+        for key in merge.lost:
             world.emit(
                 Finding(
                     "app.key-lost",
@@ -114,7 +105,9 @@ class Register(Step[World]):
                     "Its owner has to register it again; it was not restored, because it may have been revoked.",
                 )
             )
-        return f"keyId {key_id}; {len(app.keys) - len(lost)} other(s) kept"
+        if merge.contended:
+            presence.tell_of_secrets(world, application.read_passwords(world.user_graph(), world.app))
+        return f"keyId {key_id}; {len(world.app.keys) - len(merge.lost)} other(s) kept"
 
     def undo(self, world: World) -> Left | None:
         graph = world.user_graph()
@@ -133,7 +126,7 @@ class Register(Step[World]):
                 except SetupError as error:
                     return Left(f"certificate {thumbprint} (keyId {key_id}) on the app: {error.summary}", by_hand)
             world.log.undone(effect)
-        return None
+        return _lost_for_good(world, graph)
 
 
 class Prove(Step[World]):
@@ -143,8 +136,13 @@ class Prove(Step[World]):
     title = "Prove the certificate with a token"
 
     def check(self, world: World) -> Check:
-        proof = world.known.proof
-        return Done("a token was minted with it") if proof and set(world.known.wanted) <= proof.roles else Needed()
+        proof, app = world.known.proof, world.known.app
+        if proof and set(world.known.wanted) <= proof.roles:
+            return Done("a token was minted with it")
+        if app is not None and app.disabled:  # then no sign-in can prove anything
+            what = " and its ".join(application.HOLDER_NAME[holder] for holder in app.disabled)
+            return Blocked(SetupError("app.disabled", what=what, app=app.name, app_id=app.app_id))
+        return Needed()
 
     def apply(self, world: World) -> str:
         return prove_again(world)
@@ -175,7 +173,9 @@ class Adopt(Step[World]):
         former = world.keystore.read(world.service, tenant)
         kept = former is not None and former != bundle.pem.reveal()
         if former is not None and kept:
-            aside = f"{tenant}#former"
+            if world.known.occupant is None or former != world.known.occupant.reveal():
+                raise SetupError("keystore.changed", tenant=tenant, service=world.service)
+            aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
                 store(world, aside, Secret(former), parse=False)
         with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=bundle.thumbprint):
@@ -188,15 +188,16 @@ class Adopt(Step[World]):
             tenant = adopted[0].target
             ours = _thumbprint_in(world, tenant) in {effect.data["thumbprint"] for effect in adopted}
             former = world.keystore.read(world.service, aside[0].target) if aside else None
+            empty = world.keystore.read(world.service, tenant) is None
             if ours:
                 _put_back(world, tenant)
-            if former is not None:
+            if former is not None and (ours or empty):
                 store(world, tenant, Secret(former), parse=False)
             elif ours and aside:
                 return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
             elif ours:
                 world.keystore.delete(world.service, tenant)
-            # else: an undo that was cut off had restored it already
+            # else: an undo that was cut off had restored it already, or it is somebody else's by now
             for effect in adopted:
                 world.log.undone(effect)
         for effect in aside:
@@ -220,6 +221,37 @@ def _thumbprint_in(world: World, account: str) -> str:
         return certificates.parse(text, account).thumbprint if text else ""
     except SetupError:
         return ""
+
+
+def register(world: World) -> tuple[Merge, str]:
+    """Add the certificate to the app as the signed-in principal, under one keyId however often that is needed.
+
+    :returns: what it came to, and the keyId.
+    """
+    app, bundle = world.app, world.bundle
+    # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
+    earlier = [e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint]
+    asked = handoff.written(world)  # whoever asked an administrator, and may do it himself by now
+    chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
+    key_id = earlier[0].data["key_id"] if earlier else chosen
+    entry = credentials.entry_of(bundle, key_id, key_name(world))
+    passwords = [password.id for password in world.known.initial]
+    facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
+    stands = any(effect.state == "done" for effect in earlier)  # dropped since: it is one effect, with one undo
+    with (
+        handoff.on_refusal(world),
+        nullcontext() if stands else world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
+        _dropping(world) as drop,
+    ):
+        merge = credentials.add_key(world.user_graph(), app.object_id, bundle, entry, world.clock, world.emit, drop)
+    world.known.listed = {key.id for key in merge.keys}
+    world.known.watched = merge.contended
+    return merge, key_id
+
+
+def watch(world: World) -> Presence:
+    """What sees this machine's certificate on the app, and registers it again when it was dropped."""
+    return Presence(world, lambda: register(world)[0])
 
 
 def key_name(world: World) -> str:
@@ -250,7 +282,15 @@ def prove_again(world: World) -> str:
     read_back = certificates.parse(text, known.tenant)
     roles = frozenset(known.wanted)
     known.proof = prove(
-        world.session, world.cloud, known.tenant, known.app_id, read_back, world.clock, world.emit, roles
+        world.session,
+        world.cloud,
+        known.tenant,
+        known.app_id,
+        read_back,
+        world.clock,
+        world.emit,
+        roles,
+        watch(world).look,
     )
     return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
 
@@ -290,16 +330,44 @@ def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tupl
     )
 
 
-def _drop(world: World, expired: tuple[Key, ...]) -> Collection[str]:
-    """Ask before expired entries are left out; `--yes` alone is not enough (P8)."""
-    listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end.date()})" for key in expired)
-    question = Question(
-        "drop-expired",
-        f"The service refuses the write because of expired entries: {listing}. Remove them?",
-        False,
-        "--drop-expired",
-    )
-    agreed = world.settings.drop_expired or (not world.settings.yes and world.ask(question))
-    if not agreed:
-        raise SetupError("app.expired-entry", listing=listing)
-    return [key.id for key in expired]
+@contextmanager
+def _dropping(world: World) -> Iterator[Callable[[tuple[Key, ...]], Collection[str]]]:
+    """Ask before expired entries of others are left out, and journal each; `--yes` alone is not enough (P8).
+
+    They cannot be put back: the service takes no entry whose end has passed.
+    """
+    effects: list[Effect] = []
+
+    def drop(expired: tuple[Key, ...]) -> Collection[str]:
+        listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end_date})" for key in expired)
+        text = f"The service refuses the write because of expired entries: {listing}. Remove them, for good?"
+        question = Question("drop-expired", text, False, "--drop-expired")
+        agreed = world.settings.drop_expired or (not world.settings.yes and world.ask(question))
+        if not agreed:
+            raise SetupError("app.expired-entry", listing=listing)
+        for key in expired:
+            what = f"certificate {key.thumbprint or key.id} '{key.name}', which had ended on {key.end_date}"
+            effects.append(world.log.intend(DROP, key.id, object_id=world.app.object_id, what=what))
+        return [key.id for key in expired]
+
+    try:
+        yield drop
+    except SetupError as error:
+        for effect in effects if error.refused else ():
+            world.log.failed(effect)
+        raise
+    for effect in effects:
+        world.log.done(effect, world.emit)
+
+
+def _lost_for_good(world: World, graph: Graph) -> Left | None:
+    """What was removed from the app on somebody's word and is gone for good: an undo has to say so."""
+    effects = world.log.standing(DROP)
+    if not effects:
+        return None
+    here = {key.id for key in application.read_keys(graph, effects[0].data["object_id"])}
+    gone = [str(effect.data["what"]) for effect in effects if effect.target not in here]
+    for effect in effects:
+        world.log.undone(effect)
+    how = "The service takes no entry whose end has passed: whoever used it registers a new certificate."
+    return Left(f"removed from the app: {'; '.join(gone)}", how, final=True) if gone else None

@@ -48,7 +48,7 @@ class HandOff(Step[World]):
         if effects and (left := _applied(world, effects[-1])) is not None:
             return left
         for effect in effects:
-            remove(Path(effect.target))
+            remove(Path(effect.target), str(effect.data["key_id"]))
             world.log.undone(effect)
         return None
 
@@ -77,11 +77,11 @@ def before_undo(world: World, error: SetupError) -> SetupError | None:
 
 @contextmanager
 def on_refusal(world: World) -> Iterator[None]:
-    """Surround an effect in the directory: a 403 that the token did not announce ends in a request, too (P12)."""
+    """Surround an effect in the directory: a missing right that the token did not announce ends in a request (P12)."""
     try:
         yield
     except GraphError as error:
-        if error.status == 403 and error.refused and world.flow != "apply":
+        if error.lacks_rights and error.refused and world.flow != "apply":
             raise instead(world, error) from None
         raise
 
@@ -186,14 +186,17 @@ def instead(world: World, refusal: GraphError) -> SetupError:
     return write(world)
 
 
-def remove(path: Path) -> None:
+def remove(path: Path, key_id: str) -> None:
     """Remove a request that nobody waits for any more.
 
+    :param key_id: what the request asks for; a file that does not name it is somebody else's.
     :raises SetupError: `request.left`: it is still there, or something else lies in its place.
     """
     if _another(path):
         raise SetupError("request.left", path=path, detail="it is no request by now")
     try:
+        if path.is_file() and key_id.encode() not in path.read_bytes():
+            raise SetupError("request.left", path=path, detail="it is another file by now")
         path.unlink(missing_ok=True)
     except OSError as error:
         detail = "it is a folder by now" if path.is_dir() else error.strerror or error
@@ -205,6 +208,7 @@ def _replace(target: Path, text: str) -> None:
     if _another(target):
         raise _unwritten(target, "a file that is no request lies there")
     try:
+        files.sweep(target.parent, f"{target.name}.")
         with files.beside(target, text.encode(), start=f"{target.name}.", mode=0o644) as put:
             put()
     except OSError as error:

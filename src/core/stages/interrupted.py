@@ -65,6 +65,18 @@ def find(world: World) -> Open | None:
     return None
 
 
+def standing(world: World) -> str:
+    """What an earlier run of the project left open, in words; empty if nothing is."""
+    try:
+        found = find(world)
+    except SetupError as error:
+        return f"Whether an earlier one is still open could not be seen: {error.summary}"
+    if found is None:
+        return ""
+    passed = ", after its point of no return" if found.marked else ""
+    return f"The '{found.flow}' that was interrupted{passed} is still open: `entraclaw-setup resume`."
+
+
 def _several(world: World, tenant: str) -> None:
     """Where nothing names the app, an open run of the tenant may be this project's.
 

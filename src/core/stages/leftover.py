@@ -23,8 +23,10 @@ from core.flow.plan import Change
 from core.flow.step import Check, Done, Needed, Step
 from core.flow.wait import wait_until
 from core.machine import paths
+from core.machine.statefile import Basis, not_written
 from core.stages import prereqs, rights
 from core.stages.passwords import REMOVE
+from core.stages.purge import rebase
 from core.stages.world import World
 
 ADD: Final = "graph.application.addPassword"
@@ -114,23 +116,33 @@ def take_out(world: World, journal: Journal) -> None:
             try:
                 stray.unlink(missing_ok=True)
             except OSError as error:
-                raise SetupError("statefile.io", path=stray, detail=error.strerror or error) from None
-        if holds(world, effect):
-            file.update({}, (member,))
+                raise not_written(stray, error) from None
+        members = _members(world, effect)
+        if _is_in(members, effect):
+            file.update({}, (member,), basis=Basis.of(members, (member,)))
             if holds(world, effect):
                 raise SetupError("statefile.changed", path=file.path)
+            if file is world.statefile:
+                rebase(world, {}, (member,))
             world.emit(ChangeMade("statefile.update", effect.target))
         journal.undone(effect)
 
 
 def holds(world: World, effect: Effect) -> bool:
     """Whether the state file that an effect names holds its secret."""
+    return _is_in(_members(world, effect), effect)
+
+
+def _members(world: World, effect: Effect) -> dict[str, Any]:
     try:
-        members = world.statefile.at(Path(effect.target)).read()
+        return world.statefile.at(Path(effect.target)).read()
     except SetupError as error:
         if error.id != "statefile.missing":
             raise
-        return False  # the project is gone, and the secret with it
+        return {}  # the project is gone, and the secret with it
+
+
+def _is_in(members: dict[str, Any], effect: Effect) -> bool:
     return str(members.get(effect.data["member"], "")).startswith(effect.data["hint"])
 
 

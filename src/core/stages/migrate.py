@@ -13,7 +13,8 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
 from core.flow.wait import wait_until
-from core.stages import handoff, hardware, keystore, leftover, prereqs, review, signin
+from core.secret import looks_secret, redactor
+from core.stages import handoff, hardware, interrupted, keystore, leftover, prereqs, review, signin
 from core.stages.backup import Backup
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.handoff import HandOff
@@ -23,12 +24,13 @@ from core.stages.passwords import (
     REMOVE,
     CheckDeletion,
     DeletePasswords,
+    LastLook,
     Mark,
     ProveAfterDeletion,
     TwoCleanReads,
     vanished,
 )
-from core.stages.purge import Purge, lookalikes, secret_members
+from core.stages.purge import Purge, secret_members
 from core.stages.roles import GrantRoles
 from core.stages.tidy import Tidy
 from core.stages.world import World
@@ -113,10 +115,13 @@ def _question(world: World, plan: Plan) -> Question:
         return handoff.question(world)
     rows = [(change.action, change.what) for change in plan.changes]
     irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
-    passwords = rows.count(("delete", "password credential"))
+    passwords, retired = rows.count(("delete", "password credential")), rows.count(("delete", "certificate"))
+    files = irreversible - passwords - retired
+    also = f", {retired} of this machine to remove" if retired else ""
+    added, kept = rows.count(("add", "certificate")), rows.count(("keep", "certificate"))
     counted = (
-        f"{rows.count(('add', 'certificate'))} certificate to add, {rows.count(('keep', 'certificate'))} to keep; "
-        f"{passwords} password credential(s) and {irreversible - passwords} secret(s) in a file to delete."
+        f"{added} certificate to add, {kept} to keep{also}; "
+        f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
     )
     note = f" {irreversible} of them cannot be undone." if irreversible else ""
     return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
@@ -124,8 +129,9 @@ def _question(world: World, plan: Plan) -> Question:
 
 def _left(world: World) -> str:
     """What is left after the point of no return, as far as this run knows."""
-    left = []
+    left, unread = [], " Which password credentials are left on the app was not read by this run."
     if world.journal is not None and world.known.app is not None:
+        unread = ""
         effects = [effect for action in REMOVE.values() for effect in world.journal.standing(action)]
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
         passwords = [password for password in world.known.initial if password.id not in gone]
@@ -134,7 +140,9 @@ def _left(world: World) -> str:
         left += [f"{name} in {world.statefile.path}" for name in secret_members(world)]
     except SetupError as error:
         left.append(error.summary)
-    return "Left: " + "; ".join(left) + "." if left else "Nothing that can sign in is known to be left."
+    none = "" if unread else "Nothing that can sign in is known to be left."
+    told = "Left: " + "; ".join(left) + "." if left else none
+    return f"{told}{unread} The certificate was proven before the first deletion.".lstrip()
 
 
 def _before_undo(world: World, error: SetupError) -> SetupError | None:
@@ -187,7 +195,8 @@ class _Remember(Step[World]):
         world.known.purged = world.journal is not None and any(
             effect.data["purged"] for effect in world.journal.standing("statefile.update")
         )
-        left = ", ".join(lookalikes(world))
+        alike = world.statefile.where(looks_secret) if world.statefile.exists() else ()
+        left = redactor.redact(", ".join(alike))
         file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
         return Done(f"no password credential, a proven certificate, {file}")
 
@@ -226,6 +235,7 @@ FLOW: Flow[World] = Flow(
                 Tidy(),
                 Lock(),
                 leftover.Forget(),
+                LastLook(),
                 _Remember(),
             ),
         ),
@@ -236,4 +246,5 @@ FLOW: Flow[World] = Flow(
     before_undo=_before_undo,
     left=_left,
     summary=summary,
+    open=interrupted.standing,
 )

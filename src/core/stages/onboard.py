@@ -10,10 +10,23 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Check, Done, Flow, Needed, Stage, Step
-from core.stages import handoff, hardware, keystore, leftover, prereqs, review, rights, roles, signin, trust
+from core.stages import (
+    handoff,
+    hardware,
+    interrupted,
+    keystore,
+    leftover,
+    prereqs,
+    review,
+    rights,
+    roles,
+    signin,
+    trust,
+)
 from core.stages.certificate import Adopt, Prove, Register, StoreKey
 from core.stages.key import FindKey
 from core.stages.lock import Lock
+from core.stages.passwords import LastLook
 from core.stages.provision import CreateApp, CreatePrincipal
 from core.stages.record import Record, Rehearse
 from core.stages.registration import FindOrCreate, OpenJournal
@@ -211,6 +224,7 @@ FLOW: Flow[World] = Flow(
                 Record(),
                 Lock(),
                 Tidy(),
+                LastLook(),
                 Remember(),
             ),
         ),
@@ -221,4 +235,5 @@ FLOW: Flow[World] = Flow(
     before_undo=handoff.before_undo,
     left=lambda world: "Nothing irreversible was done.",
     summary=_summary,
+    open=interrupted.standing,
 )

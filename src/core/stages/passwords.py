@@ -6,25 +6,30 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.entra import application, credentials
-from core.entra.application import Password
+from core.entra.application import Holder, Key, Password
+from core.entra.credentials import strangers
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
 from core.events import Finding
 from core.flow.plan import Change
-from core.flow.step import Check, Done, Needed, Step
+from core.flow.step import Blocked, Check, Done, Needed, Step
 from core.flow.wait import pause, wait_until
 from core.stages import handoff, rights
-from core.stages.certificate import prove_again
+from core.stages.certificate import prove_again, watch
+from core.stages.presence import Presence, tell_of_secrets
 from core.stages.purge import Purge
 from core.stages.world import Identity, World
 
 #: Seconds between the two clean reads; a replica may be that far behind.
 APART: Final = 5.0
+#: Seconds after the first one at which the certificate is looked for; the second clean read looks, too.
+GLANCES: Final = (1.0, 3.0)
 #: How long deleted passwords may stay visible, and a dead secret alive, in seconds.
 DELETION_DEADLINE: Final = 300.0
+_IDENTITIES: Final[tuple[Identity, ...]] = ("app", "user")
 #: Rounds of new password credentials during the run after which something is named as their creator.
 ROUNDS: Final = 5
-REMOVE: Final = {
+REMOVE: Final[dict[Holder, str]] = {
     "application": "graph.application.removePassword",
     "servicePrincipal": "graph.servicePrincipal.removePassword",
 }
@@ -67,25 +72,45 @@ class Mark(Step[World]):
         return Needed() if irreversible else Done("nothing irreversible is needed")
 
     def apply(self, world: World) -> str:
-        graph = world.user_graph()
-
-        def there() -> bool | None:
-            keys, world.known.last = application.read_credentials(graph, world.app)
-            return any(key.der == world.bundle.der for key in keys) or None
-
-        reason = "the certificate to be seen on the app once more"
-        if not wait_until(
-            there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=credentials.REPLICATION
-        ):
-            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
+        presence = watch(world)
+        keys = self._see(world, presence)
+        if not world.known.watched and strangers(keys, presence.before):
+            world.known.watched = True  # one of them may have read the list before, and write it yet
+            for seconds in credentials.RECHECKS:
+                reason = "a moment, to see that the certificate stays on the app"
+                pause(seconds, clock=world.clock, emit=world.emit, reason=reason)
+                self._see(world, presence)
+        if presence.registered:
+            prove_again(world)
+        tell_of_secrets(world, world.known.last)
+        if not world.log.marked:  # behind an earlier run's marker there is no way back that an answer could open
+            _ask_to_delete(world)
         self._rehearse(world)
         if world.log.marked:
             return "passed by an earlier run, which this one continues"
         world.log.mark()
         return "recorded; an interrupted run continues from here"
 
+    @staticmethod
+    def _see(world: World, presence: Presence) -> tuple[Key, ...]:
+        """The keys on the app, the certificate among them."""
+
+        def there() -> tuple[Key, ...] | None:
+            keys, world.known.last = application.read_credentials(world.user_graph(), world.app)
+            return keys if presence.holds(keys) else None
+
+        reason, deadline = "the certificate to be seen on the app once more", 3 * credentials.REPLICATION
+        keys = wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline)
+        if keys is None:
+            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
+        return keys
+
     def _rehearse(self, world: World) -> None:
-        world.statefile.rehearse(*Purge.change(world))
+        """See that this machine's credential and its files still are what was decided on, and can be changed."""
+        tenant = world.known.tenant
+        if world.keystore.read(world.service, tenant) != world.bundle.pem.reveal():
+            raise SetupError("keystore.changed", tenant=tenant, service=world.service)
+        world.statefile.rehearse(*Purge.change(world), basis=world.known.basis)
 
 
 class DeletePasswords(Step[World]):
@@ -95,7 +120,11 @@ class DeletePasswords(Step[World]):
     title = "Delete the password credentials"
 
     def check(self, world: World) -> Check:
-        return Needed() if world.app.all_passwords else Done("there are none")
+        app = world.app
+        if app.locked and app.principal_passwords:
+            listing = _listing(app.principal_passwords)
+            return Blocked(SetupError("app.locked-principal", app_id=app.app_id, listing=listing))
+        return Needed() if app.all_passwords else Done("there are none")
 
     def plan(self, world: World) -> Sequence[Change]:
         app = world.app
@@ -114,15 +143,21 @@ class DeletePasswords(Step[World]):
 
     def apply(self, world: World) -> str:
         passwords = world.known.last
-        gone = _at_once(world, passwords)
-        left = [password for password in passwords if password.id not in gone]
-        ours = len(passwords) - len(left) + sum([delete(world, password) for password in left])
+        ours = 0
+        # one object after the other, the one that may be locked first: when that is refused, nothing is gone yet
+        for holder in reversed(REMOVE):
+            of_holder = [password for password in passwords if password.holder == holder]
+            gone = _at_once(world, of_holder)
+            ours += len(gone) + sum([delete(world, password) for password in of_holder if password.id not in gone])
         others = f", {len(passwords) - ours} gone already" if ours < len(passwords) else ""
         return f"{ours} deleted{others}"
 
 
 class TwoCleanReads(Step[World]):
-    """Read until two reads, some seconds apart, show no password credential; newcomers are deleted too (M6)."""
+    """Read until two reads, some seconds apart, show no password credential; newcomers are deleted too (M6).
+
+    What has to be seen over some seconds of the certificate is seen in between (P7, P8).
+    """
 
     name = "clean-reads"
     title = "See twice that none is left"
@@ -138,13 +173,26 @@ class TwoCleanReads(Step[World]):
         rounds = 0
         left: tuple[Password, ...] = ()
         start = world.clock.monotonic()
+        presence = watch(world)
+
+        def clean() -> bool:
+            nonlocal left
+            keys, left = application.read_credentials(graph, world.app)
+            return (presence.holds(keys) or world.known.request is not None) and not left
+
         while world.clock.monotonic() - start < DELETION_DEADLINE:
-            left = application.read_passwords(graph, world.app)
-            if not left:
-                self._pause(world, "the second clean read")
-                if not application.read_passwords(graph, world.app):
+            if clean():
+                first = world.clock.monotonic()
+                for moment in GLANCES:
+                    self._pause(world, first + moment - world.clock.monotonic())
+                    presence.holds(application.read_keys(graph, world.app.object_id))
+                self._pause(world, first + APART - world.clock.monotonic())
+                if clean():
                     self._count(world)
                     return f"two reads {APART:.0f} s apart show none"
+                continue
+            if not left:
+                pause(APART, clock=world.clock, emit=world.emit, reason="the certificate to be seen on the app")
                 continue
             newcomers = [password for password in left if password.id not in tried]
             if newcomers:
@@ -163,12 +211,15 @@ class TwoCleanReads(Step[World]):
                 delete(world, password)
                 tried.add(password.id)
             if not newcomers:
-                self._pause(world, "a deletion to be seen everywhere")
+                pause(APART, clock=world.clock, emit=world.emit, reason="a deletion to be seen everywhere")
+        if not left:
+            raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         raise SetupError("migrate.passwords-left", count=len(left), listing=_listing(left))
 
     @staticmethod
-    def _pause(world: World, reason: str) -> None:
-        pause(APART, clock=world.clock, emit=world.emit, reason=reason)
+    def _pause(world: World, seconds: float) -> None:
+        if seconds > 0:
+            pause(seconds, clock=world.clock, emit=world.emit, reason="the second clean read")
 
     @staticmethod
     def _count(world: World) -> None:
@@ -197,6 +248,31 @@ class ProveAfterDeletion(Step[World]):
 
     def apply(self, world: World) -> str:
         return prove_again(world)
+
+
+class LastLook(Step[World]):
+    """See the certificate on the app at the very end: another writer may have replaced the list since (M5, M7)."""
+
+    name = "last-look"
+    title = "See the certificate once more"
+
+    def check(self, world: World) -> Check:
+        journal = world.journal
+        changed = journal is not None and any(effect.standing for effect in journal.effects)
+        return Needed() if changed else Done("nothing was changed since it was read")
+
+    def apply(self, world: World) -> str:
+        graph, presence = _reader(world), watch(world)
+
+        def there() -> bool | None:
+            return presence.holds(application.read_keys(graph, world.app.object_id)) or None
+
+        reason, deadline = "the certificate to be seen on the app", 3 * credentials.REPLICATION
+        if not wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline):
+            raise SetupError("migrate.replaced", thumbprint=world.bundle.thumbprint, app=world.app.name)
+        if presence.registered:
+            return f"registered again: {prove_again(world)}"
+        return "it is on the app"
 
 
 def vanished(world: World, error: SetupError) -> SetupError | None:
@@ -246,7 +322,7 @@ def delete(world: World, password: Password) -> bool:
     refused: GraphError | None = None
     if not world.log.marked:  # a newcomer, where there was nothing to delete when the marker's turn came
         world.log.mark()
-    for identity in world.known.deleters.get(password.holder) or ("app", "user"):
+    for identity in world.known.deleters.get(password.holder) or _IDENTITIES:
         graph = world.graph_of(identity)
         try:
             with world.log.effect(action, password.id, world.emit, key_id=password.id) as effect:
@@ -254,7 +330,7 @@ def delete(world: World, password: Password) -> bool:
                 effect.data["by_others"] = not removed
             return removed
         except GraphError as error:
-            if error.status != 403:
+            if error.transient or not error.refused:
                 raise
             refused = error
     assert refused is not None
@@ -264,6 +340,30 @@ def delete(world: World, password: Password) -> bool:
         if {found.id for found in world.known.initial} <= here:
             world.log.unmark()
     raise refused
+
+
+def _ask_to_delete(world: World) -> None:
+    """Rehearse the deletions, and keep the identities that are not refused (M4).
+
+    :raises GraphError: both are refused for one of the objects.
+    """
+    known = world.known
+    holders = [holder for holder in REMOVE if any(password.holder == holder for password in known.last)]
+    may: set[Holder] = set()
+    refusals: dict[Holder, GraphError] = {}
+    for identity in _IDENTITIES:
+        asked = [h for h in holders if h not in may and identity in known.deleters.get(h, _IDENTITIES)]
+        if not asked:
+            continue
+        found = credentials.refused_removals(world.graph_of(identity), world.app, asked)
+        may |= set(asked) - set(found)
+        refusals |= found
+        for holder in found:
+            rest = (other for other in known.deleters.get(holder, _IDENTITIES) if other != identity)
+            known.deleters[holder] = tuple(rest)
+    for holder in holders:
+        if holder not in may:
+            raise refusals[holder]
 
 
 def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:

@@ -14,8 +14,8 @@ from core.events import Finding
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
 from core.machine import paths
-from core.machine.keystore import WINDOWS_LIMIT
-from core.secret import Secret, looks_secret
+from core.machine.statefile import Basis
+from core.secret import Secret, looks_secret, redactor
 from core.settings import guid
 from core.stages.world import World
 
@@ -45,6 +45,7 @@ class ReadStateFile(Step[World]):
             raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
         missing = not self._required and not world.statefile.exists()
         members = {} if missing else world.statefile.read()
+        known.basis = Basis.of(members, profile.members)
         _refuse_another_cloud(world, members.get("CLOUD", world.cloud.name if missing else "public"))
         present = profile.secret_member in members
         value = members.pop(profile.secret_member, None)
@@ -67,8 +68,8 @@ class ReadStateFile(Step[World]):
             raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=world.statefile.path)
         if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=known.app_id)
-        for name, other in members.items():
-            _report(world, name, other)
+        if not missing:
+            _report(world, members)
         if missing:
             return f"there is none at {world.statefile.path}; it will be made"
         found = (
@@ -85,7 +86,7 @@ class EnoughRoom(Step[World]):
 
     def check(self, world: World) -> Check:
         if sys.platform == "win32":
-            return Blocked(SetupError("platform.no-keystore-key", limit=WINDOWS_LIMIT))
+            return Blocked(SetupError("platform.no-keystore-key"))
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -206,29 +207,28 @@ def _refuse_another_cloud(world: World, theirs: object) -> None:
         raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=ours, option=option_of(theirs))
 
 
-def _report(world: World, name: str, other: object) -> None:
-    """Say what another member holds, if it is the secret again, or looks like one."""
-    file, spelled, secret = world.statefile.path.name, json.dumps({name: other}), world.known.secret
-    remedy = ""
-    if secret is not None and json.dumps(secret.reveal())[1:-1] in spelled:
-        if isinstance(other, str) and other.strip() == secret.reveal():
+def _report(world: World, members: dict[str, Any]) -> None:
+    """Say which other members hold the secret again, or something that looks like one, however deep (M11)."""
+    file, secret = world.statefile.path.name, world.known.secret
+    inside = world.statefile.where(lambda text: secret.reveal() in text) if secret is not None else ()
+    for member in dict.fromkeys((*inside, *world.statefile.where(looks_secret))):
+        if member == world.profile.secret_member:
+            continue
+        name, value, remedy = redactor.redact(member), members.get(member), ""
+        if secret is not None and isinstance(value, str) and value.strip() == secret.reveal():
             id, message = "statefile.copy", f"{name} in {file} is a copy of the secret; it is removed too."
-        else:
-            id, message = (
-                "statefile.copy-inside",
-                f"{name} in {file} holds the very same secret inside; it stays there.",
-            )
+        elif member in inside:
+            id = "statefile.copy-inside"
+            message = f"{name} in {file} holds the very same secret inside; it stays there."
             remedy = "Remove it by hand."
-    elif looks_secret(spelled):
-        id = "statefile.foreign-secret"
-        message = (
-            f"{file} also holds something that looks like a secret: {name}. "
-            f"It is not {world.profile.secret_member}, and is left as it is."
-        )
-        remedy = "Find out what uses it, and move it to a keystore."
-    else:
-        return
-    world.emit(Finding(id, "warning", message, remedy))
+        else:
+            id = "statefile.foreign-secret"
+            message = (
+                f"{file} also holds something that looks like a secret: {name}. "
+                f"It is not {world.profile.secret_member}, and is left as it is."
+            )
+            remedy = "Find out what uses it, and move it to a keystore."
+        world.emit(Finding(id, "warning", message, remedy))
 
 
 def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) -> str:

@@ -126,7 +126,7 @@ class CreatePrincipal(Step[World]):
         )
 
     def apply(self, world: World) -> str:
-        graph, app = world.user_graph(), world.app
+        graph, app, known = world.user_graph(), world.app, world.known
         found: dict[str, Any] = {}
         last: GraphError | None = None
 
@@ -143,9 +143,9 @@ class CreatePrincipal(Step[World]):
             except GraphError as error:
                 if error.status == 409:  # an earlier try was carried out after all
                     return there() or None
-                if error.status not in (400, 404):
+                if not (error.explains_new if known.created else error.status == 404):
                     raise
-                last = error  # the app has not arrived at this replica yet
+                last = error  # the app has not arrived everywhere yet; the service also calls that 400 and 403
                 return None
 
         with handoff.on_refusal(world), world.log.effect(PRINCIPAL, app.app_id, world.emit) as effect:
@@ -218,17 +218,24 @@ def _by_unique_name(world: World, graph: Graph, unique: str, *, patient: bool = 
 
 
 def _seen(world: World, read: Callable[[], T], *, patient: bool = True) -> T | None:
-    """What a read shows as soon as the object has arrived where it looks."""
+    """What a read shows as soon as the object has arrived where it looks.
+
+    :returns: None when it is unknown to the end.
+    :raises GraphError: it was refused to the end, or for a reason that does not pass.
+    """
+    last: GraphError | None = None
 
     def look() -> T | None:
+        nonlocal last
         try:
             return read()
         except GraphError as error:
-            if error.status == 404:
-                return None
-            raise
+            if not error.explains_new:
+                raise
+            last = error
+            return None
 
-    return wait_until(
+    found = wait_until(
         look,
         clock=world.clock,
         emit=world.emit,
@@ -236,3 +243,6 @@ def _seen(world: World, read: Callable[[], T], *, patient: bool = True) -> T | N
         expected=10,
         deadline=REPLICATION if patient else REPLICATION / 4,
     )
+    if found is None and last is not None and last.status != 404:
+        raise last
+    return found

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from core.errors import SetupError
 from core.flow.plan import Change
 from core.flow.step import Blocked, Check, Done, Needed, Step
-from core.secret import looks_secret
 from core.stages.world import World
 
 
@@ -36,7 +34,7 @@ class Purge(Step[World]):
         for name, value in self.change(world)[0].items():
             if str(members.get(name, "")).lower() != value.lower():
                 return replaceable(world)
-        return Done(f"it holds no {world.profile.secret_member}, and names the certificate")
+        return Done("it holds no secret and names the certificate")
 
     def plan(self, world: World) -> Sequence[Change]:
         profile, path, how = world.profile, str(world.statefile.path), "atomic replace, 0600"
@@ -49,11 +47,17 @@ class Purge(Step[World]):
     def apply(self, world: World) -> str:
         values, remove = self.change(world)
         with world.log.effect("statefile.update", str(world.statefile.path), world.emit, purged=bool(remove)):
-            world.statefile.update(values, remove)
+            world.statefile.update(values, remove, basis=world.known.basis)
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
-        gone = world.profile.secret_member if lookalikes(world) else "the secret"
-        return f"{gone} is gone from it" if remove else "thumbprint recorded"
+        rebase(world, values, remove)
+        return f"{world.profile.secret_member} is gone from it" if remove else "thumbprint recorded"
+
+
+def rebase(world: World, values: Mapping[str, str], remove: Collection[str] = ()) -> None:
+    """Remember a change of our own to the state file, so that it is not taken for somebody else's."""
+    if world.known.basis is not None:
+        world.known.basis = world.known.basis.after(values, remove)
 
 
 def replaceable(world: World) -> Check:
@@ -74,9 +78,3 @@ def secret_members(world: World) -> tuple[str, ...]:
         if name == world.profile.secret_member
         or (secret is not None and isinstance(value, str) and value.strip() == secret.reveal())
     )
-
-
-def lookalikes(world: World) -> tuple[str, ...]:
-    """Members that stay in the state file although they look like a secret, in their name or their value."""
-    members = world.statefile.read_or_empty()
-    return tuple(name for name, value in members.items() if looks_secret(json.dumps({name: value})))

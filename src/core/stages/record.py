@@ -7,7 +7,7 @@ from typing import Final
 
 from core.flow.plan import Change
 from core.flow.step import Check, Done, Left, Step
-from core.stages.purge import replaceable
+from core.stages.purge import rebase, replaceable
 from core.stages.world import World
 
 UPDATE: Final = "statefile.update"
@@ -39,7 +39,8 @@ class Record(Step[World]):
         facts = {"purged": False, "former": former, "written": values, "missing": missing}
         facts["app_id"] = world.known.app_id  # the journal of a new app says so whose key this is
         with world.log.effect(UPDATE, str(file.path), world.emit, **facts):
-            file.update(values, create=True)
+            file.update(values, create=True, basis=world.known.basis)
+        rebase(world, values)
         return str(file.path)
 
     def undo(self, world: World) -> Left | None:
@@ -75,5 +76,5 @@ class Rehearse(Step[World]):
         return Record().check(world)
 
     def apply(self, world: World) -> str:
-        world.statefile.rehearse(Record.values(world), create=True)
+        world.statefile.rehearse(Record.values(world), create=True, basis=world.known.basis)
         return f"{world.statefile.path} can be written"

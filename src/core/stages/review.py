@@ -152,14 +152,15 @@ class ReadProject(Step[World]):
     def apply(self, world: World) -> str:
         app = world.app
         say_subject(world)
-        found = readers(world.settings.folder, world.profile.secret_member)
+        found = readers(world.settings.folder, world.profile.secret_member, world.known.secret, world.statefile.path)
         for reader in found.found:
             place = f"{reader.path.relative_to(world.settings.folder)}:{reader.line}"
             world.emit(
                 Finding("sources.reader", "warning", f"{place} uses {reader.what}; it will break without the secret.")
             )
-        if not found.complete:
-            world.emit(Finding("sources.incomplete", "warning", "The project is too large to read all of it."))
+        if found.unsearched:
+            message = f"Of the project, {found.gaps}."
+            world.emit(Finding("sources.incomplete", "info" if found.complete else "warning", message))
         if app.all_passwords:
             world.emit(others_stop())
         for finding in trust.findings(world, app):

@@ -21,6 +21,8 @@ from core.stages.world import World
 
 DECLARE: Final = "graph.application.declare"
 GRANT: Final = "graph.servicePrincipal.grant"
+#: What a permission that is granted already is answered, mostly.
+_ALREADY: Final = "InvalidUpdate"
 #: How long a new service principal may stay unknown where permissions are granted, in seconds.
 REPLICATION: Final = 120.0
 
@@ -100,7 +102,7 @@ class GrantRoles(Step[World]):
             with world.log.effect(GRANT, world.app.principal_id, world.emit, **facts) as effect:
                 _grant(world, missing, effect)
         except GraphError as error:
-            if error.status != 403:
+            if not error.lacks_rights:
                 raise
             error.facts["role"] = "Privileged Role Administrator (to grant permissions), or Global Administrator"
             if world.flow == "onboard":
@@ -194,6 +196,7 @@ def _grant(world: World, wanted: Sequence[str], effect: Effect) -> None:
     """
     graph, missing = world.user_graph(), list(wanted)
     doubtful: set[str] = set()  # roles that an answer nobody received may have granted
+    refused: dict[str, GraphError] = {}
     last: GraphError | NetworkError | None = None
 
     def granted(seen: set[str]) -> None:
@@ -218,30 +221,41 @@ def _grant(world: World, wanted: Sequence[str], effect: Effect) -> None:
             for role, answer in pairs:
                 if isinstance(answer, GraphError):
                     last = answer
-                    if answer.status == 403:
-                        answer.refused = missing == list(wanted) and not doubtful
-                        raise answer
+                    refused[role] = answer
                     if answer.status >= 500:
                         doubtful.add(role)
         if missing and last is not None:  # granted by another at this moment, or not known here yet
-            there = {grant.role_id for grant in _grants(graph, world.app.principal_id, world.known.resource_id)}
+            there = {grant.role_id for grant in _grants(world, graph, world.app.principal_id, world.known.resource_id)}
             others = there & set(missing) - doubtful
             effect.data["roles"] = [role for role in effect.data["roles"] if role not in others]
             granted(there)
+        for role in missing:
+            if (refusal := refused.get(role)) is not None and _final(world, refusal):
+                refusal.refused = missing == list(wanted) and not doubtful
+                raise refusal
         return None if missing else True
 
     reason = "the service principal to be known where permissions are granted"
     if not wait_until(grant, clock=world.clock, emit=world.emit, reason=reason, expected=15, deadline=REPLICATION):
         assert last is not None
+        if isinstance(last, GraphError):
+            last.refused = last.status < 500 and missing == list(wanted) and not doubtful
         raise last
 
 
-def _grants(graph: Graph, principal_id: str, resource_id: str) -> list[application.Grant]:
+def _final(world: World, refusal: GraphError) -> bool:
+    """Whether a refusal is one: neither lag about an object of this undertaking (P7), nor "it is granted already"."""
+    if refusal.transient or refusal.status in (401, 404, 409) or refusal.code == _ALREADY:
+        return False
+    return not refusal.explains_new or (refusal.status == 403 and not world.known.created)
+
+
+def _grants(world: World, graph: Graph, principal_id: str, resource_id: str) -> list[application.Grant]:
     """What was granted for one resource; nothing while the principal is not known here yet."""
     try:
         found = application.read_grants(graph, principal_id)
     except GraphError as error:
-        if error.status == 404:
+        if error.status == 404 or (world.known.created and error.explains_new):
             return []
         raise
     return [grant for grant in found if grant.resource_id == resource_id]
@@ -268,7 +282,7 @@ def _granted_by(world: World, graph: Graph, effect: Effect) -> list[application.
     found: dict[str, application.Grant] = {}
 
     def look() -> bool | None:
-        here = _grants(graph, effect.target, effect.data["resource"])
+        here = _grants(world, graph, effect.target, effect.data["resource"])
         found.update({grant.id: grant for grant in here if grant.role_id in effect.data["roles"]})
         return {grant.role_id for grant in found.values()} >= set(effect.data["roles"]) or None
 

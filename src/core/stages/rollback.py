@@ -15,7 +15,7 @@ from core.flow.journal import Journal
 from core.flow.plan import Plan
 from core.flow.step import Blocked, Check, Done, Flow, Needed, Stage, Step
 from core.machine import paths
-from core.stages import leftover, prereqs, review, rights, signin
+from core.stages import interrupted, leftover, prereqs, review, rights, signin
 from core.stages.leftover import ADD, RollbackJournal
 from core.stages.shortlived import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
 from core.stages.world import World
@@ -157,4 +157,5 @@ FLOW: Flow[World] = Flow(
     before_undo=lambda world, error: None,
     left=lambda world: "",
     summary=summary,
+    open=interrupted.standing,
 )

@@ -67,7 +67,7 @@ class AddPassword(Step[World]):
         ends = f"new, ends {LIFETIME.seconds // 60} minutes after it is made ({leftover.utc(_end(world))} if made now)"
         call = f"POST /applications/{app.object_id}/addPassword"
         stay = [
-            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', until {key.end.date()}")
+            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
         ]
         stay.append(Change("keep", "private key", f"keystore, service {world.service}", "it is not touched"))
@@ -75,7 +75,7 @@ class AddPassword(Step[World]):
 
     def apply(self, world: World) -> str:
         # before the service is asked: whether the file can be written at all
-        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"})
+        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"}, basis=world.known.basis)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._add(world, attempt)
@@ -150,7 +150,7 @@ class WriteSecret(Step[World]):
         made = world.log.standing(ADD)[-1].data
         facts = {"member": member, "hint": made["hint"], "ends": made["ends"]}
         with world.log.effect(WRITE, str(file.path), world.emit, **facts):
-            file.put_secret(member, secret)
+            file.put_secret(member, secret, world.known.basis)
             if file.read().get(member) != secret.reveal():
                 raise SetupError("statefile.changed", path=file.path)
         return f"{member} in {file.path}"

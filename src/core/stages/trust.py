@@ -71,4 +71,4 @@ def drift(app: App) -> list[str]:
 
 def _key(key: Key) -> str:
     begins = str(key.entry.get("startDateTime") or "?")[:10]
-    return f"The certificate {key.thumbprint or key.id} '{key.name}' ({begins} to {key.end.date()}, keyId {key.id})"
+    return f"The certificate {key.thumbprint or key.id} '{key.name}' ({begins} to {key.end_date}, keyId {key.id})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from core.entra import application, certificates
 from core.entra.application import App
@@ -16,11 +16,19 @@ from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted,
 from core.flow.engine import Result
 from core.machine import weakfiles
 from core.machine.sources import git_view, readers
+from core.secret import looks_secret, redactor
 from core.stages import interrupted, keystore, leftover, prereqs, rights, trust
-from core.stages.purge import lookalikes
 from core.stages.world import World
 
 Check = tuple[bool, str]
+_MIGRATE: Final = "run 'entraclaw-setup migrate'"
+_WITHOUT: Final = "not known without"
+#: What mends a check that a migration does not mend.
+_REMEDIES: Final = {
+    "git": "add the state file to .gitignore, and 'git rm --cached' it if git tracks it",
+    "others": "remove who is not yours from the app, or acknowledge them",
+    "sources": "change the files that still use the secret, or leave out --strict",
+}
 
 
 @dataclass
@@ -28,7 +36,6 @@ class _Seen:
     bundle: Bundle | None = None
     token: Token | None = None
     app: App | None = None
-    alike: tuple[str, ...] = ()
 
 
 def verify(world: World) -> Result:
@@ -46,24 +53,29 @@ def verify(world: World) -> Result:
         leftover.sweep(world, signed_in=True)
     seen = _Seen()
     failures: list[tuple[str, str]] = []
+    remedies: list[str] = []
     warnings = 0
     for name, title, check in _checks(world, seen):
         world.cancel.check()
+        remedy = _REMEDIES.get(name, _MIGRATE)
         try:
             holds, evidence = check()
         except Interrupted:
             raise
         except SetupError as error:
-            holds, evidence = False, f"{error} {error.remedy}"
-        advisory = name in ("others", "sources", *(["state-file"] if seen.alike else []))
-        advisory &= not world.settings.strict
+            holds, evidence, remedy = False, f"{error} {error.remedy}", f"'{title}' names its cause and its remedy"
+        advisory = name in ("others", "sources") and not world.settings.strict
         if not holds and not advisory:
             failures.append((name, title))
+            remedies += [remedy] * (not evidence.startswith(_WITHOUT))  # the cause is that of another check
         warnings += not holds and advisory
         world.emit(_event(name, title, holds, advisory, evidence))
     result = Result("unchanged", 0)
     if failures:
-        failed = SetupError("verify.failed", count=len(failures), listing="; ".join(title for _, title in failures))
+        listing = "; ".join(title for _, title in failures)
+        # what a migration mends comes first; most of the rest may hold then, too
+        how = "; ".join(sorted(dict.fromkeys(remedies), key=lambda remedy: remedy != _MIGRATE))
+        failed = SetupError("verify.failed", count=len(failures), listing=listing, how=f"{how[0].upper()}{how[1:]}")
         result = Result(
             "failed", failed.exit_code, errors=[failed.as_dict() | {"checks": [name for name, _ in failures]}]
         )
@@ -106,7 +118,7 @@ def _event(name: str, title: str, holds: bool, advisory: bool, evidence: str) ->
 
 
 def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], Check]]]:
-    yield "state-file", "No secret in the state file", lambda: _no_secret(world, seen)
+    yield "state-file", "No secret in the state file", lambda: _no_secret(world)
     yield "git", "Git ignores the state file", lambda: _git(world)
     yield "key", "The key is in the keystore", lambda: _key(world, seen)
     yield "weak-files", "No key lies in a weak keystore", lambda: _weak(world)
@@ -118,13 +130,14 @@ def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], 
     yield "sources", "No source file uses the secret", lambda: _sources(world)
 
 
-def _no_secret(world: World, seen: _Seen) -> Check:
+def _no_secret(world: World) -> Check:
     member = world.profile.secret_member
-    if member in world.statefile.read():
+    members = world.statefile.read()
+    if member in members:
         return False, f"{member} is in {world.statefile.path}"
-    seen.alike = lookalikes(world)
-    note = f"{member} is gone; what {', '.join(seen.alike)} holds looks like a secret" if seen.alike else ""
-    return not seen.alike, note or str(world.statefile.path)
+    if alike := world.statefile.where(looks_secret):
+        return False, f"what looks like a secret is in {world.statefile.path}: {redactor.redact(', '.join(alike))}"
+    return True, str(world.statefile.path)
 
 
 def _git(world: World) -> Check:
@@ -186,13 +199,13 @@ def _passwords(world: World, seen: _Seen) -> Check:
 
 def _certificate(world: World, seen: _Seen) -> Check:
     if seen.app is None or seen.bundle is None:
-        return False, "not known without the app and the key"
+        return False, f"{_WITHOUT} the app and the key"
     key = seen.app.holds(seen.bundle)
     if key is None:
         return False, f"{seen.bundle.thumbprint} is not on the app"
-    if key.end <= world.clock.now() or seen.bundle.expired(world.clock.now()):
-        return False, f"{seen.bundle.thumbprint} ended on {key.end.date()}"
-    return True, f"{seen.bundle.thumbprint} (keyId {key.id}), until {key.end.date()}"
+    if key.expired(world.clock.now()) or seen.bundle.expired(world.clock.now()):
+        return False, f"{seen.bundle.thumbprint} ended on {key.end_date}"
+    return True, f"{seen.bundle.thumbprint} (keyId {key.id}), {key.validity}"
 
 
 def _thumbprint(world: World, seen: _Seen) -> Check:
@@ -205,7 +218,7 @@ def _thumbprint(world: World, seen: _Seen) -> Check:
 def _others(world: World, seen: _Seen) -> Check:
     """What else can sign in as the app, by what the app and its principal show (M17)."""
     if seen.app is None:
-        return False, "not known without the app"
+        return False, f"{_WITHOUT} the app"
     found = list(trust.unacknowledged(world, seen.app))
     report = trust.roles(seen.app)
     world.emit(report)
@@ -215,8 +228,7 @@ def _others(world: World, seen: _Seen) -> Check:
 
 
 def _sources(world: World) -> Check:
-    found = readers(world.settings.folder, world.profile.secret_member)
-    places = ", ".join(f"{r.path.relative_to(world.settings.folder)}:{r.line}" for r in found.found)
-    if not found.complete:
-        return False, f"{places or 'none'}; the project is too large to read all of it"
-    return not found.found, places or "none"
+    folder = world.settings.folder
+    found = readers(folder, world.profile.secret_member, world.known.secret, world.statefile.path)
+    places = ", ".join(f"{r.path.relative_to(folder)}:{r.line} ({r.what})" for r in found.found)
+    return found.complete and not found.found, "; ".join(filter(None, (places or "none", found.gaps)))

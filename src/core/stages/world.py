@@ -6,11 +6,14 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
+from core.errors import Caller
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.cloud import Cloud
@@ -26,7 +29,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.keys.detect import Hardware
     from core.machine.keystore import Backend, Keystore
     from core.machine.packages import Package
-    from core.machine.statefile import StateFile
+    from core.machine.statefile import Basis, StateFile
     from core.machine.tools import Tool
     from core.machine.weakfiles import WeakFile
     from core.profile import Profile
@@ -43,9 +46,12 @@ class Known:
     """What the look steps found out; the change steps keep it up to date.
 
     :param members: the state file's members, without the secret.
+    :param basis: the members of ours in the state file, as they were read; no write goes over others.
     :param secret: the old client secret, in memory only (M3).
     :param initial: password credentials at the start of the undertaking.
     :param bundle: the key this run works with, None until there is one.
+    :param occupant: what the keystore account of the tenant held when it was decided on.
+    :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
     :param pending: keystore account that holds it before it is adopted.
     :param proof: a token that was minted with `bundle`.
     :param activity: when each password credential was last used.
@@ -63,12 +69,16 @@ class Known:
     :param request: what an administrator was asked to do.
     :param created: whether this undertaking created the app.
     :param purged: whether this undertaking removed the secret from the state file.
+    :param listed: keyIds on the app when this machine's certificate was last registered; empty when an earlier run did.
+    :param watched: whether it was watched for some seconds then, because others were at work.
+    :param bereft: whether it was said that others deleted the secrets this machine began with.
     :param backend: what holds the key, once it was proven or read from.
     :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
     :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
     """
 
     members: dict[str, Any] = field(default_factory=dict)
+    basis: Basis | None = None
     secret: Secret | None = None
     tenant: str = ""
     app_id: str = ""
@@ -77,6 +87,8 @@ class Known:
     app: App | None = None
     initial: tuple[Password, ...] = ()
     bundle: Bundle | None = None
+    occupant: Secret | None = None
+    spare: tuple[Bundle, ...] = ()
     proof: Token | None = None
     activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
@@ -94,6 +106,9 @@ class Known:
     created: bool = False
     purged: bool = False
     unproven: str = ""
+    listed: set[str] = field(default_factory=set)
+    watched: bool = False
+    bereft: bool = False
     backend: Backend | None = None
     weak: tuple[WeakFile, ...] = ()
 
@@ -105,6 +120,7 @@ class World:
     :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param packages: looks at the Python packages that this program requires; likewise.
+    :param chance: parts the moments of machines that began together; another one in every process (P7).
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -126,6 +142,7 @@ class World:
     run_id: str
     flow: str = ""
     lifetime: tuple[str, ...] = ()
+    chance: Random = field(default_factory=Random)
     known: Known = field(default_factory=Known)
     journal: Journal | None = None
     locks: set[Path] = field(default_factory=set)
@@ -188,10 +205,20 @@ class World:
 
         def token(again: bool) -> str:
             if again or self.known.user is None:
-                self.known.user = self.sign_in.graph_token(self.known.tenant)
+                self.known.user = self._same_user(self.sign_in.graph_token(self.known.tenant))
             return self.known.user.value.reveal()
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit)
+        return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller, self.chance)
+
+    def _same_user(self, token: Token) -> Token:
+        """See that nobody else has signed in to the Azure CLI since the plan was made for somebody."""
+        from core.errors import SetupError
+
+        before = self.known.user
+        if before is not None and before.claims.get("oid") != token.claims.get("oid"):
+            names = [str(t.claims.get("upn") or t.claims.get("oid") or "?") for t in (before, token)]
+            raise SetupError("az.another-user", ours=names[0], theirs=names[1])
+        return token
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
@@ -204,7 +231,12 @@ class World:
                 known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.bundle)
             return known.proof.value.reveal()
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit)
+        return Graph(
+            self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True), self.chance
+        )
+
+    def _caller(self, *, app: bool = False) -> Caller:
+        return Caller(self.known.tenant, self.known.app_id, app)
 
     def close(self) -> None:
         """Release lock and connections."""

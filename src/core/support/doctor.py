@@ -94,7 +94,7 @@ class _Examination:
                 self._mend()
             except Interrupted as stop:
                 if self._patient.treated:
-                    raise Interrupted(stop.signal, left="What is told as mended was changed.") from None
+                    stop.standing = "What is told as mended was changed."
                 raise
         return self._seen
 

@@ -71,7 +71,7 @@ def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> int:
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:
-            error.facts.update(left="No run was under way.")
+            error.standing = "No run was under way."
             dialogue.code = _told(plain, error)
         except SetupError as error:
             code = _told(plain, error)
@@ -274,7 +274,8 @@ class _Dialogue:
         for sentence in sentences:
             self._plain.say(sentence)
         if last.ids == ["flow.no"]:
-            self._plain.say(f"\n{last.result.errors[0]['message']}")
+            declined = last.result.errors[0]
+            self._plain.say(f"\n{declined['message']} {declined['remedy']}")
         else:
             self._plain.result(self._kind, last.result.outcome, self.code, last.data, last.result.errors)
 

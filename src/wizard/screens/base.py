@@ -161,10 +161,10 @@ class StageScreen(WizardScreen):
         if self._failed:
             errors = self.model.failed
             if not self.live:
-                return Content("Nothing was changed.")
+                return Content("")
             keys = {"a": consent.offered(errors, typed=True), "i": consent.offered(errors, typed=False)}
             more = "".join(f" Or {said.label}: {key}." for key, said in keys.items() if said)
-            return Content(f"Nothing was changed. Mend the cause, then check again.{more}")
+            return Content(f"Mend the cause, then check again.{more}")
         return Content("All is well here. Enter continues." if self._ready else "")
 
     def more(self) -> dict[str, bool]:

@@ -72,7 +72,7 @@ class Progress(WizardScreen):
             return f"{done} of {steps} steps. " + ("It stopped; see below." if self.model.failed else "All done.")
         side = {
             "nothing": "nothing was changed yet",
-            "undo": "a failure undoes everything",
+            "undo": "a failure undoes what was done",
             "forward": "only forward from here",
         }[self.wizard.prospect]
         side = side if self.live else "a replay"

@@ -129,7 +129,9 @@ class Review(StageScreen):
         more = f" {warned} finding(s): f shows them." if warned else ""
         if model.question is not None and model.question.id == HAND_OFF:
             note = ", but not by you: this run makes the key and writes a request for an administrator"
-        return Content(f"Nothing was changed yet. {told}{note}.{more}")
+        begun = self.wizard.prospect == "forward"
+        lead = "An earlier run passed the point of no return." if begun else "Nothing was changed yet."
+        return Content(f"{lead} {told}{note}.{more}")
 
     @property
     def _ready(self) -> bool:

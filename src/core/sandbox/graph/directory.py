@@ -120,13 +120,13 @@ def merged(tenant: Tenant, state: State, entries: Any) -> list[State]:
             merged.append(_new_key(tenant, sent))
             continue
         for name in _KEY_FIXED:
-            if sent.get(name) is not None and not _same(name, sent[name], old[name]):
+            if sent.get(name) is not None and not _same(name, sent[name], old.get(name)):
                 message = f"Update to existing credential with KeyId '{old['keyId']}' is not allowed."
                 raise Refused(400, "Request_BadRequest", message)
-        if sent.get("key") and _binary(sent["key"]) != base64.b64decode(old["key"]):
+        if sent.get("key") and _binary(sent["key"]) != base64.b64decode(old.get("key") or ""):
             message = f"Update to existing credential with KeyId '{old['keyId']}' is not allowed."
             raise Refused(400, "Request_BadRequest", message)
-        if tenant.switches.expired_entry_blocks and moment(old["endDateTime"]) <= tenant.now():
+        if tenant.switches.expired_entry_blocks and not tenant.now() < life_of(old)[1]:
             raise Refused(400, "KeyCredentialsInvalidEndDate", "Key credential end date is invalid.")
         merged.append(old)
     return merged
@@ -140,7 +140,14 @@ def _binary(value: Any) -> bytes:
 
 
 def _same(name: str, sent: Any, old: Any) -> bool:
-    return bool(moment(sent) == moment(old)) if name.endswith("DateTime") else bool(sent == old)
+    return bool(moment(sent) == moment(old)) if old and name.endswith("DateTime") else bool(sent == old)
+
+
+def life_of(entry: State) -> tuple[datetime, datetime]:
+    """From when until when a key or password counts; both dates may be missing, and then nothing bounds it."""
+    begins, ends = (entry.get(name) for name in ("startDateTime", "endDateTime"))
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    return moment(begins) if begins else first, moment(ends) if ends else last
 
 
 def _new_key(tenant: Tenant, sent: State) -> State:

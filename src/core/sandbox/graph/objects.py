@@ -93,6 +93,7 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     """
     state = rights.written(tenant, caller, kind, object_id, "keys")
     check_holder(state)
+    check_lock(tenant, kind, state, _PASSWORDS)
     secret = _give_password(tenant, kind, state, body.get("passwordCredential"))
     tenant.commit(kind, object_id, state)
     shown = views.shown(state)[_PASSWORDS][-1]
@@ -106,6 +107,7 @@ def remove_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, b
     :raises Refused: 404, 403, 400.
     """
     state = rights.written(tenant, caller, kind, object_id, "keys")
+    check_lock(tenant, kind, state, _PASSWORDS)
     key_id = chain.text(body, "keyId")
     rest = [entry for entry in state[_PASSWORDS] if entry["keyId"] != key_id]
     if len(rest) == len(state[_PASSWORDS]):
@@ -141,6 +143,18 @@ def check_holder(state: State) -> None:
     if state.get("@odata.type") == IDENTITY:
         message = "Credentials are not supported on an agent identity."
         raise Refused(400, "AgentIdentity_CredentialsNotSupported", message)
+
+
+def check_lock(tenant: Tenant, kind: str, state: State, name: str) -> None:
+    """Whether the credentials of a service principal may be changed, which its app may forbid.
+
+    :param name: of the property.
+    :raises Refused: 400.
+    """
+    app = tenant.find("application", "appId", state["appId"]) if kind == "servicePrincipal" else None
+    lock = (app or {}).get("servicePrincipalLockConfiguration") or {}
+    if lock.get("isEnabled") and (lock.get("allProperties") or lock.get("credentialsWithUsageVerify")):
+        raise Refused(400, "CannotUpdateLockedServicePrincipalProperty", f"Property {name} is invalid.")
 
 
 def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name: str | None) -> Response:
@@ -208,6 +222,8 @@ def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None
             if value not in (state[name], views.shown(state)[name]):
                 raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only; use addPassword.")
             continue
+        if name == "keyCredentials":
+            check_lock(tenant, kind, state, name)
         if name == "requiredResourceAccess":
             grants.check_declared(tenant, value)
         if name == "keyCredentials":

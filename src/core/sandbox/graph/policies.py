@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from core.sandbox.graph import rights, roles, views
-from core.sandbox.graph.directory import Refused, moment
+from core.sandbox.graph.directory import Refused, life_of, moment
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Request, Response, answer
@@ -138,7 +138,8 @@ def check_key(tenant: Tenant, kind: str, state: State, entry: State) -> None:
 
 def _check_lifetime(restriction: State, entry: State, details: list[dict[str, str]]) -> None:
     longest = _duration(restriction["maxLifetime"])
-    if longest is not None and moment(entry["endDateTime"]) - moment(entry["startDateTime"]) > longest:
+    begins, ends = life_of(entry)
+    if longest is not None and ends - begins > longest:
         message = "Credential lifetime exceeds the max value allowed as per assigned policy."
         raise Refused(400, "CredentialInvalidLifetimeAsPerAppPolicy", message, details=details)
 

@@ -7,7 +7,7 @@ import hashlib
 from typing import Any, Final
 
 from core.sandbox.graph import chain, directory, objects, policies, rights, views
-from core.sandbox.graph.directory import Refused, moment
+from core.sandbox.graph.directory import Refused, life_of
 from core.sandbox.graph.rights import Caller
 from core.sandbox.tenant import State, Tenant
 from core.sandbox.wire import Response, answer
@@ -85,8 +85,9 @@ def _verify(tenant: Tenant, caller: Caller, kind: str, state: State, proof: Any)
     now = tenant.now()
     named = {str(header[name]).rstrip("=") for name in ("x5t", "x5t#S256", "kid") if header.get(name)}
     for entry in shown:
-        valid = moment(entry["startDateTime"]) <= now < moment(entry["endDateTime"])
-        if entry["usage"] != "Verify" or not valid or (named and not named & _names(entry)):
+        begins, ends = life_of(entry)
+        usable = entry.get("usage") == "Verify" and entry.get("key") and begins <= now < ends
+        if not usable or (named and not named & _names(entry)):
             continue
         public: Any = x509.load_der_x509_certificate(base64.b64decode(entry["key"])).public_key()
         algorithms = ["RS256", "PS256"] if tenant.switches.proof_ps256 else ["RS256"]

@@ -39,8 +39,8 @@ def note(tenant: Tenant, app: State, principal: State, entry: State, stamp: str 
         "servicePrincipalObjectId": principal["id"],
         "resourceId": resource_id or None,
         "credentialOrigin": origin,
-        "createdDateTime": entry["startDateTime"],
-        "expirationDateTime": entry["endDateTime"],
+        "createdDateTime": entry.get("startDateTime"),
+        "expirationDateTime": entry.get("endDateTime"),
         "signInActivity": {"lastSignInDateTime": stamp or tenant.stamp(), "lastSignInRequestId": tenant.passing_id()},
     }
     tenant.commit(KIND, row["id"], row)

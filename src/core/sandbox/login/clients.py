@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from urllib.parse import unquote_plus
 
 from core.sandbox.graph import permissions
-from core.sandbox.graph.directory import moment
+from core.sandbox.graph.directory import life_of
 from core.sandbox.login import assertion, federation
 from core.sandbox.login.refusals import refuse
 from core.sandbox.login.resources import marked
@@ -73,7 +73,8 @@ def find(tenant: Tenant, client_id: str, replica: int, directory: str = "") -> C
         raise refuse(7000229, app=client_id, tenant=tenant.id)
     name = str((app or principal)["displayName"])
     facts = {"app": client_id, "name": name, "tenant": tenant.id, "tenant_name": tenant.name}
-    if not principal.get("accountEnabled", True):
+    disabled = any(state and state.get("isDisabled") for state in (app, principal))
+    if disabled or not principal.get("accountEnabled", True):
         raise refuse(7000112, **facts)
     if problem := marked(principal, **facts):
         raise problem
@@ -149,9 +150,10 @@ def _secret(tenant: Tenant, client: Client, given: str) -> State:
     for holder in client.holders:
         for entry in holder["passwordCredentials"]:
             if hmac.compare_digest(entry["_digest"], digest):
-                if moment(entry["startDateTime"]) > tenant.now():
+                begins, ends = life_of(entry)
+                if begins > tenant.now():
                     raise refuse(7000215, app=client.id)
-                if moment(entry["endDateTime"]) <= tenant.now():
+                if ends <= tenant.now():
                     raise refuse(7000222, app=client.id)
                 found: State = entry
                 return found

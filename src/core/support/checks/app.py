@@ -70,8 +70,8 @@ def _certificate(patient: Patient) -> Verdict:
     now = patient.world.clock.now()
     key = app.holds(bundle)
     if key is not None:
-        until = f"{bundle.thumbprint} (keyId {key.id}), until {key.end.date()}"
-        if key.end <= now:
+        until = f"{bundle.thumbprint} (keyId {key.id}), {key.validity}"
+        if key.expired(now):
             return Verdict("failure", f"{until}: it has expired", _RENEW)
         if patient.token is None and patient.verdicts["token"].state == "failure":
             return _refused(until, now - _begin(key))
@@ -137,7 +137,7 @@ def _others(patient: Patient) -> Verdict:
             "warning", f"The certificate {key.thumbprint} '{key.name}' {_ends(key, now)}.", "Whoever uses it renews it."
         )
         for key in app.keys
-        if key.end - now < _SOON and not (ours is not None and key.der == ours.der)
+        if key.expired(now + _SOON) and not (ours is not None and key.der == ours.der)
     ]
     return Verdict.all(
         (*unknown, *ending), f"owners: {app.owned_by}; nothing that is neither this machine's nor acknowledged"
@@ -145,7 +145,7 @@ def _others(patient: Patient) -> Verdict:
 
 
 def _ends(key: Key, now: datetime) -> str:
-    return f"ended on {key.end.date()}" if key.end <= now else f"ends on {key.end.date()}"
+    return f"{'ended' if key.expired(now) else 'ends'} on {key.end_date}"
 
 
 def _permissions(patient: Patient) -> Verdict:

@@ -71,9 +71,12 @@ def _key(patient: Patient) -> Verdict:
         return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
     if bundle.expired(now):
         return Verdict("failure", f"{ends}: it has expired", "Run 'entraclaw-setup onboard --only provisioner'.")
-    if bundle.due(now):
+    state = bundle.renewal.state(now)
+    if state != "valid":
         remedy = "Run 'entraclaw-setup onboard --only provisioner': it makes a new one."
-        return Verdict("warning", f"{ends}: it is due for renewal", remedy)
+        if state == "critical":
+            return Verdict("failure", f"{ends}: it is about to end, and was due on {bundle.renewal.due.date()}", remedy)
+        return Verdict("warning", f"{ends}: it is due for renewal since {bundle.renewal.due.date()}", remedy)
     return Verdict("ok", ends)
 
 

@@ -55,6 +55,9 @@ def _state_file(patient: Patient) -> Verdict:
                     f"{migrate} It replaces the secret by a certificate.",
                 )
             )
+    if alike := [name for name in world.statefile.where(looks_secret) if name != profile.secret_member]:
+        told = f"What looks like a secret is in {path}: {one_line(', '.join(alike))}."
+        found.append(Verdict("failure", told, "Find out what uses it, and remove it by hand."))
     if os.name == "posix" and path.lstat().st_mode & 0o077:
         found.append(closable(path, path.lstat().st_mode, "failure" if found else "warning"))
     found += [
@@ -92,13 +95,16 @@ def _git(patient: Patient) -> Verdict:
 
 
 def _sources(patient: Patient) -> Verdict:
-    found = readers(patient.settings.folder, patient.profile.secret_member)
+    own = patient.statefile.path
+    found = readers(patient.settings.folder, patient.profile.secret_member, patient.known.secret, own)
     folder = patient.settings.folder
     places = [f"{one_line(r.path.relative_to(folder))}:{r.line} uses {r.what}" for r in found.found]
     if not found.complete:
-        places.append("the project is too large to read all of it")
+        places.append(found.gaps)
     remedy = "They break without the secret: let them use 'entraclaw-setup token' (docs/how-to/get-a-token.md)."
-    return Verdict("warning", "\n".join(places), remedy) if places else Verdict("ok", "none found")
+    if places:
+        return Verdict("warning", "\n".join(places), remedy)
+    return Verdict("ok", "; ".join(filter(None, ("none found", found.gaps))))
 
 
 def _interrupted(patient: Patient) -> Verdict:
