@@ -52,6 +52,19 @@ def check_folder(path: Path) -> None:
         raise _unsafe(path, f"its folder belongs to the user with id {found.st_uid}")
 
 
+def text(path: Path) -> str:
+    """The text of a file that a person named; nobody waits for what a pipe or a device would give.
+
+    :raises OSError: it cannot be read, or is no regular file.
+    :raises UnicodeDecodeError: it is not UTF-8.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read()
+
+
 def opened(path: Path, *, append: bool = False) -> int:
     """Open a file for writing, and make it where there is none, with mode 0600.
 

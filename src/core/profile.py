@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from core import files
 from core.errors import SetupError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
@@ -64,7 +65,7 @@ def load(name: str) -> Profile:
 
     path = Path(name)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(files.text(path))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SetupError("usage.profile-file", path=path, detail=error) from None
     known = {field.name for field in fields(Profile)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from core import files
 from core.errors import SetupError
 
 PREFIX: Final = "ENTRACLAW_SETUP_"
@@ -153,7 +154,7 @@ def _answers(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(files.text(path))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SetupError("usage.answers-file", path=path, detail=error) from None
     answers = {key.replace("-", "_"): value for key, value in data.items()}

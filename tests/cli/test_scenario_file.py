@@ -27,7 +27,8 @@ def test_S3_U8_a_demo_meets_the_faults_of_a_file_that_is_named_from_here(run: Ru
     assert finished.returncode == 0, finished.stderr
     events = [json.loads(line) for line in finished.stderr.splitlines()]
     waits = {event["reason"]: event["expected"] for event in events if event["event"] == "Waiting"}
-    assert waits["Microsoft Graph to take a new list of certificates"] == 1.0, "as Retry-After asked"
+    asked = waits["Microsoft Graph to take a new list of certificates"]
+    assert 1.0 <= asked <= 3.5, "not before Retry-After, and soon after it"
 
 
 def test_U8_a_demo_does_what_fits_the_scenario_that_a_file_begins_with(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SetupError
+from core.profile import load as load_profile
 from core.settings import PREFIX, Settings, guid, resolve
 
 ID = "8c1f5b0e-3f3c-4d4c-9a47-0b8f3f6d2a11"
@@ -28,6 +30,16 @@ def refused(flags: dict[str, object], environ: dict[str, str] | None = None) -> 
     assert caught.value.summary
     assert caught.value.exit_code == 2
     return caught.value
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names are POSIX's")
+def test_U4_an_answers_or_profile_file_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(SetupError, match="not a regular file") as answers:
+        resolve({"answers": str(tmp_path / "pipe.toml")}, {})
+    with pytest.raises(SetupError, match="not a regular file") as profiles:
+        load_profile(str(tmp_path / "pipe.toml"))
+    assert [answers.value.id, profiles.value.id] == ["usage.answers-file", "usage.profile-file"]
 
 
 def test_U4_the_four_sources_in_their_order(answers: Path) -> None:

@@ -205,6 +205,7 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
     git = process.find("git", untrusted)
     if git is None:
         return "unknown"
+    folder = next(folder for folder in path.parents if folder.is_dir())
 
     def ask(*arguments: str) -> bool:
         # a repository's own configuration can name a program to run for these; and a folder of the project that looks
@@ -217,7 +218,7 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
             "-c",
             "safe.bareRepository=explicit",
         )
-        argv = [str(git), *quiet, "-C", str(path.parent), *arguments, "--", path.name]
+        argv = [str(git), *quiet, "-C", str(folder), *arguments, "--", str(path.relative_to(folder))]
         finished = process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted)
         if finished.code not in (0, 1):
             words = process.words(finished.stderr).removeprefix("fatal: ")

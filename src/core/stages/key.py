@@ -120,10 +120,18 @@ class FindKey(Step[World]):
         if _mine(world) in owners or (app is not None and app.holds_certificate(der) and not owners):
             return
         thumbprint = certificates.thumbprint(der)
+        if not owners and self._recorded(world, thumbprint):
+            return
         owner = next(iter(sorted(owners)), "") or _holder(world, thumbprint)
         if owner and owner == _mine(world):
             return
         raise _another_apps(world, der, owner) if owner else _unproven(world, f"the certificate {thumbprint}")
+
+    def _recorded(self, world: World, thumbprint: str) -> bool:
+        """Whether this project's state file names the certificate as that of the very app it names."""
+        members, profile = world.known.members, world.profile
+        named = str(members.get(profile.client_id_member, "")).lower() == _mine(world)
+        return named and str(members.get(profile.thumbprint_member, "")).upper() == thumbprint
 
     def _orphan(self, world: World, der: bytes) -> bool:
         """Whether it is provably the key of the app that the state file names, and that app does not exist any more."""

@@ -93,8 +93,8 @@ class _Examination:
             try:
                 self._mend()
             except Interrupted as stop:
-                if self._patient.treated:
-                    stop.standing = "What is told as mended was changed."
+                treated = "What is told as mended was changed." if self._patient.treated else "Nothing was changed."
+                stop.standing = treated
                 raise
         return self._seen
 
