@@ -202,9 +202,10 @@ def remove(path: Path, key_id: str) -> None:
 
 def _replace(target: Path, text: str) -> None:
     """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
+    start = f"{target.name}.new-"  # what people keep beside it is called otherwise
     try:
-        files.sweep(target.parent, f"{target.name}.")
-        with files.beside(target, text.encode(), start=f"{target.name}.", mode=0o644) as put:
+        files.sweep(target.parent, start)
+        with files.beside(target, text.encode(), start=start, mode=0o644) as put:
             put()
     except OSError as error:
         failed = SetupError("request.io", path=target, detail=error.strerror or error)
