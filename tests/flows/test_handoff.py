@@ -260,6 +260,15 @@ def test_P12_a_file_that_is_no_request_is_neither_replaced_nor_removed(dev: Mach
     assert dev.run(migrate.FLOW, act=engine.undo).exit_code == 0
 
 
+def test_P12_what_somebody_keeps_beside_the_request_stays(dev: Machine) -> None:
+    target = ask(dev)
+    kept = [target.with_name(f"{target.name}.{end}") for end in ("original", "20261130", "approved")]
+    for path in kept:
+        path.write_text("mine")
+    ask(dev)
+    assert [path.read_text() for path in kept] == ["mine"] * 3
+
+
 def test_P12_an_app_with_a_strange_name_can_be_asked_for(dev: Machine, admin: Admin) -> None:
     dev.change("application", displayName="A\u202ename\x1b[31m " + "x" * 240)
     result = dev.migrate(app_id=dev.app_id)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from core import files
 from core.entra import certificates, credentials
@@ -123,6 +124,29 @@ def test_P4_a_private_key_of_an_unknown_kind_is_not_replaced(machine: Machine) -
     stopped(machine.migrate(), "keystore.unproven", 4)
     assert machine.untouched(before)
     assert entry(machine) == text
+
+
+@pytest.mark.parametrize("form", ["PFX", "JWK", "DER in lines", "client secret"])
+def test_P4_whatever_may_be_somebodys_credential_is_not_replaced(machine: Machine, form: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    kind = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    text = {
+        "PFX": base64.b64encode(serialize_key_and_certificates(b"x", key, None, None, kind[2])).decode(),
+        "JWK": json.dumps({"kty": "EC", "d": base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")}),
+        "DER in lines": base64.encodebytes(key.private_bytes(*kind)).decode(),
+        "client secret": machine.tenant.new_secret().reveal(),
+    }[form]
+    machine.keystore.write(machine.service, machine.tenant.id, Secret(text))
+    before = Snapshot.of(machine)
+    stopped(machine.migrate(), "keystore.unproven", 4)
+    assert machine.untouched(before)
+    assert entry(machine) == text
+
+
+def test_P8_a_certificate_without_a_key_is_nobodys_credential(machine: Machine) -> None:
+    text = certificates.make("x", machine.clock.now()).pem.reveal()
+    machine.keystore.write(machine.service, machine.tenant.id, Secret(text.partition("-----BEGIN PRIVATE")[0]))
+    assert machine.migrate().exit_code == 0
 
 
 def test_P8_a_key_of_the_original_that_is_on_the_apps_list_is_replaced_when_it_has_expired(machine: Machine) -> None:

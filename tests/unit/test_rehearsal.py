@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from core.files import _ask_to_replace, is_mount_point
+from core.flow.journal import Journal
+from core.flow.wait import SystemClock
+from core.machine import paths
 from core.machine.statefile import StateFile
 from tests.unit.test_statefile import failure
 
@@ -72,6 +75,26 @@ def test_M4_a_flush_of_a_folder_that_its_file_system_does_not_know_is_no_failure
     rehearsal(file)()
     file.update({"A": "new"}, ("C",))
     assert file.read() == {"A": "new"}
+
+
+def test_M8_a_folder_that_can_be_flushed_and_fails_is_no_durable_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flush(descriptor)
+
+    folder = tmp_path / "journal"
+    folder.mkdir(mode=0o700)
+    journal = Journal(folder / "a.jsonl", "run", SystemClock())
+    monkeypatch.setattr(os, "fsync", fail)
+    assert failure(journal.mark).id == "journal.io"
+    assert not journal.marked
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        paths.private(tmp_path / "new")
 
 
 def test_M4_a_file_that_went_while_the_rehearsal_asked_is_not_replaced_by_a_folder(

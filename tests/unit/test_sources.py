@@ -89,6 +89,17 @@ def test_M2_a_tree_that_is_too_large_is_said_to_be_incomplete(tmp_path: Path, mo
         ("main.tf", "provider azurerm { client_secret = var.secret }\n"),
         ("ask.rb", 'post("/t/oauth2/v2.0/token",\n  client_secret: secret)\n'),
         ("login", "az login --service-principal -u app -p $SECRET --tenant t\n"),
+        ("deploy.sh", 'az login --service-principal -u app \\\n  -p "$S" \\\n  --tenant t\n'),
+        ("deploy.ps1", "az login --service-principal `\n  --password $s `\n  --tenant t\n"),
+        ("connect.ps1", "Connect-AzAccount -ServicePrincipal -Tenant $t -Credential $c\n"),
+        ("msal.py", "ConfidentialClientApplication(app,\n  client_credential=settings.secret)\n"),
+        ("msal.ts", "new ConfidentialClientApplication({auth: {clientSecret: s}})\n"),
+        ("Msal.java", "ClientCredentialFactory.createFromSecret(s)\n"),
+        ("msal.go", "confidential.NewCredFromSecret(s)\n"),
+        ("appsettings.json", '{"AzureAd": {\n  "ClientSecret": "set by the pipeline"}}\n'),
+        ("compose.yml", "environment:\n  - AzureAd__ClientSecret=${S}\n"),
+        (".github/workflows/a.yml", "uses: azure/login@v2\nwith:\n  creds: ${{ secrets.A }}\n"),
+        (".github/workflows/b.yml", "uses: azure/login@v2\nwith:\n  client-secret: ${{ secrets.A }}\n"),
         ("Program.cs", "builder.WithClientSecret(secret)\n"),
         ("notes.md", f"the secret is {VALUE}\n"),
         ("values.json", f'{{"password": "{VALUE}"}}'),
@@ -105,6 +116,27 @@ def test_M9_a_default_credential_counts_where_the_variable_is_set(tmp_path: Path
     assert readers(tmp_path, MEMBER).found == (), "nothing says that it takes a secret"
     env = put(tmp_path, ".env", "AZURE_CLIENT_SECRET=x\n")
     assert [reader.path for reader in readers(tmp_path, MEMBER).found] == [env, app]
+
+
+def test_M9_a_variable_that_is_only_removed_makes_no_default_credential_a_reader(tmp_path: Path) -> None:
+    put(tmp_path, "app.py", "credential = DefaultAzureCredential()\n")
+    put(tmp_path, "run.sh", "unset AZURE_CLIENT_SECRET\n")
+    assert readers(tmp_path, MEMBER).found == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("appsettings.json", '{"AzureAd": {"ClientSecret": "", "ClientCertificates": [1]}}\n'),
+        ("msal.py", "ConfidentialClientApplication(app, client_credential={'thumbprint': t, 'private_key': k})\n"),
+        ("login.sh", "az login --service-principal -u app --certificate c.pem\nmkdir -p x\n"),
+        ("main.tf", 'provider azurerm { client_secret = "" }\n'),
+        ("b.yml", "uses: azure/login@v2\nwith:\n  client-id: ${{ secrets.A }}\n"),
+    ],
+)
+def test_M9_what_signs_in_without_a_secret_is_no_reader(tmp_path: Path, name: str, text: str) -> None:
+    put(tmp_path, name, text)
+    assert readers(tmp_path, MEMBER).found == ()
 
 
 def test_M9_a_script_in_utf_16_is_searched_and_the_state_file_is_not(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,8 +162,7 @@ class Journal:
                 os.fsync(file.fileno())
                 self._content += line.encode() + b"\n"
             if lost:
-                with suppress(OSError):  # not every file system can
-                    files.flush_folder(self.path.parent)
+                files.flush_folder(self.path.parent)
         except OSError as error:
             raise SetupError("journal.io", path=self.path, detail=error.strerror or error) from None
 

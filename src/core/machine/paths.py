@@ -80,7 +80,7 @@ def private(folder: Path) -> list[Path]:
 
     :returns: the folders that others could write to until now.
     :raises SetupError: `folder.unsafe`.
-    :raises OSError: it cannot be made.
+    :raises OSError: it cannot be made, or made durable.
     """
     if os.name != "posix":
         folder.mkdir(parents=True, exist_ok=True)  # below the user's own profile, which others cannot write to
@@ -90,8 +90,7 @@ def private(folder: Path) -> list[Path]:
         if not place.exists():
             with suppress(FileExistsError):  # another run was faster
                 place.mkdir(mode=0o700)
-                with suppress(OSError):  # not every file system can
-                    files.flush_folder(place.parent)
+                files.flush_folder(place.parent)
         others = stat.S_IWGRP | stat.S_IWOTH
         if place == folder or own in place.parents:
             before = _close(place, stat.S_IRWXG | stat.S_IRWXO if place == folder else others)

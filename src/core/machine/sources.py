@@ -36,14 +36,30 @@ _HEAD: Final = 8192
 
 #: Variables by which SDKs, and the azurerm provider, take a client secret.
 _VARIABLES: Final = ("AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET")
-#: Classes and options that take one.
+#: Classes and functions that take one.
 _TAKERS: Final = re.compile(
-    r"ClientSecretCredential|WithClientSecret|\bSecretCredential\b|az\s+login\b(?=.*--service-principal)(?=.*\s(?:-p|--password)\b)"
+    r"ClientSecretCredential|WithClientSecret|\bSecretCredential\b|ClientCredentialFactory\.createFromSecret"
+    r"|\bNewCredFromSecret\b"
 )
+#: Commands that sign in with one, by their options.
+_COMMANDS: Final = {
+    "az login with a password": re.compile(r"az\s+login\b(?=.*--service-principal)(?=.*\s(?:-p|--password)\b)"),
+    "Connect-AzAccount with a credential": re.compile(
+        r"Connect-AzAccount\b(?=.*\s-ServicePrincipal\b)(?=.*\s-Credential\b)", re.I
+    ),
+}
+#: How a command goes on in the next line, in shells, PowerShell and cmd.
+_GOES_ON: Final = re.compile(r"[\\`^]$")
 #: Credentials that take `AZURE_CLIENT_SECRET` if it is set.
 _BY_VARIABLE: Final = re.compile(r"DefaultAzureCredential|EnvironmentCredential")
 _ENDPOINT: Final = re.compile(r"/oauth2/(v2\.0/)?token")
-_PARAMETER: Final = re.compile(r"client_?secret", re.I)
+#: What signs in to Entra with members or options of its own: MSAL, Microsoft.Identity.Web, a workflow's action.
+_SIGNS_IN: Final = re.compile(r"ConfidentialClientApplication|Get-MsalToken|\bAzureAd\b|\bAzureAd__|azure/login@")
+#: Members and options that take a secret there; one that is left empty takes none.
+_PARAMETER: Final = re.compile(
+    r"""client[_-]?secret\b(?!["']?\s*[=:]\s*(?:""|''))|\bclient_?credential(?=["']?\s*[=:][^,)]*secret)|\bcreds(?=\s*:)""",
+    re.I,
+)
 _VALUE: Final = "the secret itself"
 _SHAPE: Final = "what looks like a client secret"
 
@@ -100,7 +116,8 @@ def readers(folder: Path, secret_member: str, secret: Secret | None = None, own:
         if text is None:
             continue
         reader, by_variable = _reader(path, text, names, secret)
-        variable |= _VARIABLES[0] in text and not _PROSE.search(path.name)
+        if _VARIABLES[0] in text and not _PROSE.search(path.name):
+            variable = variable or any(uses(line, _VARIABLES[0]) for line in text.splitlines())
         found += [reader] if reader is not None else []
         waiting += [by_variable] if by_variable is not None and reader is None else []
     if variable:
@@ -112,7 +129,9 @@ def _reader(path: Path, text: str, names: Sequence[str], secret: Secret | None) 
     """The first line that uses a secret; and the first that takes it from a variable, if that is set at all."""
     prose, terraform = bool(_PROSE.search(path.name)), bool(_TERRAFORM.search(path.name))
     asks = bool(_ENDPOINT.search(text))
+    takes = terraform or asks or bool(_SIGNS_IN.search(text))
     by_variable = None
+    command = ""
     for number, line in enumerate(text.splitlines(), 1):
         what = ""
         if secret is not None and secret.reveal() in line:
@@ -120,11 +139,15 @@ def _reader(path: Path, text: str, names: Sequence[str], secret: Secret | None) 
         elif ENTRA_SECRET.search(line):
             what = _SHAPE
         elif not prose:
+            command += line
             what = next((name for name in names if name in line and uses(line, name)), "")
             if not what and (match := _TAKERS.search(line)) is not None:
-                what = match[0] if not match[0].startswith("az") else "az login with a password"
-            if not what and (asks or terraform) and (match := _PARAMETER.search(line)) is not None:
+                what = match[0]
+            if not what:
+                what = next((name for name, options in _COMMANDS.items() if options.search(command)), "")
+            if not what and takes and (match := _PARAMETER.search(line)) is not None:
                 what = f"{match[0]} in a token request" if asks else match[0]
+            command = command[:-1] + " " if _GOES_ON.search(command) else ""
         if what:
             return Reader(path, number, what), by_variable
         if by_variable is None and not prose and (match := _BY_VARIABLE.search(line)) is not None:

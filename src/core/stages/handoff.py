@@ -207,9 +207,10 @@ def _replace(target: Path, text: str) -> None:
     """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
     if _another(target):
         raise _unwritten(target, "a file that is no request lies there")
+    start = f"{target.name}.new-"  # what people keep beside it is called otherwise
     try:
-        files.sweep(target.parent, f"{target.name}.")
-        with files.beside(target, text.encode(), start=f"{target.name}.", mode=0o644) as put:
+        files.sweep(target.parent, start)
+        with files.beside(target, text.encode(), start=start, mode=0o644) as put:
             put()
     except OSError as error:
         raise _unwritten(target, error.strerror or error) from None

@@ -20,12 +20,13 @@ from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
 from core.flow.step import Check, Needed, Step
 from core.machine import paths
-from core.secret import Secret
+from core.secret import ENTRA_SECRET, Secret
 from core.stages import prereqs
 from core.stages.world import World
 
-#: A private key in PEM, of whatever kind; an entry without one can sign in nobody.
-_PRIVATE: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
+#: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
+_MATERIAL: Final = re.compile(r"[A-Za-z0-9+/=_-]{43,}")
 
 
 class FindKey(Step[World]):
@@ -43,11 +44,11 @@ class FindKey(Step[World]):
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
         prereqs.take_lock(world, known.tenant, "keystore")
         text = world.keystore.read(world.service, known.tenant)
-        private = text is not None and _PRIVATE.search(text) is not None
-        known.occupant = Secret(text, learn=private) if text is not None else None
+        credential = text is not None and _may_sign_in(text)
+        known.occupant = Secret(text, learn=credential) if text is not None else None
         current = self._read(world, known.tenant, text)
-        if current is None and private:
-            raise _unproven(world, "a private key that cannot be used here")
+        if current is None and credential:
+            raise _unproven(world, "what may be a private key or a secret and cannot be used here")
         if current is not None:
             self._refuse_another_apps_key(world, current.der)
         if current is not None and known.app is None:
@@ -163,6 +164,12 @@ class FindKey(Step[World]):
             )
             return False
         return True
+
+
+def _may_sign_in(text: str) -> bool:
+    """Whether an entry may hold a credential, of whatever kind and whosever."""
+    rest = _CERTIFICATE.sub("", text)
+    return bool(_MATERIAL.search(rest) or ENTRA_SECRET.search(rest))
 
 
 def _say_due(world: World, bundle: Bundle) -> None:
