@@ -121,15 +121,16 @@ class FindKey(Step[World]):
         if _mine(world) in owners or (app is not None and app.holds_certificate(der) and not owners):
             return
         thumbprint = certificates.thumbprint(der)
-        if not owners and self._recorded(world, thumbprint):
-            return
         owner = next(iter(sorted(owners)), "") or _holder(world, thumbprint)
-        if owner and owner == _mine(world):
+        if owner == _mine(world) if owner else self._recorded(world, thumbprint):
             return
         raise _another_apps(world, der, owner) if owner else _unproven(world, f"the certificate {thumbprint}")
 
     def _recorded(self, world: World, thumbprint: str) -> bool:
-        """Whether this project's state file names the certificate as that of the very app it names."""
+        """Whether this project's state file names the certificate as that of the very app it names.
+
+        The original's certificates name no app, so nothing else tells of one that was removed from the app's list.
+        """
         members, profile = world.known.members, world.profile
         named = str(members.get(profile.client_id_member, "")).lower() == _mine(world)
         return named and str(members.get(profile.thumbprint_member, "")).upper() == thumbprint
