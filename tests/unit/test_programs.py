@@ -206,8 +206,9 @@ def test_C4_a_folder_that_looks_like_a_bare_repository_answers_nothing(project: 
     subprocess.run(["git", "-C", str(inner), "config", "core.worktree", str(inner)], check=True)
     (inner / "info/exclude").write_text(".env\n")
     (inner / ".env").write_text("A=b\n")
-    with pytest.raises(SetupError, match="git could not tell"):  # nobody believes what it says
+    with pytest.raises(SetupError, match="bare repository") as caught:  # nobody believes what it says
         sources.git_view(inner / ".env", [project], Cancel())
+    assert caught.value.id == "git.failed"
 
 
 def test_C4_the_table_has_a_row_for_every_command_and_is_in_the_docs() -> None:
