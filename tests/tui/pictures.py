@@ -41,8 +41,16 @@ async def shot(play: Play, size: tuple[int, int]) -> str:
     if tuple(play.app.size) != size:
         await play.pilot.resize_terminal(*size)
         await play.until(lambda: tuple(play.app.screen.size) == size)
-    await play.pilot.pause()
-    return clean(play.app.export_screenshot())
+    return await still(play)
+
+
+async def still(play: Play) -> str:
+    """A picture that the next one repeats: on a busy machine a table may be measured once more after it was drawn."""
+    before, picture = "", clean(play.app.export_screenshot())
+    while picture != before:
+        await play.pilot.pause()
+        before, picture = picture, clean(play.app.export_screenshot())
+    return picture
 
 
 async def shots(reel: Reel, take: Callable[[str, str], object]) -> None:
@@ -56,14 +64,14 @@ async def shots(reel: Reel, take: Callable[[str, str], object]) -> None:
             return
         usual = (play.app.size.width, play.app.size.height)
         if not scene.text:
-            take(scene.name, clean(play.app.export_screenshot()))
+            take(scene.name, await still(play))
             return
         for size in (NORMAL, LARGE, *((NARROW,) if scene.narrow else ())):
             take(f"{scene.name}-{size[0]}x{size[1]}", await shot(play, size))
         await shot(play, usual)
         for theme in THEMES if scene.themes else ():
             await play.press("f2")
-            take(f"{scene.name}-{theme}", clean(play.app.export_screenshot()))
+            take(f"{scene.name}-{theme}", await still(play))
         if scene.themes:
             await play.press("f2")
 
