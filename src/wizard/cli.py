@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from core import __version__
-from core.machine import allowlist
+from core.machine.keystore import allowlist
 from wizard.early import json_wanted
 
 if TYPE_CHECKING:
@@ -135,19 +135,19 @@ def run(argv: Sequence[str]) -> int:
     if command is None:
         if given.get("json"):
             return _usage(argv, _Usage("a command is missing", ""))
-        from wizard import launch
+        from wizard import front_end
 
-        return launch.run(given)
+        return front_end.run(given)
     if command == "demo":
-        from wizard import launch
+        from wizard import front_end
 
-        if launch.opens(given):
-            return launch.run(given, demo=True)
+        if front_end.opens(given):
+            return front_end.run(given, demo=True)
     if command == "replay":
-        from wizard import launch
+        from wizard import front_end
 
-        if launch.watches(given):
-            return launch.replay(given)
+        if front_end.watches(given):
+            return front_end.replay(given)
     from wizard import commands
 
     return commands.run(command, given)

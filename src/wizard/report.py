@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
-    from core.stages.world import World
+    from core.steps.context import World
 
 #: Exit codes of runs that support is not asked about.
 _NONE: Final = frozenset({0, 4, 129, 130, 143})
@@ -31,7 +31,7 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     :param checks: rows of a verification.
     """
     from core.entra import permissions
-    from core.stages import handoff
+    from core.steps.hand_off import handoff
 
     known = world.known
     body: dict[str, Any] = {"tenant": known.tenant, "app_id": known.app_id, "cloud": world.cloud.name}
@@ -58,7 +58,7 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
         body["purged"] = known.purged
         body["secret_refusal_unproven"] = known.unproven
     if command == "rollback" and result.outcome == "changed":
-        from core.stages.rollback import facts
+        from core.flows.rollback import facts
 
         body["rollback"] = facts(world)
     if checks:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from core.sandbox.login import signing
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
+from core.sandbox.token_service import signing
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
 from tests.bench.table import Row
 from tests.sandbox.client import Client, bundle
 

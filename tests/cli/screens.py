@@ -15,11 +15,11 @@ from typing import Any
 
 import pexpect
 
-from core.flow.wait import SystemClock
-from core.profile import Profile
+from core.clock import SystemClock
+from core.config.profile import Profile
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
 from core.sandbox.scenarios import seeds
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 
 #: What may stand between two words: blanks and line ends, styles, a cursor that moved.
 _BETWEEN = r"(?:\s|\x1b\[[\d;?]*[A-Za-z])+"

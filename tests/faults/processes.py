@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from core.cloud import load as load_cloud
+from core.clock import SystemClock
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.entra import certificates
 from core.entra.http import Session
 from core.entra.tokens import mint, try_secret
 from core.errors import SetupError
-from core.flow.wait import SystemClock
-from core.profile import Profile
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from core.secret import Secret
 from tests.faults.worker import KEYSTORE, TOKEN, FileKeystore
 

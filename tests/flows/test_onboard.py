@@ -10,20 +10,21 @@ from typing import Any
 
 import pytest
 
-from core.cloud import GRAPH_APP_ID
+from core.config.cloud import GRAPH_APP_ID
 from core.entra import certificates
 from core.entra.tokens import mint
 from core.errors import GraphError
 from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
+from core.flows import interrupted, onboard
+from core.sandbox.directory import registrations
 from core.sandbox.faults import Fault
-from core.sandbox.graph import deleted, directory, grants, policies, roles
+from core.sandbox.graph import deleted, grants, policies, roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.scenarios import seeds
 from core.secret import Secret
-from core.stages import interrupted, onboard
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import (
     NAME,
@@ -546,7 +547,9 @@ def test_P3_a_policy_that_can_be_read_shortens_the_certificate_by_itself(fresh: 
     assert result.exit_code == 0, result.errors
     assert any("180 days" in row.after and "policy" in row.after for row in rows(fresh))
     (entry,) = fresh.app["keyCredentials"]
-    assert directory.moment(entry["endDateTime"]) - directory.moment(entry["startDateTime"]) == timedelta(days=180)
+    assert registrations.moment(entry["endDateTime"]) - registrations.moment(entry["startDateTime"]) == timedelta(
+        days=180
+    )
 
 
 def test_M13_without_the_permission_lock_prints_the_exact_requests(fresh: Machine) -> None:

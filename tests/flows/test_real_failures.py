@@ -19,21 +19,21 @@ from typing import Any, Final
 import keyring.core
 import pytest
 
+from core.checks.verify import verify
 from core.entra import certificates
 from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.events import Finding
 from core.flow.engine import Result
 from core.flow.engine import run as run_flow
+from core.flows import migrate, onboard
+from core.flows.access_token import token
 from core.machine import process
-from core.machine.keystore import SystemKeystore
-from core.sandbox.computer.az import SandboxSignIn
+from core.machine.keystore.system import SystemKeystore
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios.catalogue import UNGRANTED
 from core.secret import Secret
-from core.stages import migrate, onboard
-from core.stages.token import token
-from core.stages.verify import verify
 from tests.flows.test_bad_input import refused
 from tests.machine import PROFILE, Machine, VirtualClock
 
@@ -216,12 +216,12 @@ def test_row_9_a_failed_read_is_never_none_granted(machine: Machine, match: str)
 def test_row_13_windows_without_a_place_for_the_key_stops_before_any_change(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.stages.prereqs.sys", SimpleNamespace(platform="win32", version_info=(3, 12)))
+    monkeypatch.setattr("core.steps.prerequisites.sys", SimpleNamespace(platform="win32", version_info=(3, 12)))
     refused(machine, "platform.no-keystore-key", 3, "Credential Manager", "Nothing was changed")
 
 
 def test_row_13_a_value_over_the_limit_of_credential_manager_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.machine.keystore.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr("core.machine.keystore.system.sys", SimpleNamespace(platform="win32"))
     with pytest.raises(KeystoreError) as caught:
         SystemKeystore().write("service", "account", Secret("x" * 1281, learn=False))
     assert (caught.value.id, caught.value.exit_code) == ("keystore.too-large", 3)

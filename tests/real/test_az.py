@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from core.entra import credentials
 from core.entra.tokens import claims_of
-from core.sandbox.computer import azfolder
-from core.sandbox.graph import directory, grants, roles
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, State
+from core.sandbox.fake_machine import azfolder
+from core.sandbox.graph import grants, roles
 from core.sandbox.graph.consents import KIND as CONSENT
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import seeds
-from core.sandbox.tenant import GRAPH_APP_ID, State
 from tests.real.conftest import az_folder
 from tests.sandbox.client import bundle
 
@@ -83,10 +84,10 @@ class Cli:
         """A new app registration of Alex, made behind Graph's back."""
         tenant = self.lab.tenant
         alex = seeds.person(tenant, "alex")["id"]
-        app = directory.new_application(tenant, name, alex)
+        app = registrations.new_application(tenant, name, alex)
         tenant.commit("application", app["id"], app)
         if principal:
-            made = directory.new_principal(tenant, app, alex)
+            made = registrations.new_principal(tenant, app, alex)
             tenant.commit("servicePrincipal", made["id"], made)
         return app
 
@@ -153,7 +154,7 @@ def public_of(number: int, path: Path) -> str:
 def with_key(az: Cli, app: State, number: int) -> str:
     """Put a certificate on an app behind Graph's back; its keyId."""
     tenant = az.lab.tenant
-    (key,) = directory.keys_of(tenant, [credentials.entry_of(bundle(number), tenant.new_id(), "behind its back")])
+    (key,) = registrations.keys_of(tenant, [credentials.entry_of(bundle(number), tenant.new_id(), "behind its back")])
     tenant.commit("application", app["id"], az.now(app) | {"keyCredentials": [key]})
     return str(key["keyId"])
 
@@ -194,7 +195,7 @@ def test_S4_tokens_are_for_the_resource_that_was_asked_for(az: Cli) -> None:
 
 def test_S4_an_app_signs_in_with_its_secret_and_with_no_other(nobody: Cli) -> None:
     tenant, app = nobody.lab.tenant, nobody.app("signs in with a secret", principal=True)
-    entry, secret = directory.new_password(tenant, "first")
+    entry, secret = registrations.new_password(tenant, "first")
     tenant.commit("application", app["id"], app | {"passwordCredentials": [entry]})
     start = ["login", "--service-principal", "--allow-no-subscriptions", "--tenant", tenant.id, "-u", app["appId"]]
     wrong = nobody.fails(1, *start, "-p", "not-it-8Q~0000000000000000000000000000000")

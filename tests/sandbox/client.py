@@ -11,18 +11,18 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from core.config.profile import Profile
 from core.entra import certificates, credentials
 from core.entra.certificates import Bundle
 from core.entra.tokens import claims_of
-from core.profile import Profile
-from core.sandbox.graph import directory
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import Issued, State, Tenant
 from core.sandbox.graph.proof import AUDIENCE
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.http import Request, Response
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.service import handle
-from core.sandbox.tenant import Issued, State, Tenant
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from tests.machine import VirtualClock
 
 
@@ -51,7 +51,7 @@ class Client:
         self.app_id = self.members.get(Profile.client_id_member, "")
         self.secret = ""
         if self.app_id:
-            entry, secret = directory.new_password(self.tenant, "first")
+            entry, secret = registrations.new_password(self.tenant, "first")
             self.change("application", passwordCredentials=[*self.app["passwordCredentials"], entry])
             self.secret = secret.reveal()
         self.token = self.user_token()
@@ -81,7 +81,7 @@ class Client:
 
     def add_key(self, pair: Bundle, kind: str = "application", **values: Any) -> State:
         """Put a certificate on the app behind Graph's back."""
-        (entry,) = directory.keys_of(self.tenant, [self.entry(pair)])
+        (entry,) = registrations.keys_of(self.tenant, [self.entry(pair)])
         entry |= values
         self.change(kind, keyCredentials=[*self.latest(kind)["keyCredentials"], entry])
         return entry

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
 from tests.sandbox.client import Client, bundle, x5t
 
 

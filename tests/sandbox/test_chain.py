@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from core.sandbox.graph import directory, roles
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, Issued, State
+from core.sandbox.graph import roles
+from core.sandbox.http import Request
 from core.sandbox.service import handle
-from core.sandbox.tenant import GRAPH_APP_ID, Issued, State
-from core.sandbox.wire import Request
 from tests.sandbox.chain import BLUEPRINTS, EVERY, IDENTITIES, PRINCIPALS, USERS, Chain
 from tests.sandbox.client import Client, bundle
 
@@ -576,7 +577,7 @@ def test_M18_a_plain_read_shows_that_an_app_is_a_blueprint(chain: Chain, client:
 
 
 def test_S1_a_blueprint_that_a_scenario_seeds_is_served_too(chain: Chain, client: Client) -> None:
-    app = directory.new_application(client.tenant, "seeded") | {
+    app = registrations.new_application(client.tenant, "seeded") | {
         "@odata.type": "#microsoft.graph.agentIdentityBlueprint"
     }
     client.tenant.commit("application", app["id"], app)

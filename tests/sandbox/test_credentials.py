@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from core.sandbox.graph import directory
-from core.sandbox.tenant import State
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import State
 from tests.sandbox.client import Client, bundle, expired
 
 HOLDERS = [("application", "applications"), ("servicePrincipal", "servicePrincipals")]
@@ -209,5 +209,5 @@ def test_S1_a_password_has_the_dates_that_were_asked_for(client: Client) -> None
 def test_S1_only_a_digest_of_a_password_is_kept(client: Client) -> None:
     assert client.secret
     assert client.secret not in str(client.app)
-    entry, secret = directory.new_password(client.tenant, "x")
+    entry, secret = registrations.new_password(client.tenant, "x")
     assert secret.reveal() not in str(entry)

@@ -13,30 +13,30 @@ from typing import Any, cast
 import pytest
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]
 
-from core.cloud import load as load_cloud
+from core.clock import Cancel
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.entra import certificates
 from core.entra.certificates import Bundle
 from core.entra.tokens import Token, mint
 from core.errors import GraphError, SetupError, TokenError
-from core.flow.wait import Cancel
-from core.machine import refusal, weakfiles
-from core.machine.az import AzureCli
-from core.machine.keystore import BUNDLE_SIZE, WINDOWS_LIMIT, Backend, probe
-from core.machine.tools import AZ, BUS, SECRETS
-from core.profile import Profile
-from core.sandbox.computer.az import SandboxSignIn, tools_of
-from core.sandbox.computer.keystore import MemoryKeystore
-from core.sandbox.computer.machine import BROKEN, NOISE
-from core.sandbox.computer.machine import Machine as Computer
+from core.machine.azure_cli import AzureCli
+from core.machine.keystore import refusal, weak_files
+from core.machine.keystore.system import BUNDLE_SIZE, WINDOWS_LIMIT, Backend, probe
+from core.machine.prerequisites import AZ, BUS, SECRETS
+from core.sandbox.fake_machine.az import SandboxSignIn, tools_of
+from core.sandbox.fake_machine.keystore import MemoryKeystore
+from core.sandbox.fake_machine.machine import BROKEN, NOISE
+from core.sandbox.fake_machine.machine import Machine as Computer
 from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import failures
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.failures import FAILURES, LAG, ROW
 from core.secret import Secret
-from core.stages.world import World
+from core.steps.context import World
 from tests.machine import Machine, VirtualClock
-from wizard.ground import Demo
+from wizard.workspace import Demo
 
 Begin = Callable[[str], Machine]
 posix = pytest.mark.skipif(os.name != "posix", reason="shell scripts, XDG folders")
@@ -123,7 +123,7 @@ def outside(machine: Machine, source: str) -> dict[str, Any]:
 ASK_KEYSTORE = """
 import json
 from core.errors import SetupError
-from core.machine.keystore import SystemKeystore
+from core.machine.keystore.system import SystemKeystore
 try:
     SystemKeystore().backend()
 except SetupError as error:
@@ -131,7 +131,7 @@ except SetupError as error:
 """
 ASK_PACKAGES = """
 import json
-from core.machine import packages
+from core.machine import python_packages as packages
 print(json.dumps({package.name: [package.ok, package.why] for package in packages.look()}))
 """
 
@@ -321,7 +321,7 @@ print(json.dumps({"name": f"{kind.__module__}.{kind.__qualname__}", "value": val
 def test_row_5_the_key_lies_in_the_file_of_keyrings_alt_in_this_home_and_in_the_one_outside(begin: Begin) -> None:
     machine = begin(ROW[5])
     data = Path(machine.lab.environment()["XDG_DATA_HOME"])
-    (weak,) = weakfiles.find(machine.service)
+    (weak,) = weak_files.find(machine.service)
     assert weak.path.is_relative_to(Path.home())
     for path in (weak.path, data / "python_keyring" / "keyring_pass.cfg"):
         assert path.stat().st_mode & 0o777 == 0o600
@@ -436,7 +436,7 @@ def test_U8_a_demo_has_the_key_and_the_weak_file_and_nothing_of_them_stays(home:
         for scenario, held in ((ROW[8], True), (ROW[5], False), (ROW[15], True)):
             demo.move(scenario)
             world = demo.world(Cancel(), lambda event: None, lambda question: True)
-            weak = weakfiles.find(world.service)
+            weak = weak_files.find(world.service)
             world.close()
             assert bool(weak) is not held
             if held:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox.computer.azfolder import InProcess
+from core.sandbox.directory.store import Issued
+from core.sandbox.fake_machine.azfolder import InProcess
 from core.sandbox.graph import consents
-from core.sandbox.login import resources
-from core.sandbox.tenant import Issued
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
+from core.sandbox.token_service import resources
 from tests.sandbox.agents import SCOPE, Chain, token
 from tests.sandbox.client import bundle
 

@@ -13,13 +13,13 @@ from urllib.parse import quote_plus, urlencode
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox.graph import directory
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.login.endpoint import DEVICE_GRANT
-from core.sandbox.login.tokens import AZURE_CLI
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import Tenant
+from core.sandbox.http import Request, Response
 from core.sandbox.service import handle
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from core.sandbox.token_service.endpoint import DEVICE_GRANT
+from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.sandbox.client import Client, bundle, expired, x5t
 
 GONE = "00000000-0000-4000-8000-000000000000"
@@ -71,7 +71,7 @@ def test_S1_a_live_secret_is_accepted(client: Client) -> None:
 
 
 def test_S1_a_secret_of_the_service_principal_is_accepted_too(client: Client) -> None:
-    entry, secret = directory.new_password(client.tenant, "on the principal")
+    entry, secret = registrations.new_password(client.tenant, "on the principal")
     client.change("servicePrincipal", passwordCredentials=[entry])
     client.change("application", passwordCredentials=[])
     assert client.sign_in(client_secret=secret.reveal()).status == 200
@@ -369,7 +369,7 @@ def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:
 def test_S2_a_secret_counts_only_from_its_start(client: Client) -> None:
     now = client.tenant.now()
     start, end = (client.tenant.stamp(now + timedelta(hours=hours)) for hours in (1, 2))
-    entry, secret = directory.new_password(client.tenant, "tomorrow's", start, end)
+    entry, secret = registrations.new_password(client.tenant, "tomorrow's", start, end)
     client.change("application", passwordCredentials=[entry])
     assert code(client.sign_in(client_secret=secret.reveal()), 401, "invalid_client") == 7000215
     client.clock.waited += 3601

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.sandbox import service
+from core.sandbox.dashboard import facts
+from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.graph import objects, roles
-from core.sandbox.status import facts
-from core.sandbox.tenant import GRAPH_APP_ID, Tenant
-from core.sandbox.wire import DEEPEST, Request, Response
+from core.sandbox.http import DEEPEST, Request, Response
 from tests.sandbox.chain import BLUEPRINTS, IDENTITIES, PRINCIPALS, USERS, Chain
 from tests.sandbox.client import Client, bundle
 

@@ -14,14 +14,14 @@ from uuid import UUID
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox.computer.azfolder import InProcess
+from core.sandbox.directory.store import ARM_RESOURCE, GRAPH_APP_ID, State
+from core.sandbox.fake_machine.azfolder import InProcess
 from core.sandbox.graph import consents
-from core.sandbox.login import people, tokens
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.login.tokens import AZURE_CLI
+from core.sandbox.http import Request, Response
 from core.sandbox.service import handle
-from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, State
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service import people, tokens
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.sandbox.client import bundle
 from tests.sandbox.test_refusals import Stand
 

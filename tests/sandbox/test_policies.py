@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from core.sandbox.directory.store import State
 from core.sandbox.graph import roles
-from core.sandbox.tenant import State
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
 from tests.sandbox.client import Client, bundle
 
 POLICIES = "/policies/appManagementPolicies"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from core.sandbox.graph import directory
-from core.sandbox.tenant import State
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import State
 from tests.sandbox.chain import BLUEPRINTS, EVERY, Chain
 from tests.sandbox.client import Client, bundle, expired, x5t
 
@@ -181,8 +181,8 @@ def test_S2_a_person_is_refused_whatever_the_role(client: Client, kind: str) -> 
 
 
 def test_S2_another_app_needs_the_right_to_write(client: Client) -> None:
-    other = directory.new_application(client.tenant, "other")
-    other["keyCredentials"] = directory.keys_of(client.tenant, [client.entry(bundle(1))])
+    other = registrations.new_application(client.tenant, "other")
+    other["keyCredentials"] = registrations.keys_of(client.tenant, [client.entry(bundle(1))])
     client.tenant.commit("application", other["id"], other)
     body = adding(client, client.proof(bundle(1), other["id"]))
     path = f"/applications/{other['id']}/addKey"

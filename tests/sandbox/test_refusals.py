@@ -14,18 +14,18 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from core import codes
 from core.entra import certificates, credentials
-from core.errors import SignInError, TokenError
-from core.sandbox.graph import consents, directory
-from core.sandbox.login import people
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.login.endpoint import DEVICE_GRANT, ON_BEHALF, RETRY_AFTER
-from core.sandbox.login.refusals import table
-from core.sandbox.login.tokens import AZURE_CLI
+from core.errors import SignInError, TokenError, codes
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, State
+from core.sandbox.graph import consents
+from core.sandbox.http import Request, Response
 from core.sandbox.service import handle
-from core.sandbox.tenant import GRAPH_APP_ID, State
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service import people
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from core.sandbox.token_service.endpoint import DEVICE_GRANT, ON_BEHALF, RETRY_AFTER
+from core.sandbox.token_service.refusals import table
+from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.sandbox.agents import SCOPE, Chain
 from tests.sandbox.client import Client, bundle
 
@@ -92,7 +92,7 @@ class Stand:
     def early(self) -> Response:
         early = certificates.make("early", self.client.tenant.now() + timedelta(days=1))
         entry = credentials.entry_of(early, self.client.tenant.new_id(), "early")
-        self.client.change("application", keyCredentials=directory.keys_of(self.client.tenant, [entry]))
+        self.client.change("application", keyCredentials=registrations.keys_of(self.client.tenant, [entry]))
         return self.client.sign_in_with(early)
 
     def federated(self, **claims: Any) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
 from tests.machine import VirtualClock
 from tests.sandbox.client import Client, bundle
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from core.sandbox.graph import directory, roles
-from core.sandbox.tenant import GRAPH_APP_ID
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID
+from core.sandbox.graph import roles
 from tests.sandbox.client import Client, bundle
 
 PATH = "/reports/appCredentialSignInActivities"
@@ -60,12 +61,12 @@ def test_M15_the_row_tells_of_the_last_use_and_not_of_a_refusal(client: Client) 
     assert list(rows(client).values()) == [first]
     client.sign_in(client_secret=client.secret)
     (second,) = rows(client).values()
-    was, now = (directory.moment(row["signInActivity"]["lastSignInDateTime"]) for row in (first, second))
+    was, now = (registrations.moment(row["signInActivity"]["lastSignInDateTime"]) for row in (first, second))
     assert 1800 <= (now - was).total_seconds() < 1900
 
 
 def test_M15_a_credential_of_the_service_principal_says_so(client: Client) -> None:
-    entry, secret = directory.new_password(client.tenant, "on the principal")
+    entry, secret = registrations.new_password(client.tenant, "on the principal")
     client.change("servicePrincipal", passwordCredentials=[entry])
     client.sign_in(client_secret=secret.reveal())
     assert rows(client)[entry["keyId"]]["credentialOrigin"] == "servicePrincipal"
@@ -125,8 +126,8 @@ def test_M15_a_legacy_machine_has_secrets_of_which_some_are_in_use() -> None:
     used = rows(client)
     assert {names[key_id] for key_id in used} == {"setup 2024", "laptop of Sam"}
     for row in used.values():
-        last = directory.moment(row["signInActivity"]["lastSignInDateTime"])
-        assert directory.moment(row["createdDateTime"]) < last < client.tenant.now()
+        last = registrations.moment(row["signInActivity"]["lastSignInDateTime"])
+        assert registrations.moment(row["createdDateTime"]) < last < client.tenant.now()
 
 
 # domains

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.clock import Cancel
 from core.errors import SetupError
 from core.events import Event, Question, StepFinished
 from core.flow.journal import Journal
 from core.flow.plan import Change
 from core.flow.step import Blocked, Check, Done, Flow, Left, Needed, Stage, Step
-from core.flow.wait import Cancel
 from tests.machine import VirtualClock
 
 SECRET = "abc8Q~" + "x" * 34

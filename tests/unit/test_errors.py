@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pytest
 
 import core
-from core import codes
 from core.errors import (
     CodedError,
     GraphError,
@@ -23,6 +22,7 @@ from core.errors import (
     SetupError,
     SignInError,
     TokenError,
+    codes,
     table,
 )
 from core.secret import Secret

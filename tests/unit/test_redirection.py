@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import InsecureKeyringBackendError
-from core.machine import bus
 from core.machine.interpreter import undisturbed
-from core.machine.redirection import refuse, refuse_portal
+from core.machine.keystore import bus
+from core.machine.keystore.redirection import refuse, refuse_portal
 from tests.unit.test_gate import ASK
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="D-Bus and libsecret are Linux's")

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from core import paths
+from core.clock import SystemClock
 from core.files import _ask_to_replace, is_mount_point
 from core.flow.journal import Journal
-from core.flow.wait import SystemClock
-from core.machine import paths
-from core.machine.statefile import StateFile
+from core.machine.state_file import StateFile
 from tests.unit.test_statefile import failure
 
 

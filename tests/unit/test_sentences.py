@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import core
-from core import codes, errors
-from core.errors import Caller, CodedError, GraphError, Interrupted, SetupError, SignInError, TokenError
+from core import errors
+from core.errors import Caller, CodedError, GraphError, Interrupted, SetupError, SignInError, TokenError, codes
 
 SOURCES: Final = Path(core.__file__).parents[1]
 #: Errors whose first argument is an id, and those that name theirs themselves, with the facts that they add.

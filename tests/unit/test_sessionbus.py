@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.machine import refusal
-from core.machine.bus import VARIABLE, silent
+from core.machine.keystore import refusal
+from core.machine.keystore.bus import VARIABLE, silent
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="D-Bus is Linux'")
 FAIL = "keyring.backends.fail.Keyring"

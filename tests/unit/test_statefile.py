@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import SetupError
-from core.machine.statefile import LARGEST, StateFile
+from core.machine.state_file import LARGEST, StateFile
 from core.secret import Secret
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files")

@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
 
+from core.clock import BACKOFF, Clock, pause, wait_until
 from core.entra.application import COLLECTION, HOLDER_NAME, App, Holder, Key, Password, read_keys, read_passwords
 from core.entra.certificates import Bundle
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
 from core.errors import GraphError, NetworkError, SetupError
 from core.events import Event
-from core.flow.wait import BACKOFF, Clock, pause, wait_until
 
 #: Seconds between re-checks after the key was seen; three spaced ones lost no key in a model of 1,000 machines.
 RECHECKS: Final = (1.0, 2.0, 4.0)

@@ -15,11 +15,11 @@ from random import Random
 from typing import Any, Final
 from uuid import uuid4
 
-from core.cloud import Cloud, origin_of
+from core.clock import Clock, backoff
+from core.config.cloud import Cloud, origin_of
 from core.entra.http import Response, Session
 from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
-from core.flow.wait import Clock, backoff
 
 _NOBODY: Final = Caller()
 TRIES: Final = 5

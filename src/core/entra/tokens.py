@@ -15,13 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from core.cloud import Cloud
-from core.codes import read
+from core.clock import Clock, wait_until
+from core.config.cloud import Cloud
 from core.entra.certificates import Bundle
 from core.entra.http import DISCOVERY, Session
 from core.errors import TRANSIENT, Interrupted, NetworkError, SetupError, TokenError
+from core.errors.codes import read
 from core.events import Event
-from core.flow.wait import Clock, wait_until
 from core.secret import Secret
 
 #: Answers that replication explains: the certificate, the app or its principal has not arrived everywhere yet.

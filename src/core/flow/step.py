@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from core.clock import Cancel, Clock
     from core.errors import SetupError
     from core.events import Event, Question
     from core.flow.journal import Journal
     from core.flow.plan import Change, Plan
-    from core.flow.wait import Cancel, Clock
 
 
 class Runtime(Protocol):

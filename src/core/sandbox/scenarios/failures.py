@@ -7,12 +7,13 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from core.profile import Profile
-from core.sandbox.computer.machine import NOISE, Machine
-from core.sandbox.graph import directory, roles
+from core.config.profile import Profile
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import Tenant
+from core.sandbox.fake_machine.machine import NOISE, Machine
+from core.sandbox.graph import roles
 from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.seeds import Scenario
-from core.sandbox.tenant import Tenant
 
 #: Seconds until the sign-in service knows a new certificate in `lagging`; over five minutes have been seen.
 LAG: Final = 300.0
@@ -78,9 +79,9 @@ def _small_keystore(tenant: Tenant) -> Machine:
 def _twins(tenant: Tenant) -> Machine:
     members = _legacy(tenant)
     for name, days in ((Profile.app_display_name, 400), (f"{Profile.app_display_name} 2", 30)):
-        app = directory.new_application(tenant, name, owner=seeds.person(tenant, "alex")["id"])
+        app = registrations.new_application(tenant, name, owner=seeds.person(tenant, "alex")["id"])
         app["createdDateTime"] = tenant.stamp(tenant.now() - timedelta(days=days))
-        seeds.commit(tenant, app, directory.new_principal(tenant, app), {})
+        seeds.commit(tenant, app, registrations.new_principal(tenant, app), {})
     del members[Profile.client_id_member]
     return Machine(members)
 
