@@ -88,9 +88,9 @@ def complete(machine: Machine) -> None:
     assert app["appId"] == machine.app_id == machine.state[PROFILE.client_id_member]
     (der,) = machine.keys.values()
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id]
-    bundle = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
-    assert bundle.der == der
-    assert machine.state[PROFILE.thumbprint_member] == bundle.thumbprint
+    key_pair = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
+    assert key_pair.der == der
+    assert machine.state[PROFILE.thumbprint_member] == key_pair.thumbprint
     assert granted(machine) == sorted(ROLES)
     assert declared(machine) == sorted(ROLES.values())
     assert len([sp for sp in principals(machine) if sp["appId"] == app["appId"]]) == 1

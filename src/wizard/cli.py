@@ -166,7 +166,7 @@ def refuse(argv: Sequence[str], error: SetupError) -> int:
     :param argv: arguments without the program's name.
     :returns: the exit code.
     """
-    command = str(error.facts.get("command") or _command_in(argv))
+    command = str(error.details.get("command") or _command_in(argv))
     remedy = error.remedy.replace("  ", " ")  # without a command it is the help of the program itself
     if json_wanted(argv) and command != "token":
         from wizard.console.ndjson import Ndjson
@@ -175,7 +175,7 @@ def refuse(argv: Sequence[str], error: SetupError) -> int:
     else:
         from wizard.console.plain import clean
 
-        told = error.facts["detail"] if error.id == "usage.settings" else error
+        told = error.details["detail"] if error.id == "usage.settings" else error
         print(clean(f"entraclaw-setup: {told}\n{remedy}"), file=sys.stderr)
     return 1 if command == "token" else error.exit_code
 

@@ -206,7 +206,7 @@ def _listed(path: Path) -> Listed:
     try:
         outcome = load(path).outcome
     except SetupError as error:
-        return Listed(str(path), when, command, clean(str(error.facts["detail"])), None)
+        return Listed(str(path), when, command, clean(str(error.details["detail"])), None)
     if outcome is None:
         return Listed(str(path), when, command, "did not come to its end", None)
     return Listed(str(path), when, command, outcome.outcome, outcome.exit_code)

@@ -43,10 +43,10 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     if known.backend is not None:
         held = known.backend
         body["keystore"] = {"backend": held.name, "allowed_by": held.allowed_by, "served_by": held.served_by}
-    if known.bundle is not None:
-        end = known.bundle.not_after.isoformat()
-        due = known.bundle.renewal.due.isoformat()
-        body["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end, "due": due}
+    if known.key_pair is not None:
+        end = known.key_pair.not_after.isoformat()
+        due = known.key_pair.renewal.due.isoformat()
+        body["certificate"] = {"thumbprint": known.key_pair.thumbprint, "not_after": end, "due": due}
     if known.app is not None:
         names = sorted(permissions.name_of(role) for role in known.app.granted)
         body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]

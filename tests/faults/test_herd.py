@@ -99,8 +99,8 @@ class One:
     def holds(self, keys: set[bytes]) -> bool:
         """Whether a certificate whose key it has is on the app."""
         store, service = self.world.keystore, self.world.service
-        bundles = [certificates.parse(store.read(service, a) or "", a) for a in store.accounts(service)]  # type: ignore[attr-defined]
-        return any(bundle.der in keys for bundle in bundles)
+        key_pairs = [certificates.parse(store.read(service, a) or "", a) for a in store.accounts(service)]  # type: ignore[attr-defined]
+        return any(key_pair.der in keys for key_pair in key_pairs)
 
     def findings(self) -> list[str]:
         return [event.id for event in self.events if isinstance(event, Finding)]

@@ -97,10 +97,10 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
     """A request that is accepted."""
-    bundle = certificates.make("entraclaw-provisioner", VirtualClock().now())
+    key_pair = certificates.make("entraclaw-provisioner", VirtualClock().now())
     tenant, app, key = (f"{n}1111111-2222-4333-8444-555555555555" for n in "abc")
     who = ("laptop", "dana", "2026-01-01")
-    made = request.Request("sandbox", "https://127.0.0.1:1", tenant, app, "Provisioner", "", bundle.der, key, *who)
+    made = request.Request("sandbox", "https://127.0.0.1:1", tenant, app, "Provisioner", "", key_pair.der, key, *who)
     body: dict[str, Any] = json.loads(made.to_json())
     return body
 

@@ -533,10 +533,10 @@ def test_D1_fix_removes_keystore_entries_that_nothing_needs_and_keeps_the_others
     migrated.change(
         "application", keyCredentials=[*migrated.app["keyCredentials"], migrated.app["keyCredentials"][0] | entry]
     )
-    accounts = [f"{tenant}#{bundle.thumbprint}" for bundle in (own, stranger, registered)]
+    accounts = [f"{tenant}#{key_pair.thumbprint}" for key_pair in (own, stranger, registered)]
     journal = Journal(next((paths.state_folder(PROFILE) / "journal").glob("*.jsonl")), "r", migrated.clock, "migrate")
-    for account, bundle in zip(accounts, (own, stranger, registered), strict=True):
-        migrated.keystore.write(migrated.service, account, bundle.pem)
+    for account, key_pair in zip(accounts, (own, stranger, registered), strict=True):
+        migrated.keystore.write(migrated.service, account, key_pair.pem)
         journal.done(journal.intend("keystore.write", account))
     diagnose(migrated, ["pending"], fix=True)
     assert set(migrated.keystore.accounts(migrated.service)) == {tenant, *accounts}  # that run is not over
@@ -607,7 +607,7 @@ def interrupt(machine: Machine, *, marked: bool) -> None:
     raise AssertionError("it never passed the marker")
 
 
-def _own(machine: Machine) -> certificates.Bundle:
+def _own(machine: Machine) -> certificates.KeyPair:
     text = machine.keystore.read(machine.service, machine.tenant.id)
     assert text is not None
     return certificates.parse(text, machine.tenant.id)

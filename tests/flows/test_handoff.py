@@ -154,8 +154,8 @@ def test_P12_without_rights_the_key_is_kept_and_a_request_written(dev: Machine) 
     assert dev.usable() == ["secret"]
 
     body = json.loads(path.read_text())
-    bundle = certificates.parse(dev.keystore.read(dev.service, account) or "", account)
-    assert base64.b64decode(body["certificate"]) == bundle.der
+    key_pair = certificates.parse(dev.keystore.read(dev.service, account) or "", account)
+    assert base64.b64decode(body["certificate"]) == key_pair.der
     asked = {name: body[name] for name in ("schema", "tenant", "app_id", "thumbprint", "roles", "remove_passwords")}
     assert asked == {
         "schema": 1, "tenant": dev.tenant.id, "app_id": dev.app_id, "thumbprint": thumbprint, "roles": {},

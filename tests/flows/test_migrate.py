@@ -42,9 +42,9 @@ def test_M1_to_M7_a_legacy_machine_is_migrated(machine: Machine) -> None:
     assert PROFILE.secret_member not in machine.state
     thumbprint = machine.state[PROFILE.thumbprint_member]
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id], "no pending entry is left"
-    bundle = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
-    assert bundle.thumbprint == thumbprint
-    assert bundle.der in machine.keys.values()
+    key_pair = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
+    assert key_pair.thumbprint == thumbprint
+    assert key_pair.der in machine.keys.values()
     assert machine.verify().exit_code == 0
 
 

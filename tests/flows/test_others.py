@@ -358,7 +358,7 @@ def test_P8_so_there_is_if_the_next_run_comes_late_in_that_life(machine: Machine
     """The first run makes a certificate of then: the clients' own clocks cannot be set."""
     before, make = machine.keys, certificates.make
 
-    def then(name: str, now: datetime, lifetime: timedelta, app_id: str) -> certificates.Bundle:
+    def then(name: str, now: datetime, lifetime: timedelta, app_id: str) -> certificates.KeyPair:
         return make(name, now - timedelta(days=days) * part, lifetime, app_id)
 
     at(machine, "register", crash)

@@ -254,11 +254,11 @@ def another(machine: Machine) -> str:
 
 @pytest.mark.parametrize("kind", ["expired", "not on the app", "no bundle", "of another certificate"])
 def test_G7_an_existing_bundle_is_checked_before_it_is_used(machine: Machine, kind: str) -> None:
-    bundle = former(machine, 400 if kind == "expired" else 10)
+    key_pair = former(machine, 400 if kind == "expired" else 10)
     if kind == "no bundle":
         machine.keystore.write(machine.service, machine.tenant.id, Secret("not a bundle at all", learn=False))
     elif kind == "of another certificate":
-        certificate = re.search(r"-----BEGIN CERT.*?-----END CERT\S* ?\S*-----\n", bundle, re.DOTALL)
+        certificate = re.search(r"-----BEGIN CERT.*?-----END CERT\S* ?\S*-----\n", key_pair, re.DOTALL)
         key = re.search(r"-----BEGIN (?:RSA )?PRIV.*?-----END .*?-----\n", another(machine), re.DOTALL)
         assert certificate
         assert key
@@ -353,11 +353,11 @@ def test_G12_no_temporary_file_is_left_and_none_is_made_outside_the_folders_that
 
 @pytest.mark.parametrize(("status", "code"), [(400, 7), (403, 5), (503, 7)])
 def test_G14_the_former_key_stays_until_the_new_one_is_proven(machine: Machine, status: int, code: int) -> None:
-    bundle = former(machine, 10)
+    key_pair = former(machine, 10)
     machine.tenant.faults.add(Fault("status", "^PATCH", 0, status))
     result = machine.migrate()
     assert result.exit_code == code
-    assert machine.keystore.read(machine.service, machine.tenant.id) == bundle
+    assert machine.keystore.read(machine.service, machine.tenant.id) == key_pair
 
 
 def test_G22_two_runs_at_once_do_not_mix(machine: Machine) -> None:

@@ -23,7 +23,7 @@ from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
 from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.real.conftest import clients_folder
-from tests.sandbox.client import bundle
+from tests.sandbox.client import key_pair
 
 PROGRAMS = Path(__file__).parent / "clients"
 
@@ -41,7 +41,7 @@ class Bench:
     def __post_init__(self) -> None:
         tenant = self.lab.tenant
         entry, self.secret = registrations.new_password(tenant, "for the clients")
-        keys = registrations.keys_of(tenant, [credentials.entry_of(bundle(0), tenant.new_id(), "for the clients")])
+        keys = registrations.keys_of(tenant, [credentials.entry_of(key_pair(0), tenant.new_id(), "for the clients")])
         app = self.app | {"passwordCredentials": [entry], "keyCredentials": keys}
         tenant.commit("application", app["id"], app)
         self.asked: list[dict[str, str]] = []
@@ -79,8 +79,8 @@ class Bench:
             "app": self.app["appId"],
             "cli": AZURE_CLI,
             "secret": self.secret.reveal(),
-            "pem": bundle(0).pem.reveal(),
-            "other_pem": bundle(1).pem.reveal(),
+            "pem": key_pair(0).pem.reveal(),
+            "other_pem": key_pair(1).pem.reveal(),
             **more,
         }
         environment = {

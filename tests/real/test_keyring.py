@@ -46,7 +46,7 @@ try:
     result = probe(SystemKeystore(patience=3, allowlist=dict.fromkeys(sys.argv[1:], "the test")))
     print(json.dumps({"ok": result.ok, "backend": str(result.backend)}))
 except SetupError as error:
-    print(json.dumps({"error": error.id, **{k: str(v) for k, v in error.facts.items()}}))
+    print(json.dumps({"error": error.id, **{k: str(v) for k, v in error.details.items()}}))
 """
 
 

@@ -11,7 +11,7 @@ from core.sandbox.graph import consents, permissions
 from core.sandbox.http import Response
 from core.sandbox.token_service import resources
 from core.sandbox.token_service.assertion import ASSERTION_TYPE
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 SCOPE = f"{resources.EXCHANGE}/.default"
 
@@ -34,7 +34,7 @@ class Chain:
         graph = tenant.find("servicePrincipal", "appId", GRAPH_APP_ID)
         assert graph is not None
         self.grant = self.consent(self.agent["id"], self.user["id"], graph["id"], "User.Read")
-        (entry,) = registrations.keys_of(tenant, [self.client.entry(bundle())])
+        (entry,) = registrations.keys_of(tenant, [self.client.entry(key_pair())])
         tenant.commit("application", self.blueprint["id"], self.blueprint | {"keyCredentials": [entry]})
 
     def child(self, blueprint_app_id: str) -> State:
@@ -77,7 +77,7 @@ class Chain:
     def as_blueprint(self, **form: str) -> Response:
         """A request of the Blueprint, with its certificate."""
         app_id = self.blueprint["appId"]
-        signed = self.client.assertion(bundle(), iss=app_id, sub=app_id)
+        signed = self.client.assertion(key_pair(), iss=app_id, sub=app_id)
         return self.client.sign_in(
             **{
                 "client_id": app_id,

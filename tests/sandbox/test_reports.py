@@ -9,7 +9,7 @@ import pytest
 from core.sandbox.directory import registrations
 from core.sandbox.directory.store import GRAPH_APP_ID
 from core.sandbox.graph import roles
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 PATH = "/reports/appCredentialSignInActivities"
 
@@ -28,7 +28,7 @@ def rows(client: Client) -> dict[str, Any]:
 
 def test_M15_a_credential_has_a_row_once_it_was_used(client: Client) -> None:
     (password,) = client.app["passwordCredentials"]
-    key = client.add_key(bundle())
+    key = client.add_key(key_pair())
     assert rows(client) == {}
     assert client.sign_in(client_secret=client.secret).status == 200
     (row,) = rows(client).values()
@@ -47,7 +47,7 @@ def test_M15_a_credential_has_a_row_once_it_was_used(client: Client) -> None:
             "expirationDateTime": password["endDateTime"],
         }.items()
     )
-    assert client.sign_in_with(bundle()).status == 200
+    assert client.sign_in_with(key_pair()).status == 200
     assert rows(client)[key["keyId"]]["keyType"] == "certificate"
     assert client.get(f"{PATH}?$filter=keyId eq '{key['keyId']}'")["value"] == [rows(client)[key["keyId"]]]
     assert client.get(f"{PATH}?$filter=appId eq 'other'")["value"] == []
@@ -111,8 +111,8 @@ def test_S2_the_report_is_beta_only(client: Client) -> None:
 
 
 def test_M15_rows_come_in_pages_of_the_beta_version(client: Client) -> None:
-    client.add_key(bundle())
-    client.sign_in_with(bundle())
+    client.add_key(key_pair())
+    client.sign_in_with(key_pair())
     client.sign_in(client_secret=client.secret)
     page = client.get(f"{PATH}?$top=1")
     assert len(page["value"]) == 1

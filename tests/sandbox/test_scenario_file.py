@@ -45,7 +45,7 @@ def refused(text: str) -> str:
     assert (caught.value.id, caught.value.exit_code) == ("sandbox.file", 2)
     assert "f.toml" in caught.value.summary
     assert "Nothing was started" in caught.value.remedy
-    return str(caught.value.facts["detail"])
+    return str(caught.value.details["detail"])
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def still() -> Iterator[None]:
 
     def known(
         common_name: str, now: datetime, lifetime: timedelta = certificates.LIFETIME, app_id: str = ""
-    ) -> certificates.Bundle:
+    ) -> certificates.KeyPair:
         with lock, pytest.MonkeyPatch.context() as inner:
             number = next(made)
             inner.setattr(rsa, "generate_private_key", lambda **_: key(number))

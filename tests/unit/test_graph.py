@@ -203,8 +203,9 @@ def test_a_batch_gives_a_body_or_an_error_per_read(site: Site) -> None:
     assert isinstance(good, dict)
     assert good["id"] == site.app["id"]
     assert isinstance(missing, GraphError)
-    assert (missing.status, missing.code, missing.facts["action"]) == (404, "Request_ResourceNotFound", "read another")
-    assert missing.facts["request_id"] != "unknown"
+    assert (missing.status, missing.code) == (404, "Request_ResourceNotFound")
+    assert missing.details["action"] == "read another"
+    assert missing.details["request_id"] != "unknown"
     assert isinstance(wrong, GraphError)
     assert wrong.code == "Request_UnsupportedQuery"
     assert site.asked() == 1
@@ -251,7 +252,7 @@ def test_P11_a_200_with_an_error_member_is_an_error(site: Site) -> None:
     with pytest.raises(GraphError) as caught:
         site.graph.get(site.path, "read the app")
     assert caught.value.code == "Odd"
-    assert caught.value.facts["message"] == "No."
+    assert caught.value.details["message"] == "No."
 
 
 ENVELOPE = {"code": "Some_Code", "message": "Sentence."}
@@ -262,7 +263,7 @@ def test_P11_code_request_id_and_date_are_kept(inner: str) -> None:
     body = {"error": ENVELOPE | {inner: {"request-id": "r-1", "date": "d-1"}}}
     with pytest.raises(GraphError) as caught:
         _read(Response(400, {"request-id": "other"}, json.dumps(body).encode(), "h"), "do it")
-    assert (caught.value.code, caught.value.facts["request_id"], caught.value.facts["date"]) == (
+    assert (caught.value.code, caught.value.details["request_id"], caught.value.details["date"]) == (
         "Some_Code",
         "r-1",
         "d-1",
@@ -283,7 +284,7 @@ def test_P11_code_request_id_and_date_are_kept(inner: str) -> None:
 def test_P11_codes_inside_an_error_are_kept(members: dict[str, Any], details: tuple[str, ...]) -> None:
     with pytest.raises(GraphError) as caught:
         _read(Response(400, {}, json.dumps({"error": ENVELOPE | members}).encode(), "h"), "do it")
-    assert caught.value.details == details
+    assert caught.value.inner_codes == details
     assert caught.value.as_dict()["details"] == list(details)
     assert caught.value.code == "Some_Code"
     assert all(code in caught.value.summary for code in details)

@@ -59,7 +59,7 @@ def refused(path: Path) -> str:
     with pytest.raises(SetupError) as error:
         read(path)
     assert (error.value.id, error.value.exit_code) == ("replay.unreadable", 2)
-    return str(error.value.facts["detail"])
+    return str(error.value.details["detail"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes")

@@ -26,7 +26,7 @@ def refusal(environ: Mapping[str, str], config: Path = NOWHERE) -> dict[str, str
     with pytest.raises(InsecureKeyringBackendError) as caught:
         refuse(environ, config)
     assert caught.value.exit_code == 3
-    return {name: str(value) for name, value in caught.value.facts.items()}
+    return {name: str(value) for name, value in caught.value.details.items()}
 
 
 @pytest.mark.parametrize("name", ["KEYRING_PROPERTY_SCHEME", "X_KEYRING_PROPERTY_SCHEME", "KEYRING_PROPERTY_"])

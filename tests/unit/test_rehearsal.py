@@ -54,7 +54,7 @@ def test_M4_what_the_replacement_is_refused_the_rehearsal_is_refused(
     monkeypatch.setattr(Path if call == "replace" else os, call, fail)
     before = file.path.read_bytes()
     error = failure(rehearsal(file) if act == "rehearsal" else lambda: file.update({"A": "new"}))
-    assert (error.id, error.facts["detail"]) == ("statefile.io", os.strerror(number))
+    assert (error.id, error.details["detail"]) == ("statefile.io", os.strerror(number))
     assert "Then run the same command again." in error.remedy
     assert file.path.read_bytes() == before
     assert list(file.path.parent.iterdir()) == [file.path]

@@ -61,9 +61,9 @@ def test_K6_P11_an_address_that_does_not_answer_is_named_with_the_remedy_of_none
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    without = refusal.of_name(FAIL).facts["fix"]
+    without = refusal.of_name(FAIL).details["fix"]
     monkeypatch.setenv(VARIABLE, address)
-    fix = refusal.of_name(FAIL).facts["fix"]
+    fix = refusal.of_name(FAIL).details["fix"]
     assert f"{VARIABLE}={address}" in fix
     assert fix.replace(f"{silent({VARIABLE: address})}. ", "") == without
     assert "dbus-run-session" in without

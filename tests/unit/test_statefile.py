@@ -217,7 +217,7 @@ def test_M1_a_broken_file_is_reported_by_line_and_column_and_left_alone(
     file.path.write_bytes(content)
     for act in (file.read, lambda: file.update({"A": "new"})):
         error = failure(act)
-        assert (error.id, error.facts["line"], error.facts["column"]) == ("statefile.broken", line, column)
+        assert (error.id, error.details["line"], error.details["column"]) == ("statefile.broken", line, column)
         assert f"line {line}" in error.summary + error.remedy
     assert file.path.read_bytes() == content
 

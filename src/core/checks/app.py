@@ -27,11 +27,11 @@ _SOON: Final = timedelta(days=30)
 def _token(patient: Patient) -> Verdict:
     patient.need("reach", "the sign-in service was not reached")
     world, known = patient.world, patient.known
-    if patient.bundle is None:
+    if patient.key_pair is None:
         raise Unseen("this machine has no key that could be read")
     if not known.app_id:
         raise Unseen("no app id is known")
-    token = patient.token = mint(world.session, world.cloud, known.tenant, known.app_id, patient.bundle)
+    token = patient.token = mint(world.session, world.cloud, known.tenant, known.app_id, patient.key_pair)
     return Verdict("ok", f"a token of app {known.app_id}, with {len(token.roles)} permissions")
 
 
@@ -65,20 +65,20 @@ def _app(patient: Patient) -> Verdict:
 
 def _certificate(patient: Patient) -> Verdict:
     """Whether the app knows this machine's certificate, and if not, what may have happened to it."""
-    app, bundle = _read(patient), patient.bundle
-    if bundle is None:
+    app, key_pair = _read(patient), patient.key_pair
+    if key_pair is None:
         raise Unseen("this machine has no key that could be read")
     now = patient.world.clock.now()
-    key = app.holds(bundle)
+    key = app.holds(key_pair)
     if key is not None:
-        until = f"{bundle.thumbprint} (keyId {key.id}), {key.validity}"
+        until = f"{key_pair.thumbprint} (keyId {key.id}), {key.validity}"
         if key.expired(now):
             return Verdict("failure", f"{until}: it has expired", _RENEW)
         if patient.token is None and patient.verdicts["token"].state == "failure":
             return _refused(until, now - _begin(key))
         return Verdict("ok", until)
-    gone = f"The certificate {bundle.thumbprint} of this machine is no longer on the app"
-    others = [k for k in app.keys if not k.signs and _begin(k) > bundle.not_before]
+    gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
+    others = [k for k in app.keys if not k.signs and _begin(k) > key_pair.not_before]
     if others:
         newest = max(others, key=_begin)
         whose = f"{newest.thumbprint} '{newest.name}'"
@@ -128,12 +128,12 @@ def _holder(password: Password) -> str:
 def _others(patient: Patient) -> Verdict:
     """Every key with its end, and whose it is (M17)."""
     app, now = _read(patient), patient.world.clock.now()
-    patient.known.bundle = patient.bundle
+    patient.known.key_pair = patient.key_pair
     unknown = [
         Verdict("warning", f.message, f.remedy)
         for f in other_identities.unacknowledged(patient.world, app, made_here(patient))
     ]
-    ours = patient.bundle
+    ours = patient.key_pair
     ending = [
         Verdict(
             "warning", f"The certificate {key.thumbprint} '{key.name}' {_ends(key, now)}.", "Whoever uses it renews it."

@@ -54,7 +54,7 @@ def _agents(patient: Patient) -> Verdict:
         return Verdict("ok", f"{evidence}. {why}", call) if refused else Verdict("ok", evidence)
     if user is None and token is None:
         raise Unseen("nobody is signed in")
-    if token is None and patient.bundle is not None:
+    if token is None and patient.key_pair is not None:
         raise Unseen("this machine has a certificate, but no token could be had with it")
     mine = "this machine has none" if token is None else "this machine's carries no agent permission"
     if refused:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.config.profile import Profile
     from core.config.settings import Settings
     from core.entra.application import App
-    from core.entra.certificates import Bundle
+    from core.entra.certificates import KeyPair
     from core.entra.graph import Graph
     from core.entra.tokens import Token
     from core.machine.state_file import StateFile
@@ -119,7 +119,7 @@ class Patient:
     :param tell: receives what happens meanwhile, from any thread.
     :ivar verdicts: by name of the check.
     :ivar treated: how many acts of cures were carried out.
-    :ivar bundle: this machine's key, once it was read.
+    :ivar key_pair: this machine's key, once it was read.
     :ivar token: minted with it.
     :ivar app: once it was read.
     """
@@ -128,7 +128,7 @@ class Patient:
     tell: Callable[[Event], None]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     treated: int = 0
-    bundle: Bundle | None = None
+    key_pair: KeyPair | None = None
     token: Token | None = None
     app: App | None = None
 
@@ -221,7 +221,7 @@ class Patient:
         from core.steps import directory_roles
 
         if self.token is not None and self.token.roles & {directory_roles.WRITE, "Application.Read.All"}:
-            self.known.bundle, self.known.proof = self.bundle, self.token
+            self.known.key_pair, self.known.proof = self.key_pair, self.token
             return self.world.app_graph()
         if self.known.user is None:
             raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")

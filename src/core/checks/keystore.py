@@ -64,21 +64,23 @@ def _key(patient: Patient) -> Verdict:
             return Verdict("warning", evidence, "See 'Interrupted runs'.")
         evidence = f"There is none yet for tenant {known.tenant} (service {world.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
-    bundle = patient.bundle = certificates.parse(text, known.tenant)
+    key_pair = patient.key_pair = certificates.parse(text, known.tenant)
     now = world.clock.now()
-    ends = f"{bundle.thumbprint}, until {bundle.not_after.date()}"
+    ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
     named = str(known.members.get(patient.profile.thumbprint_member) or "").upper()
-    if named != bundle.thumbprint and patient.profile.secret_member not in known.members and known.secret is None:
+    if named != key_pair.thumbprint and patient.profile.secret_member not in known.members and known.secret is None:
         evidence = f"The keystore holds {ends}; the state file names {named or 'none'}."
         return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
-    if bundle.expired(now):
+    if key_pair.expired(now):
         return Verdict("failure", f"{ends}: it has expired", "Run 'entraclaw-setup onboard --only provisioner'.")
-    state = bundle.renewal.state(now)
+    state = key_pair.renewal.state(now)
     if state != "valid":
         remedy = "Run 'entraclaw-setup onboard --only provisioner': it makes a new one."
         if state == "critical":
-            return Verdict("failure", f"{ends}: it is about to end, and was due on {bundle.renewal.due.date()}", remedy)
-        return Verdict("warning", f"{ends}: it is due for renewal since {bundle.renewal.due.date()}", remedy)
+            return Verdict(
+                "failure", f"{ends}: it is about to end, and was due on {key_pair.renewal.due.date()}", remedy
+            )
+        return Verdict("warning", f"{ends}: it is due for renewal since {key_pair.renewal.due.date()}", remedy)
     return Verdict("ok", ends)
 
 
@@ -134,12 +136,12 @@ def _useless(patient: Patient, account: str) -> bool:
     """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
     text = patient.world.keystore.read(patient.world.service, account)
     try:
-        bundle = certificates.parse(text or "", patient.known.tenant)
+        key_pair = certificates.parse(text or "", patient.known.tenant)
     except SetupError:
         return False
-    if patient.bundle is not None and patient.bundle.der == bundle.der:
+    if patient.key_pair is not None and patient.key_pair.der == key_pair.der:
         return True
-    return patient.app is not None and patient.app.holds(bundle) is None
+    return patient.app is not None and patient.app.holds(key_pair) is None
 
 
 def _remove(patient: Patient, entries: list[str]) -> None:

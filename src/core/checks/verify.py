@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from core.entra import application, certificates
 from core.entra.application import App
-from core.entra.certificates import Bundle
+from core.entra.certificates import KeyPair
 from core.entra.tokens import Token, mint
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted, StepFinished
@@ -36,7 +36,7 @@ _REMEDIES: Final = {
 
 @dataclass
 class _Seen:
-    bundle: Bundle | None = None
+    key_pair: KeyPair | None = None
     token: Token | None = None
     app: App | None = None
 
@@ -154,8 +154,8 @@ def _key(world: World, seen: _Seen) -> Check:
     if text is None:
         error = SetupError("keystore.empty", tenant=world.known.tenant, service=world.service)
         return False, error.summary
-    seen.bundle = certificates.parse(text, world.known.tenant)
-    return True, f"{world.known.backend}, certificate {seen.bundle.thumbprint}"
+    seen.key_pair = certificates.parse(text, world.known.tenant)
+    return True, f"{world.known.backend}, certificate {seen.key_pair.thumbprint}"
 
 
 def _weak(world: World) -> Check:
@@ -171,11 +171,11 @@ def _weak(world: World) -> Check:
 
 
 def _token(world: World, seen: _Seen) -> Check:
-    if seen.bundle is None:
+    if seen.key_pair is None:
         return False, "there is no key"
     if not world.known.app_id:
         return False, f"{world.statefile.path.name} names no app id; pass --app-id"
-    seen.token = mint(world.session, world.cloud, world.known.tenant, world.known.app_id, seen.bundle)
+    seen.token = mint(world.session, world.cloud, world.known.tenant, world.known.app_id, seen.key_pair)
     claims = seen.token.claims
     return True, f"aud {claims.get('aud')}, appid {world.known.app_id}, tid {claims.get('tid')}"
 
@@ -184,7 +184,7 @@ def _passwords(world: World, seen: _Seen) -> Check:
     """Read with the certificate's own token if it may, else with the sign-in's."""
     if not world.known.app_id:
         return False, "no app id is known"
-    world.known.bundle, world.known.proof = seen.bundle, seen.token
+    world.known.key_pair, world.known.proof = seen.key_pair, seen.token
     may_read = seen.token is not None and seen.token.roles & {directory_roles.WRITE, "Application.Read.All"}
     seen.app = application.read(world.app_graph() if may_read else world.user_graph(), world.known.app_id)
     if seen.app is None:
@@ -201,21 +201,21 @@ def _passwords(world: World, seen: _Seen) -> Check:
 
 
 def _certificate(world: World, seen: _Seen) -> Check:
-    if seen.app is None or seen.bundle is None:
+    if seen.app is None or seen.key_pair is None:
         return False, f"{_WITHOUT} the app and the key"
-    key = seen.app.holds(seen.bundle)
+    key = seen.app.holds(seen.key_pair)
     if key is None:
-        return False, f"{seen.bundle.thumbprint} is not on the app"
-    if key.expired(world.clock.now()) or seen.bundle.expired(world.clock.now()):
-        return False, f"{seen.bundle.thumbprint} ended on {key.end_date}"
-    return True, f"{seen.bundle.thumbprint} (keyId {key.id}), {key.validity}"
+        return False, f"{seen.key_pair.thumbprint} is not on the app"
+    if key.expired(world.clock.now()) or seen.key_pair.expired(world.clock.now()):
+        return False, f"{seen.key_pair.thumbprint} ended on {key.end_date}"
+    return True, f"{seen.key_pair.thumbprint} (keyId {key.id}), {key.validity}"
 
 
 def _thumbprint(world: World, seen: _Seen) -> Check:
-    if seen.bundle is None:
+    if seen.key_pair is None:
         return False, "there is no key"
     named = str(world.known.members.get(world.profile.thumbprint_member, "")).upper()
-    return named == seen.bundle.thumbprint, named or "none"
+    return named == seen.key_pair.thumbprint, named or "none"
 
 
 def _others(world: World, seen: _Seen) -> Check:

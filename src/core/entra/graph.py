@@ -316,7 +316,7 @@ def _error(status: int, body: Any, headers: Any, action: str, caller: Caller) ->
         action=action,
         request_id=str(inner.get("request-id") or lower.get("request-id") or "unknown"),
         date=str(inner.get("date") or lower.get("date") or "unknown"),
-        details=details,
+        inner_codes=details,
         retry_after=_retry_after(lower),
         caller=caller,
         claims=claims,

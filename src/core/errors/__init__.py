@@ -52,17 +52,17 @@ class SetupError(Exception):
     """An expected failure.
 
     :param id: the row of errors.toml that describes it.
-    :param facts: what the row's sentences need; no secrets.
+    :param details: what the row's sentences need; no secrets.
     :ivar refused: whether the error proves that the effect under way did not happen at all.
     :ivar standing: what stands of the run that it ended, in a sentence of whoever has computed it. No row says that:
         the same error comes before the first change, half-way, and after all of it was undone (U10).
     """
 
-    def __init__(self, id: str, **facts: Any) -> None:
+    def __init__(self, id: str, **details: Any) -> None:
         self.id = id
         self.refused = False
         self.standing = ""
-        self.facts = facts
+        self.details = details
         super().__init__(id)
 
     @property
@@ -73,7 +73,7 @@ class SetupError(Exception):
     @property
     def summary(self) -> str:
         """What happened, in one or two sentences."""
-        return str(table()[self.id]["summary"]).format(**self.facts)
+        return str(table()[self.id]["summary"]).format(**self.details)
 
     @property
     def remedy(self) -> str:
@@ -81,7 +81,7 @@ class SetupError(Exception):
         return " ".join(filter(None, (self.standing, self._advice())))
 
     def _advice(self) -> str:
-        return str(table()[self.id]["remedy"]).format(**self.facts)
+        return str(table()[self.id]["remedy"]).format(**self.details)
 
     @property
     def docs(self) -> str:
@@ -131,8 +131,8 @@ class NetworkError(SetupError):
     :param maybe_done: whether the request may have been carried out although no answer came.
     """
 
-    def __init__(self, id: str, *, maybe_done: bool, **facts: Any) -> None:
-        super().__init__(id, **facts)
+    def __init__(self, id: str, *, maybe_done: bool, **details: Any) -> None:
+        super().__init__(id, **details)
         self.maybe_done = maybe_done
 
 
@@ -142,8 +142,8 @@ class CodedError(SetupError):
     :param known: the row of its most telling code; None for codes that this version does not know.
     """
 
-    def __init__(self, id: str, known: Code | None, **facts: Any) -> None:
-        super().__init__(id, **facts)
+    def __init__(self, id: str, known: Code | None, **details: Any) -> None:
+        super().__init__(id, **details)
         self.known = known
 
     @property
@@ -151,7 +151,7 @@ class CodedError(SetupError):
         return self.known.exit if self.known else super().exit_code
 
     def _advice(self) -> str:
-        return codes.fill(self.known.remedy, self.facts) if self.known else super()._advice()
+        return codes.fill(self.known.remedy, self.details) if self.known else super()._advice()
 
     @property
     def docs(self) -> str:
@@ -179,7 +179,7 @@ class GraphError(CodedError):
     :param status: HTTP status.
     :param code: `error.code`, the only member that may be branched on.
     :param action: what was being attempted, in words.
-    :param details: codes inside the error (`details[].code`, `innerError.code`), which may say more than `code`.
+    :param inner_codes: codes inside the error (`details[].code`, `innerError.code`), which may say more than `code`.
     :param retry_after: seconds that the service asked to wait, if it did.
     :param role: what would have been needed, where a right is missing.
     :param caller: who asked.
@@ -197,7 +197,7 @@ class GraphError(CodedError):
         action: str,
         request_id: str,
         date: str,
-        details: tuple[str, ...] = (),
+        inner_codes: tuple[str, ...] = (),
         retry_after: float | None = None,
         role: str = "an owner of the app, or Application Administrator",
         caller: Caller = Caller(),
@@ -205,7 +205,7 @@ class GraphError(CodedError):
         challenged: bool = False,
     ) -> None:
         # a gateway answers with a status alone, and then that is all there is to go by
-        known = codes.of_graph(_NAMED.get(status, "") if code == "unknown" else code, *details)
+        known = codes.of_graph(_NAMED.get(status, "") if code == "unknown" else code, *inner_codes)
         telling = known is not None and not known.vague
         id = "graph.forbidden" if (known.rights if known and telling else status == 403) else "graph.refused"
         if challenged:
@@ -216,7 +216,7 @@ class GraphError(CodedError):
             id,
             known,
             status=status,
-            code=" / ".join((code, *details)),
+            code=" / ".join((code, *inner_codes)),
             message=message,
             action=action,
             request_id=request_id,
@@ -230,7 +230,7 @@ class GraphError(CodedError):
         self.telling = telling
         self.status = status
         self.code = code
-        self.details = details
+        self.inner_codes = inner_codes
         self.retry_after = retry_after
 
     @property
@@ -254,8 +254,8 @@ class GraphError(CodedError):
         return self.status in (400, 403, 404) and (not self.telling or self.lacks_rights)
 
     def _extra(self) -> dict[str, Any]:
-        own = {"status": self.status, "code": self.code, "details": list(self.details)}
-        return own | {key: self.facts[key] for key in ("request_id", "date")} | super()._extra()
+        own = {"status": self.status, "code": self.code, "details": list(self.inner_codes)}
+        return own | {key: self.details[key] for key in ("request_id", "date")} | super()._extra()
 
 
 class TokenError(CodedError):

@@ -28,7 +28,7 @@ class Code:
     """A code of the service.
 
     :param name: as the service spells it, for example `AADSTS700027`.
-    :param remedy: a format string over the facts of the error that carries the code.
+    :param remedy: a format string over the details of the error that carries the code.
     :param exit: the exit code of the process if nothing else happens.
     :param rights: whether it says that a permission or a role is missing, which another person may have (P12).
     :param vague: whether it is given for many causes, among them an object that has not arrived everywhere yet (P7).
@@ -166,6 +166,6 @@ def login(tenant: str, claims: str = "") -> str:
     return f"az login{option}" + (f' --claims-challenge "{claims}"' if claims else "")
 
 
-def fill(template: str, facts: Mapping[str, Any]) -> str:
-    """A format string with its facts; one that is missing or empty is shown by its name, as `<app id>`."""
-    return _Filler().vformat(template, (), facts)
+def fill(template: str, details: Mapping[str, Any]) -> str:
+    """A format string with its details; one that is missing or empty is shown by its name, as `<app id>`."""
+    return _Filler().vformat(template, (), details)

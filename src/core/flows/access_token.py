@@ -30,9 +30,9 @@ def token(world: World) -> Token:
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
-    known.bundle = certificates.parse(text, known.tenant)
+    known.key_pair = certificates.parse(text, known.tenant)
     prepared()
-    known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.bundle)
+    known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
     if _rolled_back(world):
         from core.steps.passwords import rollback_secret
 

@@ -17,8 +17,8 @@ from core.entra import activity, application, creation, permissions
 from core.entra.application import App
 from core.errors import SetupError
 from core.events import Finding, Question
-from core.flow.plan import Change, Plan
-from core.flow.step import Check, Done, Flow, Needed, Stage, Step
+from core.flow.plan import Plan, PlanRow
+from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted
 from core.steps import app_permissions, directory_roles, prerequisites, sign_in
 from core.steps.app import find, other_identities
@@ -35,7 +35,7 @@ class ReadRequest(Step[World]):
     name = "request"
     title = "Read the request"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -53,17 +53,17 @@ class ReadRequest(Step[World]):
                 detail = f"{flag} says {given}, but {path.name} is about {asked}"
                 raise SetupError("usage.settings", detail=detail, command="apply")
         given, expected = world.settings.thumbprint, world.profile.app_display_name
-        if given and given != request.bundle.thumbprint:
+        if given and given != request.key_pair.thumbprint:
             raise SetupError("request.other-certificate", path=path, given=given)
         if not request.app_id and request.app_name != expected:
             odd = "".join(f"; it {what}" for what in oddities(request.app_name, expected))
             name = quoted(request.app_name)
             raise SetupError("request.another-name", path=path, name=name, expected=expected, odd=odd)
-        if request.bundle.expired(world.clock.now()):
+        if request.key_pair.expired(world.clock.now()):
             raise SetupError("request.broken", path=path, detail="its certificate has expired")
-        if request.bundle.not_before > world.clock.now() + timedelta(days=1):
+        if request.key_pair.not_before > world.clock.now() + timedelta(days=1):
             raise SetupError("request.broken", path=path, detail="its certificate is not valid yet")
-        known.request, known.bundle = request, request.bundle
+        known.request, known.key_pair = request, request.key_pair
         known.tenant, known.app_id = request.tenant, request.app_id
         known.wanted, known.unique_name, known.key_id = dict(request.roles), request.unique_name, request.key_id
         known.machine = short(request.machine)
@@ -77,7 +77,7 @@ class FindRequestedApp(Step[World]):
     name = "app"
     title = "Find the app registration"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -131,13 +131,13 @@ class CheckAdministrator(Step[World]):
     name = "rights"
     title = "Check who may apply it"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
         known, request = world.known, requested(world)
-        if request.remove_passwords and not world.app.holds(world.bundle):
-            raise SetupError("request.too-early", thumbprint=world.bundle.thumbprint, app=world.app.name)
+        if request.remove_passwords and not world.app.holds(world.key_pair):
+            raise SetupError("request.too-early", thumbprint=world.key_pair.thumbprint, app=world.app.name)
         reasons = self._reasons(world)
         if None in reasons:
             user = known.account.user if known.account else "?"
@@ -167,7 +167,7 @@ class CheckAdministrator(Step[World]):
         if _removing(world):
             return [directory_roles.may_write(world, holder) for holder in {p.holder for p in app.all_passwords}]
         reasons: list[str | None] = []
-        if not app.holds(world.bundle) or wanted - app.declared or not app.principal_id:
+        if not app.holds(world.key_pair) or wanted - app.declared or not app.principal_id:
             # what this request created a moment ago is its creator's
             reasons.append(directory_roles.may_create(world) if known.created else directory_roles.may_write(world))
         return reasons + [directory_roles.may_grant(world)] * bool(wanted - app.granted)
@@ -182,7 +182,7 @@ class CheckAdministrator(Step[World]):
             f"The file says that it is from {quoted(request.requested_by)}, on {quoted(request.machine)}. Ask the "
             "developer, by another way than the file, for the thumbprint of the certificate.\nThe thumbprint:"
         )
-        question = Question("thumbprint", text, False, "--thumbprint", world.bundle.thumbprint)
+        question = Question("thumbprint", text, False, "--thumbprint", world.key_pair.thumbprint)
         if settings.yes or not world.ask(question):
             raise SetupError("request.unconfirmed", path=settings.request)
 
@@ -190,7 +190,7 @@ class CheckAdministrator(Step[World]):
     def _squatted(world: World) -> None:
         """An app that was to be created and is there already, without the certificate, is somebody else's (P1)."""
         app = world.known.app
-        if app is None or requested(world).app_id or world.known.created or app.holds(world.bundle):
+        if app is None or requested(world).app_id or world.known.created or app.holds(world.key_pair):
             return
         if world.settings.yes and not app_permissions.named(world):
             why = "The request asks to create an app, and under its unique name there is one already."
@@ -215,12 +215,12 @@ class Explain(Step[World]):
     name = "project"
     title = "Look at the request"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
         find.say_subject(world)
-        request, bundle, app = requested(world), world.bundle, world.known.app
+        request, key_pair, app = requested(world), world.key_pair, world.known.app
         if app is not None and not request.app_id and not world.known.created:
             message = f"The app that it asks to create is there already:\n{app.describe()}"
             world.emit(Finding("request.app-exists", "warning", message, "Ask who made it, before you go on."))
@@ -235,9 +235,9 @@ class Explain(Step[World]):
             world.known.activity = activity.read(world.user_graph(), world.cloud, app.app_id)
             world.emit(find.others_stop())
         message = (
-            f"{quoted(request.requested_by)} asks for it, says the file. The certificate {bundle.thumbprint} belongs "
+            f"{quoted(request.requested_by)} asks for it, says the file. The certificate {key_pair.thumbprint} belongs "
             f"to the machine {quoted(request.machine)}: whoever holds its key can act as this app until "
-            f"{bundle.not_after.date()}."
+            f"{key_pair.not_after.date()}."
         )
         world.emit(Finding("request.subject", "warning", message, "Ask that person whether the thumbprint is theirs."))
         if taking := self._taking(world):
@@ -265,7 +265,7 @@ class Explain(Step[World]):
 class MarkRemoval(Mark):
     """The point of no return of a removal; this machine has no state file to rehearse."""
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed() if _removing(world) and world.app.all_passwords else Done("nothing irreversible is asked for")
 
     def _rehearse(self, world: World) -> None:
@@ -275,24 +275,24 @@ class MarkRemoval(Mark):
 class Remove(DeletePasswords):
     """Delete the password credentials, if that is what was asked for."""
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return super().check(world) if _removing(world) else Done("not asked for")
 
 
 class SeeNone(TwoCleanReads):
     """See twice that none is left, if that is what was asked for."""
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return super().check(world) if _removing(world) else Done("not asked for")
 
 
 class RegisterRequested(Register):
     """Add the certificate of the request; every other one stays."""
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Done("not asked for") if _removing(world) else super().check(world)
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         return super().plan(world) if world.known.app is not None else ()
 
 
@@ -312,7 +312,7 @@ def _basis(world: World) -> dict[str, object]:
         "tenant": known.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id] if app else known.unique_name,
-        "certificate": world.bundle.thumbprint,
+        "certificate": world.key_pair.thumbprint,
         "keys": sorted(key.id for key in app.keys) if app else [],
         "permissions": known.wanted,
     }
@@ -347,7 +347,7 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
         count = sum(len(ids) for ids in known.removed.values())
         first = f"{count} password credential(s) removed from '{world.app.name}' ({known.app_id})."
     else:
-        first = f"'{world.app.name}' ({known.app_id}) now accepts the certificate {world.bundle.thumbprint}."
+        first = f"'{world.app.name}' ({known.app_id}) now accepts the certificate {world.key_pair.thumbprint}."
     who, machine = quoted(requested(world).requested_by), quoted(known.machine)
     return (first, f"{who} runs the same command again on {machine} to finish.")
 

@@ -12,7 +12,7 @@ from core.entra.tokens import try_secret
 from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
-from core.flow.step import Check, Done, Flow, Needed, Stage, Step
+from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted
 from core.secret import looks_secret, redactor
 from core.steps import hardware, keystore, prerequisites, sign_in
@@ -49,7 +49,7 @@ class SecretIsDead(Step[World]):
     name = "secret-dead"
     title = "Prove that the old secret is refused"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         if world.known.secret:
             return Needed()
         journal = world.journal
@@ -94,7 +94,7 @@ def _basis(world: World) -> dict[str, object]:
         "tenant": known.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id],
-        "certificate": known.bundle.thumbprint if known.bundle else "new",
+        "certificate": known.key_pair.thumbprint if known.key_pair else "new",
         "keys": sorted(key.id for key in app.keys),
         "permissions": sorted(app.declared),
         "files": {str(world.statefile.path): known.members},
@@ -179,9 +179,9 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
     sentences += [keystore.cure(file) for file in known.weak if file.holds(known.tenant)]
-    if known.bundle is not None:
-        end = known.bundle.not_after.date()
-        sentences.append(f"The certificate {known.bundle.thumbprint} is valid until {end}.")
+    if known.key_pair is not None:
+        end = known.key_pair.not_after.date()
+        sentences.append(f"The certificate {known.key_pair.thumbprint} is valid until {end}.")
     return sentences
 
 
@@ -195,7 +195,7 @@ class _Remember(Step[World]):
     name = "result"
     title = "Check the result"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         world.known.purged = world.journal is not None and any(
             effect.data["purged"] for effect in world.journal.standing("statefile.update")
         )

@@ -9,7 +9,7 @@ from core.entra import application, permissions
 from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
-from core.flow.step import Check, Done, Flow, Needed, Stage, Step
+from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted
 from core.steps import app_permissions, directory_roles, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find, other_identities
@@ -32,7 +32,7 @@ class DecideRoles(Step[World]):
     name = "permissions"
     title = "Decide the permissions"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -67,18 +67,21 @@ class CheckProvisioning(Step[World]):
     name = "rights"
     title = "Check who may provision"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, app, bundle = world.known, world.known.app, world.known.bundle
+        known, app, key_pair = world.known, world.known.app, world.known.key_pair
         wanted = set(known.wanted.values())
         may: str | None = "nothing has to be changed there"
         what = ""
         if app is None:
             may, what = directory_roles.may_create(world), "create an app"
         elif not (
-            app.principal_id and wanted <= app.declared and bundle and (known.proof is not None or app.holds(bundle))
+            app.principal_id
+            and wanted <= app.declared
+            and key_pair
+            and (known.proof is not None or app.holds(key_pair))
         ):
             may, what = directory_roles.may_write(world), f"change '{app.name}'"
         if may is not None and not wanted <= (app.granted if app else set()):
@@ -96,7 +99,7 @@ class Describe(Step[World]):
     name = "project"
     title = "Look at what is there"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -114,7 +117,7 @@ def _basis(world: World) -> dict[str, object]:
         "tenant": known.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id] if app else "new",
-        "certificate": known.bundle.thumbprint if known.bundle else "new",
+        "certificate": known.key_pair.thumbprint if known.key_pair else "new",
         "keys": sorted(key.id for key in app.keys) if app else [],
         "permissions": known.wanted,
         "files": {str(world.statefile.path): known.members},
@@ -147,10 +150,10 @@ def _question(world: World, plan: Plan) -> Question:
 
 def _summary(world: World, outcome: str) -> Sequence[str]:
     known = world.known
-    if outcome not in ("changed", "unchanged") or known.bundle is None:
+    if outcome not in ("changed", "unchanged") or known.key_pair is None:
         return ()
-    end = known.bundle.not_after.date()
-    sentences = [f"The certificate {known.bundle.thumbprint} is valid until {end}."]
+    end = known.key_pair.not_after.date()
+    sentences = [f"The certificate {known.key_pair.thumbprint} is valid until {end}."]
     subject = f"'{world.app.name}' ({known.app_id})"
     if outcome == "unchanged":
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
@@ -165,7 +168,7 @@ class Remember(Step[World]):
     name = "result"
     title = "Check the result"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Done("a proven certificate, every permission in its token")
 
     def apply(self, world: World) -> str:

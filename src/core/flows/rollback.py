@@ -15,7 +15,7 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.journal import Journal
 from core.flow.plan import Plan
-from core.flow.step import Blocked, Check, Done, Flow, Needed, Stage, Step
+from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
@@ -31,7 +31,7 @@ class NoMigration(Step[World]):
     name = "journal"
     title = "Look for an open migration"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed() if world.known.app_id else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
@@ -51,7 +51,7 @@ class CheckRights(Step[World]):
     name = "rights"
     title = "Check who may add a secret"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Blocked(forbidden(world)) if not world.app.policy.passwords else Needed()
 
     def apply(self, world: World) -> str:
@@ -68,7 +68,7 @@ class Earlier(Step[World]):
     name = "earlier"
     title = "Look for an earlier rollback"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:

@@ -210,7 +210,7 @@ def _bus(address: str, usual: Path, system: System, required: bool) -> Tool:
     try:
         bus.refuse_stranger({bus.VARIABLE: address})
     except InsecureKeyringBackendError as error:
-        why, install = str(error.facts["why"]).removesuffix("."), str(error.facts["fix"])
+        why, install = str(error.details["why"]).removesuffix("."), str(error.details["fix"])
         return Tool(BUS, "", "", ok=False, why=f"{bus.VARIABLE}={address}: {why}", install=install, required=required)
     silent = bus.silent({bus.VARIABLE: address})
     if not silent:

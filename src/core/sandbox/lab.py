@@ -148,8 +148,8 @@ class Lab:
         """
         fault = "broken" if "keyring" in self.machine.broken else self.machine.keystore
         keystore = MemoryKeystore(locked, fault)
-        if self.machine.bundle is not None and not self.machine.weak:
-            keystore.put(self._service, self.tenant.id, self.machine.bundle.pem)
+        if self.machine.key_pair is not None and not self.machine.weak:
+            keystore.put(self._service, self.tenant.id, self.machine.key_pair.pem)
         return keystore
 
     def move_in(self) -> None:
@@ -159,8 +159,8 @@ class Lab:
 
     def leave(self, path: Path) -> None:
         """Leave the computer's key in a file of keyrings.alt (K3)."""
-        assert self.machine.bundle is not None
-        leave_weak(path, self._service, self.tenant.id, self.machine.bundle)
+        assert self.machine.key_pair is not None
+        leave_weak(path, self._service, self.tenant.id, self.machine.key_pair)
 
     @property
     def proxy(self) -> str:

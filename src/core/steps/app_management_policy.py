@@ -8,8 +8,8 @@ from typing import Any, Final
 from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.events import Finding
-from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
 
 CREATE: Final = "graph.policy.create"
@@ -23,7 +23,7 @@ class Lock(Step[World]):
     name = "lock"
     title = "Forbid new password credentials"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         app = world.known.app
         if not world.settings.lock:
             return Done("not asked for (--lock)")
@@ -31,13 +31,15 @@ class Lock(Step[World]):
             return Done(f"policy '{', '.join(app.policy.names)}' forbids them")
         return Needed()
 
-    def plan(self, world: World) -> tuple[Change, ...]:
+    def plan(self, world: World) -> tuple[PlanRow, ...]:
         if _graph(world) is None:
             return ()
         app = world.known.app
         where = f"app registration '{app.name if app else world.profile.app_display_name}'"
         what = "no new password credential can be added"
-        return (Change("add", "app management policy", where, "", what, False, "POST /policies/appManagementPolicies"),)
+        return (
+            PlanRow("add", "app management policy", where, "", what, False, "POST /policies/appManagementPolicies"),
+        )
 
     def apply(self, world: World) -> str:
         graph, app = _graph(world), world.app

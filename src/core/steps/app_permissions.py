@@ -14,8 +14,8 @@ from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.errors import GraphError, NetworkError, SetupError
 from core.flow.journal import Effect
-from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
 from core.steps.hand_off import handoff
 
@@ -33,17 +33,17 @@ class Declare(Step[World]):
     name = "declare"
     title = "Declare the permissions"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         missing = _undeclared(world, world.known.app)
         return Needed() if missing else Done(f"{len(world.known.wanted)} declared")
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         app = world.known.app
         where = f"app registration '{app.name}'" if app else "the new app registration"
         where += handoff.by_whom(world)
         names = sorted(permissions_of(world, _undeclared(world, app)))
         call = f"PATCH /applications/{app.object_id if app else '…'} requiredResourceAccess"
-        return (Change("change", "declared permissions", where, "", f"{len(names)} more", True, call),)
+        return (PlanRow("change", "declared permissions", where, "", f"{len(names)} more", True, call),)
 
     def apply(self, world: World) -> str:
         graph, app = world.user_graph(), world.app
@@ -70,20 +70,20 @@ class GrantRoles(Step[World]):
     name = "grant"
     title = "Grant the permissions"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         if not _ungranted(world):
             return Done(f"{len(world.known.wanted)} granted")
         confirm(world)
         return Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         names = permissions_of(world, _ungranted(world))
         taking = permissions.takeover(names)  # the most dangerous ones first
         call = f"POST /servicePrincipals/{world.known.resource_id}/appRoleAssignedTo"
         where = f"service principal of '{world.known.app.name if world.known.app else world.app_name}'"
         where += handoff.by_whom(world)
         return tuple(
-            Change(
+            PlanRow(
                 "add",
                 "permission",
                 where,
@@ -97,14 +97,14 @@ class GrantRoles(Step[World]):
 
     def apply(self, world: World) -> str:
         known, missing = world.known, _ungranted(world)
-        facts = {"roles": missing, "resource": known.resource_id}
+        details = {"roles": missing, "resource": known.resource_id}
         try:
-            with world.log.effect(GRANT, world.app.principal_id, world.emit, **facts) as effect:
+            with world.log.effect(GRANT, world.app.principal_id, world.emit, **details) as effect:
                 _grant(world, missing, effect)
         except GraphError as error:
             if not error.lacks_rights:
                 raise
-            error.facts["role"] = "Privileged Role Administrator (to grant permissions), or Global Administrator"
+            error.details["role"] = "Privileged Role Administrator (to grant permissions), or Global Administrator"
             if world.flow == "onboard":
                 raise handoff.instead(world, error) from None
             raise

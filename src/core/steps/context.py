@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.config.profile import Profile
     from core.config.settings import Settings
     from core.entra.application import App, Password
-    from core.entra.certificates import Bundle
+    from core.entra.certificates import KeyPair
     from core.entra.graph import Graph
     from core.entra.http import Session
     from core.entra.tokens import Token
@@ -49,11 +49,11 @@ class Known:
     :param basis: the members of ours in the state file, as they were read; no write goes over others.
     :param secret: the old client secret, in memory only (M3).
     :param initial: password credentials at the start of the undertaking.
-    :param bundle: the key this run works with, None until there is one.
+    :param key_pair: the key this run works with, None until there is one.
     :param occupant: what the keystore account of the tenant held when it was decided on.
     :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
     :param pending: keystore account that holds it before it is adopted.
-    :param proof: a token that was minted with `bundle`.
+    :param proof: a token that was minted with `key_pair`.
     :param activity: when each password credential was last used.
     :param last: password credentials as the last look before the deletion showed them.
     :param deleters: by holder, the identities that may delete its password credentials, best first.
@@ -86,9 +86,9 @@ class Known:
     user: Token | None = None
     app: App | None = None
     initial: tuple[Password, ...] = ()
-    bundle: Bundle | None = None
+    key_pair: KeyPair | None = None
     occupant: Secret | None = None
-    spare: tuple[Bundle, ...] = ()
+    spare: tuple[KeyPair, ...] = ()
     proof: Token | None = None
     activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
@@ -174,10 +174,10 @@ class World:
         return self.known.request.app_name if self.known.request is not None else self.profile.app_display_name
 
     @property
-    def bundle(self) -> Bundle:
+    def key_pair(self) -> KeyPair:
         """The key this run works with; a step has stored or found it."""
-        assert self.known.bundle is not None
-        return self.known.bundle
+        assert self.known.key_pair is not None
+        return self.known.key_pair
 
     @property
     def log(self) -> Journal:
@@ -193,7 +193,7 @@ class World:
     @property
     def pending(self) -> str:
         """Keystore account of a key that is not proven yet (M4)."""
-        return f"{self.known.tenant}#{self.bundle.thumbprint}"
+        return f"{self.known.tenant}#{self.key_pair.thumbprint}"
 
     def graph_of(self, identity: Identity) -> Graph:
         """Microsoft Graph as one of the two identities of a run."""
@@ -228,7 +228,7 @@ class World:
         def token(again: bool) -> str:
             known = self.known
             if again or known.proof is None:
-                known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.bundle)
+                known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.key_pair)
             return known.proof.value.reveal()
 
         return Graph(

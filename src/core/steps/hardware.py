@@ -6,7 +6,7 @@ from typing import Final
 
 from core.errors import SetupError
 from core.events import Finding
-from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
+from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.keys.detect import Hardware
 from core.steps.context import World
 
@@ -25,7 +25,7 @@ class ChooseHolder(Step[World]):
     name = "holder"
     title = "Choose what holds the private key"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         match world.settings.hardware:
             case "off":
                 return Done(f"a software key in the keystore; hardware is not looked for (--hardware off). {_WORTH}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.errors import KeystoreError
 from core.events import Finding
-from core.flow.step import Check, Done, Needed, Stage, Step
+from core.flow.step import Done, Needed, Stage, Status, Step
 from core.machine.keystore import weak_files
 from core.machine.keystore.system import probe
 from core.machine.keystore.weak_files import WeakFile
@@ -19,7 +19,7 @@ class WeakFiles(Step[World]):
     name = "weak-files"
     title = "Look for keys in weak keystores"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -62,7 +62,7 @@ class ProbeKeystore(Step[World]):
     name = "probe"
     title = "Test the keystore"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Done(str(world.known.backend)) if world.known.backend else Needed()
 
     def apply(self, world: World) -> str:

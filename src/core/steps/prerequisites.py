@@ -13,7 +13,7 @@ from core.config.settings import guid
 from core.errors import SetupError
 from core.events import Finding
 from core.flow.journal import Journal
-from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
+from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.state_file import Basis
 from core.secret import Secret, looks_secret, redactor
 from core.steps.context import World
@@ -34,7 +34,7 @@ class ReadStateFile(Step[World]):
     def __init__(self, *, required: bool = True) -> None:
         self._required = required
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -83,7 +83,7 @@ class EnoughRoom(Step[World]):
     name = "platform"
     title = "Check that this system can keep a key"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         if sys.platform == "win32":
             return Blocked(SetupError("platform.no-keystore-key"))
         return Needed()
@@ -98,7 +98,7 @@ class Outlives(Step[World]):
     name = "lifetime"
     title = "Check that the key would outlive this run"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         if not world.lifetime:
             return Done("nothing says that this is a CI job or a container")
         if not world.settings.key_outlives_job:
@@ -119,7 +119,7 @@ class OpenJournal(Step[World]):
     name = "journal"
     title = "Open the journal"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         if world.journal is not None:
             return Done("open")
         known_or_new = world.known.app_id or world.flow == "onboard" or world.known.request is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.flow.step import Check, Needed, Stage, Step
+from core.flow.step import Needed, Stage, Status, Step
 from core.machine.azure_cli import Account
 from core.steps import directory_roles
 from core.steps.context import World
@@ -14,7 +14,7 @@ class GetToken(Step[World]):
     name = "token"
     title = "Get a Microsoft Graph token"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -31,7 +31,7 @@ class LookAtRoles(Step[World]):
     name = "directory-roles"
     title = "Look at your directory roles"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:

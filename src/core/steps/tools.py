@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from core.errors import SetupError
 from core.events import Finding, Severity
-from core.flow.step import Blocked, Check, Done, Flow, Needed, Stage, Step
+from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
 from core.machine import prerequisites
 from core.machine.prerequisites import Tool
 from core.steps.context import World
@@ -24,7 +24,7 @@ class LookAtTool(Step[World]):
 
     tool: ClassVar[str]
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         seen = world.tools()
         mine = next((tool for tool in seen if tool.name == self.tool), None)
         if mine is None:

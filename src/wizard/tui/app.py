@@ -177,7 +177,7 @@ class Wizard(Course):
             self._exception_event.set()
         self._return_code = self.exit_code = 70
         bug = internal(error)
-        id, trace = bug.as_dict().get("incident", bug.id), bug.facts.get("trace", bug.summary)
+        id, trace = bug.as_dict().get("incident", bug.id), bug.details.get("trace", bug.summary)
         try:
             path = incident.write(id, trace, self.model.log, self.clock.now())
             where = f"What happened before it is in {path}"

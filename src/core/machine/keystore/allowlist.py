@@ -79,11 +79,11 @@ def _listed(path: Path) -> list[str]:
     return listed
 
 
-def _error(id: str, **facts: Any) -> SetupError:
+def _error(id: str, **details: Any) -> SetupError:
     """Imported here: `--help` needs the names above, and no error."""
     from core.errors import SetupError
 
-    return SetupError(id, **facts)
+    return SetupError(id, **details)
 
 
 def _unsafe(found: os.stat_result) -> str:

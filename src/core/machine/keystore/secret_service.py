@@ -93,7 +93,7 @@ class Collection:
             self._look_at_file(written=True)
         except InsecureKeyringBackendError as error:
             left = " ".join(dict.fromkeys(self._take_back(item) for item in items))
-            why, fix = error.facts["why"], error.facts["fix"]
+            why, fix = error.details["why"], error.details["fix"]
             raise InsecureKeyringBackendError(self._backend, f"{why} {left}", fix) from None
 
     def _look_at_file(self, *, written: bool) -> None:

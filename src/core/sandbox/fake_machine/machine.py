@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from core.machine.python_packages import Package, required
 
 if TYPE_CHECKING:
-    from core.entra.certificates import Bundle
+    from core.entra.certificates import KeyPair
 
 KeystoreFault = Literal["", "none", "plaintext", "spoofed", "small", "locked"]
 AzFault = Literal["", "noisy", "missing"]
@@ -27,17 +27,17 @@ class Machine:
     """One computer.
 
     :param members: of the state file, null where it holds null; empty: there is no state file.
-    :param bundle: this machine's key, which lies in its keystore.
+    :param key_pair: this machine's key, which lies in its keystore.
     :param files: further files of the project, name to text.
     :param keystore: what is wrong with the keystore: there is none, it is keyrings.alt's plain text, a class that only
         calls itself like the system's own, Windows' limit, or it stays locked.
     :param az: what is wrong with the Azure CLI: it prints warnings on standard output, or it is not there.
     :param broken: distributions that are installed and cannot be imported.
-    :param weak: `bundle` lies in keyrings.alt's plain text file instead, where an earlier run left it (K3).
+    :param weak: `key_pair` lies in keyrings.alt's plain text file instead, where an earlier run left it (K3).
     """
 
     members: Mapping[str, Any] = field(default_factory=dict)
-    bundle: Bundle | None = None
+    key_pair: KeyPair | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     keystore: KeystoreFault = ""
     az: AzFault = ""
@@ -55,14 +55,14 @@ def packages(machine: Machine) -> tuple[Package, ...]:
     )
 
 
-def leave_weak(path: Path, service: str, account: str, bundle: Bundle) -> None:
+def leave_weak(path: Path, service: str, account: str, key_pair: KeyPair) -> None:
     """Leave a key in the file of keyrings.alt's plain text backend, as that backend would have written it (K3).
 
     :param path: of the file.
     """
     parser = RawConfigParser()
     parser.add_section(_escaped(service))
-    parser.set(_escaped(service), _escaped(account), "\n" + encodebytes(bundle.pem.reveal().encode()).decode())
+    parser.set(_escaped(service), _escaped(account), "\n" + encodebytes(key_pair.pem.reveal().encode()).decode())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     with path.open("w", encoding="utf-8") as file:

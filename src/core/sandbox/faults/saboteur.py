@@ -59,9 +59,9 @@ class Saboteur:
             case "replace-keys":
                 from core.entra import certificates, credentials
 
-                bundle = certificates.make(NAME, tenant.now())
+                key_pair = certificates.make(NAME, tenant.now())
                 state["keyCredentials"] = registrations.keys_of(
-                    tenant, [credentials.entry_of(bundle, tenant.new_id(), NAME)]
+                    tenant, [credentials.entry_of(key_pair, tenant.new_id(), NAME)]
                 )
             case "remove-key":
                 keys = state["keyCredentials"]

@@ -75,8 +75,8 @@ def _unprivileged(tenant: Tenant) -> Machine:
 def _saml(tenant: Tenant) -> Machine:
     app, principal = seeds.provisioner(tenant)
     name = "CN=SAML signing of Contoso"
-    bundle = certificates.make(name.removeprefix("CN="), tenant.now(), timedelta(days=1095))
-    entries = [credentials.entry_of(bundle, tenant.new_id(), name) | {"usage": usage} for usage in ("Sign", "Verify")]
+    key_pair = certificates.make(name.removeprefix("CN="), tenant.now(), timedelta(days=1095))
+    entries = [credentials.entry_of(key_pair, tenant.new_id(), name) | {"usage": usage} for usage in ("Sign", "Verify")]
     principal["keyCredentials"] = registrations.keys_of(tenant, entries)
     # the directory keeps the private key's password under the signing key's own ids
     signing = principal["keyCredentials"][0]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from core.config.profile import Profile
 from core.entra import certificates, credentials
-from core.entra.certificates import Bundle
+from core.entra.certificates import KeyPair
 from core.errors import SetupError
 from core.sandbox.directory import registrations
 from core.sandbox.directory.store import GRAPH_APP_ID, State, Tenant
@@ -66,7 +66,7 @@ def with_secrets(tenant: Tenant, app: State, principal: State) -> Members:
     return {**named(tenant, app), Profile.secret_member: secrets[0]}
 
 
-def with_certificate(tenant: Tenant, holder: State, name: str, days: float = 0) -> Bundle:
+def with_certificate(tenant: Tenant, holder: State, name: str, days: float = 0) -> KeyPair:
     """Add a certificate to an object that is not committed yet; its key.
 
     :param name: of the machine whose key it is.
@@ -86,9 +86,9 @@ def with_passwords(tenant: Tenant, holder: State, *names: str) -> list[str]:
     return [secret.reveal() for _, secret in made]
 
 
-def named(tenant: Tenant, app: State, bundle: Bundle | None = None) -> Members:
+def named(tenant: Tenant, app: State, key_pair: KeyPair | None = None) -> Members:
     """Members of a state file that names an app, and the certificate of this machine if it has one."""
-    known = {} if bundle is None else {Profile.thumbprint_member: bundle.thumbprint}
+    known = {} if key_pair is None else {Profile.thumbprint_member: key_pair.thumbprint}
     return {Profile.tenant_member: tenant.id, Profile.client_id_member: app["appId"], **known}
 
 

@@ -14,8 +14,8 @@ from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.errors import GraphError, SetupError
 from core.flow.journal import Effect
-from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import key_name, lifetime
 from core.steps.context import World
@@ -38,39 +38,39 @@ class CreateApp(Step[World]):
     name = "create-app"
     title = "Create the app registration"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         app = world.known.app
         return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
-        whose, bundle = handoff.by_whom(world), world.known.bundle
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        whose, key_pair = handoff.by_whom(world), world.known.key_pair
         what, call = f"'{world.app_name}', single tenant", "PATCH /applications(uniqueName='…')"
         days, why = lifetime(world)
-        certificate = bundle.thumbprint if bundle else f"valid {days.days} days{why}"
+        certificate = key_pair.thumbprint if key_pair else f"valid {days.days} days{why}"
         app = f"the new app registration{whose}"
         return (
-            Change("add", "app registration", f"tenant {world.known.tenant}{whose}", "", what, True, call),
-            Change("add", "certificate", app, "", certificate, True, "in the same request"),
+            PlanRow("add", "app registration", f"tenant {world.known.tenant}{whose}", "", what, True, call),
+            PlanRow("add", "certificate", app, "", certificate, True, "in the same request"),
         )
 
     def apply(self, world: World) -> str:
-        known, bundle = world.known, world.bundle
+        known, key_pair = world.known, world.key_pair
         earlier = world.log.standing(CREATE)
         unique = earlier[0].target if earlier else known.unique_name or f"{world.profile.name}-{uuid4()}"
         # the keyId of an interrupted run, so that its late write and ours are the same entry
-        same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == bundle.thumbprint]
+        same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == key_pair.thumbprint]
         key_id = same[0] if same else known.key_id or str(uuid4())
         known.unique_name = unique
-        entry = credentials.entry_of(bundle, key_id, key_name(world))
+        entry = credentials.entry_of(key_pair, key_id, key_name(world))
         body = {
             "displayName": world.app_name,
             "signInAudience": "AzureADMyOrg",
             "keyCredentials": [entry],
             "requiredResourceAccess": merged((), known.wanted.values()),
         }
-        facts = {"key_id": key_id, "thumbprint": bundle.thumbprint}
+        details = {"key_id": key_id, "thumbprint": key_pair.thumbprint}
         graph = world.user_graph()
-        with handoff.on_refusal(world), world.log.effect(CREATE, unique, world.emit, **facts) as effect:
+        with handoff.on_refusal(world), world.log.effect(CREATE, unique, world.emit, **details) as effect:
             created = creation.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(world, graph, unique) or {}
@@ -96,10 +96,10 @@ class CreateApp(Step[World]):
         graph = world.user_graph()
         found = _by_unique_name(world, graph, effects[0].target)
         if found is not None:
-            object_id, bundle = str(found["id"]), world.known.bundle
+            object_id, key_pair = str(found["id"]), world.known.key_pair
             keys = _seen(world, lambda: application.read_keys(graph, object_id)) or ()
             ours = {key.thumbprint for key in keys} & {effect.data["thumbprint"] for effect in effects}
-            if bundle is None or bundle.thumbprint not in ours:
+            if key_pair is None or key_pair.thumbprint not in ours:
                 what = f"app registration {found['appId']}, which is not provably ours"
                 return Left(what, f"az ad app delete --id {found['appId']}")
             remove(graph, f"/applications/{object_id}", "delete the app again", world.clock, world.emit)
@@ -115,14 +115,14 @@ class CreatePrincipal(Step[World]):
     name = "create-principal"
     title = "Create its service principal"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         app = world.known.app
         return Done(app.principal_id) if app is not None and app.principal_id else Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         where = f"tenant {world.known.tenant}{handoff.by_whom(world)}"
         return (
-            Change("add", "service principal", where, "", "of the app registration", True, "POST /servicePrincipals"),
+            PlanRow("add", "service principal", where, "", "of the app registration", True, "POST /servicePrincipals"),
         )
 
     def apply(self, world: World) -> str:
@@ -182,9 +182,9 @@ def untouched(world: World, app: App) -> bool:
 
     The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
     """
-    bundle, user = world.known.bundle, world.known.user
+    key_pair, user = world.known.key_pair, world.known.user
     me = str(user.claims.get("oid")) if user is not None else ""
-    others = {key.thumbprint for key in app.keys} - {bundle.thumbprint if bundle else ""}
+    others = {key.thumbprint for key in app.keys} - {key_pair.thumbprint if key_pair else ""}
     return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)
 
 

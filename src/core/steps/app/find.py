@@ -15,7 +15,7 @@ from core.entra.graph import documented
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
 from core.events import Finding
-from core.flow.step import Blocked, Check, Done, Needed, Stage, Step
+from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.source_scan import readers
 from core.steps import directory_roles, prerequisites
 from core.steps.app import other_identities
@@ -33,7 +33,7 @@ class FindApp(Step[World]):
     name = "app"
     title = "Find the app registration"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -72,7 +72,7 @@ class CheckClock(Step[World]):
     name = "clock"
     title = "Compare the clocks"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         session = world.session
         if abs(session.skew) > TOLERANCE:
             return Blocked(SetupError("platform.clock", clock=session.clock_error, limit=round(TOLERANCE)))
@@ -89,7 +89,7 @@ class TestSecret(Step[World]):
     name = "secret"
     title = "Check the old secrets"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -129,7 +129,7 @@ class CheckRights(Step[World]):
     name = "rights"
     title = "Check who may change the app"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -148,7 +148,7 @@ class ReadProject(Step[World]):
     name = "project"
     title = "Look at the project"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -211,8 +211,8 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
 def several(world: World, found: Sequence[dict[str, Any]]) -> SetupError:
     """The error for two apps of one name: stop and list them (P1)."""
     listing = "\n".join(f"  {app['appId']}, created {str(app.get('createdDateTime'))[:10]}" for app in found)
-    facts = {"name": world.profile.app_display_name, "tenant": world.known.tenant, "count": len(found)}
-    return SetupError("app.several", listing=listing, **facts)
+    details = {"name": world.profile.app_display_name, "tenant": world.known.tenant, "count": len(found)}
+    return SetupError("app.several", listing=listing, **details)
 
 
 def deleted(world: World, app_id: str) -> SetupError | None:

@@ -10,7 +10,7 @@ from core.entra.application import App
 from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
 from core.events import Finding
-from core.flow.step import Check, Needed, Step
+from core.flow.step import Needed, Status, Step
 from core.steps import prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
@@ -31,7 +31,7 @@ class FindOrCreate(Step[World]):
     name = "app"
     title = "Find the app registration"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:

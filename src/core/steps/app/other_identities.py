@@ -22,7 +22,7 @@ def unacknowledged(world: World, app: App, made_here: frozenset[str] = frozenset
 
     :param made_here: thumbprints of further certificates of this machine, such as one that is not in use yet.
     """
-    bundle, user = world.known.bundle, world.known.user
+    key_pair, user = world.known.key_pair, world.known.user
     known = {part.strip().lower() for part in world.settings.acknowledge.split(",") if part.strip()}
     note = "If it is known, pass --acknowledge {id}; if nobody knows it, remove it."
 
@@ -31,7 +31,7 @@ def unacknowledged(world: World, app: App, made_here: frozenset[str] = frozenset
 
     for holder, keys in (("app registration", app.keys), ("service principal", app.principal_keys)):
         for key in keys:
-            ours = bundle is not None and (key.der == bundle.der or key.thumbprint == bundle.thumbprint)
+            ours = key_pair is not None and (key.der == key_pair.der or key.thumbprint == key_pair.thumbprint)
             ours = ours or key.thumbprint in made_here
             if not ours and not {key.id.lower(), key.thumbprint.lower()} & known and not key.signs:
                 yield finding("app.foreign-key", f"{_key(key)} on the {holder} is not this machine's.", key.id)

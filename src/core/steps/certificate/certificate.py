@@ -21,8 +21,8 @@ from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
 from core.events import Finding, Question
 from core.flow.journal import Effect
-from core.flow.plan import Change
-from core.flow.step import Blocked, Check, Done, Left, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.machine.keystore.system import compare
 from core.secret import Secret
 from core.steps.certificate import presence
@@ -40,20 +40,20 @@ class StoreKey(Step[World]):
     name = "store-key"
     title = "Create a key and store it"
 
-    def check(self, world: World) -> Check:
-        bundle = world.known.bundle
-        return Done(f"certificate {bundle.thumbprint} is in the keystore") if bundle else Needed()
+    def check(self, world: World) -> Status:
+        key_pair = world.known.key_pair
+        return Done(f"certificate {key_pair.thumbprint} is in the keystore") if key_pair else Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         where = f"{world.known.backend}, service {world.service}"
-        return (Change("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
+        return (PlanRow("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        bundle = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
-        account = f"{world.known.tenant}#{bundle.thumbprint}"
-        with world.log.effect("keystore.write", account, world.emit, thumbprint=bundle.thumbprint):
-            world.known.bundle = store(world, account, bundle.pem)
-        return f"certificate {bundle.thumbprint}, until {bundle.not_after.date()}"
+        key_pair = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
+        account = f"{world.known.tenant}#{key_pair.thumbprint}"
+        with world.log.effect("keystore.write", account, world.emit, thumbprint=key_pair.thumbprint):
+            world.known.key_pair = store(world, account, key_pair.pem)
+        return f"certificate {key_pair.thumbprint}, until {key_pair.not_after.date()}"
 
     def undo(self, world: World) -> Left | None:
         for effect in reversed(world.log.standing("keystore.write")):
@@ -61,7 +61,7 @@ class StoreKey(Step[World]):
             if world.keystore.read(world.service, effect.target) is not None:
                 return Left(f"keystore entry {effect.target}", f"Delete {effect.target} of {world.service} by hand.")
             world.log.undone(effect)
-            world.known.bundle = None
+            world.known.key_pair = None
         return None
 
 
@@ -71,28 +71,28 @@ class Register(Step[World]):
     name = "register"
     title = "Add the certificate to the app"
 
-    def check(self, world: World) -> Check:
-        bundle = world.known.bundle
+    def check(self, world: World) -> Status:
+        key_pair = world.known.key_pair
         if world.known.app is None:
             return Done("it comes with the new app")
-        if bundle and (key := world.app.holds(bundle)):
+        if key_pair and (key := world.app.holds(key_pair)):
             return Done(f"it is on the app (keyId {key.id})")
         # a proof outweighs a read: a token was minted with it, so the read came from a stale replica
-        return Done("the service accepts it") if bundle and world.known.proof else Needed()
+        return Done("the service accepts it") if key_pair and world.known.proof else Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
-        app, bundle = world.app, world.known.bundle
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        app, key_pair = world.app, world.known.key_pair
         days, why = lifetime(world)
-        after = bundle.thumbprint if bundle else f"new, valid {days.days} days{why}"
+        after = key_pair.thumbprint if key_pair else f"new, valid {days.days} days{why}"
         call = f"PATCH /applications/{app.object_id} keyCredentials"
         where = f"app registration '{app.name}'"
         whose = where + handoff.by_whom(world)
         stay = tuple(
-            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
+            PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
             if all(key.der != spare.der for spare in world.known.spare)
         )
-        return (Change("add", "certificate", whose, "", after, True, call), *stay)
+        return (PlanRow("add", "certificate", whose, "", after, True, call), *stay)
 
     def apply(self, world: World) -> str:
         merge, key_id = register(world)
@@ -119,7 +119,7 @@ class Register(Step[World]):
             keys = _where_seen(world, graph, object_id, key_id)
             if keys is not None:
                 (found,) = (key for key in keys if key.id == key_id)
-                held = world.known.bundle is not None and world.known.bundle.thumbprint == thumbprint
+                held = world.known.key_pair is not None and world.known.key_pair.thumbprint == thumbprint
                 if found.thumbprint != thumbprint or not held:
                     return Left(f"certificate {found.thumbprint} (keyId {key_id}), which is not provably ours", by_hand)
                 try:
@@ -136,7 +136,7 @@ class Prove(Step[World]):
     name = "prove"
     title = "Prove the certificate with a token"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         proof, app = world.known.proof, world.known.app
         if proof and set(world.known.wanted) <= proof.roles:
             return Done("a token was minted with it")
@@ -155,32 +155,32 @@ class Adopt(Step[World]):
     name = "adopt"
     title = "Make it this machine's key"
 
-    def check(self, world: World) -> Check:
-        bundle = world.known.bundle
-        if bundle and world.keystore.read(world.service, world.known.tenant) == bundle.pem.reveal():
+    def check(self, world: World) -> Status:
+        key_pair = world.known.key_pair
+        if key_pair and world.keystore.read(world.service, world.known.tenant) == key_pair.pem.reveal():
             return Done(f"account {world.known.tenant} holds it")
         return Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         where = f"{world.known.backend}, service {world.service}"
         return (
-            Change(
+            PlanRow(
                 "change", f"account {world.known.tenant}", where, "", "will hold the proven key", True, "keystore write"
             ),
         )
 
     def apply(self, world: World) -> str:
-        bundle, tenant = world.bundle, world.known.tenant
+        key_pair, tenant = world.key_pair, world.known.tenant
         former = world.keystore.read(world.service, tenant)
-        kept = former is not None and former != bundle.pem.reveal()
+        kept = former is not None and former != key_pair.pem.reveal()
         if former is not None and kept:
             if world.known.occupant is None or former != world.known.occupant.reveal():
                 raise SetupError("keystore.changed", tenant=tenant, service=world.service)
             aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
                 store(world, aside, Secret(former), parse=False)
-        with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=bundle.thumbprint):
-            store(world, tenant, bundle.pem)
+        with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=key_pair.thumbprint):
+            store(world, tenant, key_pair.pem)
         return f"account {tenant} holds it" + (", the former one is kept until the end" if kept else "")
 
     def undo(self, world: World) -> Left | None:
@@ -229,22 +229,22 @@ def register(world: World) -> tuple[Merge, str]:
 
     :returns: what it came to, and the keyId.
     """
-    app, bundle = world.app, world.bundle
+    app, key_pair = world.app, world.key_pair
     # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
-    earlier = [e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == bundle.thumbprint]
+    earlier = [e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == key_pair.thumbprint]
     asked = handoff.written(world)  # whoever asked an administrator, and may do it himself by now
     chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
     key_id = earlier[0].data["key_id"] if earlier else chosen
-    entry = credentials.entry_of(bundle, key_id, key_name(world))
+    entry = credentials.entry_of(key_pair, key_id, key_name(world))
     passwords = [password.id for password in world.known.initial]
-    facts = {"object_id": app.object_id, "key_id": key_id, "thumbprint": bundle.thumbprint, "passwords": passwords}
+    details = {"object_id": app.object_id, "key_id": key_id, "thumbprint": key_pair.thumbprint, "passwords": passwords}
     stands = any(effect.state == "done" for effect in earlier)  # dropped since: it is one effect, with one undo
     with (
         handoff.on_refusal(world),
-        nullcontext() if stands else world.log.effect("graph.application.addKey", app.object_id, world.emit, **facts),
+        nullcontext() if stands else world.log.effect("graph.application.addKey", app.object_id, world.emit, **details),
         _dropping(world) as drop,
     ):
-        merge = credentials.add_key(world.user_graph(), app.object_id, bundle, entry, world.clock, world.emit, drop)
+        merge = credentials.add_key(world.user_graph(), app.object_id, key_pair, entry, world.clock, world.emit, drop)
     world.known.listed = {key.id for key in merge.keys}
     world.known.watched = merge.contended
     return merge, key_id
@@ -276,7 +276,7 @@ def prove_again(world: World) -> str:
     """
     known = world.known
     text = world.keystore.read(world.service, known.tenant)
-    if text != world.bundle.pem.reveal():  # not adopted yet
+    if text != world.key_pair.pem.reveal():  # not adopted yet
         text = world.keystore.read(world.service, world.pending)
     if text is None:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
@@ -296,7 +296,7 @@ def prove_again(world: World) -> str:
     return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
 
 
-def store(world: World, account: str, pem: Secret, *, parse: bool = True) -> certificates.Bundle | None:
+def store(world: World, account: str, pem: Secret, *, parse: bool = True) -> certificates.KeyPair | None:
     """Write an entry and read it back byte for byte.
 
     :param parse: False for a former entry, whose content is kept as it is, whatever it is.

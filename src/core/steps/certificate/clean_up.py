@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.entra import application, credentials
-from core.entra.certificates import Bundle
+from core.entra.certificates import KeyPair
 from core.errors import Interrupted, SetupError
 from core.events import Finding
-from core.flow.plan import Change
-from core.flow.step import Check, Done, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.context import World
 from core.steps.hand_off import handoff
@@ -27,7 +27,7 @@ class Tidy(Step[World]):
         if journal is not None:
             accounts = [effect.target for effect in journal.standing("keystore.write")]
             accounts += [effect.target for effect in journal.standing("keystore.aside")]
-        if world.known.bundle is not None:
+        if world.known.key_pair is not None:
             accounts.append(world.pending)
         return list(dict.fromkeys(accounts))
 
@@ -37,22 +37,24 @@ class Tidy(Step[World]):
         requests = {Path(effect.target): str(effect.data["key_id"]) for effect in effects}
         return {path: key_id for path, key_id in requests.items() if path.exists()}
 
-    def check(self, world: World) -> Check:
-        if world.known.bundle is None or self._spare(world):
+    def check(self, world: World) -> Status:
+        if world.known.key_pair is None or self._spare(world):
             return Needed()
         left = [a for a in self._accounts(world) if world.keystore.read(world.service, a) is not None]
         return Needed() if left or self._requests(world) else Done("there are none")
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         where, how = f"app registration '{world.app.name}'" if world.known.app else "", "PATCH keyCredentials"
         return tuple(
-            Change("delete", "certificate", where, f"{bundle.thumbprint}, this machine's, not in use", "", False, how)
-            for bundle in self._spare(world)
+            PlanRow(
+                "delete", "certificate", where, f"{key_pair.thumbprint}, this machine's, not in use", "", False, how
+            )
+            for key_pair in self._spare(world)
         )
 
     def apply(self, world: World) -> str:
-        for bundle in self._spare(world):
-            self._retire(world, bundle)
+        for key_pair in self._spare(world):
+            self._retire(world, key_pair)
         accounts, requests = self._accounts(world), self._requests(world)
         for account in accounts:
             with world.log.effect("keystore.delete", account, world.emit):
@@ -61,26 +63,28 @@ class Tidy(Step[World]):
         return f"{len(accounts)} removed" + (", and the request" if gone else "")
 
     @staticmethod
-    def _spare(world: World) -> tuple[Bundle, ...]:
-        used = world.known.bundle
-        return tuple(bundle for bundle in world.known.spare if used is None or bundle.der != used.der)
+    def _spare(world: World) -> tuple[KeyPair, ...]:
+        used = world.known.key_pair
+        return tuple(key_pair for key_pair in world.known.spare if used is None or key_pair.der != used.der)
 
     @staticmethod
-    def _retire(world: World, bundle: Bundle) -> None:
+    def _retire(world: World, key_pair: KeyPair) -> None:
         """Take a certificate of this machine off the app before its key goes; what nobody may remove is said."""
         proof, app = world.known.proof, world.app
         graph = world.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else world.user_graph()
         keys = application.read_keys(graph, app.object_id)
         for key in keys:
-            if key.der != bundle.der:
+            if key.der != key_pair.der:
                 continue
             try:
-                with world.log.effect("graph.application.removeKey", key.id, world.emit, thumbprint=bundle.thumbprint):
+                with world.log.effect(
+                    "graph.application.removeKey", key.id, world.emit, thumbprint=key_pair.thumbprint
+                ):
                     credentials.remove_key(graph, app.object_id, keys, key.id, world.clock, world.emit)
             except Interrupted:
                 raise
             except SetupError as error:
-                message = f"The certificate {bundle.thumbprint} of this machine is on the app and not in use: {error}"
+                message = f"The certificate {key_pair.thumbprint} of this machine is on the app and not in use: {error}"
                 by_hand = f"az ad app credential delete --id {app.app_id} --key-id {key.id} --cert"
                 world.emit(Finding("certificate.left", "warning", message, by_hand))
 

@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 from core import paths
 from core.entra import application, certificates
-from core.entra.certificates import Bundle
+from core.entra.certificates import KeyPair
 from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
-from core.flow.step import Check, Needed, Step
+from core.flow.step import Needed, Status, Step
 from core.secret import ENTRA_SECRET, Secret
 from core.steps import prerequisites
 from core.steps.context import World
@@ -35,12 +35,12 @@ class FindKey(Step[World]):
     name = "key"
     title = "Look for a key in the keystore"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
         known = world.known
-        known.bundle = known.proof = None
+        known.key_pair = known.proof = None
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
         prerequisites.take_lock(world, known.tenant, "keystore")
         text = world.keystore.read(world.service, known.tenant)
@@ -53,22 +53,22 @@ class FindKey(Step[World]):
             self._refuse_another_apps_key(world, current.der)
         if current is not None and known.app is None:
             if not self._orphan(world, current.der):
-                facts = {"tenant": known.tenant, "service": world.service, "thumbprint": current.thumbprint}
-                raise SetupError("keystore.occupied", **facts)
+                details = {"tenant": known.tenant, "service": world.service, "thumbprint": current.thumbprint}
+                raise SetupError("keystore.occupied", **details)
         elif current is not None and self._usable(world, current):
-            known.bundle = current
+            known.key_pair = current
             _say_due(world, current)
             self._find_spare(world, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
         app, now = known.app, world.clock.now()
         # one that is about to end is this machine's all the same: it is brought into use before it is renewed
-        usable = [bundle for bundle in self._candidates(world) if not bundle.expired(now)]
+        usable = [key_pair for key_pair in self._candidates(world) if not key_pair.expired(now)]
         chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
-        known.bundle = chosen
+        known.key_pair = chosen
         self._find_spare(world, current)
         return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
-    def _candidates(self, world: World, *, listed: bool = True) -> list[Bundle]:
+    def _candidates(self, world: World, *, listed: bool = True) -> list[KeyPair]:
         """Keys that earlier runs of this machine stored and did not bring into use.
 
         :param listed: look for one to each certificate on the app, too.
@@ -76,27 +76,27 @@ class FindKey(Step[World]):
         app = world.known.app
         thumbprints = [effect.data["thumbprint"] for effect in world.log.standing("keystore.write")]
         thumbprints += [key.thumbprint for key in app.keys if key.thumbprint] if app is not None and listed else []
-        bundles = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
-        return [bundle for bundle in bundles if bundle is not None]
+        key_pairs = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
+        return [key_pair for key_pair in key_pairs if key_pair is not None]
 
-    def _find_spare(self, world: World, former: Bundle | None) -> None:
+    def _find_spare(self, world: World, former: KeyPair | None) -> None:
         """Keys of this home that will not be in use: they go at the end, so their certificates on the app go too.
 
         :param former: the one that the tenant's account held until now.
         """
-        app, used = world.known.app, world.known.bundle
-        bundles = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
+        app, used = world.known.app, world.known.key_pair
+        key_pairs = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
         world.known.spare = tuple(
-            bundle
-            for bundle in bundles
-            if app is not None and app.holds(bundle) and (used is None or bundle.der != used.der)
+            key_pair
+            for key_pair in key_pairs
+            if app is not None and app.holds(key_pair) and (used is None or key_pair.der != used.der)
         )
 
-    def _pending(self, world: World, thumbprint: str) -> Bundle | None:
+    def _pending(self, world: World, thumbprint: str) -> KeyPair | None:
         account = f"{world.known.tenant}#{thumbprint}"
         return self._read(world, account, world.keystore.read(world.service, account))
 
-    def _read(self, world: World, account: str, text: str | None) -> Bundle | None:
+    def _read(self, world: World, account: str, text: str | None) -> KeyPair | None:
         if text is None:
             return None
         try:
@@ -140,25 +140,25 @@ class FindKey(Step[World]):
         named = str(world.known.members.get(world.profile.client_id_member, "")).lower()
         return bool(named) and named in owners_of(world, der)
 
-    def _usable(self, world: World, bundle: Bundle) -> bool:
+    def _usable(self, world: World, key_pair: KeyPair) -> bool:
         known = world.known
-        if bundle.expired(world.clock.now()):
-            self._refuse_foreign(world, bundle.der)
+        if key_pair.expired(world.clock.now()):
+            self._refuse_foreign(world, key_pair.der)
             world.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
             return False
         try:
-            known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, bundle)
+            known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)
         except TokenError as error:
-            if world.app.holds(bundle) and LAGGING & set(error.codes):
+            if world.app.holds(key_pair) and LAGGING & set(error.codes):
                 return True  # registered a moment ago; the proof will wait for it
             if 700027 not in error.codes:
                 raise
-            self._refuse_foreign(world, bundle.der)
+            self._refuse_foreign(world, key_pair.der)
             world.emit(
                 Finding(
                     "certificate.gone",
                     "warning",
-                    f"The certificate {bundle.thumbprint} of this machine is no longer on the app: "
+                    f"The certificate {key_pair.thumbprint} of this machine is no longer on the app: "
                     "somebody removed it or replaced the list.",
                     "A new key will be made and registered.",
                 )
@@ -173,8 +173,8 @@ def _may_sign_in(text: str) -> bool:
     return bool(_MATERIAL.search(rest) or ENTRA_SECRET.search(rest))
 
 
-def _say_due(world: World, bundle: Bundle) -> None:
-    renewal, now = bundle.renewal, world.clock.now()
+def _say_due(world: World, key_pair: KeyPair) -> None:
+    renewal, now = key_pair.renewal, world.clock.now()
     if (state := renewal.state(now)) == "valid":
         return
     message = f"The certificate ends on {renewal.end.date()}; it was due for renewal on {renewal.due.date()}."
@@ -235,5 +235,5 @@ def _unproven(world: World, what: str) -> SetupError:
 
 
 def _another_apps(world: World, der: bytes, app_id: str) -> SetupError:
-    facts = {"tenant": world.known.tenant, "service": world.service, "thumbprint": certificates.thumbprint(der)}
-    return SetupError("keystore.other-app", app_id=app_id, **facts)
+    details = {"tenant": world.known.tenant, "service": world.service, "thumbprint": certificates.thumbprint(der)}
+    return SetupError("keystore.other-app", app_id=app_id, **details)

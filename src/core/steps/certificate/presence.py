@@ -55,7 +55,7 @@ class Presence:
         :returns: False: it is not seen, and that is not believed yet.
         """
         world, known = self._world, self._world.known
-        if credentials.holds(keys, world.bundle):
+        if credentials.holds(keys, world.key_pair):
             self._missing_since = None
             return True
         if known.request is not None:  # it is another machine's, which sees to it itself
@@ -70,8 +70,8 @@ class Presence:
             Finding(
                 "certificate.dropped",
                 "warning",
-                f"The certificate {world.bundle.thumbprint} of this machine was on the app and is gone: another writer "
-                "replaced the list.",
+                f"The certificate {world.key_pair.thumbprint} of this machine was on the app and is gone: another "
+                "writer replaced the list.",
                 "It is registered again.",
             )
         )

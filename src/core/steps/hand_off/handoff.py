@@ -14,8 +14,8 @@ from core.entra import application, creation
 from core.errors import GraphError, SetupError
 from core.events import Finding, Question
 from core.flow.journal import Effect
-from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
 from core.steps.hand_off.request import LARGEST, Request
 
@@ -33,12 +33,12 @@ class HandOff(Step[World]):
     name = "hand-off"
     title = "Write a request for an administrator"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed() if needed(world) else Done("not needed")
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         after = "public certificate, app, exact calls; no secret"
-        return (Change("add", "request for an administrator", str(path(world)), "", after, True, "write a file"),)
+        return (PlanRow("add", "request for an administrator", str(path(world)), "", after, True, "write a file"),)
 
     def apply(self, world: World) -> str:
         raise write(world)
@@ -96,8 +96,8 @@ def needed(world: World) -> bool:
     known = world.known
     if known.may_change:
         return False
-    app, bundle = known.app, known.bundle
-    if app is None or bundle is None or not (app.holds(bundle) or known.proof):
+    app, key_pair = known.app, known.key_pair
+    if app is None or key_pair is None or not (app.holds(key_pair) or known.proof):
         return True
     wanted = set(known.wanted.values())
     return bool(wanted - app.declared or wanted - app.granted)
@@ -122,7 +122,7 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     :returns: the error that ends this run: it waits for an administrator.
     :raises SetupError: `request.io`, `request.secret`, `file.unsafe`.
     """
-    known, bundle, app = world.known, world.bundle, world.known.app
+    known, key_pair, app = world.known, world.key_pair, world.known.app
     earlier = written(world)
     unique = str(earlier.data["unique_name"]) if earlier else known.unique_name
     if app is None and not unique:
@@ -134,7 +134,7 @@ def write(world: World, *, removal: bool = False) -> SetupError:
         app_id=app.app_id if app is not None else "",
         app_name=app.name if app is not None else world.app_name,
         unique_name=unique if app is None else "",
-        der=bundle.der,
+        der=key_pair.der,
         key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
         machine=known.machine,
         requested_by=known.account.user if known.account else "?",
@@ -144,19 +144,19 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     )
     target = path(world)
     # the name stays known: the next run finds by it the app that an administrator has created
-    facts = {"key_id": request.key_id, "unique_name": unique, "removal": removal}
+    details = {"key_id": request.key_id, "unique_name": unique, "removal": removal}
     text = request.to_json()
-    with world.log.effect(WRITE, str(target), world.emit, **facts):
+    with world.log.effect(WRITE, str(target), world.emit, **details):
         _replace(target, text)
-    tell = "" if removal else f" Tell them by another way than the file that its thumbprint is {bundle.thumbprint}."
+    tell = "" if removal else f" Tell them by another way than the file that its thumbprint is {key_pair.thumbprint}."
     return SetupError(WAITING, path=target, role=request.role_needed, tell=tell)
 
 
 def _applied(world: World, effect: Effect) -> Left | None:
     """What an administrator has done for this machine already, and how it is taken back."""
-    bundle, app = world.known.bundle, world.known.app
-    if bundle is None or any(
-        e.data.get("thumbprint") == bundle.thumbprint and e.action in OWN and e.state != "failed"
+    key_pair, app = world.known.key_pair, world.known.app
+    if key_pair is None or any(
+        e.data.get("thumbprint") == key_pair.thumbprint and e.action in OWN and e.state != "failed"
         for e in world.log.effects
     ):
         return None  # this machine registered it, and has undone that by now
@@ -164,13 +164,13 @@ def _applied(world: World, effect: Effect) -> Left | None:
     if app is None and unique and (app_id := creation.by_unique_name(graph, unique)) is not None:
         app = application.read(graph, app_id)
     keys = application.read_keys(graph, app.object_id) if app is not None else ()
-    found = next((key for key in keys if key.der == bundle.der), None)
+    found = next((key for key in keys if key.der == key_pair.der), None)
     if app is None or found is None:
         return None
     if unique:
         what, command = f"app registration {app.app_id}", f"az ad app delete --id {app.app_id}"
     else:
-        what = f"certificate {bundle.thumbprint}"
+        what = f"certificate {key_pair.thumbprint}"
         command = f"az ad app credential delete --id {app.app_id} --key-id {found.id} --cert"
     how = f"Ask an administrator to run: {command}. Then run 'entraclaw-setup undo' again."
     return Left(f"{what}, which an administrator added for this machine; its key is kept", how)

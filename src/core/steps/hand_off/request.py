@@ -66,7 +66,7 @@ class Request:
     listed: list[Any] | None = field(default=None, compare=False)
 
     @property
-    def bundle(self) -> certificates.Bundle:
+    def key_pair(self) -> certificates.KeyPair:
         """The certificate without its key, which never leaves the developer's machine."""
         return certificates.public(self.der)
 
@@ -104,7 +104,7 @@ class Request:
 
         :raises SetupError: `request.secret`: something in it looks like a secret, such as the name of the app.
         """
-        bundle = self.bundle
+        key_pair = self.key_pair
         body = {
             "schema": SCHEMA,
             "what": "Request to an administrator; apply it with: entraclaw-setup apply FILE",
@@ -117,8 +117,8 @@ class Request:
             "app_name": _shown(self.app_name),
             "unique_name": self.unique_name,
             "certificate": base64.b64encode(self.der).decode(),
-            "thumbprint": bundle.thumbprint,
-            "valid_until": _day(bundle),
+            "thumbprint": key_pair.thumbprint,
+            "valid_until": _day(key_pair),
             "key_id": self.key_id,
             "machine": _shown(self.machine),
             "requested_by": _shown(self.requested_by),
@@ -132,8 +132,8 @@ class Request:
         return json.dumps(body, indent=2) + "\n"
 
 
-def _day(bundle: certificates.Bundle) -> str:
-    return bundle.not_after.strftime("%Y-%m-%d")
+def _day(key_pair: certificates.KeyPair) -> str:
+    return key_pair.not_after.strftime("%Y-%m-%d")
 
 
 def parse(path: Path) -> Request:
@@ -253,10 +253,10 @@ def _checked(data: Any) -> Request:
         ids["key_id"], data["machine"], data["requested_by"], data["created"], dict(roles), data["remove_passwords"],
         data["calls"] if isinstance(data.get("calls"), list) else None,
     )  # fmt: skip
-    if request.bundle.thumbprint != data["thumbprint"]:
+    if request.key_pair.thumbprint != data["thumbprint"]:
         raise ValueError("its thumbprint is another certificate's")
-    if request.bundle.not_after - request.bundle.not_before > certificates.LIFETIME:
+    if request.key_pair.not_after - request.key_pair.not_before > certificates.LIFETIME:
         raise ValueError("its certificate lives longer than a year")
-    if data.get("valid_until") != _day(request.bundle):
+    if data.get("valid_until") != _day(request.key_pair):
         raise ValueError("valid_until is not the day on which its certificate ends")
     return request

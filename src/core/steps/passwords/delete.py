@@ -12,8 +12,8 @@ from core.entra.credentials import strangers
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
 from core.events import Finding
-from core.flow.plan import Change
-from core.flow.step import Blocked, Check, Done, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.certificate.certificate import prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
@@ -42,7 +42,7 @@ class CheckDeletion(Step[World]):
     name = "deletion-rights"
     title = "Check who may delete the secrets"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed() if world.app.all_passwords else Done("there are none")
 
     def apply(self, world: World) -> str:
@@ -68,7 +68,7 @@ class Mark(Step[World]):
     name = "marker"
     title = "Point of no return"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         irreversible = world.app.all_passwords or isinstance(Purge().check(world), Needed)
         return Needed() if irreversible else Done("nothing irreversible is needed")
 
@@ -109,7 +109,7 @@ class Mark(Step[World]):
     def _rehearse(self, world: World) -> None:
         """See that this machine's credential and its files still are what was decided on, and can be changed."""
         tenant = world.known.tenant
-        if world.keystore.read(world.service, tenant) != world.bundle.pem.reveal():
+        if world.keystore.read(world.service, tenant) != world.key_pair.pem.reveal():
             raise SetupError("keystore.changed", tenant=tenant, service=world.service)
         world.statefile.rehearse(*Purge.change(world), basis=world.known.basis)
 
@@ -120,17 +120,17 @@ class DeletePasswords(Step[World]):
     name = "delete-passwords"
     title = "Delete the password credentials"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         app = world.app
         if app.locked and app.principal_passwords:
             listing = _listing(app.principal_passwords)
             return Blocked(SetupError("app.locked-principal", app_id=app.app_id, listing=listing))
         return Needed() if app.all_passwords else Done("there are none")
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         app = world.app
         return tuple(
-            Change(
+            PlanRow(
                 "delete",
                 "password credential",
                 application.HOLDER_NAME[password.holder],
@@ -163,7 +163,7 @@ class TwoCleanReads(Step[World]):
     name = "clean-reads"
     title = "See twice that none is left"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         changed = world.journal is not None and any(effect.standing for effect in world.journal.effects)
         return Needed() if world.app.all_passwords or changed else Done("there were none")
 
@@ -243,7 +243,7 @@ class ProveAfterDeletion(Step[World]):
     name = "prove-again"
     title = "Prove the certificate again"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         deleted = any(world.known.removed.values())
         return Needed() if deleted or world.app.all_passwords else Done("nothing was deleted")
 
@@ -257,7 +257,7 @@ class LastLook(Step[World]):
     name = "last-look"
     title = "See the certificate once more"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         journal = world.journal
         changed = journal is not None and any(effect.standing for effect in journal.effects)
         return Needed() if changed else Done("nothing was changed since it was read")
@@ -270,7 +270,7 @@ class LastLook(Step[World]):
 
         reason, deadline = "the certificate to be seen on the app", 3 * credentials.REPLICATION
         if not wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline):
-            raise SetupError("migrate.replaced", thumbprint=world.bundle.thumbprint, app=world.app.name)
+            raise SetupError("migrate.replaced", thumbprint=world.key_pair.thumbprint, app=world.app.name)
         if presence.registered:
             return f"registered again: {prove_again(world)}"
         return "it is on the app"

@@ -21,8 +21,8 @@ from core.entra.tokens import mint
 from core.errors import InsecureKeyringBackendError, Interrupted, NetworkError, SetupError
 from core.events import ChangeMade, Finding
 from core.flow.journal import Effect, Journal
-from core.flow.plan import Change
-from core.flow.step import Check, Done, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Needed, Status, Step
 from core.machine.state_file import Basis, not_written
 from core.steps import directory_roles, prerequisites
 from core.steps.context import World
@@ -273,8 +273,8 @@ def _as_certificate(world: World) -> Graph | None:
         text = world.keystore.read(world.service, known.tenant)
         if text is None:
             return None
-        known.bundle = certificates.parse(text, known.tenant)
-        known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.bundle)
+        known.key_pair = certificates.parse(text, known.tenant)
+        known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
     may = known.proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
     return world.app_graph() if may else None
 
@@ -292,7 +292,7 @@ class Notice(Step[World]):
     name = "leftover"
     title = "Look for an earlier rollback"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed() if RollbackJournal.of(world).stands else Done("there is none")
 
     def apply(self, world: World) -> str:
@@ -312,7 +312,7 @@ class Sweep(Step[World]):
     name = "leftover"
     title = "Look for an earlier rollback"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         stands = world.known.app_id and RollbackJournal.of(world).stands
         return Needed() if stands else Done("there is none")
 
@@ -329,13 +329,13 @@ class Forget(Step[World]):
     name = "forget"
     title = "Clean up after an earlier rollback"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed() if RollbackJournal.of(world).stands else Done("there was none")
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         elsewhere = [e for e in RollbackJournal.of(world).standing(WRITE) if e.target != str(world.statefile.path)]
         return tuple(
-            Change("delete", effect.data["member"], effect.target, "the secret of a rollback", "", False, "0600")
+            PlanRow("delete", effect.data["member"], effect.target, "the secret of a rollback", "", False, "0600")
             for effect in elsewhere
             if holds(world, effect)
         )

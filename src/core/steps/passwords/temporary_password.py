@@ -10,8 +10,8 @@ from core.clock import wait_until
 from core.entra import application, credentials
 from core.entra.tokens import SecretState, try_secret
 from core.errors import GraphError, NetworkError, SetupError
-from core.flow.plan import Change
-from core.flow.step import Blocked, Check, Done, Left, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
 from core.steps.context import World
 from core.steps.passwords import rollback_secret
@@ -36,12 +36,12 @@ class TakeBack(Step[World]):
     name = "take-back"
     title = "Take back what an earlier rollback left"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed() if journal_of(world).stands else Done("there is nothing")
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         where = f"app registration '{world.app.name}', {world.statefile.path}"
-        return (Change("delete", "earlier rollback", where, journal_of(world).listing(), "", False, "removePassword"),)
+        return (PlanRow("delete", "earlier rollback", where, journal_of(world).listing(), "", False, "removePassword"),)
 
     def apply(self, world: World) -> str:
         journal = journal_of(world)
@@ -58,21 +58,21 @@ class AddPassword(Step[World]):
     name = "add-password"
     title = "Create a client secret for 15 minutes"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         app = world.app
         where = f"app registration '{app.name}'"
         end = rollback_secret.utc(_end(world))
         ends = f"new, ends {LIFETIME.seconds // 60} minutes after it is made ({end} if made now)"
         call = f"POST /applications/{app.object_id}/addPassword"
         stay = [
-            Change("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
+            PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
         ]
-        stay.append(Change("keep", "private key", f"keystore, service {world.service}", "it is not touched"))
-        return (Change("add", "password credential", where, "", ends, True, call), *stay)
+        stay.append(PlanRow("keep", "private key", f"keystore, service {world.service}", "it is not touched"))
+        return (PlanRow("add", "password credential", where, "", ends, True, call), *stay)
 
     def apply(self, world: World) -> str:
         # before the service is asked: whether the file can be written at all
@@ -90,8 +90,8 @@ class AddPassword(Step[World]):
     def _add(self, world: World, attempt: int) -> str:
         app, end = world.app, _end(world)
         name = f"entraclaw-setup rollback {world.run_id}-{attempt}"
-        facts = {"name": name, "made": (end - LIFETIME).isoformat(), "ends": end.isoformat()}
-        with world.log.effect(ADD, app.object_id, world.emit, **facts) as effect:
+        details = {"name": name, "made": (end - LIFETIME).isoformat(), "ends": end.isoformat()}
+        with world.log.effect(ADD, app.object_id, world.emit, **details) as effect:
             try:
                 answer = credentials.add_password(
                     world.user_graph(), app.object_id, name, end - LIFETIME, end, world.clock, world.emit
@@ -133,24 +133,24 @@ class WriteSecret(Step[World]):
     name = "write-secret"
     title = "Write the secret into the state file"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         member = world.profile.secret_member
         theirs = member in world.statefile.read()
         if theirs and not any(rollback_secret.holds(world, effect) for effect in journal_of(world).standing(WRITE)):
             return Blocked(SetupError("rollback.present", path=world.statefile.path, member=member))
         return Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         after = "the new secret, live and in plain text"
         how = "atomic replace, 0600"
-        return (Change("change", world.profile.secret_member, str(world.statefile.path), "", after, True, how),)
+        return (PlanRow("change", world.profile.secret_member, str(world.statefile.path), "", after, True, how),)
 
     def apply(self, world: World) -> str:
         file, member, secret = world.statefile, world.profile.secret_member, world.known.secret
         assert secret is not None
         made = world.log.standing(ADD)[-1].data
-        facts = {"member": member, "hint": made["hint"], "ends": made["ends"]}
-        with world.log.effect(WRITE, str(file.path), world.emit, **facts):
+        details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
+        with world.log.effect(WRITE, str(file.path), world.emit, **details):
             file.put_secret(member, secret, world.known.basis)
             if file.read().get(member) != secret.reveal():
                 raise SetupError("statefile.changed", path=file.path)
@@ -163,7 +163,7 @@ class ProveSecret(Step[World]):
     name = "prove-secret"
     title = "Prove that the secret is accepted"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:

@@ -8,8 +8,8 @@ from typing import Final
 
 from core import paths
 from core.errors import SetupError
-from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Needed, Status, Step
 from core.machine import backup
 from core.steps.context import World
 from core.steps.state_file.purge import Purge
@@ -23,15 +23,15 @@ class Backup(Step[World]):
     name = "backup"
     title = "Back up the state file without its secrets"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         if isinstance(Purge().check(world), Done):
             return Done("the state file does not change")
         made = [e for e in world.journal.standing(ACTION) if e.state == "done"] if world.journal is not None else []
         return Done(made[0].target) if made else Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         folder = str(_path(world).parent)
-        return (Change("add", "backup of the state file", folder, "", "without its secrets", True, "new file, 0600"),)
+        return (PlanRow("add", "backup of the state file", folder, "", "without its secrets", True, "new file, 0600"),)
 
     def apply(self, world: World) -> str:
         path = _path(world)

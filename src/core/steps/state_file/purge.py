@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from core.errors import SetupError
-from core.flow.plan import Change
-from core.flow.step import Blocked, Check, Done, Needed, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps.context import World
 
 
@@ -23,25 +23,25 @@ class Purge(Step[World]):
         values = {
             profile.tenant_member: known.tenant,
             profile.client_id_member: known.app_id,
-            profile.thumbprint_member: world.bundle.thumbprint,
+            profile.thumbprint_member: world.key_pair.thumbprint,
         }
         return values, secret_members(world)
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         members = world.statefile.read()
-        if world.known.bundle is None or secret_members(world):
+        if world.known.key_pair is None or secret_members(world):
             return replaceable(world)
         for name, value in self.change(world)[0].items():
             if str(members.get(name, "")).lower() != value.lower():
                 return replaceable(world)
         return Done("it holds no secret and names the certificate")
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         profile, path, how = world.profile, str(world.statefile.path), "atomic replace, 0600"
-        changes = [Change("change", profile.thumbprint_member, path, "", "the certificate's thumbprint", False, how)]
+        changes = [PlanRow("change", profile.thumbprint_member, path, "", "the certificate's thumbprint", False, how)]
         for name in reversed(secret_members(world)):
             what = "the client secret" if name == profile.secret_member else "a copy of the client secret"
-            changes.insert(0, Change("delete", name, path, what, "", False, how))
+            changes.insert(0, PlanRow("delete", name, path, what, "", False, how))
         return changes
 
     def apply(self, world: World) -> str:
@@ -60,7 +60,7 @@ def rebase(world: World, values: Mapping[str, str], remove: Collection[str] = ()
         world.known.basis = world.known.basis.after(values, remove)
 
 
-def replaceable(world: World) -> Check:
+def replaceable(world: World) -> Status:
     """Whether the state file, which has to be written, can be: told with the plan, before anything is changed."""
     try:
         world.statefile.check_replaceable()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from core.flow.plan import Change
-from core.flow.step import Check, Done, Left, Step
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Status, Step
 from core.steps.context import World
 from core.steps.state_file.purge import rebase, replaceable
 
@@ -19,26 +19,26 @@ class Record(Step[World]):
     name = "record"
     title = "Write the state file"
 
-    def check(self, world: World) -> Check:
-        if world.known.bundle is None or not world.known.app_id:
+    def check(self, world: World) -> Status:
+        if world.known.key_pair is None or not world.known.app_id:
             return replaceable(world)
         members = world.statefile.read_or_empty()
         same = all(str(members.get(n, "")).lower() == v.lower() for n, v in self.values(world).items())
         return Done("it names app and certificate") if same else replaceable(world)
 
-    def plan(self, world: World) -> Sequence[Change]:
+    def plan(self, world: World) -> Sequence[PlanRow]:
         where = str(world.statefile.path)
         what = "tenant, app id, thumbprint; no secret"
-        return (Change("change", "state file", where, "", what, True, "atomic, 0600"),)
+        return (PlanRow("change", "state file", where, "", what, True, "atomic, 0600"),)
 
     def apply(self, world: World) -> str:
         file, values = world.statefile, self.values(world)
         missing = not file.exists()
         before = file.read_or_empty()
         former = {name: before[name] for name in values if isinstance(before.get(name), str)}
-        facts = {"purged": False, "former": former, "written": values, "missing": missing}
-        facts["app_id"] = world.known.app_id  # the journal of a new app says so whose key this is
-        with world.log.effect(UPDATE, str(file.path), world.emit, **facts):
+        details = {"purged": False, "former": former, "written": values, "missing": missing}
+        details["app_id"] = world.known.app_id  # the journal of a new app says so whose key this is
+        with world.log.effect(UPDATE, str(file.path), world.emit, **details):
             file.update(values, create=True, basis=world.known.basis)
         rebase(world, values)
         return str(file.path)
@@ -61,7 +61,7 @@ class Record(Step[World]):
         """Members to set, as far as they are known."""
         profile, known = world.profile, world.known
         cloud = {} if world.cloud.name == "public" else {"CLOUD": world.cloud.name}
-        thumbprint = known.bundle.thumbprint if known.bundle else ""
+        thumbprint = known.key_pair.thumbprint if known.key_pair else ""
         ids = {profile.tenant_member: known.tenant, profile.client_id_member: known.app_id}
         return cloud | ids | {profile.thumbprint_member: thumbprint}
 
@@ -72,7 +72,7 @@ class Rehearse(Step[World]):
     name = "rehearse"
     title = "Check that the state file can be written"
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Record().check(world)
 
     def apply(self, world: World) -> str:
