@@ -158,7 +158,7 @@ def everything(name: str, service: str) -> Iterator[CodedError]:
         for caller in CALLERS:
             for status in (400, 401, 403, 404, 409, 503):
                 yield graph(name, status, caller)
-                yield graph("Odd", status, caller, details=(name,))
+                yield graph("Odd", status, caller, inner_codes=(name,))
         return
     number = int(name.removeprefix("AADSTS"))
     yield TokenError("invalid_client", (number,), f"{name}: m {APP}", app_id=APP, tenant=TENANT)
