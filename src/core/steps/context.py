@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.events import Event, Question
     from core.flow.journal import Journal
     from core.machine.azure_cli import Account, SignIn
-    from core.machine.keys.detect import Hardware
+    from core.machine.keys.hardware import Hardware
     from core.machine.keystore.system import Backend, Keystore
     from core.machine.keystore.weak_files import WeakFile
     from core.machine.prerequisites import Tool

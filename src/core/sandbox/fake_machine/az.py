@@ -15,7 +15,7 @@ from core.entra.tokens import Token, claims_of
 from core.errors import SetupError, SignInError
 from core.machine.azure_cli import NO_JSON, checked_user_token, garbage
 from core.machine.azure_login import Prompt, checked_tenant
-from core.machine.keys.detect import Hardware
+from core.machine.keys.hardware import Hardware
 from core.machine.prerequisites import (
     AZ,
     BUS,
