@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,18 @@ def test_Q2_users_get_every_dependency_of_the_project() -> None:
     for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
         wanted = Requirement(line)
         assert wanted.specifier.contains(run[canonicalize_name(wanted.name)].version), line
+
+
+def test_Q2_users_get_what_the_dependencies_need() -> None:
+    run = pins("run.txt")
+    for name in run:
+        try:
+            lines = requires(name) or []
+        except PackageNotFoundError:  # of another system or another Python
+            continue
+        for need in map(Requirement, lines):
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(need.name) in run, f"{name} needs {need.name}"
 
 
 def test_Q2_users_get_the_files_that_the_tests_run_with() -> None:
