@@ -1,3 +1,3 @@
-"""The headless core: everything `entraclaw-setup` does, without a user interface (ARCHITECTURE, "The pieces")."""
+"""The headless core: everything `entraclaw-setup` does, without a user interface."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The endpoints of one cloud (ARCHITECTURE, "Cloud"; C1-C4).
+"""The endpoints of one cloud (C1-C4).
 
 Public, US Government and China are built in. A TOML file with `name, authority, graph, arm, ca_bundle` describes any
 other, which is how the sandbox is reached.

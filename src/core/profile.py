@@ -1,4 +1,4 @@
-"""The names of one product (REQUIREMENTS, "The names belong to a profile").
+"""The names of one product (docs/reference/requirements.md#words).
 
 The default profile is `entraclaw`; a TOML file that is given explicitly defines another, so that the same tool migrates
 any app registration that still signs in with a secret. A profile is never discovered in the project folder (C3).

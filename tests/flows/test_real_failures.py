@@ -1,8 +1,9 @@
 """What went wrong in the original and in tools like it: every row that touches the Provisioner has its test.
 
-`row N` is a row of the list of failures that really happened, `G N` one of the weaknesses of the original. A row that
-other tests cover names them in `COVERED`; what does not exist in this version says so in `NOT_BUILT`; every other row
-has a test here that carries its number. A test below keeps the three tables complete, and the names in them real.
+`row N` is a row of the list of failures that really happened, `G N` one of the weaknesses of the original
+(entra-protocol G). A row that other tests cover names them in `COVERED`; what does not exist in this version says so in
+`NOT_BUILT`; every other row has a test here that carries its number. A test below keeps the three tables complete, and
+the names in them real.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from core.entra import permissions
 from core.sandbox.graph import roles
 
@@ -10,6 +13,13 @@ def test_P6_the_products_list_and_the_sandboxs_are_the_same() -> None:
     assert dict(permissions.BASE) == dict(roles.BASE)
     assert dict(permissions.AGENT) == dict(roles.AGENT)
     assert len(permissions.KNOWN) == 26
+
+
+def test_P6_the_page_of_protocol_facts_has_the_same_list() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "entra-protocol.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| \d+ \| ([\w.]+) \| `([0-9a-f-]{36})` \|$", page, re.MULTILINE)) == dict(
+        permissions.KNOWN
+    )
 
 
 def test_P6_wanted_is_the_base_list_and_what_the_tenant_offers_of_the_known_agent_roles() -> None:

@@ -1,4 +1,4 @@
-"""The pieces a flow is made of (ARCHITECTURE, "The pieces").
+"""The pieces a flow is made of (ADR-0002).
 
 A step has one effect and looks at reality before it acts, so a re-run converges and a crash needs no special path.
 """

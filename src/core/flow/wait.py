@@ -1,4 +1,4 @@
-"""Time, cancellation, and the only way to wait (P7; ARCHITECTURE, "Waiting").
+"""Time, cancellation, and the only way to wait (P7).
 
 There is no sleep anywhere else: whoever waits says for what, for how long at most, and can be cancelled.
 """

@@ -1,4 +1,4 @@
-"""What it takes to touch the objects of the agent chain: one row per type and operation (entra-protocol A.2, 14-25)."""
+"""What it takes to touch objects of the agent chain: a row per type and operation (entra-protocol A.2 rows 14-25)."""
 
 from __future__ import annotations
 
