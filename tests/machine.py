@@ -18,8 +18,12 @@ from uuid import uuid4
 import pytest
 
 from core import assemble
-from core.cloud import Cloud
-from core.cloud import load as load_cloud
+from core.checks.verify import verify
+from core.clock import Cancel, Clock
+from core.config.cloud import Cloud
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
+from core.config.settings import Settings
 from core.entra import certificates
 from core.entra.http import Session
 from core.entra.tokens import SecretState, mint, try_secret
@@ -29,16 +33,12 @@ from core.flow import engine
 from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.flow.step import Flow
-from core.flow.wait import Cancel, Clock
-from core.profile import Profile
-from core.sandbox.computer.az import SandboxSignIn
-from core.sandbox.computer.keystore import MemoryKeystore
+from core.flows import migrate, onboard
+from core.sandbox.fake_machine.az import SandboxSignIn
+from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
-from core.settings import Settings
-from core.stages import migrate, onboard
-from core.stages.verify import verify
-from core.stages.world import World
+from core.steps.context import World
 
 PROFILE = Profile()
 
@@ -253,9 +253,9 @@ class Machine:
         if PROFILE.secret_member in self.state and self.try_secret().state == "live":
             found.append("secret")
         for account in self.keystore.accounts(self.service):
-            bundle = certificates.parse(self.keystore.read(self.service, account) or "", account)
+            key_pair = certificates.parse(self.keystore.read(self.service, account) or "", account)
             try:
-                mint(self.session, self.cloud, self.tenant.id, self.app_id, bundle)
+                mint(self.session, self.cloud, self.tenant.id, self.app_id, key_pair)
             except SetupError:
                 continue
             found.append(account)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.cloud import GRAPH_APP_ID
+from core.config.cloud import GRAPH_APP_ID
 from core.entra import certificates
 from core.flow.engine import Result
-from core.sandbox.graph import directory, grants, roles
+from core.sandbox.directory import registrations
+from core.sandbox.graph import grants, roles
 from tests.machine import PROFILE, Machine
 
 NAME = PROFILE.app_display_name
@@ -54,8 +55,8 @@ def declared(machine: Machine) -> list[str]:
 
 def make(machine: Machine, name: str = NAME, **values: Any) -> dict[str, Any]:
     """Another app with its principal, as somebody else's."""
-    app = directory.new_application(machine.tenant, name) | values
-    principal = directory.new_principal(machine.tenant, app)
+    app = registrations.new_application(machine.tenant, name) | values
+    principal = registrations.new_principal(machine.tenant, app)
     machine.tenant.commit("application", app["id"], app)
     machine.tenant.commit("servicePrincipal", principal["id"], principal)
     return app
@@ -87,9 +88,9 @@ def complete(machine: Machine) -> None:
     assert app["appId"] == machine.app_id == machine.state[PROFILE.client_id_member]
     (der,) = machine.keys.values()
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id]
-    bundle = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
-    assert bundle.der == der
-    assert machine.state[PROFILE.thumbprint_member] == bundle.thumbprint
+    key_pair = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
+    assert key_pair.der == der
+    assert machine.state[PROFILE.thumbprint_member] == key_pair.thumbprint
     assert granted(machine) == sorted(ROLES)
     assert declared(machine) == sorted(ROLES.values())
     assert len([sp for sp in principals(machine) if sp["appId"] == app["appId"]]) == 1

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from core import cloud as clouds
-from core import profile as profiles
+from core import paths
+from core.clock import Cancel, SystemClock
+from core.config import cloud as clouds
+from core.config import profile as profiles
+from core.config.settings import Settings
 from core.entra.http import Session
 from core.errors import SetupError
 from core.events import Event, Question
-from core.flow.wait import Cancel, SystemClock
-from core.machine import allowlist, lifetime, packages, paths, tools
-from core.machine.az import AzureCli
+from core.machine import environment, prerequisites, python_packages
+from core.machine.azure_cli import AzureCli
 from core.machine.keys.detect import detect
-from core.machine.keystore import SystemKeystore
-from core.machine.statefile import StateFile
-from core.settings import Settings
-from core.stages.world import World
+from core.machine.keystore import allowlist
+from core.machine.keystore.system import SystemKeystore
+from core.machine.state_file import StateFile
+from core.steps.context import World
 
 if TYPE_CHECKING:
     from core.sandbox.lab import Lab
@@ -51,11 +53,11 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         emitter=emit,
         asker=ask,
         untrusted=untrusted,
-        tools=cache(partial(tools.look, untrusted, cancel, own_keystore=not allowed)),
+        tools=cache(partial(prerequisites.look, untrusted, cancel, own_keystore=not allowed)),
         hardware=cache(detect),
-        packages=cache(packages.look),
+        packages=cache(python_packages.look),
         run_id=uuid4().hex[:12],
-        lifetime=lifetime.evidence(os.environ, Path("/")),
+        lifetime=environment.evidence(os.environ, Path("/")),
     )
 
 
@@ -118,8 +120,8 @@ def pretend(
 
     :param signed_in: whether somebody is signed in already.
     """
-    from core.sandbox.computer import machine
-    from core.sandbox.computer.az import HARDWARE, SandboxSignIn, tools_of
+    from core.sandbox.fake_machine import machine
+    from core.sandbox.fake_machine.az import HARDWARE, SandboxSignIn, tools_of
 
     world = real(settings, cancel, emit, ask)
     world.sign_in = SandboxSignIn(lab.tenant, world.cloud, signed_in=signed_in, fault=lab.machine.az)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from core import files
+from core.config.settings import FLAG_ONLY, Settings
 from core.errors import SetupError
-from core.machine import allowlist
+from core.machine.keystore import allowlist
 from core.secret import looks_secret
-from core.settings import FLAG_ONLY, Settings
 from wizard.console.plain import clean
-from wizard.undertaking import Kind
+from wizard.runs import Kind
 
 Replayed = Kind | Literal["token"]
 #: What belongs to the front end and not to the run; `yes` is part of every replay.

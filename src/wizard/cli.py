@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from core import __version__
-from core.machine import allowlist
+from core.machine.keystore import allowlist
 from wizard.early import json_wanted
 
 if TYPE_CHECKING:
@@ -135,19 +135,19 @@ def run(argv: Sequence[str]) -> int:
     if command is None:
         if given.get("json"):
             return _usage(argv, _Usage("a command is missing", ""))
-        from wizard import launch
+        from wizard import front_end
 
-        return launch.run(given)
+        return front_end.run(given)
     if command == "demo":
-        from wizard import launch
+        from wizard import front_end
 
-        if launch.opens(given):
-            return launch.run(given, demo=True)
+        if front_end.opens(given):
+            return front_end.run(given, demo=True)
     if command == "replay":
-        from wizard import launch
+        from wizard import front_end
 
-        if launch.watches(given):
-            return launch.replay(given)
+        if front_end.watches(given):
+            return front_end.replay(given)
     from wizard import commands
 
     return commands.run(command, given)
@@ -166,7 +166,7 @@ def refuse(argv: Sequence[str], error: SetupError) -> int:
     :param argv: arguments without the program's name.
     :returns: the exit code.
     """
-    command = str(error.facts.get("command") or _command_in(argv))
+    command = str(error.details.get("command") or _command_in(argv))
     remedy = error.remedy.replace("  ", " ")  # without a command it is the help of the program itself
     if json_wanted(argv) and command != "token":
         from wizard.console.ndjson import Ndjson
@@ -175,7 +175,7 @@ def refuse(argv: Sequence[str], error: SetupError) -> int:
     else:
         from wizard.console.plain import clean
 
-        told = error.facts["detail"] if error.id == "usage.settings" else error
+        told = error.details["detail"] if error.id == "usage.settings" else error
         print(clean(f"entraclaw-setup: {told}\n{remedy}"), file=sys.stderr)
     return 1 if command == "token" else error.exit_code
 

@@ -10,19 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.clock import Cancel, SystemClock
+from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
 from core.events import Checked, Event, Finding, FlowFinished, StepFinished
-from core.flow.wait import Cancel, SystemClock
-from core.settings import Settings
-from core.support.recording import folder
+from core.recording.writer import folder
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
-from wizard.invocation import Invocation
+from wizard.output import Invocation
 from wizard.process import flush, prepare, signals
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
-    from core.stages.world import World
+    from core.steps.context import World
 
 
 def run(command: str, given: dict[str, Any]) -> int:
@@ -93,18 +93,19 @@ class _Session(Invocation):
 
         from core.flow import engine
 
-        flow = import_module(f"core.stages.{name}").FLOW
+        flow = import_module(f"core.flows.{name}").FLOW
         act = engine.undo if undo else engine.run
         return world, act(flow, world, world.run_id, dry_run=self.settings.dry_run)
 
     def _interrupted(self, world: World) -> int:
         """Continue, or take back, the run of this project that was interrupted."""
         from core.flow.engine import Result
-        from core.stages import interrupted, leftover
+        from core.flows import interrupted
+        from core.steps.passwords import rollback_secret
 
         found = interrupted.find(world)
         if found is None:
-            leftover.after(world)
+            rollback_secret.after(world)
             none = "No run of this project is open: nothing has to be resumed or undone."
             self.emit(FlowFinished(self.command, "unchanged", 0, (none,), 0.0))
             return self._finish((world, Result("unchanged", 0, summary=(none,))))
@@ -116,7 +117,7 @@ class _Session(Invocation):
         return self._finish(self._flow(found.flow, world, undo=undo))
 
     def _verify(self, world: World) -> tuple[World, Result]:
-        from core.stages.verify import verify
+        from core.checks.verify import verify
 
         def note(event: Event) -> None:
             if isinstance(event, StepFinished):
@@ -133,16 +134,16 @@ class _Session(Invocation):
     def _doctor(self) -> int:
         self.sinks.append(self._note)
         try:
-            from core.support.doctor import diagnose
+            from core.checks.doctor import diagnose
 
             world = self.real()
         except (ImportError, SetupError) as error:
             if isinstance(error, Interrupted):
                 raise
-            from core.machine import packages
-            from core.support import installation
+            from core.checks import broken_install
+            from core.machine import python_packages
 
-            result = installation.diagnose(packages.look(), error, "", self.emit)
+            result = broken_install.diagnose(python_packages.look(), error, "", self.emit)
             self.show(result.outcome, result.exit_code, {"checks": self.checks}, result.errors)
             return result.exit_code
         result = diagnose(world, self.given.get("check") or (), fix=bool(self.given.get("fix")))
@@ -165,7 +166,7 @@ class _Session(Invocation):
             self.checks = [*(kept for kept in self.checks if kept["check"] != event.check), row]
 
     def _token(self, world: World) -> int:
-        from core.stages.token import token
+        from core.flows.access_token import token
 
         self.write(token(world).value.reveal())
         return 0
@@ -227,7 +228,7 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
 
     def _replay(self) -> int:
         """Recordings, or one of them as lines; whatever the settings say, nothing is written (U7)."""
-        from core import profile as profiles
+        from core.config import profile as profiles
         from wizard import replay
 
         replay.refuse(self.given)
@@ -258,8 +259,8 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
     def _demo(self) -> int:
         """Sandbox, seeded project, keystore in memory, flow, verification: one process, cleaned up (U8)."""
         from wizard.demo import refuse
-        from wizard.ground import Demo, chosen
         from wizard.report import data
+        from wizard.workspace import Demo, chosen
 
         refuse(self.given)
         scenario, flow = chosen(self.given)

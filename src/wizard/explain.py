@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from core import explanation
+from core.errors import explain
 
 
 def answer(id: str | None, width: int) -> tuple[dict[str, Any], str]:
@@ -16,9 +16,9 @@ def answer(id: str | None, width: int) -> tuple[dict[str, Any], str]:
     :raises SetupError: `usage.unknown-id`.
     """
     if id is None:
-        listed = {group: [entry.id for entry in entries] for group, entries in explanation.groups().items()}
+        listed = {group: [entry.id for entry in entries] for group, entries in explain.groups().items()}
         return {"ids": listed}, "\n\n".join(_group(group, ids, width) for group, ids in listed.items())
-    entry = explanation.find(id)
+    entry = explain.find(id)
     rows = (
         ("means", entry.meaning),
         ("to do", entry.remedy),

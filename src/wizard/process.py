@@ -13,11 +13,11 @@ from types import FrameType
 from typing import Protocol, TextIO
 
 from core import files
-from core import profile as profiles
+from core.clock import Cancel
+from core.config import profile as profiles
+from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
-from core.flow.wait import Cancel
 from core.secret import forbid_core_dumps
-from core.settings import Settings
 from wizard import early
 
 

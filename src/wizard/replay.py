@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from core.clock import Cancel, Clock
+from core.config.profile import Profile
 from core.errors import SetupError
 from core.events import Event
-from core.flow.wait import Cancel, Clock
-from core.profile import Profile
-from core.support import recording
-from core.support.tape import Outcome, Part, Tape, read
+from core.recording import writer
+from core.recording.reader import Outcome, Part, Tape, read
 from wizard.console.plain import clean
 
 #: What a replay is called for the newest recording.
@@ -142,7 +142,7 @@ def find(name: str, profile: Profile) -> Path:
         return Path(name)
     paths = _kept(profile)
     if not paths:
-        raise SetupError("replay.none", folder=recording.folder(profile))
+        raise SetupError("replay.none", folder=writer.folder(profile))
     return paths[0]
 
 
@@ -195,9 +195,9 @@ def facts(tape: Tape) -> dict[str, Any]:
 
 def _kept(profile: Profile) -> list[Path]:
     try:
-        return recording.kept(profile)
+        return writer.kept(profile)
     except OSError as error:
-        raise SetupError("replay.unreadable", path=recording.folder(profile), detail=error.strerror or error) from None
+        raise SetupError("replay.unreadable", path=writer.folder(profile), detail=error.strerror or error) from None
 
 
 def _listed(path: Path) -> Listed:
@@ -206,7 +206,7 @@ def _listed(path: Path) -> Listed:
     try:
         outcome = load(path).outcome
     except SetupError as error:
-        return Listed(str(path), when, command, clean(str(error.facts["detail"])), None)
+        return Listed(str(path), when, command, clean(str(error.details["detail"])), None)
     if outcome is None:
         return Listed(str(path), when, command, "did not come to its end", None)
     return Listed(str(path), when, command, outcome.outcome, outcome.exit_code)

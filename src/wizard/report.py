@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
-    from core.stages.world import World
+    from core.steps.context import World
 
 #: Exit codes of runs that support is not asked about.
 _NONE: Final = frozenset({0, 4, 129, 130, 143})
@@ -31,7 +31,7 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     :param checks: rows of a verification.
     """
     from core.entra import permissions
-    from core.stages import handoff
+    from core.steps.hand_off import handoff
 
     known = world.known
     body: dict[str, Any] = {"tenant": known.tenant, "app_id": known.app_id, "cloud": world.cloud.name}
@@ -43,10 +43,10 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     if known.backend is not None:
         held = known.backend
         body["keystore"] = {"backend": held.name, "allowed_by": held.allowed_by, "served_by": held.served_by}
-    if known.bundle is not None:
-        end = known.bundle.not_after.isoformat()
-        due = known.bundle.renewal.due.isoformat()
-        body["certificate"] = {"thumbprint": known.bundle.thumbprint, "not_after": end, "due": due}
+    if known.key_pair is not None:
+        end = known.key_pair.not_after.isoformat()
+        due = known.key_pair.renewal.due.isoformat()
+        body["certificate"] = {"thumbprint": known.key_pair.thumbprint, "not_after": end, "due": due}
     if known.app is not None:
         names = sorted(permissions.name_of(role) for role in known.app.granted)
         body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]
@@ -58,7 +58,7 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
         body["purged"] = known.purged
         body["secret_refusal_unproven"] = known.unproven
     if command == "rollback" and result.outcome == "changed":
-        from core.stages.rollback import facts
+        from core.flows.rollback import facts
 
         body["rollback"] = facts(world)
     if checks:

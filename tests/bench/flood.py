@@ -12,13 +12,13 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from core.events import Finding, StageStarted, StepFinished, StepStarted, Waiting
-from wizard import app
-from wizard.app import Wizard
-from wizard.bridge import Bridge
-from wizard.ground import Real
-from wizard.model import Ended, Outline
-from wizard.terminal import conduct
-from wizard.widgets.parts import Bar
+from wizard.tui import app
+from wizard.tui.app import Wizard
+from wizard.tui.engine_thread import Bridge
+from wizard.tui.state import Ended, Outline
+from wizard.tui.terminal import conduct
+from wizard.tui.widgets.parts import Bar
+from wizard.workspace import Real
 
 EVENTS = 20_000
 STEPS = 20
@@ -66,6 +66,6 @@ class Flooded(Wizard):
 
 
 if __name__ == "__main__":
-    from core.settings import Settings
+    from core.config.settings import Settings
 
     sys.exit(conduct(Flooded(Real(Settings()))))

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from core.sandbox.login import signing
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
+from core.sandbox.token_service import signing
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
 from tests.bench.table import Row
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 #: Requests in a `$batch`; each of them counts, as it does for the real service's limits.
 BATCH: Final = 5
@@ -25,7 +25,7 @@ Call = Callable[[], Response]
 def rates() -> list[Row]:
     """Each kind of request, and all of them in equal shares."""
     client = Client("legacy")
-    client.add_key(bundle())
+    client.add_key(key_pair())
     seconds = {name: _least(call) for name, call in calls(client).items()}
     signature = _least(lambda: signing.sign({"oid": client.app_id}))
     rows = [_row(f"sandbox: {name}", 1 / each) for name, each in seconds.items()]
@@ -49,7 +49,7 @@ def rate_of(seconds: Iterable[float]) -> float:
 
 def calls(client: Client) -> dict[str, Call]:
     """One of each kind, every one of which succeeds."""
-    app, assertion = f"/applications/{client.app['id']}", client.assertion(bundle())
+    app, assertion = f"/applications/{client.app['id']}", client.assertion(key_pair())
     wanted = f"/applications?$filter=displayName eq '{client.app['displayName']}'&$select=id,appId"
     items = [{"id": str(number), "method": "GET", "url": app} for number in range(BATCH)]
     found: dict[str, Call] = {

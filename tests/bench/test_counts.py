@@ -9,10 +9,10 @@ import pytest
 
 from core.entra.tokens import Token
 from core.flow.engine import Result
-from core.sandbox.computer.az import SandboxSignIn
+from core.flows import migrate, onboard
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.lab import Lab
 from core.sandbox.logs import Served
-from core.stages import migrate, onboard
 from tests.bench.trips import AGAIN, AZ, LEAST, SPARE, SPAWNS, SPAWNS_AGAIN, WAITS, longest_chain, under_way
 from tests.machine import Machine, VirtualClock
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.service import BATCH, calls, rate_of
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 
 def test_S1_every_call_of_the_mix_succeeds_again_and_again() -> None:
     client = Client("legacy")
-    client.add_key(bundle())
+    client.add_key(key_pair())
     for name, call in calls(client).items():
         for _ in range(2):
             response = call()

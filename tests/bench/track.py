@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from core.cloud import load as load_cloud
-from core.profile import Profile
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.sandbox.lab import Lab
 from tests.bench.trips import longest_chain, under_way
 from tests.real.conftest import Desktop

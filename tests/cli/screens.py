@@ -15,11 +15,11 @@ from typing import Any
 import pexpect
 import pytest
 
-from core.flow.wait import SystemClock
-from core.profile import Profile
+from core.clock import SystemClock
+from core.config.profile import Profile
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
 from core.sandbox.scenarios import seeds
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 
 if os.name != "posix":
     pytest.skip("pseudo-terminals are POSIX'", allow_module_level=True)

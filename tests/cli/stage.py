@@ -12,22 +12,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from core.clock import Cancel
+from core.config.profile import Profile
+from core.config.settings import Settings
 from core.entra.http import Session
 from core.entra.tokens import Token, claims_of
 from core.events import Event, Question
-from core.flow.wait import Cancel
-from core.machine.login import Prompt
-from core.profile import Profile
-from core.sandbox.computer.az import HARDWARE, TOOLS
-from core.sandbox.computer.keystore import MemoryKeystore
+from core.machine.azure_login import Prompt
+from core.sandbox.fake_machine.az import HARDWARE, TOOLS
+from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.secret import Secret
-from core.settings import Settings
-from core.stages.world import World
+from core.steps.context import World
 from tests.machine import VirtualClock, dating
-from wizard import app, process
-from wizard.app import Wizard
-from wizard.ground import Real
-from wizard.terminal import conduct
+from wizard import process
+from wizard.tui import app
+from wizard.tui.app import Wizard
+from wizard.tui.terminal import conduct
+from wizard.workspace import Real
 
 
 class SignedIn:

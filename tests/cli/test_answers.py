@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
+from core.config.settings import HARDWARE, Settings, resolve
 from core.errors import SetupError
-from core.machine import allowlist
+from core.machine.keystore import allowlist
 from core.secret import Secret
-from core.settings import HARDWARE, Settings, resolve
 from wizard import answers, cli
-from wizard.undertaking import Kind
+from wizard.runs import Kind
 
 #: But for "--" alone, which argparse takes from every option.
 TEXT = (st.text(max_size=20) | st.text('"\\\x7f\x00\t\n\r\x85\u2028\u202eé漢🔑-= $', max_size=8)).filter(

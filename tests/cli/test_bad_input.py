@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from core.flow.wait import SystemClock
-from core.profile import Profile
+from core.clock import SystemClock
+from core.config.profile import Profile
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell scripts")
 FILE_KEYSTORE = "keyrings.alt.file.PlaintextKeyring"

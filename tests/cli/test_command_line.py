@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.flow.wait import SystemClock
+from core.clock import SystemClock
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios.catalogue import SCENARIOS
 

@@ -18,14 +18,14 @@ import pytest
 
 import wizard
 from core import assemble
+from core.checks import doctor
+from core.clock import Cancel, SystemClock
+from core.config.settings import Settings
 from core.entra.http import Session
 from core.events import Event, Question
-from core.flow.wait import Cancel, SystemClock
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from core.settings import Settings
-from core.stages.world import World
-from core.support import doctor
+from core.steps.context import World
 from tests.machine import Machine
 from wizard import commands
 from wizard.cli import _parser
@@ -275,9 +275,9 @@ def test_D1_our_own_import_that_fails_is_a_bug_and_no_broken_installation() -> N
         raise AssertionError(code)
 
     assert caught("raise ImportError('x')", "requests.adapters") == "install.broken"
-    assert caught("import no_such_module", "core.machine.az") == "install.broken"
-    assert caught("raise ImportError('x')", "core.machine.az") == "bug.internal"
-    assert caught("from core.machine import no_such_module", "core.machine.az") == "bug.internal"
+    assert caught("import no_such_module", "core.machine.azure_cli") == "install.broken"
+    assert caught("raise ImportError('x')", "core.machine.azure_cli") == "bug.internal"
+    assert caught("from core.machine import no_such_module", "core.machine.azure_cli") == "bug.internal"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc takes no folder, whoever asks")

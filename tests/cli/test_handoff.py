@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from core import assemble
+from core.clock import Cancel
+from core.config.settings import Settings, resolve
 from core.entra.http import Session
 from core.errors import SetupError
 from core.events import Event, Question, StepFinished
-from core.flow.wait import Cancel
-from core.sandbox.computer.az import SandboxSignIn
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.lab import Lab
-from core.settings import Settings, resolve
-from core.stages.world import World
+from core.steps.context import World
 from tests.machine import Crash, Machine, VirtualClock
 from wizard import commands
 from wizard.cli import _parser, run

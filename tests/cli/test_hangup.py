@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from core.clock import SystemClock
 from core.events import Event, FlowStarted, StageStarted, StepFinished, to_json
-from core.flow.wait import SystemClock
 from tests.cli.screens import Screens
 
 #: Seconds; the machine may be busy with other tests.

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from core import assemble
+from core import assemble, paths
+from core.clock import Cancel
+from core.config.settings import Settings
 from core.errors import SetupError
-from core.flow.wait import Cancel
-from core.machine import paths
-from core.settings import Settings
-from core.stages.world import World
+from core.steps.context import World
 
 posix = pytest.mark.skipif(os.name != "posix", reason="XDG_CONFIG_HOME and HOME are of POSIX")
 CONFIG = "entraclaw-setup/config.toml"

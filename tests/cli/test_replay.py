@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from core import assemble
+from core.clock import Cancel
+from core.config.profile import Profile
+from core.config.settings import Settings
 from core.entra.http import Session
 from core.events import (
     ChangePlanned,
@@ -27,13 +30,10 @@ from core.events import (
     result_object,
     to_json,
 )
-from core.flow.wait import Cancel
-from core.profile import Profile
-from core.sandbox.computer.az import SandboxSignIn
-from core.settings import Settings
-from core.stages.world import World
-from core.support import recording
-from core.support.tape import Tape, read
+from core.recording import writer
+from core.recording.reader import Tape, read
+from core.sandbox.fake_machine.az import SandboxSignIn
+from core.steps.context import World
 from tests.cli.screens import Screens
 from tests.machine import Machine, VirtualClock
 from wizard import commands
@@ -73,7 +73,7 @@ def run(
 
 
 def newest() -> Path:
-    return recording.kept(Profile())[0]
+    return writer.kept(Profile())[0]
 
 
 def test_U7_a_migration_is_recorded_and_replayed_line_by_line(run: Run) -> None:
@@ -143,11 +143,11 @@ def test_U7_every_run_that_does_something_is_recorded(run: Run, arguments: list[
 @pytest.mark.parametrize("arguments", [["explain", "az.missing"], ["replay"], ["token"]], ids=str)
 def test_U7_what_does_nothing_is_not(run: Run, arguments: list[str]) -> None:
     run(*arguments)
-    assert recording.kept(Profile()) == []
+    assert writer.kept(Profile()) == []
 
 
 def test_U7_a_folder_that_cannot_be_written_is_one_warning_and_the_run_succeeds(run: Run) -> None:
-    place = recording.folder(Profile())
+    place = writer.folder(Profile())
     place.parent.mkdir(parents=True, mode=0o700)
     place.write_text("")
     code, out, err = run("migrate", "--yes", "--json")
@@ -158,7 +158,7 @@ def test_U7_a_folder_that_cannot_be_written_is_one_warning_and_the_run_succeeds(
 
 
 def test_U7_they_are_listed_newest_first(run: Run) -> None:
-    assert run("replay")[1] == f"No run was recorded yet in {recording.folder(Profile())}.\n"
+    assert run("replay")[1] == f"No run was recorded yet in {writer.folder(Profile())}.\n"
     assert run("replay", "last")[0] == 2
     run("migrate", "--dry-run")
     run("verify")
@@ -181,7 +181,7 @@ def test_U7_they_are_listed_newest_first(run: Run) -> None:
         ("verify", 8),
         ("migrate", 0),
     ]
-    assert [each["path"] for each in listed] == [str(path) for path in recording.kept(Profile())]
+    assert [each["path"] for each in listed] == [str(path) for path in writer.kept(Profile())]
 
 
 def test_U7_a_demo_is_two_parts_of_one_recording(

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from core import assemble
+from core.clock import Cancel
+from core.config.settings import Settings
 from core.entra.http import Session
 from core.events import Event, Question
-from core.flow.wait import Cancel
-from core.sandbox.computer.az import SandboxSignIn
-from core.settings import Settings
-from core.stages.world import World
+from core.sandbox.fake_machine.az import SandboxSignIn
+from core.steps.context import World
 from tests.machine import PROFILE, Machine
 from wizard import commands
 from wizard.cli import _parser

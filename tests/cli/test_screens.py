@@ -132,8 +132,8 @@ def test_D4_a_framework_that_fails_shows_no_values(stage: Stage, home: Path) -> 
 def test_D4_the_framework_writes_no_log_picture_or_connection_of_its_own(variable: str, tmp_path: Path) -> None:
     """Its variables lead what is shown and typed to files and servers, and a driver is code of anybody's."""
     script = (
-        "import os\nfrom wizard import launch\n"
-        "try:\n    launch.run({})\nexcept BaseException:\n    pass\n"
+        "import os\nfrom wizard import front_end\n"
+        "try:\n    front_end.run({})\nexcept BaseException:\n    pass\n"
         "assert not [name for name in os.environ if name.startswith('TEXTUAL')], os.environ\n"
     )
     finished = subprocess.run(

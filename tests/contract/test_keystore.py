@@ -7,8 +7,8 @@ import pytest
 
 from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.events import Event, Finding
-from core.machine.keystore import BUNDLE_SIZE, PROBE_SERVICE, Backend, Keystore, SystemKeystore, probe
-from core.sandbox.computer.keystore import MemoryKeystore
+from core.machine.keystore.system import BUNDLE_SIZE, PROBE_SERVICE, Backend, Keystore, SystemKeystore, probe
+from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.secret import Secret
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from core.cloud import load as load_cloud
+from core.clock import Cancel
+from core.config.cloud import load as load_cloud
 from core.errors import Interrupted, SetupError
-from core.flow.wait import Cancel
-from core.machine.az import Account, SignIn
-from core.machine.login import Prompt
-from core.sandbox.computer.az import MOMENT, SandboxSignIn
+from core.machine.azure_cli import Account, SignIn
+from core.machine.azure_login import Prompt
+from core.sandbox.fake_machine.az import MOMENT, SandboxSignIn
 from core.sandbox.lab import Lab
-from core.sandbox.login import endpoint
+from core.sandbox.token_service import endpoint
 from tests.machine import VirtualClock
 
 GONE = "00000000-0000-4000-8000-000000000000"

@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from core.cloud import load as load_cloud
+from core.clock import SystemClock
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.entra import certificates
 from core.entra.http import Session
 from core.entra.tokens import mint, try_secret
 from core.errors import SetupError
-from core.flow.wait import SystemClock
-from core.profile import Profile
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from core.secret import Secret
 from tests.faults.worker import KEYSTORE, TOKEN, FileKeystore
 
@@ -79,7 +79,7 @@ class Home:
     def keys(self) -> set[bytes]:
         return {base64.b64decode(entry["key"]) for entry in self.app["keyCredentials"]}
 
-    def held(self) -> dict[str, certificates.Bundle]:
+    def held(self) -> dict[str, certificates.KeyPair]:
         """The keys in the keystore by account."""
         service = load_cloud(str(self.lab.cloud_file)).keystore_service(PROFILE.keystore_service)
         values = {account: self.keystore.read(service, account) for account in self.keystore.accounts(service)}
@@ -94,9 +94,9 @@ class Home:
             secret = self.state.get(PROFILE.secret_member)
             if secret and try_secret(session, cloud, tenant, self.app_id, Secret(secret)).state == "live":
                 return True
-            for bundle in self.held().values():
+            for key_pair in self.held().values():
                 try:
-                    mint(session, cloud, tenant, self.app_id, bundle)
+                    mint(session, cloud, tenant, self.app_id, key_pair)
                 except SetupError:
                     continue
                 return True

@@ -18,20 +18,20 @@ import pytest
 import requests
 
 from core import assemble
-from core.cloud import Cloud
+from core.clock import Cancel
+from core.config.cloud import Cloud
+from core.config.profile import Profile
+from core.config.settings import Settings
 from core.entra import certificates
 from core.entra.http import Session
 from core.events import Event, Finding, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
-from core.flow.wait import Cancel
-from core.profile import Profile
+from core.flows import migrate
 from core.sandbox import service
+from core.sandbox.directory.store import Tenant
+from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response
-from core.settings import Settings
-from core.stages import migrate
 from tests.faults.timeline import Timeline, TimelineClock
 
 SIZE: Final = int(os.environ.get("HERD", "12"))
@@ -99,8 +99,8 @@ class One:
     def holds(self, keys: set[bytes]) -> bool:
         """Whether a certificate whose key it has is on the app."""
         store, service = self.world.keystore, self.world.service
-        bundles = [certificates.parse(store.read(service, a) or "", a) for a in store.accounts(service)]  # type: ignore[attr-defined]
-        return any(bundle.der in keys for bundle in bundles)
+        key_pairs = [certificates.parse(store.read(service, a) or "", a) for a in store.accounts(service)]  # type: ignore[attr-defined]
+        return any(key_pair.der in keys for key_pair in key_pairs)
 
     def findings(self) -> list[str]:
         return [event.id for event in self.events if isinstance(event, Finding)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from core.errors import KeystoreError
-from core.sandbox.computer.keystore import MemoryKeystore
+from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
 from tests.faults.sentences import assert_true

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from core.entra import certificates, credentials
-from core.sandbox.graph import directory
+from core.sandbox.directory import registrations
 from core.sandbox.lab import Lab
 from tests.faults.test_matrix import MOST
 from tests.machine import PROFILE, Machine, VirtualClock, killed
@@ -20,7 +20,7 @@ def expired(machine: Machine) -> None:
     mine, theirs = certificates.make(PROFILE.subject, ago, app_id=machine.app_id), certificates.make("gone", ago)
     machine.keystore.write(machine.service, machine.tenant.id, mine.pem)
     entries = [credentials.entry_of(one, machine.tenant.new_id(), "old") for one in (mine, theirs)]
-    keys = [*machine.app["keyCredentials"], *directory.keys_of(machine.tenant, entries)]
+    keys = [*machine.app["keyCredentials"], *registrations.keys_of(machine.tenant, entries)]
     machine.change("application", keyCredentials=keys)
     machine.tenant.switches.expired_entry_blocks = True
 

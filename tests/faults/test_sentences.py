@@ -12,9 +12,9 @@ from core.events import Event
 from core.flow import engine
 from core.flow.engine import Result
 from core.flow.journal import Journal
+from core.flows import migrate
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from core.stages import migrate
 from tests.faults.sentences import assert_true, said
 from tests.faults.test_matrix import MOST
 from tests.machine import Machine, Snapshot, VirtualClock, killed

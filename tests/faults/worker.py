@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from core import assemble
-from core.cloud import Cloud
+from core.clock import Cancel, SystemClock
+from core.config.cloud import Cloud
+from core.config.settings import Settings
 from core.entra.tokens import Token, claims_of
 from core.errors import SetupError
 from core.events import Event, Finding, StepFinished, Waiting
 from core.flow import engine
-from core.flow.wait import Cancel, SystemClock
-from core.machine.az import checked_user_token
-from core.machine.keystore import Backend
+from core.flows import migrate
+from core.machine.azure_cli import checked_user_token
+from core.machine.keystore.system import Backend
 from core.secret import Secret
-from core.settings import Settings
-from core.stages import migrate
 from tests.machine import VirtualClock
 
 TOKEN: Final = "token"

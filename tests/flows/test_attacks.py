@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 
-from core import assemble
+from core import assemble, paths
+from core.clock import Cancel
+from core.config.profile import load
+from core.config.settings import Settings, resolve
 from core.entra import certificates
 from core.entra.http import Session
 from core.entra.tokens import Token
@@ -22,19 +25,16 @@ from core.errors import SetupError
 from core.events import Event, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
-from core.flow.wait import Cancel
-from core.machine import paths
-from core.machine.az import checked_user_token
-from core.profile import load
-from core.sandbox.computer.az import SandboxSignIn
+from core.flows import migrate, onboard, rollback
+from core.machine.azure_cli import checked_user_token
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from core.sandbox.login import endpoint as login
-from core.sandbox.login.refusals import Refused
+from core.sandbox.token_service import endpoint
+from core.sandbox.token_service.refusals import Refused
 from core.secret import Secret
-from core.settings import Settings, resolve
-from core.stages import migrate, onboard, request, rollback
-from core.stages.world import World
+from core.steps.context import World
+from core.steps.hand_off import request
 from tests.flows.test_handoff import Admin, ask, request_of, rights_of
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import apps, granted, make
@@ -97,10 +97,10 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
     """A request that is accepted."""
-    bundle = certificates.make("entraclaw-provisioner", VirtualClock().now())
+    key_pair = certificates.make("entraclaw-provisioner", VirtualClock().now())
     tenant, app, key = (f"{n}1111111-2222-4333-8444-555555555555" for n in "abc")
     who = ("laptop", "dana", "2026-01-01")
-    made = request.Request("sandbox", "https://127.0.0.1:1", tenant, app, "Provisioner", "", bundle.der, key, *who)
+    made = request.Request("sandbox", "https://127.0.0.1:1", tenant, app, "Provisioner", "", key_pair.der, key, *who)
     body: dict[str, Any] = json.loads(made.to_json())
     return body
 
@@ -306,13 +306,13 @@ def test_P10_P11_what_the_service_says_cannot_drive_the_terminal(
     name: str,
 ) -> None:
     assert machine.migrate().exit_code == 0
-    before = login._error
+    before = endpoint._error
 
     def hostile(tenant: Any, refusal: Refused) -> Any:
         refusal.text += HOSTILE
         return before(tenant, refusal)
 
-    monkeypatch.setattr(login, "_error", hostile)
+    monkeypatch.setattr(endpoint, "_error", hostile)
     machine.change("application", keyCredentials=[], displayName=f"{HOSTILE} App")
     assert command(name) in (1, 4, 8)
     shown = capsys.readouterr()

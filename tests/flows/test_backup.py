@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from core import paths
 from core.events import ChangePlanned, StepFinished
-from core.machine import paths
 from core.sandbox.faults import Fault
 from tests.machine import PROFILE, Crash, Machine, Snapshot
 

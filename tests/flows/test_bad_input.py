@@ -68,24 +68,25 @@ import keyring.core
 import pytest
 
 from core import assemble
+from core.clock import Cancel
+from core.config.settings import Settings
 from core.errors import SetupError, TokenError
 from core.events import ChangePlanned, Finding
 from core.flow.engine import Result
 from core.flow.engine import run as run_flow
-from core.flow.wait import Cancel
-from core.machine import refusal
-from core.machine.az import AzureCli
-from core.machine.keystore import SystemKeystore
-from core.sandbox.computer.keystore import MemoryKeystore
-from core.sandbox.graph import directory, grants, roles
+from core.flows import migrate, onboard
+from core.flows.access_token import token
+from core.machine.azure_cli import AzureCli
+from core.machine.keystore import refusal
+from core.machine.keystore.system import SystemKeystore
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID
+from core.sandbox.fake_machine.keystore import MemoryKeystore
+from core.sandbox.graph import grants, roles
+from core.sandbox.http import Request, Response, answer
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
-from core.sandbox.tenant import GRAPH_APP_ID
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from core.secret import Secret
-from core.settings import Settings
-from core.stages import migrate, onboard
-from core.stages.token import token
 from tests.machine import PROFILE, Machine, VirtualClock
 
 OTHER = "11111111-2222-4333-8444-555555555555"
@@ -206,7 +207,7 @@ def test_state_file_of_another_user(machine: Machine, monkeypatch: pytest.Monkey
         os.chown(machine.state_file, 12345, 12345)
     else:  # only root can give a file away
         own = os.geteuid()
-        monkeypatch.setattr("core.machine.statefile.os.geteuid", lambda: own + 1)
+        monkeypatch.setattr("core.machine.state_file.os.geteuid", lambda: own + 1)
     refused(machine, "statefile.unsafe", 3, str(machine.state_file), "another user's", "its owner")
 
 
@@ -307,7 +308,7 @@ def test_project_folder_read_only(
     if os.geteuid() == 0:  # nothing is read-only for root
         access, project = os.access, machine.lab.project
         monkeypatch.setattr(
-            "core.machine.statefile.os.access", lambda path, mode: path != project and access(path, mode)
+            "core.machine.state_file.os.access", lambda path, mode: path != project and access(path, mode)
         )
     try:
         refused(machine, "statefile.read-only", 3, str(machine.lab.project), "chmod u+w", run=machine.run, flow=flow)
@@ -373,7 +374,7 @@ def test_app_soft_deleted(machine: Machine) -> None:
 
 def test_two_apps_of_one_name(machine: Machine) -> None:
     write(machine, PROFILE.client_id_member)
-    twin = directory.new_application(machine.tenant, PROFILE.app_display_name)
+    twin = registrations.new_application(machine.tenant, PROFILE.app_display_name)
     machine.tenant.commit("application", twin["id"], twin)
     refused(machine, "app.several", 4, machine.app_id, twin["appId"], "--app-id")
 
@@ -437,8 +438,8 @@ def test_policy_that_shortens_and_may_not_be_read(start_lab: Callable[[str], Lab
 
 def test_policy_that_shortens_and_may_be_read(start_lab: Callable[[str], Lab], clock: VirtualClock) -> None:
     machine = Machine(start_lab("policy"), clock)
-    pipeline = directory.new_application(machine.tenant, "pipeline")
-    principal = directory.new_principal(machine.tenant, pipeline)
+    pipeline = registrations.new_application(machine.tenant, "pipeline")
+    principal = registrations.new_principal(machine.tenant, pipeline)
     machine.tenant.commit("application", pipeline["id"], pipeline)
     machine.tenant.commit("servicePrincipal", principal["id"], principal)
     graph = machine.tenant.find("servicePrincipal", "appId", GRAPH_APP_ID)
@@ -551,7 +552,7 @@ def test_clock_that_went_wrong_after_the_migration(
     """verify and token compare no clocks before they sign in, so the refusal itself has to say it."""
     machine = clock_off(minutes)
     machine.tenant.switches.skew = 10_000
-    monkeypatch.setattr("core.stages.review.TOLERANCE", 10_000)
+    monkeypatch.setattr("core.steps.app.find.TOLERANCE", 10_000)
     assert machine.migrate().exit_code == 0
     machine.tenant.switches.skew = 300
     world = machine.build()

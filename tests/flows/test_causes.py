@@ -9,11 +9,11 @@ import pytest
 
 from core.events import Finding, StepFinished
 from core.flow import engine
+from core.flows import migrate
 from core.sandbox.faults import Fault
 from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import seeds
-from core.stages import migrate
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
 from tests.provisioning import complete, nothing
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
+from core.checks import doctor
 from core.errors import SetupError
 from core.events import Checked
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios.failures import ROW
-from core.support import doctor
 from tests.machine import Machine, VirtualClock
 
 

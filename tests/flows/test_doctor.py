@@ -19,20 +19,20 @@ from typing import Any, NoReturn
 import pytest
 from filelock import FileLock
 
+from core import paths
+from core.checks import computer, doctor, project
 from core.entra import certificates
 from core.errors import Interrupted, SetupError
 from core.events import Checked, FlowFinished, StageStarted, to_json
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.machine import paths, tools
+from core.machine import prerequisites
 from core.machine.keys.detect import Hardware
-from core.machine.tools import Tool
+from core.machine.prerequisites import Tool
 from core.sandbox.faults import Fault
 from core.secret import Secret
-from core.stages import leftover
-from core.stages.world import World
-from core.support import doctor
-from core.support.checks import computer, project
+from core.steps.context import World
+from core.steps.passwords import rollback_secret
 from tests.flows.test_interrupted import killed_at
 from tests.flows.test_rollback import rollback
 from tests.machine import PROFILE, Machine, Snapshot, killed
@@ -213,7 +213,9 @@ def test_D1_without_a_network_it_sees_the_rest_and_says_what_it_could_not_see(mi
 
 def test_D1_without_the_azure_cli_a_migrated_machine_reads_the_app_with_its_certificate(migrated: Machine) -> None:
     def without(world: World) -> None:
-        az = Tool(tools.AZ, ">= 2.61", "", ok=False, why="it is not on the PATH", install="get it", required=True)
+        az = Tool(
+            prerequisites.AZ, ">= 2.61", "", ok=False, why="it is not on the PATH", install="get it", required=True
+        )
         world.tools = lambda: (az,)
 
     diagnose(migrated, change=without)
@@ -482,7 +484,7 @@ def test_D1_a_request_to_stop_is_no_finding(migrated: Machine, monkeypatch: pyte
             raise Interrupted(signal.SIGINT)
 
         monkeypatch.setattr(world.sign_in, "graph_token", stopped)
-        monkeypatch.setattr(leftover, "service_time", stopped)
+        monkeypatch.setattr(rollback_secret, "service_time", stopped)
 
     with pytest.raises(Interrupted):
         diagnose(migrated, [check], change)
@@ -531,10 +533,10 @@ def test_D1_fix_removes_keystore_entries_that_nothing_needs_and_keeps_the_others
     migrated.change(
         "application", keyCredentials=[*migrated.app["keyCredentials"], migrated.app["keyCredentials"][0] | entry]
     )
-    accounts = [f"{tenant}#{bundle.thumbprint}" for bundle in (own, stranger, registered)]
+    accounts = [f"{tenant}#{key_pair.thumbprint}" for key_pair in (own, stranger, registered)]
     journal = Journal(next((paths.state_folder(PROFILE) / "journal").glob("*.jsonl")), "r", migrated.clock, "migrate")
-    for account, bundle in zip(accounts, (own, stranger, registered), strict=True):
-        migrated.keystore.write(migrated.service, account, bundle.pem)
+    for account, key_pair in zip(accounts, (own, stranger, registered), strict=True):
+        migrated.keystore.write(migrated.service, account, key_pair.pem)
         journal.done(journal.intend("keystore.write", account))
     diagnose(migrated, ["pending"], fix=True)
     assert set(migrated.keystore.accounts(migrated.service)) == {tenant, *accounts}  # that run is not over
@@ -576,7 +578,7 @@ def test_D1_proxies_are_told_without_their_password(machine: Machine, monkeypatc
 
 def az_here(world: World) -> None:
     """The real one is in use."""
-    world.tools = lambda: (Tool(tools.AZ, ">= 2.61", "2.70.0", ok=True, required=True),)
+    world.tools = lambda: (Tool(prerequisites.AZ, ">= 2.61", "2.70.0", ok=True, required=True),)
 
 
 def test_D1_roots_are_told_for_each_client(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -605,7 +607,7 @@ def interrupt(machine: Machine, *, marked: bool) -> None:
     raise AssertionError("it never passed the marker")
 
 
-def _own(machine: Machine) -> certificates.Bundle:
+def _own(machine: Machine) -> certificates.KeyPair:
     text = machine.keystore.read(machine.service, machine.tenant.id)
     assert text is not None
     return certificates.parse(text, machine.tenant.id)

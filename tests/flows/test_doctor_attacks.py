@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from core import paths
+from core.clock import Cancel
 from core.entra import certificates
 from core.flow.journal import Journal
-from core.flow.wait import Cancel
-from core.machine import paths
-from core.machine.sources import git_view
+from core.machine.source_scan import git_view
+from core.sandbox.directory.store import Tenant
+from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response
 from tests.flows.test_doctor import checks, diagnose, states
 from tests.machine import PROFILE, Machine, VirtualClock
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from core import files
+from core.config.settings import Settings
 from core.errors import SetupError
 from core.sandbox.lab import Lab
-from core.settings import Settings
 from tests.flows.test_handoff import open_runs
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
 from wizard import answers, process

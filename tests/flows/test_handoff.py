@@ -21,12 +21,13 @@ from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.sandbox.computer.keystore import MemoryKeystore
+from core.flows import access_token, apply, migrate, onboard
+from core.sandbox.directory import registrations
+from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.sandbox.faults import Fault
-from core.sandbox.graph import directory, roles
+from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
 from core.secret import Secret
-from core.stages import apply, migrate, onboard, token
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
 from wizard.cli import _parser
 
@@ -127,7 +128,8 @@ def rights_of(machine: Machine, *directory_roles: str) -> None:
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens that do not tell directory roles."""
     monkeypatch.setattr(
-        "core.sandbox.computer.az.claims_of", lambda value: {k: v for k, v in claims_of(value).items() if k != "wids"}
+        "core.sandbox.fake_machine.az.claims_of",
+        lambda value: {k: v for k, v in claims_of(value).items() if k != "wids"},
     )
 
 
@@ -152,8 +154,8 @@ def test_P12_without_rights_the_key_is_kept_and_a_request_written(dev: Machine) 
     assert dev.usable() == ["secret"]
 
     body = json.loads(path.read_text())
-    bundle = certificates.parse(dev.keystore.read(dev.service, account) or "", account)
-    assert base64.b64decode(body["certificate"]) == bundle.der
+    key_pair = certificates.parse(dev.keystore.read(dev.service, account) or "", account)
+    assert base64.b64decode(body["certificate"]) == key_pair.der
     asked = {name: body[name] for name in ("schema", "tenant", "app_id", "thumbprint", "roles", "remove_passwords")}
     assert asked == {
         "schema": 1, "tenant": dev.tenant.id, "app_id": dev.app_id, "thumbprint": thumbprint, "roles": {},
@@ -379,7 +381,7 @@ def test_P8_an_expired_entry_that_blocks_takes_the_administrators_yes(dev: Machi
     expired = certificates.make("gone", dev.clock.now() - timedelta(days=400))
     entry = credentials.entry_of(expired, dev.tenant.new_id(), "old laptop")
     dev.tenant.switches.expired_entry_blocks = True
-    dev.change("application", keyCredentials=[*dev.app["keyCredentials"], *directory.keys_of(dev.tenant, [entry])])
+    dev.change("application", keyCredentials=[*dev.app["keyCredentials"], *registrations.keys_of(dev.tenant, [entry])])
     path, before = ask(dev), Snapshot.of(dev)
     result = admin.apply(path)
     assert (result.exit_code, result.errors[0]["id"]) == (4, "app.expired-entry")
@@ -565,8 +567,8 @@ def test_P4_a_second_app_does_not_overwrite_the_key_of_one_that_an_administrator
     machine.onboard()
     Admin(machine, tmp_path / "alex").apply(request_of(machine))
     assert machine.onboard().exit_code == 0
-    second = directory.new_application(machine.tenant, PROFILE.app_display_name, machine.tenant.signed_in_user)
-    principal = directory.new_principal(machine.tenant, second, machine.tenant.signed_in_user)
+    second = registrations.new_application(machine.tenant, PROFILE.app_display_name, machine.tenant.signed_in_user)
+    principal = registrations.new_principal(machine.tenant, second, machine.tenant.signed_in_user)
     machine.tenant.commit("application", second["id"], second)
     machine.tenant.commit("servicePrincipal", principal["id"], principal)
     members = machine.state | {PROFILE.client_id_member: second["appId"]}
@@ -654,7 +656,7 @@ def test_M6_a_newcomer_during_the_removal_is_removed_by_the_administrator_too(ow
 
     def add(event: object) -> None:
         if getattr(event, "step", "") == "delete-passwords" and hasattr(event, "detail"):
-            entry, _ = directory.new_password(owner.tenant, "newcomer")
+            entry, _ = registrations.new_password(owner.tenant, "newcomer")
             owner.change("application", passwordCredentials=[entry])
 
     owner.watch = add
@@ -776,7 +778,7 @@ def test_P12_verify_and_token_name_the_open_request(dev: Machine) -> None:
     assert str(path) in finding.message
     world = dev.build()
     with pytest.raises(SetupError) as caught:
-        token.token(world)
+        access_token.token(world)
     world.close()
     assert caught.value.id == "handoff.open"
 
@@ -945,8 +947,8 @@ def test_M18_a_request_about_a_blueprint_is_refused(dev: Machine, admin: Admin) 
 
 
 def test_P1_an_app_of_another_name_takes_its_id(dev: Machine, admin: Admin) -> None:
-    victim = directory.new_application(dev.tenant, "Payroll")
-    principal = directory.new_principal(dev.tenant, victim)
+    victim = registrations.new_application(dev.tenant, "Payroll")
+    principal = registrations.new_principal(dev.tenant, victim)
     dev.tenant.commit("application", victim["id"], victim)
     dev.tenant.commit("servicePrincipal", principal["id"], principal)
     path = _edit(ask(dev), app_id=victim["appId"])
@@ -980,10 +982,10 @@ def test_P1_an_app_that_somebody_else_put_in_the_place_of_the_new_one_is_not_gra
     rights_of(machine)
     machine.onboard()
     path = request_of(machine)
-    planted = directory.new_application(machine.tenant, PROFILE.app_display_name)
+    planted = registrations.new_application(machine.tenant, PROFILE.app_display_name)
     planted["uniqueName"] = json.loads(path.read_text())["unique_name"]
     other = certificates.make("mallory", clock.now())
-    planted["keyCredentials"] = directory.keys_of(
+    planted["keyCredentials"] = registrations.keys_of(
         machine.tenant, [credentials.entry_of(other, machine.tenant.new_id(), "m")]
     )
     machine.tenant.commit("application", planted["id"], planted)

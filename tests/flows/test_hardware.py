@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from core import assemble
+from core.clock import Cancel
+from core.config.settings import Settings
 from core.events import Finding, StepFinished
 from core.flow.engine import Result
 from core.flow.engine import run as run_flow
 from core.flow.step import Flow
-from core.flow.wait import Cancel
+from core.flows import migrate, onboard
 from core.machine.keys.detect import Hardware
 from core.sandbox.lab import Lab
-from core.settings import Settings
-from core.stages import migrate, onboard
-from core.stages.world import World
+from core.steps.context import World
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
 
 READY = Hardware("tpm2", "TPM 2.0, /dev/tpmrm0", "linux", usable=True)

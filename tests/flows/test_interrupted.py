@@ -15,10 +15,10 @@ from core.events import ChangeMade, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.sandbox.computer.az import SandboxSignIn
+from core.flows import interrupted, migrate, onboard
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from core.stages import interrupted, migrate, onboard
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
 
 
@@ -258,6 +258,6 @@ def test_U2_a_request_to_stop_is_no_result_of_a_verification(machine: Machine, m
         raise Interrupted(2)
 
     assert machine.migrate().exit_code == 0
-    monkeypatch.setattr("core.stages.verify._passwords", stopped)
+    monkeypatch.setattr("core.checks.verify._passwords", stopped)
     with pytest.raises(Interrupted):
         machine.verify()

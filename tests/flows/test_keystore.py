@@ -10,7 +10,7 @@ import pytest
 from core.events import Finding, StepFinished
 from core.flow.engine import Result
 from core.flow.engine import run as run_flow
-from core.stages.migrate import FLOW
+from core.flows.migrate import FLOW
 from tests.machine import Machine, Snapshot
 from tests.unit.test_weakfiles import store
 

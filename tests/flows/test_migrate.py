@@ -16,12 +16,12 @@ import pytest
 
 from core.entra import certificates, credentials
 from core.events import ChangePlanned, Event, Finding, Question, StepFinished
-from core.sandbox import wire
+from core.flows import migrate
+from core.sandbox import http
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault
-from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
-from core.sandbox.tenant import Tenant
-from core.stages import migrate
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 
 M7 = (
@@ -42,9 +42,9 @@ def test_M1_to_M7_a_legacy_machine_is_migrated(machine: Machine) -> None:
     assert PROFILE.secret_member not in machine.state
     thumbprint = machine.state[PROFILE.thumbprint_member]
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id], "no pending entry is left"
-    bundle = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
-    assert bundle.thumbprint == thumbprint
-    assert bundle.der in machine.keys.values()
+    key_pair = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
+    assert key_pair.thumbprint == thumbprint
+    assert key_pair.der in machine.keys.values()
     assert machine.verify().exit_code == 0
 
 
@@ -148,11 +148,11 @@ def test_M2_a_dry_run_shows_the_plan_and_changes_nothing(machine: Machine) -> No
 
 def test_M2_the_plan_has_a_fingerprint_that_password_credentials_do_not_change(machine: Machine) -> None:
     first = machine.migrate(dry_run=True).plan
-    entry, _ = directory.new_password(machine.tenant, "one more")
+    entry, _ = registrations.new_password(machine.tenant, "one more")
     machine.change("application", passwordCredentials=[*machine.app["passwordCredentials"], entry])
     second = machine.migrate(dry_run=True).plan
     other = certificates.make("somebody", machine.clock.now())
-    key = directory.keys_of(machine.tenant, [credentials.entry_of(other, machine.tenant.new_id(), "x")])
+    key = registrations.keys_of(machine.tenant, [credentials.entry_of(other, machine.tenant.new_id(), "x")])
     machine.change("application", keyCredentials=[*machine.app["keyCredentials"], *key])
     third = machine.migrate(dry_run=True).plan
     assert first
@@ -196,7 +196,7 @@ def test_M2_source_files_that_read_the_secret_are_named(machine: Machine) -> Non
 def test_M6_a_password_that_appears_while_we_work_is_deleted_too(machine: Machine) -> None:
     def add(event: object) -> None:
         if isinstance(event, StepFinished) and event.step == "delete-passwords":
-            entry, _ = directory.new_password(machine.tenant, "newcomer")
+            entry, _ = registrations.new_password(machine.tenant, "newcomer")
             machine.change("application", passwordCredentials=[entry])
 
     machine.watch = add
@@ -207,7 +207,7 @@ def test_M6_a_password_that_appears_while_we_work_is_deleted_too(machine: Machin
 
 
 def test_M6_a_secret_that_keeps_coming_back_is_named_and_the_outcome_is_partial(machine: Machine) -> None:
-    entry, _ = directory.new_password(machine.tenant, "saboteur")
+    entry, _ = registrations.new_password(machine.tenant, "saboteur")
 
     def add(event: object) -> None:
         if getattr(event, "action", "").endswith("removePassword"):
@@ -278,7 +278,7 @@ def test_P8_an_expired_entry_that_blocks_the_write_is_dropped_only_after_a_yes(m
     entry = credentials.entry_of(expired, machine.tenant.new_id(), "old laptop")
     machine.tenant.switches.expired_entry_blocks = True
     machine.change(
-        "application", keyCredentials=[*machine.app["keyCredentials"], *directory.keys_of(machine.tenant, [entry])]
+        "application", keyCredentials=[*machine.app["keyCredentials"], *registrations.keys_of(machine.tenant, [entry])]
     )
     before = Snapshot.of(machine)
     refused = machine.migrate()
@@ -292,7 +292,7 @@ def test_P8_an_expired_entry_that_does_not_block_stays(machine: Machine) -> None
     expired = certificates.make("gone", machine.clock.now() - timedelta(days=400))
     entry = credentials.entry_of(expired, machine.tenant.new_id(), "old laptop")
     machine.change(
-        "application", keyCredentials=[*machine.app["keyCredentials"], *directory.keys_of(machine.tenant, [entry])]
+        "application", keyCredentials=[*machine.app["keyCredentials"], *registrations.keys_of(machine.tenant, [entry])]
     )
     assert machine.migrate().exit_code == 0
     assert entry["keyId"] in machine.keys
@@ -400,8 +400,8 @@ def test_M5_an_undo_that_fails_says_exactly_what_is_left(machine: Machine) -> No
 def test_M4_a_password_paired_with_a_saml_signing_key_stops_the_run(machine: Machine) -> None:
     signing = certificates.make("saml", machine.clock.now())
     entry = credentials.entry_of(signing, machine.tenant.new_id(), "saml") | {"usage": "Sign"}
-    keys = directory.keys_of(machine.tenant, [entry])
-    password, _ = directory.new_password(machine.tenant, "saml")
+    keys = registrations.keys_of(machine.tenant, [entry])
+    password, _ = registrations.new_password(machine.tenant, "saml")
     password["customKeyIdentifier"] = keys[0]["customKeyIdentifier"]
     machine.change("servicePrincipal", keyCredentials=keys, passwordCredentials=[password])
     before = Snapshot.of(machine)
@@ -446,8 +446,8 @@ def test_M4_an_owner_of_app_and_principal_deletes_what_the_provisioner_may_not(m
 def test_M4_a_saml_password_that_appears_during_the_run_is_not_deleted(machine: Machine) -> None:
     signing = certificates.make("saml", machine.clock.now())
     entry = credentials.entry_of(signing, machine.tenant.new_id(), "saml") | {"usage": "Sign"}
-    keys = directory.keys_of(machine.tenant, [entry])
-    password, _ = directory.new_password(machine.tenant, "saml")
+    keys = registrations.keys_of(machine.tenant, [entry])
+    password, _ = registrations.new_password(machine.tenant, "saml")
     password["customKeyIdentifier"] = keys[0]["customKeyIdentifier"]
 
     def add(event: object) -> None:
@@ -579,7 +579,7 @@ def test_P1_an_app_found_by_its_name_is_used_only_after_a_yes_that_names_its_id(
 def test_P1_two_apps_of_one_name_are_listed(machine: Machine) -> None:
     members = {key: value for key, value in machine.state.items() if key != PROFILE.client_id_member}
     machine.state_file.write_text(json.dumps(members))
-    twin = directory.new_application(machine.tenant, PROFILE.app_display_name)
+    twin = registrations.new_application(machine.tenant, PROFILE.app_display_name)
     machine.tenant.commit("application", twin["id"], twin)
     result = machine.migrate()
     assert (result.exit_code, result.errors[0]["id"]) == (4, "app.several")
@@ -657,7 +657,7 @@ def test_M5_a_marker_of_an_earlier_run_is_never_taken_back(machine: Machine) -> 
     with pytest.raises(Crash):
         machine.migrate()
     machine.watch = None
-    entry, _ = directory.new_password(machine.tenant, "newcomer")
+    entry, _ = registrations.new_password(machine.tenant, "newcomer")
     machine.change("application", passwordCredentials=[entry])
     machine.tenant.faults.add(Fault("status", "removePassword", 0, 403))
     result = machine.migrate()
@@ -672,7 +672,7 @@ def test_P8_a_list_of_keys_is_read_again_before_it_is_sent_again(machine: Machin
     """Whoever was served while we were told to wait has a certificate there that our list does not know."""
     other = certificates.make("late", machine.clock.now())
     entry = credentials.entry_of(other, machine.tenant.new_id(), "a late machine")
-    key = directory.keys_of(machine.tenant, [entry])[0]
+    key = registrations.keys_of(machine.tenant, [entry])[0]
     fault = machine.tenant.faults.add(Fault("status", "^PATCH", 1, status, retry_after=20))
     wait = machine.clock.wait
 
@@ -690,8 +690,8 @@ def test_P8_a_list_of_keys_is_read_again_before_it_is_sent_again(machine: Machin
 def test_P4_a_second_app_of_the_tenant_does_not_overwrite_the_first_ones_key(machine: Machine) -> None:
     assert machine.migrate().exit_code == 0
     first = Snapshot.of(machine)
-    second = directory.new_application(machine.tenant, PROFILE.app_display_name, machine.tenant.signed_in_user)
-    principal = directory.new_principal(machine.tenant, second, machine.tenant.signed_in_user)
+    second = registrations.new_application(machine.tenant, PROFILE.app_display_name, machine.tenant.signed_in_user)
+    principal = registrations.new_principal(machine.tenant, second, machine.tenant.signed_in_user)
     machine.tenant.commit("application", second["id"], second)
     machine.tenant.commit("servicePrincipal", principal["id"], principal)
     before = machine.state_file.read_text()
@@ -742,7 +742,7 @@ def test_M5_a_certificate_that_another_machine_brings_back_is_removed_again(mach
     theirs = {**before[0], "keyId": "0b5e6b5a-0000-4000-8000-000000000001"}
     removed: list[str] = []
 
-    def late(tenant: Tenant, request: wire.Request) -> wire.Response:
+    def late(tenant: Tenant, request: http.Request) -> http.Response:
         list_before = machine.app["keyCredentials"]
         response = handle(tenant, request)
         if request.method == "PATCH" and len(machine.app["keyCredentials"]) < len(list_before):

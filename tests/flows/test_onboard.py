@@ -10,20 +10,21 @@ from typing import Any
 
 import pytest
 
-from core.cloud import GRAPH_APP_ID
+from core.config.cloud import GRAPH_APP_ID
 from core.entra import certificates
 from core.entra.tokens import mint
 from core.errors import GraphError
 from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
+from core.flows import interrupted, onboard
+from core.sandbox.directory import registrations
 from core.sandbox.faults import Fault
-from core.sandbox.graph import deleted, directory, grants, policies, roles
+from core.sandbox.graph import deleted, grants, policies, roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.scenarios import seeds
 from core.secret import Secret
-from core.stages import interrupted, onboard
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import (
     NAME,
@@ -109,8 +110,8 @@ def test_P1_P6_a_provisioner_from_nothing(fresh: Machine) -> None:
     if os.name == "posix":
         assert fresh.state_file.stat().st_mode & 0o777 == 0o600
     assert fresh.app["signInAudience"] == "AzureADMyOrg"
-    bundle = certificates.parse(fresh.keystore.read(fresh.service, fresh.tenant.id) or "", "")
-    token = mint(fresh.session, fresh.cloud, fresh.tenant.id, fresh.app_id, bundle)
+    key_pair = certificates.parse(fresh.keystore.read(fresh.service, fresh.tenant.id) or "", "")
+    token = mint(fresh.session, fresh.cloud, fresh.tenant.id, fresh.app_id, key_pair)
     assert token.roles == set(ROLES)
     assert fresh.verify().exit_code == 0
     assert "26 permissions" in result.summary[0]
@@ -295,11 +296,11 @@ def test_P1_a_state_file_with_a_secret_belongs_to_the_migration(fresh: Machine, 
 
 
 def test_P4_a_key_of_nobody_knows_which_app_is_not_overwritten(fresh: Machine) -> None:
-    bundle = certificates.make("somebody", fresh.clock.now())
-    fresh.keystore.write(fresh.service, fresh.tenant.id, bundle.pem)
+    key_pair = certificates.make("somebody", fresh.clock.now())
+    fresh.keystore.write(fresh.service, fresh.tenant.id, key_pair.pem)
     assert "keyring del" in stopped(fresh.onboard(), "keystore.occupied", 4)
     assert apps(fresh) == []
-    assert fresh.keystore.read(fresh.service, fresh.tenant.id) == bundle.pem.reveal()
+    assert fresh.keystore.read(fresh.service, fresh.tenant.id) == key_pair.pem.reveal()
 
 
 def test_P4_an_expired_or_broken_entry_is_no_key(fresh: Machine) -> None:
@@ -546,7 +547,9 @@ def test_P3_a_policy_that_can_be_read_shortens_the_certificate_by_itself(fresh: 
     assert result.exit_code == 0, result.errors
     assert any("180 days" in row.after and "policy" in row.after for row in rows(fresh))
     (entry,) = fresh.app["keyCredentials"]
-    assert directory.moment(entry["endDateTime"]) - directory.moment(entry["startDateTime"]) == timedelta(days=180)
+    assert registrations.moment(entry["endDateTime"]) - registrations.moment(entry["startDateTime"]) == timedelta(
+        days=180
+    )
 
 
 def test_M13_without_the_permission_lock_prints_the_exact_requests(fresh: Machine) -> None:

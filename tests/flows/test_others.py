@@ -20,18 +20,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
-from core import files
+from core import files, paths
 from core.entra import certificates, credentials
 from core.events import Finding, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
-from core.machine import paths
-from core.sandbox.computer.az import SandboxSignIn
+from core.flows import migrate, rollback
+from core.sandbox.directory import registrations
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.faults import Fault
-from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
 from core.secret import Secret
-from core.stages import migrate, rollback
 from tests.flows.test_doctor import checks, diagnose
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import make
@@ -49,7 +48,7 @@ def fresh(start_lab: Callable[[str], Lab], clock: VirtualClock) -> Machine:
 def second_app(machine: Machine, name: str = PROFILE.app_display_name) -> Any:
     """Another app of the tenant with a secret of its own, and a project that names it; the app."""
     app = make(machine, name)
-    entry, secret = directory.new_password(machine.tenant, "its own")
+    entry, secret = registrations.new_password(machine.tenant, "its own")
     machine.tenant.commit("application", app["id"], {**app, "passwordCredentials": [entry]})
     members = {"CLOUD": "sandbox", PROFILE.tenant_member: machine.tenant.id, CLIENT_ID: app["appId"]}
     machine.state_file.write_text(json.dumps({**members, MEMBER: secret.reveal()}))
@@ -104,7 +103,7 @@ def test_P4_a_key_that_nothing_proves_to_be_this_apps_is_not_replaced(machine: M
     held |= {"key": base64.b64encode(former.der).decode(), "displayName": "x"}
     held |= {"startDateTime": former.not_before.isoformat(), "endDateTime": former.not_after.isoformat()}
     machine.tenant.commit(
-        "application", owner["id"], {**owner, "keyCredentials": directory.keys_of(machine.tenant, [held])}
+        "application", owner["id"], {**owner, "keyCredentials": registrations.keys_of(machine.tenant, [held])}
     )
     before = Snapshot.of(machine)
     known = name == PROFILE.app_display_name
@@ -359,7 +358,7 @@ def test_P8_so_there_is_if_the_next_run_comes_late_in_that_life(machine: Machine
     """The first run makes a certificate of then: the clients' own clocks cannot be set."""
     before, make = machine.keys, certificates.make
 
-    def then(name: str, now: datetime, lifetime: timedelta, app_id: str) -> certificates.Bundle:
+    def then(name: str, now: datetime, lifetime: timedelta, app_id: str) -> certificates.KeyPair:
         return make(name, now - timedelta(days=days) * part, lifetime, app_id)
 
     at(machine, "register", crash)
@@ -457,7 +456,7 @@ def blocked(machine: Machine) -> str:
     gone = certificates.make("gone", machine.clock.now() - timedelta(days=400))
     held = credentials.entry_of(gone, machine.tenant.new_id(), "old laptop")
     machine.tenant.switches.expired_entry_blocks = True
-    keys = [*machine.app["keyCredentials"], *directory.keys_of(machine.tenant, [held])]
+    keys = [*machine.app["keyCredentials"], *registrations.keys_of(machine.tenant, [held])]
     machine.change("application", keyCredentials=keys)
     return gone.thumbprint
 

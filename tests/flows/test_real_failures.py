@@ -20,21 +20,21 @@ from typing import Any, Final
 import keyring.core
 import pytest
 
+from core.checks.verify import verify
 from core.entra import certificates
 from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.events import Finding
 from core.flow.engine import Result
 from core.flow.engine import run as run_flow
+from core.flows import migrate, onboard
+from core.flows.access_token import token
 from core.machine import process
-from core.machine.keystore import SystemKeystore
-from core.sandbox.computer.az import SandboxSignIn
+from core.machine.keystore.system import SystemKeystore
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios.catalogue import UNGRANTED
 from core.secret import Secret
-from core.stages import migrate, onboard
-from core.stages.token import token
-from core.stages.verify import verify
 from tests.flows.test_bad_input import refused
 from tests.machine import PROFILE, Machine, VirtualClock
 
@@ -217,12 +217,12 @@ def test_row_9_a_failed_read_is_never_none_granted(machine: Machine, match: str)
 def test_row_13_windows_without_a_place_for_the_key_stops_before_any_change(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.stages.prereqs.sys", SimpleNamespace(platform="win32", version_info=(3, 12)))
+    monkeypatch.setattr("core.steps.prerequisites.sys", SimpleNamespace(platform="win32", version_info=(3, 12)))
     refused(machine, "platform.no-keystore-key", 3, "Credential Manager", "Nothing was changed")
 
 
 def test_row_13_a_value_over_the_limit_of_credential_manager_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.machine.keystore.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr("core.machine.keystore.system.sys", SimpleNamespace(platform="win32"))
     with pytest.raises(KeystoreError) as caught:
         SystemKeystore().write("service", "account", Secret("x" * 1281, learn=False))
     assert (caught.value.id, caught.value.exit_code) == ("keystore.too-large", 3)
@@ -254,11 +254,11 @@ def another(machine: Machine) -> str:
 
 @pytest.mark.parametrize("kind", ["expired", "not on the app", "no bundle", "of another certificate"])
 def test_G7_an_existing_bundle_is_checked_before_it_is_used(machine: Machine, kind: str) -> None:
-    bundle = former(machine, 400 if kind == "expired" else 10)
+    key_pair = former(machine, 400 if kind == "expired" else 10)
     if kind == "no bundle":
         machine.keystore.write(machine.service, machine.tenant.id, Secret("not a bundle at all", learn=False))
     elif kind == "of another certificate":
-        certificate = re.search(r"-----BEGIN CERT.*?-----END CERT\S* ?\S*-----\n", bundle, re.DOTALL)
+        certificate = re.search(r"-----BEGIN CERT.*?-----END CERT\S* ?\S*-----\n", key_pair, re.DOTALL)
         key = re.search(r"-----BEGIN (?:RSA )?PRIV.*?-----END .*?-----\n", another(machine), re.DOTALL)
         assert certificate
         assert key
@@ -353,11 +353,11 @@ def test_G12_no_temporary_file_is_left_and_none_is_made_outside_the_folders_that
 
 @pytest.mark.parametrize(("status", "code"), [(400, 7), (403, 5), (503, 7)])
 def test_G14_the_former_key_stays_until_the_new_one_is_proven(machine: Machine, status: int, code: int) -> None:
-    bundle = former(machine, 10)
+    key_pair = former(machine, 10)
     machine.tenant.faults.add(Fault("status", "^PATCH", 0, status))
     result = machine.migrate()
     assert result.exit_code == code
-    assert machine.keystore.read(machine.service, machine.tenant.id) == bundle
+    assert machine.keystore.read(machine.service, machine.tenant.id) == key_pair
 
 
 def test_G22_two_runs_at_once_do_not_mix(machine: Machine) -> None:

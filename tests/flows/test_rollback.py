@@ -14,20 +14,20 @@ from urllib.parse import quote
 
 import pytest
 
+from core import paths
 from core.entra.tokens import try_secret
 from core.events import ChangePlanned, Finding, Question, StepFinished, to_json
 from core.flow.engine import Result
 from core.flow.engine import run as run_flow
-from core.machine import paths
+from core.flows.access_token import token
+from core.flows.rollback import FLOW
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault, Kind
-from core.sandbox.graph import directory
+from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response
 from core.secret import Secret
-from core.stages.leftover import RollbackJournal
-from core.stages.rollback import FLOW
-from core.stages.token import token
+from core.steps.passwords.rollback_secret import RollbackJournal
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
 
 MEMBER = PROFILE.secret_member
@@ -93,9 +93,9 @@ def test_M10_a_rollback_gives_the_old_code_a_secret_for_15_minutes(migrated: Mac
     result = rollback(migrated)
     assert (result.outcome, result.exit_code, result.errors) == ("changed", 0, [])
     (password,) = migrated.passwords
-    end = directory.moment(password["endDateTime"])
+    end = registrations.moment(password["endDateTime"])
     assert timedelta(minutes=14, seconds=58) < end - now < timedelta(minutes=15, seconds=10)
-    assert end - directory.moment(password["startDateTime"]) == timedelta(minutes=15)
+    assert end - registrations.moment(password["startDateTime"]) == timedelta(minutes=15)
     assert accepted(migrated)
     assert {name: value for name, value in migrated.state.items() if name != MEMBER} == before
     assert (migrated.keys, migrated.keystore.accounts(migrated.service)) == (keys, accounts), "the certificate stays"
@@ -339,7 +339,7 @@ def test_M10_the_end_is_right_by_the_servers_clock(plain: Machine, minutes: int)
     plain.clock.waited = 60.0 * minutes
     assert rollback(plain).exit_code == 0
     (password,) = plain.passwords
-    life = directory.moment(password["endDateTime"]) - theirs.now()
+    life = registrations.moment(password["endDateTime"]) - theirs.now()
     assert timedelta(minutes=14, seconds=40) < life <= timedelta(minutes=15)
     assert accepted(plain)
     theirs.waited += 14 * 60
@@ -458,10 +458,10 @@ def test_M8_M10_a_run_killed_while_it_writes_the_file_leaves_no_copy_for_long(
             if Path(target) != plain.state_file:
                 replace(new, target)  # the rehearsal's
                 return
-            patch.setattr("core.machine.statefile.Path.unlink", lambda *_, **__: None)
+            patch.setattr("core.machine.state_file.Path.unlink", lambda *_, **__: None)
             raise Crash
 
-        patch.setattr("core.machine.statefile.Path.replace", crash)
+        patch.setattr("core.machine.state_file.Path.replace", crash)
         with pytest.raises(Crash):
             rollback(plain)
     assert len(list(plain.lab.project.iterdir())) == 2

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from core import cloud as clouds
-from core.cloud import GRAPH_APP_ID, Cloud
+from core.config import cloud as clouds
+from core.config.cloud import GRAPH_APP_ID, Cloud
 from core.errors import GraphError
 from core.events import ChangePlanned, Finding, StepFinished
-from core.sandbox.graph import directory, grants, roles
+from core.sandbox.directory import registrations
+from core.sandbox.graph import grants, roles
 from core.sandbox.graph.policies import new_policy
 from tests.machine import Machine, Snapshot
 
@@ -139,7 +140,7 @@ def short_lives(machine: Machine) -> None:
 def days(machine: Machine) -> int:
     """Life of this machine's certificate on the app."""
     (key,) = [e for e in machine.app["keyCredentials"] if "build-agent-7" not in e["displayName"]]
-    return (directory.moment(key["endDateTime"]) - directory.moment(key["startDateTime"])).days
+    return (registrations.moment(key["endDateTime"]) - registrations.moment(key["startDateTime"])).days
 
 
 def test_M13_a_policy_that_az_may_not_read_refuses_and_the_remedy_names_the_option(machine: Machine) -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from core.clock import Cancel
 from core.events import Finding, StageStarted, StepFinished, to_json
 from core.flow import engine
 from core.flow.engine import Result
-from core.flow.wait import Cancel
-from core.machine import tools
-from core.machine.login import Prompt
-from core.machine.tools import Tool
-from core.sandbox.computer.az import TOOLS
+from core.flows import apply, migrate, onboard, rollback
+from core.machine import prerequisites
+from core.machine.azure_login import Prompt
+from core.machine.prerequisites import Tool
+from core.sandbox.fake_machine.az import TOOLS
 from core.sandbox.graph.roles import GLOBAL_ADMINISTRATOR
-from core.stages import apply, migrate, onboard, rollback
-from core.stages.tools import STEPS, with_tools
+from core.steps.tools import STEPS, with_tools
 from tests.machine import Machine, Snapshot
 
 MEMBER = "b79fbf4d-3ef9-4689-8143-76b194e85509"
@@ -54,7 +54,7 @@ def test_every_tool_has_a_row(machine: Machine) -> None:
 
 
 def test_what_is_advice_is_a_warning(machine: Machine) -> None:
-    assert run(machine, lacks(tools.GIT, "get git", required=False)).exit_code == 0
+    assert run(machine, lacks(prerequisites.GIT, "get git", required=False)).exit_code == 0
     (finding,) = [event for event in machine.events if isinstance(event, Finding) and event.id == "tools.missing"]
     assert (finding.severity, finding.remedy) == ("warning", "get git")
     assert {row.step: row.detail for row in rows(machine)}["tool-git"] == "missing: it is too old"
@@ -62,8 +62,8 @@ def test_what_is_advice_is_a_warning(machine: Machine) -> None:
 
 def test_what_is_required_stops_the_run_and_all_of_it_is_named(machine: Machine) -> None:
     before = Snapshot.of(machine)
-    missing = (lacks(tools.BUS, "get a bus", required=True), lacks(tools.AZ, "get az", required=True))
-    result = run(machine, *missing, lacks(tools.SECRETS, "", required=False))
+    missing = (lacks(prerequisites.BUS, "get a bus", required=True), lacks(prerequisites.AZ, "get az", required=True))
+    result = run(machine, *missing, lacks(prerequisites.SECRETS, "", required=False))
     assert (result.outcome, result.exit_code) == ("failed", 3)
     (error,) = result.errors
     assert error["id"] == "tools.missing"
@@ -82,7 +82,7 @@ def test_what_is_required_stops_the_run_and_all_of_it_is_named(machine: Machine)
 
 def test_a_tool_that_this_system_does_not_have_is_no_gap(machine: Machine) -> None:
     world = machine.build()
-    world.tools = lambda: tuple(tool for tool in TOOLS if tool.name != tools.BUS)
+    world.tools = lambda: tuple(tool for tool in TOOLS if tool.name != prerequisites.BUS)
     assert engine.run(with_tools(migrate.FLOW), world, world.run_id, dry_run=True).exit_code == 0
     world.close()
     assert {row.step: row.detail for row in rows(machine)}["tool-session-bus"] == "not needed on this system"

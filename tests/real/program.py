@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.profile import Profile
+from core.config.profile import Profile
 from core.sandbox.lab import Lab
 from tests.real.conftest import Desktop
 

@@ -19,14 +19,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from core.entra import credentials
 from core.entra.tokens import claims_of
-from core.sandbox.computer import azfolder
-from core.sandbox.graph import directory, grants, roles
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, State
+from core.sandbox.fake_machine import azfolder
+from core.sandbox.graph import grants, roles
 from core.sandbox.graph.consents import KIND as CONSENT
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import seeds
-from core.sandbox.tenant import GRAPH_APP_ID, State
 from tests.real.conftest import az_folder
-from tests.sandbox.client import bundle
+from tests.sandbox.client import key_pair
 
 pytestmark = pytest.mark.timeout(300)  # up to nine spawns, each of which takes seconds on a busy machine
 ARM = "https://management.core.windows.net/"
@@ -83,10 +84,10 @@ class Cli:
         """A new app registration of Alex, made behind Graph's back."""
         tenant = self.lab.tenant
         alex = seeds.person(tenant, "alex")["id"]
-        app = directory.new_application(tenant, name, alex)
+        app = registrations.new_application(tenant, name, alex)
         tenant.commit("application", app["id"], app)
         if principal:
-            made = directory.new_principal(tenant, app, alex)
+            made = registrations.new_principal(tenant, app, alex)
             tenant.commit("servicePrincipal", made["id"], made)
         return app
 
@@ -139,13 +140,13 @@ def authority_of(lab: Lab) -> str:
 
 def pem_of(number: int, path: Path) -> str:
     """A file with a key and its certificate."""
-    path.write_text(bundle(number).pem.reveal())
+    path.write_text(key_pair(number).pem.reveal())
     return str(path)
 
 
 def public_of(number: int, path: Path) -> str:
     """A file with the certificate alone."""
-    certificate = x509.load_der_x509_certificate(bundle(number).der)
+    certificate = x509.load_der_x509_certificate(key_pair(number).der)
     path.write_bytes(certificate.public_bytes(Encoding.PEM))
     return str(path)
 
@@ -153,7 +154,7 @@ def public_of(number: int, path: Path) -> str:
 def with_key(az: Cli, app: State, number: int) -> str:
     """Put a certificate on an app behind Graph's back; its keyId."""
     tenant = az.lab.tenant
-    (key,) = directory.keys_of(tenant, [credentials.entry_of(bundle(number), tenant.new_id(), "behind its back")])
+    (key,) = registrations.keys_of(tenant, [credentials.entry_of(key_pair(number), tenant.new_id(), "behind its back")])
     tenant.commit("application", app["id"], az.now(app) | {"keyCredentials": [key]})
     return str(key["keyId"])
 
@@ -194,7 +195,7 @@ def test_S4_tokens_are_for_the_resource_that_was_asked_for(az: Cli) -> None:
 
 def test_S4_an_app_signs_in_with_its_secret_and_with_no_other(nobody: Cli) -> None:
     tenant, app = nobody.lab.tenant, nobody.app("signs in with a secret", principal=True)
-    entry, secret = directory.new_password(tenant, "first")
+    entry, secret = registrations.new_password(tenant, "first")
     tenant.commit("application", app["id"], app | {"passwordCredentials": [entry]})
     start = ["login", "--service-principal", "--allow-no-subscriptions", "--tenant", tenant.id, "-u", app["appId"]]
     wrong = nobody.fails(1, *start, "-p", "not-it-8Q~0000000000000000000000000000000")
@@ -279,7 +280,7 @@ def test_S4_certificates_are_added_listed_and_deleted(az: Cli, tmp_path: Path) -
     kept = with_key(az, app, 0)
     az.json(*credential, "reset", *which, "--append", "--cert", f"@{public_of(1, tmp_path / 'own.pem')}")
     ders = [base64.b64decode(entry["key"]) for entry in az.now(app)["keyCredentials"]]
-    assert ders == [bundle(0).der, bundle(1).der], "the other one is kept, byte for byte (P8)"
+    assert ders == [key_pair(0).der, key_pair(1).der], "the other one is kept, byte for byte (P8)"
     listed = az.json(*credential, "list", *which, "--cert")
     assert [item["key"] for item in listed] == [None, None]
     assert listed[0]["keyId"] == kept
@@ -289,7 +290,7 @@ def test_S4_certificates_are_added_listed_and_deleted(az: Cli, tmp_path: Path) -
     assert "No password credential found" in az.fails(1, *credential, "delete", *which, "--key-id", kept)
     assert [entry["keyId"] for entry in az.now(app)["keyCredentials"]] == [kept]
     az.json(*credential, "reset", *which, "--cert", f"@{tmp_path / 'own.pem'}")
-    assert [base64.b64decode(entry["key"]) for entry in az.now(app)["keyCredentials"]] == [bundle(1).der]
+    assert [base64.b64decode(entry["key"]) for entry in az.now(app)["keyCredentials"]] == [key_pair(1).der]
 
 
 def test_S4_a_certificate_that_az_made_signs_in(az: Cli) -> None:

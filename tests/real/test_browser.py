@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from core.sandbox.dashboard import page
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from core.sandbox.status import page
 
 TEMPLATE = Path(page.__file__).with_name("page.html")
 NASTY = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"

@@ -14,16 +14,16 @@ from typing import Any
 import jwt
 import pytest
 
+from core.config.profile import Profile
 from core.entra import credentials
 from core.entra.tokens import claims_of
-from core.profile import Profile
-from core.sandbox.graph import directory
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import State, Tenant
+from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.real.conftest import clients_folder
-from tests.sandbox.client import bundle
+from tests.sandbox.client import key_pair
 
 PROGRAMS = Path(__file__).parent / "clients"
 
@@ -40,8 +40,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         tenant = self.lab.tenant
-        entry, self.secret = directory.new_password(tenant, "for the clients")
-        keys = directory.keys_of(tenant, [credentials.entry_of(bundle(0), tenant.new_id(), "for the clients")])
+        entry, self.secret = registrations.new_password(tenant, "for the clients")
+        keys = registrations.keys_of(tenant, [credentials.entry_of(key_pair(0), tenant.new_id(), "for the clients")])
         app = self.app | {"passwordCredentials": [entry], "keyCredentials": keys}
         tenant.commit("application", app["id"], app)
         self.asked: list[dict[str, str]] = []
@@ -79,8 +79,8 @@ class Bench:
             "app": self.app["appId"],
             "cli": AZURE_CLI,
             "secret": self.secret.reveal(),
-            "pem": bundle(0).pem.reveal(),
-            "other_pem": bundle(1).pem.reveal(),
+            "pem": key_pair(0).pem.reveal(),
+            "other_pem": key_pair(1).pem.reveal(),
             **more,
         }
         environment = {
@@ -161,7 +161,7 @@ def test_S4_msal_alone_signs_in_and_caches(bench: Bench) -> None:
 def test_S4_the_graph_sdk_reads_and_writes(bench: Bench) -> None:
     tenant = bench.lab.tenant
     for number in range(5):
-        app = directory.new_application(tenant, f"one of many {number}")
+        app = registrations.new_application(tenant, f"one of many {number}")
         tenant.commit("application", app["id"], app)
     saw = bench.run("sdk", start="one of many")
     assert saw["listed"] == [f"one of many {number}" for number in range(5)]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from core.profile import Profile
+from core.config.profile import Profile
+from core.sandbox.directory.store import State
 from core.sandbox.lab import Lab
-from core.sandbox.tenant import State
 
 
 class Bench(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from core.errors import InsecureKeyringBackendError
-from core.machine import secretservice
-from core.machine.keystore import SystemKeystore
+from core.machine.keystore import secret_service
+from core.machine.keystore.system import SystemKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
 from tests.real.conftest import Desktop, desktop, missing, see
@@ -112,7 +112,7 @@ def test_K1_libsecrets_own_settings_are_refused(session: Desktop, variables: dic
 IMPORT = """
 import sys
 from core.errors import SetupError
-from core.machine.keystore import SystemKeystore
+from core.machine.keystore.system import SystemKeystore
 before = list(sys.path)
 try:
     SystemKeystore().read("ours", "tenant")
@@ -201,7 +201,7 @@ def test_K1_an_entry_that_is_nowhere_after_a_write_is_refused(session: Desktop, 
 READ = """
 import sys
 from core.errors import SetupError
-from core.machine.keystore import SystemKeystore
+from core.machine.keystore.system import SystemKeystore
 from core.secret import Secret
 keystore = SystemKeystore()
 act = {"read": lambda: keystore.read("ours", "tenant"), "delete": lambda: keystore.delete("ours", "tenant"),
@@ -254,7 +254,7 @@ def test_K1_a_good_file_that_the_daemon_does_not_use_proves_nothing(
     keystore = SystemKeystore()
     keystore.write("ours", "tenant", Secret("a value", learn=False))
     shutil.copytree(here.home / ".local/share/keyrings", tmp_path / "aside/keyrings")
-    monkeypatch.setattr(secretservice, "_data_folders", lambda pid: [tmp_path / "aside"])
+    monkeypatch.setattr(secret_service, "_data_folders", lambda pid: [tmp_path / "aside"])
     assert keystore.read("ours", "tenant") == "a value"
     with pytest.raises(InsecureKeyringBackendError, match="nobody knows where it is"):
         keystore.write("ours", "tenant#2", Secret("another value", learn=False))
@@ -285,7 +285,7 @@ def test_K1_gnome_keyring_is_judged_whatever_its_program_is_called(
     shutil.copy(shutil.which("gnome-keyring-daemon") or missing("gnome-keyring-daemon"), program)
     for session in desktop(home, "correct horse", str(program)):
         see(session, monkeypatch)
-        monkeypatch.setattr(secretservice, "_data_folders", lambda pid: [tmp_path / "elsewhere"])
+        monkeypatch.setattr(secret_service, "_data_folders", lambda pid: [tmp_path / "elsewhere"])
         with pytest.raises(InsecureKeyringBackendError, match="nobody knows where it is"):
             SystemKeystore().write("ours", "tenant", Secret("a value", learn=False))
         assert SystemKeystore().read("ours", "tenant") is None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.profile import Profile
+from core.config.profile import Profile
 from core.sandbox.lab import Lab
 from tests.real.conftest import Desktop
 from tests.real.program import Program

@@ -18,8 +18,8 @@ import keyring.core
 import pytest
 
 from core.errors import KeystoreError
-from core.machine import weakfiles
-from core.machine.keystore import Keystore, SystemKeystore
+from core.machine.keystore import weak_files
+from core.machine.keystore.system import Keystore, SystemKeystore
 from core.secret import Secret
 from tests.contract.test_keystore import KeystoreSuite
 from tests.real.conftest import Desktop, desktop
@@ -41,12 +41,12 @@ class TestGnomeKeyring(KeystoreSuite):
 PROBE = """
 import json, sys
 from core.errors import SetupError
-from core.machine.keystore import SystemKeystore, probe
+from core.machine.keystore.system import SystemKeystore, probe
 try:
     result = probe(SystemKeystore(patience=3, allowlist=dict.fromkeys(sys.argv[1:], "the test")))
     print(json.dumps({"ok": result.ok, "backend": str(result.backend)}))
 except SetupError as error:
-    print(json.dumps({"error": error.id, **{k: str(v) for k, v in error.facts.items()}}))
+    print(json.dumps({"error": error.id, **{k: str(v) for k, v in error.details.items()}}))
 """
 
 
@@ -301,10 +301,10 @@ def test_K3_a_key_in_a_plain_text_collection_of_gnome_keyring_is_found(
     for session in desktop(home, ""):
         variables = {"PYTHON_KEYRING_BACKEND": SECRET_SERVICE}
         subprocess.run([sys.executable, "-c", script], env=session.environment | variables, check=True)
-    (found,) = weakfiles.find("our-service")
+    (found,) = weak_files.find("our-service")
     assert (found.path, found.unreadable) == (folder / "plain.keyring", "")
     assert found.holds("tenant-1")
-    assert weakfiles.find("another-service") == ()
+    assert weak_files.find("another-service") == ()
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from core.cloud import load as load_cloud
+from core.clock import Cancel
+from core.config.cloud import load as load_cloud
 from core.errors import Interrupted
-from core.flow.wait import Cancel
-from core.machine import tools
-from core.machine.az import AzureCli
-from core.machine.login import Prompt
+from core.machine import prerequisites
+from core.machine.azure_cli import AzureCli
+from core.machine.azure_login import Prompt
 from core.sandbox.lab import Lab
 from tests.contract.test_signin import Bench, SignInSuite
 
@@ -67,6 +67,6 @@ def test_U3_a_browser_is_opened_and_the_sign_in_can_be_cancelled(
 
 def test_its_version_is_read(az: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{az}{os.pathsep}{os.environ['PATH']}")
-    found = next(tool for tool in tools.look([], Cancel()) if tool.name == tools.AZ)
+    found = next(tool for tool in prerequisites.look([], Cancel()) if tool.name == prerequisites.AZ)
     assert (found.ok, found.why, found.install) == (True, "", "")
     assert found.found.startswith("2.")

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from core.cloud import load as load_cloud
+from core.clock import SystemClock
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.entra import certificates
 from core.entra.http import Session
 from core.entra.tokens import try_secret
-from core.flow.wait import SystemClock
-from core.profile import Profile
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from core.secret import Secret

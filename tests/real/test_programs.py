@@ -21,8 +21,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from core.config.profile import Profile
 from core.machine import programs
-from core.profile import Profile
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from tests.real.conftest import Desktop, missing

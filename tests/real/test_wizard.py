@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from core.flow.wait import SystemClock
-from core.profile import Profile
+from core.clock import SystemClock
+from core.config.profile import Profile
 from core.sandbox.lab import Lab
 from tests.real.conftest import Desktop, missing
 from tests.real.program import Program
-from wizard.app import Wizard
+from wizard.tui.app import Wizard
 
 PATIENCE = 60.0
 _TICK = 0.1

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.sandbox.graph import consents, directory, permissions
-from core.sandbox.login import resources
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.tenant import GRAPH_APP_ID, State
-from core.sandbox.wire import Response
-from tests.sandbox.client import Client, bundle
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, State
+from core.sandbox.graph import consents, permissions
+from core.sandbox.http import Response
+from core.sandbox.token_service import resources
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from tests.sandbox.client import Client, key_pair
 
 SCOPE = f"{resources.EXCHANGE}/.default"
 
@@ -23,8 +24,8 @@ class Chain:
 
     def __post_init__(self) -> None:
         tenant = self.client.tenant
-        self.blueprint = directory.new_application(tenant, "Blueprint") | {"@odata.type": permissions.BLUEPRINT}
-        principal = directory.new_principal(tenant, self.blueprint)
+        self.blueprint = registrations.new_application(tenant, "Blueprint") | {"@odata.type": permissions.BLUEPRINT}
+        principal = registrations.new_principal(tenant, self.blueprint)
         principal["@odata.type"] = permissions.PRINCIPAL
         tenant.commit("application", self.blueprint["id"], self.blueprint)
         tenant.commit("servicePrincipal", principal["id"], principal)
@@ -33,13 +34,13 @@ class Chain:
         graph = tenant.find("servicePrincipal", "appId", GRAPH_APP_ID)
         assert graph is not None
         self.grant = self.consent(self.agent["id"], self.user["id"], graph["id"], "User.Read")
-        (entry,) = directory.keys_of(tenant, [self.client.entry(bundle())])
+        (entry,) = registrations.keys_of(tenant, [self.client.entry(key_pair())])
         tenant.commit("application", self.blueprint["id"], self.blueprint | {"keyCredentials": [entry]})
 
     def child(self, blueprint_app_id: str) -> State:
         """An Agent Identity."""
         tenant = self.client.tenant
-        agent = directory.new_principal(tenant, {"appId": "", "displayName": "Agent"})
+        agent = registrations.new_principal(tenant, {"appId": "", "displayName": "Agent"})
         agent |= {
             "@odata.type": permissions.IDENTITY,
             "appId": agent["id"],
@@ -76,7 +77,7 @@ class Chain:
     def as_blueprint(self, **form: str) -> Response:
         """A request of the Blueprint, with its certificate."""
         app_id = self.blueprint["appId"]
-        signed = self.client.assertion(bundle(), iss=app_id, sub=app_id)
+        signed = self.client.assertion(key_pair(), iss=app_id, sub=app_id)
         return self.client.sign_in(
             **{
                 "client_id": app_id,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from core.sandbox.directory.store import State
 from core.sandbox.graph import roles
-from core.sandbox.tenant import State
 from tests.sandbox.client import Client
 
 BLUEPRINTS = "/applications/microsoft.graph.agentIdentityBlueprint"

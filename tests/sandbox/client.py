@@ -11,23 +11,23 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from core.config.profile import Profile
 from core.entra import certificates, credentials
-from core.entra.certificates import Bundle
+from core.entra.certificates import KeyPair
 from core.entra.tokens import claims_of
-from core.profile import Profile
-from core.sandbox.graph import directory
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import Issued, State, Tenant
 from core.sandbox.graph.proof import AUDIENCE
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.http import Request, Response
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.service import handle
-from core.sandbox.tenant import Issued, State, Tenant
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from tests.machine import VirtualClock
 
 
 @cache
-def bundle(number: int = 0) -> Bundle:
+def key_pair(number: int = 0) -> KeyPair:
     """A key pair; making one takes a moment, so tests share them."""
     return certificates.make(f"machine-{number}", VirtualClock().now())
 
@@ -51,7 +51,7 @@ class Client:
         self.app_id = self.members.get(Profile.client_id_member, "")
         self.secret = ""
         if self.app_id:
-            entry, secret = directory.new_password(self.tenant, "first")
+            entry, secret = registrations.new_password(self.tenant, "first")
             self.change("application", passwordCredentials=[*self.app["passwordCredentials"], entry])
             self.secret = secret.reveal()
         self.token = self.user_token()
@@ -79,14 +79,14 @@ class Client:
         state = self.latest(kind) | values
         self.tenant.commit(kind, state["id"], state)
 
-    def add_key(self, pair: Bundle, kind: str = "application", **values: Any) -> State:
+    def add_key(self, pair: KeyPair, kind: str = "application", **values: Any) -> State:
         """Put a certificate on the app behind Graph's back."""
-        (entry,) = directory.keys_of(self.tenant, [self.entry(pair)])
+        (entry,) = registrations.keys_of(self.tenant, [self.entry(pair)])
         entry |= values
         self.change(kind, keyCredentials=[*self.latest(kind)["keyCredentials"], entry])
         return entry
 
-    def entry(self, pair: Bundle, **values: Any) -> State:
+    def entry(self, pair: KeyPair, **values: Any) -> State:
         """A keyCredential to send."""
         return credentials.entry_of(pair, self.tenant.new_id(), "mine") | values
 
@@ -153,17 +153,17 @@ class Client:
         headers = {"Authorization": authorization} if authorization else {}
         return handle(self.tenant, Request.to("POST", url, headers, content))
 
-    def sign_in_with(self, pair: Bundle, **options: Any) -> Response:
+    def sign_in_with(self, pair: KeyPair, **options: Any) -> Response:
         """Sign in with a client assertion."""
         return self.sign_in(client_assertion_type=ASSERTION_TYPE, client_assertion=self.assertion(pair, **options))
 
     def assertion(
         self,
-        pair: Bundle,
+        pair: KeyPair,
         *,
         alg: str = "RS256",
         header: dict[str, Any] | None = None,
-        signed_by: Bundle | None = None,
+        signed_by: KeyPair | None = None,
         **claims: Any,
     ) -> str:
         """A client assertion; every part of it can be spoilt, and None leaves a claim out."""
@@ -182,12 +182,12 @@ class Client:
 
     def proof(
         self,
-        pair: Bundle,
+        pair: KeyPair,
         holder_id: str,
         *,
         alg: str = "RS256",
         header: dict[str, str] | None = None,
-        signed_by: Bundle | None = None,
+        signed_by: KeyPair | None = None,
         **claims: Any,
     ) -> str:
         """A proof of possession for addKey and removeKey (entra-protocol B.4); every part of it can be spoilt.
@@ -199,7 +199,7 @@ class Client:
         return signed(signed_by or pair, body, alg, header if header is not None else x5t(pair))
 
 
-def signed(pair: Bundle, claims: dict[str, Any], alg: str, header: dict[str, str]) -> str:
+def signed(pair: KeyPair, claims: dict[str, Any], alg: str, header: dict[str, str]) -> str:
     """A JWT; a claim that is None is left out."""
     import jwt
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -210,13 +210,13 @@ def signed(pair: Bundle, claims: dict[str, Any], alg: str, header: dict[str, str
     return signer.encode(json.dumps(payload).encode(), key, alg, header)
 
 
-def x5t(pair: Bundle, *, sha256: bool = False, padded: bool = False) -> dict[str, str]:
+def x5t(pair: KeyPair, *, sha256: bool = False, padded: bool = False) -> dict[str, str]:
     """The header that names a certificate by its SHA-1 or SHA-256 thumbprint."""
     digest = hashlib.sha256(pair.der) if sha256 else hashlib.sha1(pair.der)
     text = base64.urlsafe_b64encode(digest.digest()).decode()
     return {"x5t#S256" if sha256 else "x5t": text if padded else text.rstrip("=")}
 
 
-def expired(pair: Bundle) -> str:
+def expired(pair: KeyPair) -> str:
     """A moment before now, as Graph writes it."""
     return (pair.not_before + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")

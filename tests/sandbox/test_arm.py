@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.directory.store import ARM_RESOURCE, Issued
+from core.sandbox.http import Request, Response
 from core.sandbox.service import handle
-from core.sandbox.tenant import ARM_RESOURCE, Issued
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from tests.sandbox.client import Client
 
 VERSION = "api-version=2022-12-01"

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.wire import Response
-from tests.sandbox.client import Client, bundle, x5t
+from core.sandbox.http import Response
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from tests.sandbox.client import Client, key_pair, x5t
 
 
 @pytest.fixture(scope="module")
 def trusted() -> Client:
     """A client whose certificate is on the app; its clock stands still, and nothing here changes the app."""
     client = Client()
-    client.add_key(bundle())
+    client.add_key(key_pair())
     return client
 
 
@@ -39,7 +39,7 @@ def refused(response: Response) -> int:
 
 
 def test_T5_what_everything_here_is_made_from_is_accepted(trusted: Client) -> None:
-    assert send(trusted, trusted.assertion(bundle())).status == 200
+    assert send(trusted, trusted.assertion(key_pair())).status == 200
 
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=.+/ %\n"
@@ -48,7 +48,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=.+/
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_S1_a_changed_assertion_is_never_accepted(trusted: Client, data: st.DataObject) -> None:
-    good = trusted.assertion(bundle())
+    good = trusted.assertion(key_pair())
     place = data.draw(st.integers(0, len(good) - 1))
     change = data.draw(st.sampled_from(["replace", "insert", "delete", "swap", "cut"]))
     letter = data.draw(st.sampled_from(ALPHABET))
@@ -84,19 +84,19 @@ def test_S2_a_claim_of_any_kind_is_refused_in_the_services_own_words(trusted: Cl
     now = trusted.tenant.now().timestamp()
     if claim == "exp" and isinstance(value, (int, float)) and now - 300 <= value <= now + 86400:
         return
-    assert refused(trusted.sign_in_with(bundle(), **{claim: value})) in (50027, 50048, 700024)
+    assert refused(trusted.sign_in_with(key_pair(), **{claim: value})) in (50027, 50048, 700024)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(claim=st.sampled_from(CLAIMS), value=JUNK)
 def test_S1_no_claim_breaks_the_service(trusted: Client, claim: str, value: Any) -> None:
-    assert trusted.sign_in_with(bundle(), **{claim: value}).status in (200, 401)
+    assert trusted.sign_in_with(key_pair(), **{claim: value}).status in (200, 401)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(["x5t", "x5t#S256", "x5c", "kid", "crit", "b64", "typ", "jku"]), value=JUNK)
 def test_S1_no_header_breaks_the_service(trusted: Client, name: str, value: Any) -> None:
-    good = trusted.assertion(bundle())
+    good = trusted.assertion(key_pair())
     head = json.loads(base64.urlsafe_b64decode(good.split(".")[0] + "=="))
     forged = b64(json.dumps(head | {name: value}).encode()) + good[good.index(".") :]
     assert refused(send(trusted, forged)) in (700027, 50027), "the signature covers the header"
@@ -114,7 +114,7 @@ def test_S1_garbage_is_refused(trusted: Client, text: str) -> None:
 
 
 def test_S2_a_signature_has_one_spelling(trusted: Client) -> None:
-    good = trusted.assertion(bundle())
+    good = trusted.assertion(key_pair())
     other = {"A": "B", "Q": "R", "g": "h", "w": "x"}[good[-1]]  # 256 bytes leave four bits of the last letter unused
     assert base64.urlsafe_b64decode(good.rpartition(".")[2][:-1] + other + "==") == base64.urlsafe_b64decode(
         good.rpartition(".")[2] + "=="
@@ -123,9 +123,9 @@ def test_S2_a_signature_has_one_spelling(trusted: Client) -> None:
 
 
 def test_S2_alg_none_is_refused_whatever_its_case(trusted: Client) -> None:
-    good = trusted.assertion(bundle())
+    good = trusted.assertion(key_pair())
     for name in ("none", "None", "NONE", "nOnE", ""):
-        head = b64(json.dumps({"alg": name, **x5t(bundle())}).encode())
+        head = b64(json.dumps({"alg": name, **x5t(key_pair())}).encode())
         for signature in ("", good.rpartition(".")[2]):
             assert refused(send(trusted, f"{head}.{good.split('.')[1]}.{signature}")) in (700027, 50027)
 
@@ -137,21 +137,21 @@ def test_S2_the_public_key_is_no_password(trusted: Client, form: str) -> None:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    certificate = x509.load_der_x509_certificate(bundle().der)
+    certificate = x509.load_der_x509_certificate(key_pair().der)
     secret = {
         "pem": certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         "der": certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         "certificate": certificate.public_bytes(Encoding.PEM),
     }[form]
-    payload = trusted.assertion(bundle()).split(".")[1]
-    signed = b64(json.dumps({"alg": "HS256", **x5t(bundle())}).encode()) + f".{payload}"
+    payload = trusted.assertion(key_pair()).split(".")[1]
+    signed = b64(json.dumps({"alg": "HS256", **x5t(key_pair())}).encode()) + f".{payload}"
     forged = f"{signed}.{b64(hmac.digest(secret, signed.encode(), 'sha256'))}"
     assert refused(send(trusted, forged)) == 700027
 
 
 @pytest.mark.parametrize("alg", ["RS384", "RS512", "PS384", "PS512"])
 def test_T5_other_algorithms_are_refused(trusted: Client, alg: str) -> None:
-    assert refused(trusted.sign_in_with(bundle(), alg=alg)) == 700027
+    assert refused(trusted.sign_in_with(key_pair(), alg=alg)) == 700027
 
 
 def chain_of(*pairs: Any) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def chain_of(*pairs: Any) -> dict[str, Any]:
 
 
 def test_S2_x5c_must_begin_with_the_certificate_of_the_thumbprint(trusted: Client) -> None:
-    own, other = bundle(), bundle(1)
+    own, other = key_pair(), key_pair(1)
     assert trusted.sign_in_with(own, header=x5t(own) | chain_of(own)).status == 200
     assert trusted.sign_in_with(own, header=x5t(own) | chain_of(own, other)).status == 200
     lines = {"x5c": [base64.encodebytes(own.der).decode()]}
@@ -172,7 +172,7 @@ def test_S2_x5c_must_begin_with_the_certificate_of_the_thumbprint(trusted: Clien
 
 
 def test_S2_two_thumbprints_must_be_of_one_key(trusted: Client) -> None:
-    own, other = bundle(), bundle(1)
+    own, other = key_pair(), key_pair(1)
     assert trusted.sign_in_with(own, header=x5t(own) | x5t(own, sha256=True)).status == 200
     for header in (x5t(own) | x5t(other, sha256=True), x5t(other) | x5t(own, sha256=True)):
         assert refused(trusted.sign_in_with(own, header=header)) == 700027
@@ -180,10 +180,10 @@ def test_S2_two_thumbprints_must_be_of_one_key(trusted: Client) -> None:
 
 def test_T5_times(trusted: Client) -> None:
     now = int(trusted.tenant.now().timestamp())
-    assert trusted.sign_in_with(bundle(), nbf=None, iat=float(now), exp=now + 600.5).status == 200, (
+    assert trusted.sign_in_with(key_pair(), nbf=None, iat=float(now), exp=now + 600.5).status == 200, (
         "as MSAL writes them"
     )
-    assert trusted.sign_in_with(bundle(), nbf=None, iat=None).status == 200
+    assert trusted.sign_in_with(key_pair(), nbf=None, iat=None).status == 200
     for claims in (
         {"exp": None},
         {"exp": now + 86400 * 2},
@@ -194,20 +194,20 @@ def test_T5_times(trusted: Client) -> None:
         {"nbf": True},
         {"nbf": None, "iat": now + 86400},
     ):
-        assert refused(trusted.sign_in_with(bundle(), **claims)) == 700024, claims
+        assert refused(trusted.sign_in_with(key_pair(), **claims)) == 700024, claims
 
 
 def test_T5_an_audience_is_one_text_and_this_endpoint(trusted: Client) -> None:
     here = f"{trusted.tenant.authority}/{trusted.tenant.id}/oauth2/v2.0/token"
     bad: list[Any] = [[here], f"{here}/", here.upper(), f"{trusted.tenant.authority}/common/oauth2/v2.0/token", {}]
     for audience in bad:
-        assert refused(trusted.sign_in_with(bundle(), aud=audience)) == 50027
+        assert refused(trusted.sign_in_with(key_pair(), aud=audience)) == 50027
 
 
 def test_S1_an_assertion_is_of_its_own_app_alone(trusted: Client) -> None:
     other = Client(seed=2)
-    other.add_key(bundle())
-    assert refused(send(other, trusted.assertion(bundle()))) in (50027, 50048)
+    other.add_key(key_pair())
+    assert refused(send(other, trusted.assertion(key_pair()))) in (50027, 50048)
 
 
 PAST, FUTURE = {"endDateTime": "2020-01-01T00:00:00Z"}, {"startDateTime": "2999-01-01T00:00:00Z"}
@@ -221,13 +221,13 @@ def test_S1_of_two_entries_with_one_certificate_the_one_in_time_counts(
 ) -> None:
     client = Client()
     for values in [{}, *others] if first else [*others, {}]:
-        client.add_key(bundle(), "application" if values else kind, **values)
-    assert client.sign_in_with(bundle()).status == 200
+        client.add_key(key_pair(), "application" if values else kind, **values)
+    assert client.sign_in_with(key_pair()).status == 200
 
 
 @pytest.mark.parametrize("others", [[PAST], [FUTURE], [PAST, FUTURE]])
 def test_S1_of_two_entries_with_one_certificate_one_must_be_in_time(others: list[dict[str, str]]) -> None:
     client = Client()
     for values in others:
-        client.add_key(bundle(), **values)
-    assert refused(client.sign_in_with(bundle())) == 700027
+        client.add_key(key_pair(), **values)
+    assert refused(client.sign_in_with(key_pair())) == 700027

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from core.sandbox.directory.store import State
 from core.sandbox.faults import Fault
-from core.sandbox.tenant import State
 from tests.sandbox.client import Client
 
 JSON = {"Content-Type": "application/json"}

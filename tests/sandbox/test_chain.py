@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from core.sandbox.graph import directory, roles
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, Issued, State
+from core.sandbox.graph import roles
+from core.sandbox.http import Request
 from core.sandbox.service import handle
-from core.sandbox.tenant import GRAPH_APP_ID, Issued, State
-from core.sandbox.wire import Request
 from tests.sandbox.chain import BLUEPRINTS, EVERY, IDENTITIES, PRINCIPALS, USERS, Chain
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 GONE = "00000000-0000-4000-8000-000000000000"
 DENIED = (403, "Authorization_RequestDenied")
@@ -188,7 +189,7 @@ def test_S2_an_agent_identity_creates_none_and_a_blueprint_none_for_another(chai
 def test_S2_an_agent_identity_holds_no_credentials(chain: Chain, client: Client) -> None:
     none = (400, "AgentIdentity_CredentialsNotSupported")
     blueprint = chain.blueprint()
-    keys = {"keyCredentials": [client.entry(bundle())]}
+    keys = {"keyCredentials": [client.entry(key_pair())]}
     assert client.refused("POST", IDENTITIES, chain.identity_body(blueprint, **keys)) == none
     path = f"{IDENTITIES}/{chain.identity(blueprint)['id']}"
     assert client.refused("PATCH", path, keys) == none
@@ -211,7 +212,7 @@ def test_S2_credentials_of_a_blueprint_go_by_the_typed_path_and_by_the_other_wit
     body = {"keyId": added.json()["keyId"]}
     assert client.call("POST", f"{plain}/removePassword", body).status == (204 if untyped else 404)
     assert client.call("POST", f"{plain}/addKey", {}).status == (401 if untyped else 404)
-    keys = {"keyCredentials": [client.entry(bundle(1))]}
+    keys = {"keyCredentials": [client.entry(key_pair(1))]}
     assert client.call("PATCH", plain, keys).status == 204, "a PATCH may be untyped"
     assert len(client.get(f"{typed}?$select=keyCredentials")["keyCredentials"]) == 1
 
@@ -576,7 +577,7 @@ def test_M18_a_plain_read_shows_that_an_app_is_a_blueprint(chain: Chain, client:
 
 
 def test_S1_a_blueprint_that_a_scenario_seeds_is_served_too(chain: Chain, client: Client) -> None:
-    app = directory.new_application(client.tenant, "seeded") | {
+    app = registrations.new_application(client.tenant, "seeded") | {
         "@odata.type": "#microsoft.graph.agentIdentityBlueprint"
     }
     client.tenant.commit("application", app["id"], app)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from core.sandbox.directory.store import GRAPH_APP_ID
 from core.sandbox.graph import roles
+from core.sandbox.http import Request
 from core.sandbox.service import handle
-from core.sandbox.tenant import GRAPH_APP_ID
-from core.sandbox.wire import Request
 from tests.sandbox.client import Client
 
 DENIED = (403, "Authorization_RequestDenied")

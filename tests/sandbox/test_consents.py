@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from core.sandbox.directory.store import GRAPH_APP_ID, State
 from core.sandbox.graph import consents, roles
-from core.sandbox.tenant import GRAPH_APP_ID, State
 from tests.sandbox.chain import Chain
 from tests.sandbox.client import Client
 

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from core.sandbox.graph import directory
-from core.sandbox.tenant import State
-from tests.sandbox.client import Client, bundle, expired
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import State
+from tests.sandbox.client import Client, expired, key_pair
 
 HOLDERS = [("application", "applications"), ("servicePrincipal", "servicePrincipals")]
 
@@ -39,7 +39,7 @@ def patch(client: Client, path: str, entries: list[State]) -> int:
 def certificate(key: Any, days: int = 10) -> str:
     """A self-signed certificate of any kind of key."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
-    start = bundle().not_before
+    start = key_pair().not_before
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(start).not_valid_after(start + timedelta(days=days))
     return base64.b64encode(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)).decode()
@@ -47,10 +47,10 @@ def certificate(key: Any, days: int = 10) -> str:
 
 def test_S1_a_patch_replaces_the_list(client: Client, holder: tuple[str, str]) -> None:
     kind, path = holder
-    client.add_key(bundle(1), kind)
-    assert patch(client, path, [client.entry(bundle(2))]) == 204
+    client.add_key(key_pair(1), kind)
+    assert patch(client, path, [client.entry(key_pair(2))]) == 204
     assert [entry["key"] for entry in client.latest(kind)["keyCredentials"]] == [
-        base64.b64encode(bundle(2).der).decode()
+        base64.b64encode(key_pair(2).der).decode()
     ]
     assert patch(client, path, []) == 204
     assert client.latest(kind)["keyCredentials"] == []
@@ -60,7 +60,7 @@ def test_P8_an_entry_sent_back_with_its_id_stays_with_and_without_its_key(
     client: Client, holder: tuple[str, str]
 ) -> None:
     kind, path = holder
-    client.add_key(bundle(1), kind)
+    client.add_key(key_pair(1), kind)
     before = client.latest(kind)["keyCredentials"]
     shown = client.get(f"{path}?$select=keyCredentials")["keyCredentials"]
     listed = client.get(path)["keyCredentials"]
@@ -69,7 +69,7 @@ def test_P8_an_entry_sent_back_with_its_id_stays_with_and_without_its_key(
     for sent in (shown, listed, minimal):
         assert patch(client, path, sent) == 204
         assert client.latest(kind)["keyCredentials"] == before
-    assert patch(client, path, [*listed, client.entry(bundle(2))]) == 204
+    assert patch(client, path, [*listed, client.entry(key_pair(2))]) == 204
     assert client.latest(kind)["keyCredentials"][:-1] == before
 
 
@@ -82,13 +82,13 @@ def test_P8_an_entry_sent_back_with_its_id_stays_with_and_without_its_key(
         {"usage": "Sign"},
         {"type": "Symmetric"},
         {"customKeyIdentifier": "0" * 40},
-        {"key": base64.b64encode(bundle(9).der).decode()},
+        {"key": base64.b64encode(key_pair(9).der).decode()},
         {"key": "not base64"},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_S2_no_property_of_an_existing_entry_may_change(client: Client, change: State) -> None:
-    entry = client.add_key(bundle(1))
+    entry = client.add_key(key_pair(1))
     before = client.app
     sent = [*before["keyCredentials"][:-1], entry | change]
     path = f"/applications/{before['id']}"
@@ -114,14 +114,14 @@ def test_S2_no_property_of_an_existing_entry_may_change(client: Client, change: 
 )
 def test_S2_a_new_entry_that_the_directory_does_not_take(client: Client, change: State, code: str) -> None:
     before = client.app
-    body = {"keyCredentials": [*before["keyCredentials"], client.entry(bundle(1)) | change]}
+    body = {"keyCredentials": [*before["keyCredentials"], client.entry(key_pair(1)) | change]}
     assert client.refused("PATCH", f"/applications/{before['id']}", body) == (400, code)
     assert client.app == before
 
 
 def test_S2_an_expired_entry_blocks_the_write_behind_a_switch(client: Client) -> None:
-    old = client.add_key(bundle(1), endDateTime=expired(bundle(1)))
-    sent = {"keyCredentials": [*client.app["keyCredentials"], client.entry(bundle(2))]}
+    old = client.add_key(key_pair(1), endDateTime=expired(key_pair(1)))
+    sent = {"keyCredentials": [*client.app["keyCredentials"], client.entry(key_pair(2))]}
     path = f"/applications/{client.app['id']}"
     client.tenant.switches.expired_entry_blocks = True
     assert client.refused("PATCH", path, sent) == (400, "KeyCredentialsInvalidEndDate")
@@ -151,7 +151,7 @@ def test_S2_a_malformed_body_is_refused_in_graphs_envelope(client: Client, body:
 
 @pytest.mark.parametrize(("kind", "collection"), HOLDERS)
 def test_S1_a_key_is_shown_only_for_a_single_object_that_selects_it(client: Client, kind: str, collection: str) -> None:
-    client.add_key(bundle(1), kind)
+    client.add_key(key_pair(1), kind)
     path, by_app = f"/{collection}/{client.latest(kind)['id']}", f"/{collection}(appId='{client.app_id}')"
     listed = f"/{collection}?$filter=appId eq '{client.app_id}'"
     views = [client.get(path), client.get(by_app)]
@@ -160,8 +160,8 @@ def test_S1_a_key_is_shown_only_for_a_single_object_that_selects_it(client: Clie
     assert all(entry["key"] is None for view in views for entry in view["keyCredentials"])
     for single in (path, by_app):
         shown = client.get(f"{single}?$select=keyCredentials")["keyCredentials"]
-        assert base64.b64decode(shown[-1]["key"]) == bundle(1).der
-        assert shown[-1]["customKeyIdentifier"] == bundle(1).thumbprint
+        assert base64.b64decode(shown[-1]["key"]) == key_pair(1).der
+        assert shown[-1]["customKeyIdentifier"] == key_pair(1).thumbprint
 
 
 def test_S1_passwords_are_added_and_removed_on_each_object_for_itself(client: Client, holder: tuple[str, str]) -> None:
@@ -209,5 +209,5 @@ def test_S1_a_password_has_the_dates_that_were_asked_for(client: Client) -> None
 def test_S1_only_a_digest_of_a_password_is_kept(client: Client) -> None:
     assert client.secret
     assert client.secret not in str(client.app)
-    entry, secret = directory.new_password(client.tenant, "x")
+    entry, secret = registrations.new_password(client.tenant, "x")
     assert secret.reveal() not in str(entry)

@@ -13,30 +13,30 @@ from typing import Any, cast
 import pytest
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]
 
-from core.cloud import load as load_cloud
+from core.clock import Cancel
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.entra import certificates
-from core.entra.certificates import Bundle
+from core.entra.certificates import KeyPair
 from core.entra.tokens import Token, mint
 from core.errors import GraphError, SetupError, TokenError
-from core.flow.wait import Cancel
-from core.machine import refusal, weakfiles
-from core.machine.az import AzureCli
-from core.machine.keystore import BUNDLE_SIZE, WINDOWS_LIMIT, Backend, probe
-from core.machine.tools import AZ, BUS, SECRETS
-from core.profile import Profile
-from core.sandbox.computer.az import SandboxSignIn, tools_of
-from core.sandbox.computer.keystore import MemoryKeystore
-from core.sandbox.computer.machine import BROKEN, NOISE
-from core.sandbox.computer.machine import Machine as Computer
+from core.machine.azure_cli import AzureCli
+from core.machine.keystore import refusal, weak_files
+from core.machine.keystore.system import BUNDLE_SIZE, WINDOWS_LIMIT, Backend, probe
+from core.machine.prerequisites import AZ, BUS, SECRETS
+from core.sandbox.fake_machine.az import SandboxSignIn, tools_of
+from core.sandbox.fake_machine.keystore import MemoryKeystore
+from core.sandbox.fake_machine.machine import BROKEN, NOISE
+from core.sandbox.fake_machine.machine import Machine as Computer
 from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import failures
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.failures import FAILURES, LAG, ROW
 from core.secret import Secret
-from core.stages.world import World
+from core.steps.context import World
 from tests.machine import Machine, VirtualClock
-from wizard.ground import Demo
+from wizard.workspace import Demo
 
 Begin = Callable[[str], Machine]
 posix = pytest.mark.skipif(os.name != "posix", reason="shell scripts, XDG folders")
@@ -85,15 +85,15 @@ def failure(act: Callable[[], object]) -> SetupError:
     return caught.value
 
 
-def own(machine: Machine) -> Bundle:
+def own(machine: Machine) -> KeyPair:
     """The key in the machine's keystore."""
     text = machine.keystore.read(machine.service, machine.tenant.id)
     assert text is not None
     return certificates.parse(text, machine.tenant.id)
 
 
-def minted(machine: Machine, bundle: Bundle | None = None) -> Token:
-    return mint(machine.session, machine.cloud, machine.tenant.id, machine.app_id, bundle or own(machine))
+def minted(machine: Machine, key_pair: KeyPair | None = None) -> Token:
+    return mint(machine.session, machine.cloud, machine.tenant.id, machine.app_id, key_pair or own(machine))
 
 
 def refused(machine: Machine) -> tuple[int, ...]:
@@ -123,15 +123,15 @@ def outside(machine: Machine, source: str) -> dict[str, Any]:
 ASK_KEYSTORE = """
 import json
 from core.errors import SetupError
-from core.machine.keystore import SystemKeystore
+from core.machine.keystore.system import SystemKeystore
 try:
     SystemKeystore().backend()
 except SetupError as error:
-    print(json.dumps({"id": error.id, **error.facts}))
+    print(json.dumps({"id": error.id, **error.details}))
 """
 ASK_PACKAGES = """
 import json
-from core.machine import packages
+from core.machine import python_packages as packages
 print(json.dumps({package.name: [package.ok, package.why] for package in packages.look()}))
 """
 
@@ -192,7 +192,7 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
 def test_row_1_the_apps_own_token_has_the_roles_and_is_not_refused_for_want_of_them(begin: Begin) -> None:
     machine = begin(ROW[1])
     world = machine.build()
-    world.known.tenant, world.known.app_id, world.known.bundle = machine.tenant.id, machine.app_id, own(machine)
+    world.known.tenant, world.known.app_id, world.known.key_pair = machine.tenant.id, machine.app_id, own(machine)
     path = "/applications/microsoft.graph.agentIdentityBlueprint"
     assert world.app_graph().get(path, "list Blueprints")["value"] == []
     assert world.known.proof is not None
@@ -210,18 +210,18 @@ def test_row_2_null_stands_where_the_secret_was_and_the_passwords_are_still_ther
 @pytest.mark.parametrize(("row", "newer"), [(7, True), (8, False)])
 def test_row_7_and_8_the_certificate_is_gone_and_anothers_is_there(begin: Begin, row: int, newer: bool) -> None:
     machine = begin(ROW[row])
-    bundle = own(machine)
+    key_pair = own(machine)
     assert refused(machine) == (700027,)
-    assert machine.state[Profile.thumbprint_member] == bundle.thumbprint
+    assert machine.state[Profile.thumbprint_member] == key_pair.thumbprint
     (there,) = machine.keys.values()
-    assert there != bundle.der
-    assert (certificates.public(there).not_before > bundle.not_before) is newer
+    assert there != key_pair.der
+    assert (certificates.public(there).not_before > key_pair.not_before) is newer
 
 
 def test_row_10_graph_shows_the_certificate_and_the_sign_in_does_not_know_it_yet(begin: Begin) -> None:
     machine = begin(ROW[10])
-    bundle = own(machine)
-    assert list(machine.keys.values()) == [bundle.der]
+    key_pair = own(machine)
+    assert list(machine.keys.values()) == [key_pair.der]
     assert refused(machine) == (700027,)
     machine.clock.waited += LAG / 2
     assert refused(machine) == (700027,)
@@ -231,11 +231,11 @@ def test_row_10_graph_shows_the_certificate_and_the_sign_in_does_not_know_it_yet
 
 def test_S3_the_sign_in_forgets_no_older_version_while_it_lags(begin: Begin) -> None:
     machine = begin("agent-forbidden")
-    bundle = own(machine)
+    key_pair = own(machine)
     machine.tenant.lag["login"] = 60
     for name in ("a", "b"):
         machine.change("application", keyCredentials=[], notes=name)
-    assert minted(machine, bundle).claims["appid"] == machine.app_id
+    assert minted(machine, key_pair).claims["appid"] == machine.app_id
     machine.clock.waited += 60
     assert refused(machine) == (700027,)
 
@@ -285,7 +285,7 @@ def test_K1_a_keystore_is_refused_in_a_demo_as_it_is_outside(begin: Begin, row: 
     for operation in operations:
         error = failure(operation)
         assert error.id == said["id"] == "keystore.insecure"
-        assert {name: error.facts[name] for name in ("backend", "why")} == {
+        assert {name: error.details[name] for name in ("backend", "why")} == {
             name: said[name] for name in ("backend", "why")
         }
     assert said["fix"].startswith("unset PYTHON_KEYRING_BACKEND")
@@ -312,7 +312,7 @@ value = keyring.get_password("a service", "somebody")
 print(json.dumps({"name": f"{kind.__module__}.{kind.__qualname__}", "value": value}))
 """
     said = outside(machine, source)
-    assert said == {"name": failure(machine.keystore.backend).facts["backend"], "value": "a value"}
+    assert said == {"name": failure(machine.keystore.backend).details["backend"], "value": "a value"}
     (file,) = Path.home().rglob("keyring_pass.cfg")
     assert "somebody" in file.read_text()
 
@@ -321,7 +321,7 @@ print(json.dumps({"name": f"{kind.__module__}.{kind.__qualname__}", "value": val
 def test_row_5_the_key_lies_in_the_file_of_keyrings_alt_in_this_home_and_in_the_one_outside(begin: Begin) -> None:
     machine = begin(ROW[5])
     data = Path(machine.lab.environment()["XDG_DATA_HOME"])
-    (weak,) = weakfiles.find(machine.service)
+    (weak,) = weak_files.find(machine.service)
     assert weak.path.is_relative_to(Path.home())
     for path in (weak.path, data / "python_keyring" / "keyring_pass.cfg"):
         assert path.stat().st_mode & 0o777 == 0o600
@@ -342,7 +342,7 @@ def test_row_6_the_package_cannot_be_imported_and_neither_can_the_keystore_be_re
     assert name == "keyring"
     assert "ImportError" in why
     error = failure(machine.keystore.backend)
-    assert (error.id, error.facts) == (UNLOADABLE.id, UNLOADABLE.facts)
+    assert (error.id, error.details) == (UNLOADABLE.id, UNLOADABLE.details)
     assert BROKEN in error.summary
 
 
@@ -353,14 +353,14 @@ def test_row_6_outside_it_is_so_too(begin: Begin) -> None:
     why = said["keyring"][1]
     assert str(machine.lab.folder / "modules" / "keyring") in why
     keystore = outside(machine, ASK_KEYSTORE)
-    assert keystore == {"id": UNLOADABLE.id, **failure(machine.keystore.backend).facts}
+    assert keystore == {"id": UNLOADABLE.id, **failure(machine.keystore.backend).details}
 
 
 def test_row_13_a_key_bundle_does_not_fit_and_what_fits_is_kept(begin: Begin) -> None:
     machine = begin(ROW[13])
     assert machine.keystore.backend().limit == WINDOWS_LIMIT == 1280
     error = failure(lambda: probe(machine.keystore))
-    assert (error.id, error.facts) == ("keystore.too-large", {"limit": 1280, "size": BUNDLE_SIZE})
+    assert (error.id, error.details) == ("keystore.too-large", {"limit": 1280, "size": BUNDLE_SIZE})
     machine.keystore.write("a service", "somebody", Secret("x" * 1280, learn=False))
     assert machine.keystore.read("a service", "somebody") == "x" * 1280
 
@@ -388,7 +388,7 @@ def test_row_11_az_is_not_believed_and_its_note_is_in_the_env_file(begin: Begin)
     error = failure(lambda: world.sign_in.graph_token(machine.tenant.id))
     (az,) = (tool for tool in world.tools() if not tool.ok)
     world.close()
-    assert (error.id, error.facts["detail"]) == ("az.garbage", "not a JSON object")
+    assert (error.id, error.details["detail"]) == ("az.garbage", "not a JSON object")
     assert (az.name, az.required) == (AZ, True)
     assert "does not tell its version" in az.why
     lines = (machine.lab.project / ".env").read_text().splitlines()
@@ -409,7 +409,7 @@ def test_row_11_outside_the_real_az_answers_behind_its_warnings(
     monkeypatch.setenv("PATH", os.pathsep.join((folder, str(real), os.defpath)))
     cloud = load_cloud(str(machine.lab.cloud_file))
     error = failure(lambda: AzureCli(cloud, (), Cancel()).graph_token(""))
-    assert (error.id, error.facts["detail"]) == ("az.garbage", "not a JSON object")
+    assert (error.id, error.details["detail"]) == ("az.garbage", "not a JSON object")
     said = subprocess.run(["az", "account", "get-access-token"], capture_output=True, text=True, check=True).stdout
     assert said.splitlines() == [NOISE, '{"asked": "get-access-token"}']
 
@@ -436,7 +436,7 @@ def test_U8_a_demo_has_the_key_and_the_weak_file_and_nothing_of_them_stays(home:
         for scenario, held in ((ROW[8], True), (ROW[5], False), (ROW[15], True)):
             demo.move(scenario)
             world = demo.world(Cancel(), lambda event: None, lambda question: True)
-            weak = weakfiles.find(world.service)
+            weak = weak_files.find(world.service)
             world.close()
             assert bool(weak) is not held
             if held:

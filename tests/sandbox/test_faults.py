@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import requests
 
-from core.cloud import load as load_cloud
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.entra.graph import Graph
 from core.entra.http import Session
 from core.errors import GraphError, NetworkError
 from core.events import Event, Waiting
-from core.profile import Profile
+from core.sandbox.directory.store import State
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
-from core.sandbox.tenant import State
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from tests.machine import VirtualClock
 
 ME = "^GET /v1.0/me"

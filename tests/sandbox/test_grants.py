@@ -8,9 +8,10 @@ from urllib.parse import unquote
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox.graph import directory, grants, roles
-from core.sandbox.status import facts, page
-from core.sandbox.tenant import GRAPH_APP_ID, State
+from core.sandbox.dashboard import facts, page
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, State
+from core.sandbox.graph import grants, roles
 from tests.sandbox.client import Client
 
 GONE = "00000000-0000-4000-8000-000000000000"
@@ -277,13 +278,13 @@ def test_S2_a_declaration_has_400_entries_at_most(client: Client) -> None:
 @pytest.fixture
 def api(client: Client) -> State:
     """The service principal of an API of the tenant that offers two roles; the app was granted both."""
-    app = directory.new_application(client.tenant, "an API")
+    app = registrations.new_application(client.tenant, "an API")
     roles_of = [
         {"id": client.tenant.new_id(), "value": value, "isEnabled": True, "allowedMemberTypes": ["Application"]}
         for value in ("Do.All", "Do.Some")
     ]
     scope = {"id": client.tenant.new_id(), "value": None}
-    api = directory.new_principal(client.tenant, app) | {"appRoles": roles_of, "oauth2PermissionScopes": [scope]}
+    api = registrations.new_principal(client.tenant, app) | {"appRoles": roles_of, "oauth2PermissionScopes": [scope]}
     client.tenant.commit("application", app["id"], app)
     client.tenant.commit("servicePrincipal", api["id"], api)
     for role in roles_of:
@@ -314,7 +315,7 @@ def test_S2_roles_and_scopes_without_a_value_are_no_bug(client: Client, api: Sta
     assert nameless["id"] in page.drawn(facts.of(client.tenant, [])).decode()
     response = client.sign_in(client_secret=client.secret, scope=f"{api['appId']}/.default")
     assert claims_of(response.json()["access_token"])["roles"] == ["Do.Some"]
-    other = directory.new_principal(client.tenant, {"appId": client.tenant.new_id(), "displayName": "other"})
+    other = registrations.new_principal(client.tenant, {"appId": client.tenant.new_id(), "displayName": "other"})
     client.tenant.commit("servicePrincipal", other["id"], other)
     body = {"principalId": other["id"], "resourceId": api["id"], "appRoleId": nameless["id"]}
     admin = client.scoped("AppRoleAssignment.ReadWrite.All Directory.Read.All", roles.GLOBAL_ADMINISTRATOR)

@@ -8,11 +8,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from core.sandbox.graph import directory, grants, roles
-from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import ARM_RESOURCE, GRAPH_APP_ID
+from core.sandbox.graph import grants, roles
+from core.sandbox.http import Request
 from core.sandbox.service import handle
-from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID
-from core.sandbox.wire import Request
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from tests.sandbox.client import Client
 
 GONE = "00000000-0000-4000-8000-000000000000"
@@ -24,7 +25,7 @@ def client() -> Client:
 
 
 def more_apps(client: Client, *names: str) -> list[str]:
-    apps = [directory.new_application(client.tenant, name) for name in names]
+    apps = [registrations.new_application(client.tenant, name) for name in names]
     for app in apps:
         client.tenant.commit("application", app["id"], app)
     return [app["id"] for app in apps]

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox.computer.azfolder import InProcess
+from core.sandbox.directory.store import Issued
+from core.sandbox.fake_machine.azfolder import InProcess
 from core.sandbox.graph import consents
-from core.sandbox.login import resources
-from core.sandbox.tenant import Issued
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
+from core.sandbox.token_service import resources
 from tests.sandbox.agents import SCOPE, Chain, token
-from tests.sandbox.client import bundle
+from tests.sandbox.client import key_pair
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_S2_an_agent_signs_in_in_no_other_way(chain: Chain) -> None:
     agent = {"client_id": chain.agent["id"]}
     assert number(chain.client.sign_in(**agent, scope=SCOPE, client_secret="x")) == 82001
     assert number(chain.client.sign_in(**agent, scope=SCOPE)) == 7000216
-    assert number(chain.as_agent(chain.client.assertion(bundle(), iss=chain.agent["id"]))) == 82001
+    assert number(chain.as_agent(chain.client.assertion(key_pair(), iss=chain.agent["id"]))) == 82001
     assert number(chain.as_agent(chain.hop1(), grant_type="password", username="x", password="x")) == 82002
     assert number(chain.as_blueprint(scope=f"{chain.client.tenant.graph}/.default")) == 82001
     fic = {"user_federated_identity_credential": chain.hop2(), "user_id": chain.user["id"]}
@@ -221,7 +221,7 @@ def msal_client(chain: Chain, client_id: str, credential: Any) -> Any:
 def test_S4_msal_goes_all_three_hops(chain: Chain) -> None:
     tenant = chain.client.tenant
     tenant.port = 8443  # nothing listens there
-    pem = {"private_key": bundle().pem.reveal(), "public_certificate": ssl.DER_cert_to_PEM_cert(bundle().der)}
+    pem = {"private_key": key_pair().pem.reveal(), "public_certificate": ssl.DER_cert_to_PEM_cert(key_pair().der)}
     blueprint = msal_client(chain, chain.blueprint["appId"], pem)
     first = blueprint.acquire_token_for_client([SCOPE], fmi_path=chain.agent["id"])
     assert "access_token" in first, first

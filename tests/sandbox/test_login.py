@@ -13,14 +13,14 @@ from urllib.parse import quote_plus, urlencode
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox.graph import directory
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.login.endpoint import DEVICE_GRANT
-from core.sandbox.login.tokens import AZURE_CLI
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import Tenant
+from core.sandbox.http import Request, Response
 from core.sandbox.service import handle
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response
-from tests.sandbox.client import Client, bundle, expired, x5t
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from core.sandbox.token_service.endpoint import DEVICE_GRANT
+from core.sandbox.token_service.tokens import AZURE_CLI
+from tests.sandbox.client import Client, expired, key_pair, x5t
 
 GONE = "00000000-0000-4000-8000-000000000000"
 CLI = {"client_id": AZURE_CLI}
@@ -34,7 +34,7 @@ def client() -> Client:
 @pytest.fixture
 def trusted(client: Client) -> Client:
     """A client whose certificate is on the app."""
-    client.add_key(bundle())
+    client.add_key(key_pair())
     return client
 
 
@@ -71,7 +71,7 @@ def test_S1_a_live_secret_is_accepted(client: Client) -> None:
 
 
 def test_S1_a_secret_of_the_service_principal_is_accepted_too(client: Client) -> None:
-    entry, secret = directory.new_password(client.tenant, "on the principal")
+    entry, secret = registrations.new_password(client.tenant, "on the principal")
     client.change("servicePrincipal", passwordCredentials=[entry])
     client.change("application", passwordCredentials=[])
     assert client.sign_in(client_secret=secret.reveal()).status == 200
@@ -185,39 +185,39 @@ def test_S2_an_app_without_principal_is_7000229_and_a_disabled_one_7000112(clien
     "options",
     [
         {},
-        {"alg": "PS256", "header": x5t(bundle(), sha256=True)},
-        {"alg": "RS256", "header": x5t(bundle(), sha256=True)},
-        {"alg": "PS256", "header": x5t(bundle(), sha256=True) | x5t(bundle())},
-        {"header": x5t(bundle(), padded=True)},
+        {"alg": "PS256", "header": x5t(key_pair(), sha256=True)},
+        {"alg": "RS256", "header": x5t(key_pair(), sha256=True)},
+        {"alg": "PS256", "header": x5t(key_pair(), sha256=True) | x5t(key_pair())},
+        {"header": x5t(key_pair(), padded=True)},
         {"iat": None, "nbf": None},
     ],
     ids=lambda options: ",".join([options.get("alg", ""), *options.get("header", {})]),
 )
 def test_T5_good_assertions_are_accepted(trusted: Client, options: dict[str, Any]) -> None:
-    response = trusted.sign_in_with(bundle(), **options)
+    response = trusted.sign_in_with(key_pair(), **options)
     assert response.status == 200, response.body
     assert claims_of(response.json()["access_token"])["appidacr"] == "2"
 
 
 def test_S1_a_certificate_of_the_service_principal_is_accepted_too(client: Client) -> None:
-    client.add_key(bundle(), "servicePrincipal")
-    assert client.sign_in_with(bundle()).status == 200
+    client.add_key(key_pair(), "servicePrincipal")
+    assert client.sign_in_with(key_pair()).status == 200
 
 
 @pytest.mark.parametrize("end", ["v2.0", "oauth2/v2.0/token"])
 @pytest.mark.parametrize("name", ["id", "domain"])
 def test_T5_the_audience_may_be_the_issuer_or_the_endpoint(trusted: Client, name: str, end: str) -> None:
     audience = f"{trusted.tenant.authority}/{getattr(trusted.tenant, name)}/{end}"
-    assert trusted.sign_in_with(bundle(), aud=audience).status == 200
+    assert trusted.sign_in_with(key_pair(), aud=audience).status == 200
 
 
 @pytest.mark.parametrize(
     ("options", "number"),
     [
         ({"header": {}}, 700027),
-        ({"header": x5t(bundle(1))}, 700027),
+        ({"header": x5t(key_pair(1))}, 700027),
         ({"header": {"x5t": ""}}, 700027),
-        ({"signed_by": bundle(1)}, 700027),
+        ({"signed_by": key_pair(1)}, 700027),
         ({"aud": "https://login.microsoftonline.com/x/v2.0"}, 50027),
         ({"aud": None}, 50027),
         ({"iss": GONE}, 50048),
@@ -231,31 +231,31 @@ def test_T5_the_audience_may_be_the_issuer_or_the_endpoint(trusted: Client, name
     ],
 )
 def test_S2_bad_assertions_have_their_codes(trusted: Client, options: dict[str, Any], number: int) -> None:
-    assert code(trusted.sign_in_with(bundle(), **options), 401, "invalid_client") == number
+    assert code(trusted.sign_in_with(key_pair(), **options), 401, "invalid_client") == number
 
 
 def test_S2_an_assertion_is_accepted_within_the_skew_and_not_after_it(trusted: Client) -> None:
     now = int(trusted.tenant.now().timestamp())
     skew = int(trusted.tenant.switches.skew)
-    assert trusted.sign_in_with(bundle(), exp=now - skew + 60).status == 200
-    assert trusted.sign_in_with(bundle(), nbf=now + skew - 60).status == 200
-    assert code(trusted.sign_in_with(bundle(), exp=now - skew - 60), 401, "invalid_client") == 700024
-    assert code(trusted.sign_in_with(bundle(), nbf=now + skew + 60), 401, "invalid_client") == 700024
+    assert trusted.sign_in_with(key_pair(), exp=now - skew + 60).status == 200
+    assert trusted.sign_in_with(key_pair(), nbf=now + skew - 60).status == 200
+    assert code(trusted.sign_in_with(key_pair(), exp=now - skew - 60), 401, "invalid_client") == 700024
+    assert code(trusted.sign_in_with(key_pair(), nbf=now + skew + 60), 401, "invalid_client") == 700024
 
 
 def test_S2_an_unknown_an_expired_and_a_removed_certificate_are_700027(client: Client) -> None:
-    unknown = client.sign_in_with(bundle())
+    unknown = client.sign_in_with(key_pair())
     assert code(unknown, 401, "invalid_client") == 700027
     assert "The key was not found" in unknown.json()["error_description"]
-    client.add_key(bundle(), endDateTime=expired(bundle()))
-    old = client.sign_in_with(bundle())
+    client.add_key(key_pair(), endDateTime=expired(key_pair()))
+    old = client.sign_in_with(key_pair())
     assert code(old, 401, "invalid_client") == 700027
     assert "expired" in old.json()["error_description"]
 
 
 def test_S2_an_unsigned_assertion_is_refused(trusted: Client) -> None:
-    good = trusted.assertion(bundle())
-    head = base64.urlsafe_b64encode(json.dumps({"alg": "none", **x5t(bundle())}).encode()).decode().rstrip("=")
+    good = trusted.assertion(key_pair())
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "none", **x5t(key_pair())}).encode()).decode().rstrip("=")
     for forged in (f"{head}.{good.split('.')[1]}.", good[:-8] + "AAAAAAAA", good.rpartition(".")[0] + "."):
         response = trusted.sign_in(client_assertion_type=ASSERTION_TYPE, client_assertion=forged)
         assert code(response, 401, "invalid_client") in (700027, 50027)
@@ -369,7 +369,7 @@ def test_S1_tokens_are_signed_with_the_published_key(client: Client) -> None:
 def test_S2_a_secret_counts_only_from_its_start(client: Client) -> None:
     now = client.tenant.now()
     start, end = (client.tenant.stamp(now + timedelta(hours=hours)) for hours in (1, 2))
-    entry, secret = directory.new_password(client.tenant, "tomorrow's", start, end)
+    entry, secret = registrations.new_password(client.tenant, "tomorrow's", start, end)
     client.change("application", passwordCredentials=[entry])
     assert code(client.sign_in(client_secret=secret.reveal()), 401, "invalid_client") == 7000215
     client.clock.waited += 3601
@@ -378,17 +378,17 @@ def test_S2_a_secret_counts_only_from_its_start(client: Client) -> None:
 
 def test_S2_a_key_counts_only_from_its_start(client: Client) -> None:
     """Whatever its certificate says: the entry on the app has times of its own."""
-    client.add_key(bundle(), startDateTime=client.tenant.stamp(client.tenant.now() + timedelta(hours=1)))
-    assert code(client.sign_in_with(bundle()), 401, "invalid_client") == 700027
+    client.add_key(key_pair(), startDateTime=client.tenant.stamp(client.tenant.now() + timedelta(hours=1)))
+    assert code(client.sign_in_with(key_pair()), 401, "invalid_client") == 700027
     client.clock.waited += 3601
-    assert client.sign_in_with(bundle()).status == 200
+    assert client.sign_in_with(key_pair()).status == 200
 
 
 def test_S2_a_key_that_signs_does_not_prove_who_somebody_is(client: Client) -> None:
-    client.add_key(bundle(), usage="Sign")
-    assert code(client.sign_in_with(bundle()), 401, "invalid_client") == 700027
-    client.add_key(bundle())
-    assert client.sign_in_with(bundle()).status == 200
+    client.add_key(key_pair(), usage="Sign")
+    assert code(client.sign_in_with(key_pair()), 401, "invalid_client") == 700027
+    client.add_key(key_pair())
+    assert client.sign_in_with(key_pair()).status == 200
 
 
 @pytest.mark.parametrize("directory", ["common", "organizations", "own"])

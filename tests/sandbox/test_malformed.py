@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.sandbox import service
+from core.sandbox.dashboard import facts
+from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.graph import objects, roles
-from core.sandbox.status import facts
-from core.sandbox.tenant import GRAPH_APP_ID, Tenant
-from core.sandbox.wire import DEEPEST, Request, Response
+from core.sandbox.http import DEEPEST, Request, Response
 from tests.sandbox.chain import BLUEPRINTS, IDENTITIES, PRINCIPALS, USERS, Chain
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 BAD = (400, "Request_BadRequest")
 DEEP = b'{"displayName": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
@@ -31,8 +31,8 @@ class World:
 
     def __init__(self) -> None:
         self.client = client = Client()
-        client.add_key(bundle())
-        client.add_key(bundle(), "servicePrincipal")
+        client.add_key(key_pair())
+        client.add_key(key_pair(), "servicePrincipal")
         chain = Chain(client)
         blueprint = chain.blueprint()
         identity = chain.identity(blueprint)
@@ -77,7 +77,7 @@ class World:
         self.own = {path: [*client.call("GET", path, token=self.admin).json()] for path in changed if "'" not in path}
         self.before = {kind: list(client.tenant.all_latest(kind)) for kind in client.tenant.kinds()}
         self.proofs = [
-            client.proof(bundle(), client.latest(kind)["id"]) for kind in ("application", "servicePrincipal")
+            client.proof(key_pair(), client.latest(kind)["id"]) for kind in ("application", "servicePrincipal")
         ]
 
     def reset(self) -> None:
@@ -179,7 +179,7 @@ def test_S2_no_body_whatsoever_is_a_bug(world: World, data: st.DataObject) -> No
     for add in world.passwords:
         assert world.send("POST", add, b"", world.admin).status < 500
     assert client.sign_in(client_secret=client.secret).status < 500
-    assert client.sign_in_with(bundle()).status < 500
+    assert client.sign_in_with(key_pair()).status < 500
     facts.of(client.tenant, [])
 
 

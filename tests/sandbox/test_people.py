@@ -14,15 +14,15 @@ from uuid import UUID
 import pytest
 
 from core.entra.tokens import claims_of
-from core.sandbox.computer.azfolder import InProcess
+from core.sandbox.directory.store import ARM_RESOURCE, GRAPH_APP_ID, State
+from core.sandbox.fake_machine.azfolder import InProcess
 from core.sandbox.graph import consents
-from core.sandbox.login import people, tokens
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.login.tokens import AZURE_CLI
+from core.sandbox.http import Request, Response
 from core.sandbox.service import handle
-from core.sandbox.tenant import ARM_RESOURCE, GRAPH_APP_ID, State
-from core.sandbox.wire import Request, Response
-from tests.sandbox.client import bundle
+from core.sandbox.token_service import people, tokens
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from core.sandbox.token_service.tokens import AZURE_CLI
+from tests.sandbox.client import key_pair
 from tests.sandbox.test_refusals import Stand
 
 VERIFIER = "a" * 50
@@ -335,8 +335,8 @@ def test_S1_ids_may_be_written_in_capitals(stand: Stand) -> None:
     assert stand.poll(flow["device_code"]).status == 200
     app = stand.client.app_id.upper()
     assert app != stand.client.app_id
-    stand.client.add_key(bundle())
-    loud_app = {"client_id": app, "client_assertion": stand.client.assertion(bundle(), iss=app, sub=app)}
+    stand.client.add_key(key_pair())
+    loud_app = {"client_id": app, "client_assertion": stand.client.assertion(key_pair(), iss=app, sub=app)}
     response = stand.client.sign_in(client_assertion_type=ASSERTION_TYPE, **loud_app)
     assert claims_of(response.json()["access_token"])["appid"] == stand.client.app_id
     assert stand.secret(scope=f"{app}/.default").status == 200, "and as a resource"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from core.sandbox.directory.store import State
 from core.sandbox.graph import roles
-from core.sandbox.tenant import State
-from core.sandbox.wire import Response
-from tests.sandbox.client import Client, bundle
+from core.sandbox.http import Response
+from tests.sandbox.client import Client, key_pair
 
 POLICIES = "/policies/appManagementPolicies"
 DEFAULT = "/policies/defaultAppManagementPolicy"
@@ -60,8 +60,8 @@ def assign(client: Client, token: str, path: str, policy_id: str) -> Response:
 
 
 def add_key(client: Client, path: str, days: int) -> Response:
-    start = bundle().not_before
-    entry = client.entry(bundle(), endDateTime=client.tenant.stamp(start + timedelta(days=days)))
+    start = key_pair().not_before
+    entry = client.entry(key_pair(), endDateTime=client.tenant.stamp(start + timedelta(days=days)))
     existing = client.get(path)["keyCredentials"]
     return client.call("PATCH", path, {"keyCredentials": [*existing, entry]})
 
@@ -184,7 +184,7 @@ def test_M13_what_is_there_already_stays(client: Client, setter: str, path: str)
     shown = client.get(path)
     assert client.call("PATCH", path, {"keyCredentials": shown["keyCredentials"]}).status == 204
     assert client.get(path)["passwordCredentials"] == shown["passwordCredentials"]
-    assert client.sign_in_with(bundle()).status == 200
+    assert client.sign_in_with(key_pair()).status == 200
 
 
 def test_M13_passwords_may_be_capped(client: Client, setter: str, path: str) -> None:
@@ -227,7 +227,7 @@ def test_M13_the_tenants_default_counts_where_an_object_has_no_policy_of_its_own
 def test_M13_a_creation_is_bound_by_the_tenants_default(client: Client, setter: str, method: str) -> None:
     body = {"applicationRestrictions": in_lists(SHORT_KEYS), "isEnabled": True}
     client.call("PATCH", DEFAULT, body, setter)
-    new = {"displayName": "new", "keyCredentials": [client.entry(bundle())]}
+    new = {"displayName": "new", "keyCredentials": [client.entry(key_pair())]}
     path = "/applications" if method == "POST" else "/applications(uniqueName='new')"
     refused = client.call(method, path, new, Prefer="create-if-missing")
     assert refused.json()["error"]["code"] == "CredentialInvalidLifetimeAsPerAppPolicy"

@@ -21,22 +21,23 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from core.cloud import BUILT_IN
-from core.cloud import load as load_cloud
+from core.clock import SystemClock
+from core.config.cloud import BUILT_IN
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.entra.http import Session
 from core.entra.tokens import claims_of
 from core.errors import NetworkError
-from core.flow.wait import SystemClock
-from core.profile import Profile
 from core.sandbox import consent, logs, origins
-from core.sandbox.graph import consents, directory, grants, roles
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID
+from core.sandbox.graph import consents, grants, roles
+from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
 from core.sandbox.scenarios import seeds
 from core.sandbox.server.proxy import Proxy
 from core.sandbox.service import handle
-from core.sandbox.tenant import GRAPH_APP_ID
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from core.secret import Secret
 from tests.sandbox.client import Client
 
@@ -403,8 +404,8 @@ def test_S2_consent_to_graph_takes_an_administrator_of_the_tenant(admin: Admin) 
 
 def test_S2_an_application_administrator_consents_to_other_apis(admin: Admin) -> None:
     tenant = admin.tenant
-    api = directory.new_application(tenant, "an API")
-    principal = directory.new_principal(tenant, api)
+    api = registrations.new_application(tenant, "an API")
+    principal = registrations.new_principal(tenant, api)
     role_id = tenant.new_id()
     role = {"id": role_id, "value": "Do.All", "isEnabled": True, "allowedMemberTypes": ["Application"]}
     tenant.commit("servicePrincipal", principal["id"], principal | {"appRoles": [role]})
@@ -415,9 +416,9 @@ def test_S2_an_application_administrator_consents_to_other_apis(admin: Admin) ->
 
 def test_S2_consent_passes_over_a_scope_without_a_value(admin: Admin) -> None:
     tenant = admin.tenant
-    api = directory.new_application(tenant, "an API")
+    api = registrations.new_application(tenant, "an API")
     scopes = [{"id": tenant.new_id(), "value": value} for value in (None, "Do.Some")]
-    principal = directory.new_principal(tenant, api) | {"oauth2PermissionScopes": scopes}
+    principal = registrations.new_principal(tenant, api) | {"oauth2PermissionScopes": scopes}
     tenant.commit("servicePrincipal", principal["id"], principal)
     admin.declare(*((str(scope["id"]), "Scope") for scope in scopes), api=api["appId"])
     assert admin.consent("dana").status == 204

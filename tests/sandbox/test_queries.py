@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.sandbox.graph import directory, query
-from core.sandbox.tenant import State
-from core.sandbox.wire import Request
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import State
+from core.sandbox.graph import query
+from core.sandbox.http import Request
 from tests.sandbox.client import Client
 
 EVENTUAL = {"ConsistencyLevel": "eventual"}
@@ -26,7 +27,7 @@ def client() -> Client:
 
 
 def fill(client: Client, names: list[str]) -> list[str]:
-    apps = [directory.new_application(client.tenant, name) for name in names]
+    apps = [registrations.new_application(client.tenant, name) for name in names]
     for app in apps:
         client.tenant.commit("application", app["id"], app)
     return [app["id"] for app in apps]

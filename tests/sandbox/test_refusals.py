@@ -14,20 +14,20 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from core import codes
 from core.entra import certificates, credentials
-from core.errors import SignInError, TokenError
-from core.sandbox.graph import consents, directory
-from core.sandbox.login import people
-from core.sandbox.login.assertion import ASSERTION_TYPE
-from core.sandbox.login.endpoint import DEVICE_GRANT, ON_BEHALF, RETRY_AFTER
-from core.sandbox.login.refusals import table
-from core.sandbox.login.tokens import AZURE_CLI
+from core.errors import SignInError, TokenError, codes
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, State
+from core.sandbox.graph import consents
+from core.sandbox.http import Request, Response
 from core.sandbox.service import handle
-from core.sandbox.tenant import GRAPH_APP_ID, State
-from core.sandbox.wire import Request, Response
+from core.sandbox.token_service import people
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
+from core.sandbox.token_service.endpoint import DEVICE_GRANT, ON_BEHALF, RETRY_AFTER
+from core.sandbox.token_service.refusals import table
+from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.sandbox.agents import SCOPE, Chain
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 GONE = "00000000-0000-4000-8000-000000000000"
 DAY = 86400.0
@@ -77,29 +77,29 @@ class Stand:
         return self.client.sign_in(**{"client_secret": self.client.secret, **form})
 
     def cert(self, **options: Any) -> Response:
-        self.client.add_key(bundle())
-        return self.client.sign_in_with(bundle(), **options)
+        self.client.add_key(key_pair())
+        return self.client.sign_in_with(key_pair(), **options)
 
     def badly_signed(self, number: int) -> Response:
         self.client.tenant.switches.bad_signature = number
-        return self.cert(signed_by=bundle(1))
+        return self.cert(signed_by=key_pair(1))
 
     def revoked(self, number: int) -> Response:
-        key = self.client.add_key(bundle())
+        key = self.client.add_key(key_pair())
         self.client.change("application", _revoked={key["keyId"]: number})
-        return self.client.sign_in_with(bundle())
+        return self.client.sign_in_with(key_pair())
 
     def early(self) -> Response:
         early = certificates.make("early", self.client.tenant.now() + timedelta(days=1))
         entry = credentials.entry_of(early, self.client.tenant.new_id(), "early")
-        self.client.change("application", keyCredentials=directory.keys_of(self.client.tenant, [entry]))
+        self.client.change("application", keyCredentials=registrations.keys_of(self.client.tenant, [entry]))
         return self.client.sign_in_with(early)
 
     def federated(self, **claims: Any) -> Response:
         trusted = {"issuer": "https://ci.example", "subject": "repo:x", "audiences": [SCOPE.rpartition("/")[0]]}
         self.client.change("application", _federated=[trusted])
         good = {"iss": trusted["issuer"], "sub": trusted["subject"], "aud": trusted["audiences"][0]}
-        return self.client.sign_in_with(bundle(), **good | claims)
+        return self.client.sign_in_with(key_pair(), **good | claims)
 
     def vouched(self, token: str) -> Response:
         return self.client.sign_in(client_assertion_type=ASSERTION_TYPE, client_assertion=token)
@@ -295,7 +295,7 @@ CAUSES: dict[int, Callable[[Stand], Response]] = {
     7000218: lambda s: s.client.sign_in(grant_type="refresh_token", refresh_token="x"),
     9002324: lambda s: s.secret(client_assertion="x"),
     700025: lambda s: s.secret(client_id=AZURE_CLI),
-    700027: lambda s: s.client.sign_in_with(bundle()),
+    700027: lambda s: s.client.sign_in_with(key_pair()),
     7000274: lambda s: s.badly_signed(7000274),
     50012: lambda s: s.badly_signed(50012),
     700024: lambda s: s.cert(exp=1),
@@ -332,7 +332,7 @@ CAUSES: dict[int, Callable[[Stand], Response]] = {
     700211: lambda s: s.t1(lambda chain: chain.hop1(path="")),
     700212: lambda s: s.t2(lambda chain: s.secret().json()["access_token"]),
     700213: lambda s: s.t1(lambda chain: chain.hop1(path=chain.child(chain.blueprint["appId"])["id"])),
-    70025: lambda s: s.client.sign_in_with(bundle(), iss="https://ci.example"),
+    70025: lambda s: s.client.sign_in_with(key_pair(), iss="https://ci.example"),
     700222: lambda s: s.vouched(s.secret().json()["access_token"]),
     700229: lambda s: s.t2(lambda chain: s.tokens()["access_token"]),
     82001: lambda s: s.chain.as_blueprint(scope=f"{s.client.tenant.graph}/.default"),
@@ -470,7 +470,7 @@ def test_S3_switches_that_are_off() -> None:
     stand = Stand()
     assert stand.secret().status == 200, "nothing is refused unless it is switched on"
     assert [stand.secret().status for _ in range(30)] == [200] * 30, "loops are not counted"
-    assert stand.cert(signed_by=bundle(1)).json()["error_codes"] == [700027]
+    assert stand.cert(signed_by=key_pair(1)).json()["error_codes"] == [700027]
 
 
 def test_S3_loops_are_counted_for_five_minutes() -> None:
@@ -504,16 +504,16 @@ def test_S3_an_assertion_may_last_for_years_or_not(life: float, accepted: bool) 
     stand = Stand().switched(assertion_life=life)
     now = int(stand.client.tenant.now().timestamp())
     assert (stand.cert(exp=now + 315360000).status == 200) is accepted
-    assert stand.client.sign_in_with(bundle(), exp=now + 3600).status == 200
+    assert stand.client.sign_in_with(key_pair(), exp=now + 3600).status == 200
 
 
 @pytest.mark.parametrize("replay", [True, False])
 def test_S3_an_assertion_may_be_used_again_or_not(replay: bool) -> None:
     stand = Stand().switched(replay=replay)
-    stand.client.add_key(bundle())
-    once = stand.client.assertion(bundle())
+    stand.client.add_key(key_pair())
+    once = stand.client.assertion(key_pair())
     assert stand.vouched(once).status == 200
     again = stand.vouched(once)
     assert (again.status == 200) is replay
-    assert stand.vouched(stand.client.assertion(bundle())).status == 200
+    assert stand.vouched(stand.client.assertion(key_pair())).status == 200
     assert len(stand.client.tenant.assertions) == (0 if replay else 2), "only what is looked up is kept"

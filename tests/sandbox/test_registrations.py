@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from core.sandbox.directory.store import GRAPH_APP_ID, State
 from core.sandbox.graph import roles
-from core.sandbox.tenant import GRAPH_APP_ID, State
 from tests.sandbox.chain import Chain
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 CREATE = {"Prefer": "create-if-missing"}
 BIN = "/directory/deletedItems"
@@ -98,7 +98,7 @@ def test_P6_an_app_is_created_with_everything_in_one_request(client: Client, met
         "signInAudience": "AzureADMyOrg",
         "tags": ["a", "b"],
         "notes": "made by a test",
-        "keyCredentials": [client.entry(bundle())],
+        "keyCredentials": [client.entry(key_pair())],
         "requiredResourceAccess": [
             {"resourceAppId": GRAPH_APP_ID, "resourceAccess": [{"id": i, "type": "Role"} for i in roles.BASE.values()]}
         ],
@@ -111,7 +111,7 @@ def test_P6_an_app_is_created_with_everything_in_one_request(client: Client, met
         assert app[name] == body[name]
     assert app["keyCredentials"][0]["key"] is None
     shown = client.get(f"/applications/{app['id']}?$select=keyCredentials")["keyCredentials"]
-    assert shown[0]["customKeyIdentifier"] == bundle().thumbprint
+    assert shown[0]["customKeyIdentifier"] == key_pair().thumbprint
     assert [item["id"] for item in client.get("/applications?$filter=tags/any(t:t eq 'b')")["value"]] == [app["id"]]
 
 

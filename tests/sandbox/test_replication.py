@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
 from tests.machine import VirtualClock
-from tests.sandbox.client import Client, bundle
+from tests.sandbox.client import Client, key_pair
 
 
 def lagging(seed: int, **lag: float) -> Client:
@@ -56,11 +56,11 @@ def test_S3_a_write_sees_the_newest_version() -> None:
 
 def test_P7_a_new_certificate_is_accepted_here_and_refused_there_until_it_is_everywhere() -> None:
     client = lagging(2, application=40)
-    client.call("PATCH", f"/applications/{client.app['id']}", {"keyCredentials": [client.entry(bundle())]})
+    client.call("PATCH", f"/applications/{client.app['id']}", {"keyCredentials": [client.entry(key_pair())]})
     tried = []
     for _ in range(60):
         client.clock.waited += 1
-        tried.append(client.sign_in_with(bundle()).status)
+        tried.append(client.sign_in_with(key_pair()).status)
     assert {200, 401} == set(tried)
     assert set(tried[40:]) == {200}
 

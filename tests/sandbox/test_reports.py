@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.sandbox.graph import directory, roles
-from core.sandbox.tenant import GRAPH_APP_ID
-from tests.sandbox.client import Client, bundle
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID
+from core.sandbox.graph import roles
+from tests.sandbox.client import Client, key_pair
 
 PATH = "/reports/appCredentialSignInActivities"
 
@@ -27,7 +28,7 @@ def rows(client: Client) -> dict[str, Any]:
 
 def test_M15_a_credential_has_a_row_once_it_was_used(client: Client) -> None:
     (password,) = client.app["passwordCredentials"]
-    key = client.add_key(bundle())
+    key = client.add_key(key_pair())
     assert rows(client) == {}
     assert client.sign_in(client_secret=client.secret).status == 200
     (row,) = rows(client).values()
@@ -46,7 +47,7 @@ def test_M15_a_credential_has_a_row_once_it_was_used(client: Client) -> None:
             "expirationDateTime": password["endDateTime"],
         }.items()
     )
-    assert client.sign_in_with(bundle()).status == 200
+    assert client.sign_in_with(key_pair()).status == 200
     assert rows(client)[key["keyId"]]["keyType"] == "certificate"
     assert client.get(f"{PATH}?$filter=keyId eq '{key['keyId']}'")["value"] == [rows(client)[key["keyId"]]]
     assert client.get(f"{PATH}?$filter=appId eq 'other'")["value"] == []
@@ -60,12 +61,12 @@ def test_M15_the_row_tells_of_the_last_use_and_not_of_a_refusal(client: Client) 
     assert list(rows(client).values()) == [first]
     client.sign_in(client_secret=client.secret)
     (second,) = rows(client).values()
-    was, now = (directory.moment(row["signInActivity"]["lastSignInDateTime"]) for row in (first, second))
+    was, now = (registrations.moment(row["signInActivity"]["lastSignInDateTime"]) for row in (first, second))
     assert 1800 <= (now - was).total_seconds() < 1900
 
 
 def test_M15_a_credential_of_the_service_principal_says_so(client: Client) -> None:
-    entry, secret = directory.new_password(client.tenant, "on the principal")
+    entry, secret = registrations.new_password(client.tenant, "on the principal")
     client.change("servicePrincipal", passwordCredentials=[entry])
     client.sign_in(client_secret=secret.reveal())
     assert rows(client)[entry["keyId"]]["credentialOrigin"] == "servicePrincipal"
@@ -110,8 +111,8 @@ def test_S2_the_report_is_beta_only(client: Client) -> None:
 
 
 def test_M15_rows_come_in_pages_of_the_beta_version(client: Client) -> None:
-    client.add_key(bundle())
-    client.sign_in_with(bundle())
+    client.add_key(key_pair())
+    client.sign_in_with(key_pair())
     client.sign_in(client_secret=client.secret)
     page = client.get(f"{PATH}?$top=1")
     assert len(page["value"]) == 1
@@ -125,8 +126,8 @@ def test_M15_a_legacy_machine_has_secrets_of_which_some_are_in_use() -> None:
     used = rows(client)
     assert {names[key_id] for key_id in used} == {"setup 2024", "laptop of Sam"}
     for row in used.values():
-        last = directory.moment(row["signInActivity"]["lastSignInDateTime"])
-        assert directory.moment(row["createdDateTime"]) < last < client.tenant.now()
+        last = registrations.moment(row["signInActivity"]["lastSignInDateTime"])
+        assert registrations.moment(row["createdDateTime"]) < last < client.tenant.now()
 
 
 # domains

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from core import assemble
 from core.errors import SetupError
 from core.sandbox import origins
+from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.faults.saboteur import Act
+from core.sandbox.http import Request
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.scenarios import file
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.service import handle
 from core.sandbox.switches import Switches
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request
+from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.machine import Machine, VirtualClock
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -45,7 +45,7 @@ def refused(text: str) -> str:
     assert (caught.value.id, caught.value.exit_code) == ("sandbox.file", 2)
     assert "f.toml" in caught.value.summary
     assert "Nothing was started" in caught.value.remedy
-    return str(caught.value.facts["detail"])
+    return str(caught.value.details["detail"])
 
 
 @pytest.mark.parametrize(

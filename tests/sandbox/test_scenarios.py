@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from core import assemble
-from core.cloud import load as load_cloud
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
 from core.errors import SetupError
-from core.machine.az import Account
-from core.profile import Profile
-from core.sandbox.computer import azfolder
-from core.sandbox.computer.az import SandboxSignIn
-from core.sandbox.graph import directory, roles
+from core.machine.azure_cli import Account
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID
+from core.sandbox.fake_machine import azfolder
+from core.sandbox.fake_machine.az import SandboxSignIn
+from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.catalogue import SCENARIOS
-from core.sandbox.tenant import GRAPH_APP_ID
+from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.machine import VirtualClock
 from tests.sandbox.client import Client
 
@@ -75,10 +76,10 @@ def test_P1_the_name_is_taken_by_an_old_app_of_somebody_else() -> None:
     (app,) = client.get(f"/applications?$filter=displayName eq '{Profile.app_display_name}'")["value"]
     owners = [owner["userPrincipalName"] for owner in client.get(f"/applications/{app['id']}/owners")["value"]]
     assert owners == [f"mallory@{client.tenant.domain}"]
-    age = client.tenant.now() - directory.moment(app["createdDateTime"])
+    age = client.tenant.now() - registrations.moment(app["createdDateTime"])
     assert timedelta(days=729) < age < timedelta(days=731)
     (password,) = app["passwordCredentials"]
-    assert directory.moment(password["endDateTime"]) > client.tenant.now()
+    assert registrations.moment(password["endDateTime"]) > client.tenant.now()
 
 
 def test_P7_an_unprivileged_user_changes_nothing_and_the_administrator_may() -> None:

@@ -23,16 +23,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from core.cloud import load as load_cloud
+from core.clock import SystemClock
+from core.config.cloud import load as load_cloud
 from core.entra.http import Session
 from core.errors import NetworkError, SetupError
-from core.flow.wait import SystemClock
+from core.sandbox.directory.store import ARM_RESOURCE
 from core.sandbox.faults import Fault
+from core.sandbox.http import Response
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI
 from core.sandbox.scenarios.catalogue import SCENARIOS
-from core.sandbox.tenant import ARM_RESOURCE
-from core.sandbox.wire import Response
+from core.sandbox.token_service.tokens import AZURE_CLI
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from urllib.parse import unquote
 import pytest
 import requests
 
-from core.flow.wait import SystemClock
+from core.clock import SystemClock
 from core.sandbox import logs
+from core.sandbox.dashboard import endpoint, facts, page
+from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault
+from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
 from core.sandbox.logs import Served
-from core.sandbox.status import endpoint, facts, page
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response
 from core.secret import Secret
 from tests.machine import VirtualClock
 from tests.sandbox.client import Client

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.sandbox.tenant import Tenant, copied
+from core.sandbox.directory.store import Tenant, copied
 from tests.machine import VirtualClock
 from tests.sandbox.client import Client
 

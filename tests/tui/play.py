@@ -12,15 +12,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 import wizard
-from core.flow.wait import Clock, SystemClock
-from core.settings import Settings
+from core.clock import Clock, SystemClock
+from core.config.settings import Settings
 from tests.tui.stand import Stand, standing
 from tests.tui.still import Watch
-from wizard.app import Wizard
-from wizard.bridge import Moved
-from wizard.job import Told
-from wizard.playback import Recorded, Replay
 from wizard.replay import Pace, load
+from wizard.tui.app import Wizard
+from wizard.tui.engine_thread import Moved
+from wizard.tui.job import Told
+from wizard.tui.replay import Recorded, Replay
 
 _PATIENCE: Final = 30.0
 
@@ -28,7 +28,7 @@ _PATIENCE: Final = 30.0
 class Pose(Wizard):
     """A wizard that tells when something happened, and is drawn the same every time."""
 
-    CSS_PATH = str(Path(wizard.__file__).with_name("wizard.tcss"))
+    CSS_PATH = str(Path(wizard.__file__).with_name("tui") / "wizard.tcss")
     READING = 0.0  # nobody reads
     normal: Callable[[str], str]
 

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from textual.widgets import OptionList
 
-from core.flow.wait import Cancel
+from core.clock import Cancel
 from core.sandbox.faults import Fault
 from tests.machine import killed
 from tests.tui.play import Play, play
 from tests.tui.stand import Stand
-from wizard import undertaking
-from wizard.screens.dialogs import Ask, Line, Text, TooSmall
-from wizard.screens.signin import SigningIn
+from wizard import runs
+from wizard.tui.screens.dialogs import Ask, Line, Text, TooSmall
+from wizard.tui.screens.sign_in import SigningIn
 
 Drive = Callable[[Play], Awaitable[object]]
 NORMAL: Final = (80, 24)
@@ -119,8 +119,8 @@ def interrupted(line: int) -> Callable[[Stand], None]:
     def prepare(stand: Stand) -> None:
         world = stand.world(Cancel(), lambda event: None, lambda question: True)
         try:
-            flow = undertaking.flow_of("migrate", world)
-            assert killed(line, lambda: undertaking.carry_out("migrate", world, flow)), "it was not that long"
+            flow = runs.flow_of("migrate", world)
+            assert killed(line, lambda: runs.carry_out("migrate", world, flow)), "it was not that long"
         finally:
             world.close()
 

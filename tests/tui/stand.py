@@ -15,16 +15,16 @@ from typing import Any, Final
 import pytest
 
 from core import assemble
+from core.clock import Cancel
 from core.entra.http import Session
 from core.events import Event, Question, Waiting
-from core.flow.wait import Cancel
-from core.machine import tools
-from core.machine.packages import Package
+from core.machine import prerequisites
+from core.machine.python_packages import Package
 from core.sandbox.lab import Lab
-from core.stages.world import World
+from core.steps.context import World
 from tests.machine import Machine, VirtualClock, dating
 from tests.tui.still import Replicas, Time, Watch, still
-from wizard.ground import Demo
+from wizard.workspace import Demo
 
 #: What stands on pictures for the port, as wide as one that is given by chance.
 PORT: Final = "20443"
@@ -43,7 +43,7 @@ _FOLDER: Final = re.compile(r"(entraclaw-(?:sandbox|demo)-)([a-z0-9_]{1,8})")
 class Stand(Demo):
     """A demo's ground, or one that looks like a real machine's.
 
-    :param scenario: of `wizard.ground.SCENARIOS`, or of the sandbox.
+    :param scenario: of `wizard.workspace.SCENARIOS`, or of the sandbox.
     :param real: show no label and no scenarios.
     :ivar hold_at: a wait whose reason holds this text does not end before `time.release()`.
     :ivar explode: called when a run looks at its tools, to have a bug there.
@@ -54,7 +54,7 @@ class Stand(Demo):
         self.time = Time()
         self.hold_at = ""
         self.explode: Callable[[], None] | None = None
-        self.missing: tuple[tools.Tool, ...] = ()
+        self.missing: tuple[prerequisites.Tool, ...] = ()
         super().__init__(given, scenario)
         if real:
             self.label, self.scenarios = "", {}
@@ -85,11 +85,11 @@ class Stand(Demo):
         world.known.machine = "workstation"
         own, missing = world.tools(), {tool.name: tool for tool in self.missing}
         seen = tuple(
-            missing.get(tool.name) or (replace(tool, found="3.12") if tool.name == tools.PYTHON else tool)
+            missing.get(tool.name) or (replace(tool, found="3.12") if tool.name == prerequisites.PYTHON else tool)
             for tool in own
         )
 
-        def look() -> tuple[tools.Tool, ...]:
+        def look() -> tuple[prerequisites.Tool, ...]:
             if self.explode is not None:
                 self.explode()
             return seen
@@ -100,7 +100,7 @@ class Stand(Demo):
     @property
     def machine(self) -> Machine:
         """The tenant and this machine, behind the wizard's back."""
-        from core.sandbox.computer.keystore import MemoryKeystore
+        from core.sandbox.fake_machine.keystore import MemoryKeystore
 
         assert isinstance(self._keystore, MemoryKeystore)
         return Machine(self.lab, VirtualClock(), self._keystore)

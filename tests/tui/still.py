@@ -20,14 +20,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from core.clock import Cancel
 from core.entra import certificates
-from core.flow.wait import Cancel
-from core.sandbox.tenant import Tenant
+from core.sandbox.directory.store import Tenant
 
 START: Final = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 #: Modules whose ids belong to objects; ids of requests and tokens are drawn by threads, in any order.
 _LASTING: Final = frozenset({"tenant", "directory", "scenarios", "seeds", "policies", "reports", "grants"})
-_GUID_MAKERS: Final = ("certificate", "provision", "handoff")
+_GUID_MAKERS: Final = ("certificate.certificate", "app.create", "hand_off.handoff")
 _SMALL: Final = tuple(n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2)))
 
 
@@ -109,7 +109,7 @@ def still() -> Iterator[None]:
 
     def known(
         common_name: str, now: datetime, lifetime: timedelta = certificates.LIFETIME, app_id: str = ""
-    ) -> certificates.Bundle:
+    ) -> certificates.KeyPair:
         with lock, pytest.MonkeyPatch.context() as inner:
             number = next(made)
             inner.setattr(rsa, "generate_private_key", lambda **_: key(number))
@@ -126,16 +126,16 @@ def still() -> Iterator[None]:
         patch.setattr(Tenant, "new_id", drawn)
         patch.setattr(Tenant, "passing_id", drawn)
         for name in _GUID_MAKERS:
-            module = import_module(f"core.stages.{name}")
+            module = import_module(f"core.steps.{name}")
             patch.setattr(module, "uuid4", lambda: UUID(int=ids.getrandbits(128), version=4))
         system = SimpleNamespace(platform="linux", version_info=SimpleNamespace(major=3, minor=12))
-        patch.setattr("core.stages.prereqs.sys", system)
+        patch.setattr("core.steps.prerequisites.sys", system)
         computer = SimpleNamespace(
             system=lambda: "Linux", release=lambda: "6.8.0", machine=lambda: "x86_64", python_version=lambda: "3.12.4"
         )
-        patch.setattr("core.support.checks.computer.platform", computer)
-        patch.setattr("core.support.checks.computer.sys", SimpleNamespace(executable="/usr/bin/python3"))
-        patch.setattr("core.support.checks.computer.__version__", "0.1.0")
+        patch.setattr("core.checks.computer.platform", computer)
+        patch.setattr("core.checks.computer.sys", SimpleNamespace(executable="/usr/bin/python3"))
+        patch.setattr("core.checks.computer.__version__", "0.1.0")
         yield
 
 

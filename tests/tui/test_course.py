@@ -5,23 +5,23 @@ from __future__ import annotations
 import pytest
 from textual.events import Key
 
-from core.flow.wait import Cancel
+from core.clock import Cancel
 from core.sandbox.graph.roles import AGENT, BASE
 from tests.machine import PROFILE, Snapshot
 from tests.provisioning import granted
 from tests.tui.play import Play, play, run
 from tests.tui.scenes import fail, hold, interrupted, waiting
 from tests.tui.stand import Stand
-from wizard import undertaking
-from wizard.model import LOOK
-from wizard.screens.dialogs import Ask, Line, Text
+from wizard import runs
+from wizard.tui.screens.dialogs import Ask, Line, Text
+from wizard.tui.state import LOOK
 
 
 def verified(stand: Stand) -> int:
     """Exit code of a verification that knows nothing of the wizard."""
     world = stand.world(Cancel(), lambda event: None, lambda question: False)
     try:
-        return undertaking.carry_out("verify", world, None).exit_code
+        return runs.carry_out("verify", world, None).exit_code
     finally:
         world.close()
 

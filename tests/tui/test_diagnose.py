@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 from textual.widgets import OptionList
 
+from core.checks import doctor
 from core.events import Checked
 from core.sandbox.faults import Fault
-from core.support import doctor
 from tests.machine import PROFILE
 from tests.tui.play import Play, play, run
 from tests.tui.scenes import entry
 from tests.tui.stand import Stand
 from tests.tui.test_secrets import canaries, outputs
-from wizard import model
 from wizard.console import dialogue
 from wizard.console.menu import Menu
-from wizard.ground import Demo
-from wizard.screens.diagnose import Diagnose
-from wizard.screens.dialogs import Ask, Text
+from wizard.tui import state as screens
+from wizard.tui.screens.diagnose import Diagnose
+from wizard.tui.screens.dialogs import Ask, Text
+from wizard.workspace import Demo
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
 #: The first three are in the order of the screen.
@@ -53,7 +53,7 @@ def menu(shown: Play) -> OptionList:
 def name_of(line: str | None) -> str:
     """Name of the check of a line; an entry of the first screen is called by its own."""
     assert line is not None
-    return model.marked(line) if line.startswith("[") else line
+    return screens.marked(line) if line.startswith("[") else line
 
 
 def checks(shown: Play) -> dict[str, Checked]:

@@ -15,17 +15,17 @@ import pexpect
 import pytest
 
 import wizard
+from core.clock import Cancel
+from core.config.profile import Profile
+from core.config.settings import Settings
 from core.events import Event, StepFinished
-from core.flow.wait import Cancel
-from core.profile import Profile
-from core.sandbox.computer.az import SandboxSignIn
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.lab import Lab
-from core.settings import Settings
-from core.stages.world import World
+from core.steps.context import World
 from tests.machine import Crash, Machine
-from wizard import launch
+from wizard import front_end
 from wizard.console import dialogue
-from wizard.ground import Ask, Demo, Emit, Real
+from wizard.workspace import Ask, Demo, Emit, Real
 
 PROMPT = r"Number, 1 to \d+: "
 YES, NO = "1", "2"
@@ -307,8 +307,8 @@ def test_U6_the_full_screen_is_for_a_terminal_that_can(monkeypatch: pytest.Monke
             return True
 
     able = {"TERM": "xterm-256color", "ACCESSIBLE": "0"}
-    assert launch.plain(False, able, Screen()) is False
-    assert launch.plain(False, {"ACCESSIBLE": ""}, Screen(), "win32") is False, "Windows sets no TERM"
+    assert front_end.plain(False, able, Screen()) is False
+    assert front_end.plain(False, {"ACCESSIBLE": ""}, Screen(), "win32") is False, "Windows sets no TERM"
     for wished, environ, out in (
         (True, able, Screen()),
         (False, able | {"ACCESSIBLE": "1"}, Screen()),
@@ -317,7 +317,7 @@ def test_U6_the_full_screen_is_for_a_terminal_that_can(monkeypatch: pytest.Monke
         (False, able, io.StringIO()),
         (False, able, None),
     ):
-        assert launch.plain(wished, environ, out) is True
+        assert front_end.plain(wished, environ, out) is True
 
 
 def killed_at(machine: Machine, step: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import OptionList
 
+from core.config.profile import Profile
 from core.errors import SetupError
 from core.events import (
     ChangeMade,
@@ -28,15 +29,14 @@ from core.events import (
     result_object,
     to_json,
 )
-from core.profile import Profile
-from core.support import recording
-from core.support.tape import read
+from core.recording import writer
+from core.recording.reader import read
 from tests.tui import pictures
 from tests.tui.play import Play, play, replay, run
 from tests.tui.scenes import fail
 from tests.tui.stand import standing
 from wizard.console import dialogue
-from wizard.screens.dialogs import Text
+from wizard.tui.screens.dialogs import Text
 
 _BAR = re.compile(r'.*(?:clip-path="url\(#terminal-line-0\)"|<rect [^>]*y="1\.5").*\n')
 
@@ -48,7 +48,7 @@ def below(svg: str) -> str:
 
 def recorded() -> Path:
     """The newest recording."""
-    return recording.kept(Profile())[0]
+    return writer.kept(Profile())[0]
 
 
 async def to_the_end(shown: Play) -> None:
@@ -71,7 +71,7 @@ def test_U7_a_recorded_run_replays_to_the_same_final_screen(scenario: str, size:
             await to_the_end(shown)
             await shown.pilot.pause()
             final = pictures.clean(shown.app.export_screenshot())
-            assert len(recording.kept(Profile())) == 1, "the run and its verification are one file"
+            assert len(writer.kept(Profile())) == 1, "the run and its verification are one file"
             before = {path: path.read_bytes() for path in Path.home().rglob("*") if path.is_file()}
             async with replay(recorded(), shown.stand, size=size) as again:
                 await again.at("progress")
@@ -372,7 +372,7 @@ def test_U7_the_dialogue_records_a_run_and_its_verification_in_one_file() -> Non
     with standing() as stand:
         out, err = io.StringIO(), io.StringIO()
         dialogue.run(stand, out, err, io.StringIO("\n1\n"))  # what is recommended, and yes; then nobody is there
-        (path,) = recording.kept(Profile())
+        (path,) = writer.kept(Profile())
         tape = read(path)
     results = [part.result for part in tape.parts]
     assert [(part.flow, part.events[-1][1].__class__) for part in tape.parts] == [

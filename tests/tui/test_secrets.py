@@ -14,7 +14,7 @@ from tests.tui.play import Play, Posed, play, run, stop
 from tests.tui.scenes import DIAGNOSIS, MIGRATION, SIGNED_OUT, Reel, Scene
 from tests.tui.stand import standing
 from tests.tui.still import key
-from wizard.screens.welcome import Welcome
+from wizard.tui.screens.welcome import Welcome
 
 
 def canaries(shown: Play) -> set[str]:

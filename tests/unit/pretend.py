@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.clock import Cancel
 from core.errors import SetupError
 from core.events import Event, Question, StepFinished
 from core.flow.journal import Journal
-from core.flow.plan import Change
-from core.flow.step import Blocked, Check, Done, Flow, Left, Needed, Stage, Step
-from core.flow.wait import Cancel
+from core.flow.plan import PlanRow
+from core.flow.step import Blocked, Done, Flow, Left, Needed, Stage, Status, Step
 from tests.machine import VirtualClock
 
 SECRET = "abc8Q~" + "x" * 34
@@ -62,11 +62,11 @@ class Add(Step[World]):
         self.name, self.title = name, f"Add {name}"  # type: ignore[misc]
         self.then, self.left = then, left
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Done("it is there") if self.name in world.there else Needed()
 
-    def plan(self, world: World) -> Sequence[Change]:
-        return (Change("add", self.name, "there"),)
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        return (PlanRow("add", self.name, "there"),)
 
     def apply(self, world: World) -> str:
         with world.log.effect("add", self.name, world.emit):
@@ -97,7 +97,7 @@ class Look(Step[World]):
     def __init__(self, then: Callable[[World], object] = lambda world: None) -> None:
         self.then = then
 
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
@@ -119,7 +119,7 @@ class Marker(Add):
 
 
 class Stop(Add):
-    def check(self, world: World) -> Check:
+    def check(self, world: World) -> Status:
         return Blocked(SetupError("app.no-principal", app_id="a", tenant="t"))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from core.config.settings import PREFIX, resolve
 from core.errors import SetupError
-from core.machine.allowlist import FLAG, VARIABLE, read
-from core.settings import PREFIX, resolve
+from core.machine.keystore.allowlist import FLAG, VARIABLE, read
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from core.cloud import BUILT_IN, Cloud
+from core.clock import Cancel
+from core.config.cloud import BUILT_IN, Cloud
 from core.errors import SetupError
-from core.flow.wait import Cancel
-from core.machine.az import Account, AzureCli
+from core.machine.azure_cli import Account, AzureCli
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell scripts")
 TENANT = "8c1f5b0e-3f3c-4d4c-9a47-0b8f3f6d2a11"

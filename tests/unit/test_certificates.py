@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.entra.certificates import SHA1_SHAPE, Bundle, make, parse, thumbprint, thumbprint_of_identifier
+from core.entra.certificates import SHA1_SHAPE, KeyPair, make, parse, thumbprint, thumbprint_of_identifier
 from core.entra.renewal import renewal
 from core.errors import SetupError
 
@@ -24,22 +24,22 @@ NOW = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def bundle() -> Bundle:
+def key_pair() -> KeyPair:
     return make("entraclaw-provisioner", NOW)
 
 
 @pytest.fixture(scope="module")
-def other() -> Bundle:
+def other() -> KeyPair:
     return make("entraclaw-provisioner", NOW)
 
 
-def halves(bundle: Bundle) -> tuple[str, str]:
-    certificate, _, key = bundle.pem.reveal().partition("-----BEGIN PRIVATE KEY")
+def halves(key_pair: KeyPair) -> tuple[str, str]:
+    certificate, _, key = key_pair.pem.reveal().partition("-----BEGIN PRIVATE KEY")
     return certificate, f"-----BEGIN PRIVATE KEY{key}"
 
 
-def test_P3_what_is_made(bundle: Bundle) -> None:
-    certificate = x509.load_der_x509_certificate(bundle.der)
+def test_P3_what_is_made(key_pair: KeyPair) -> None:
+    certificate = x509.load_der_x509_certificate(key_pair.der)
     public = certificate.public_key()
     assert isinstance(public, rsa.RSAPublicKey)
     assert (public.key_size, public.public_numbers().e) == (2048, 65537)
@@ -63,21 +63,21 @@ def test_P3_a_shorter_life_that_a_policy_asks_for() -> None:
     assert short.not_after - short.not_before == timedelta(days=90)
 
 
-def test_every_key_and_serial_is_its_own(bundle: Bundle, other: Bundle) -> None:
-    assert bundle.thumbprint != other.thumbprint
-    assert halves(bundle)[1] != halves(other)[1]
+def test_every_key_and_serial_is_its_own(key_pair: KeyPair, other: KeyPair) -> None:
+    assert key_pair.thumbprint != other.thumbprint
+    assert halves(key_pair)[1] != halves(other)[1]
 
 
-def test_P4_a_bundle_does_not_show_its_key(bundle: Bundle) -> None:
-    assert "PRIVATE" not in repr(bundle)
+def test_P4_a_bundle_does_not_show_its_key(key_pair: KeyPair) -> None:
+    assert "PRIVATE" not in repr(key_pair)
 
 
-def test_a_bundle_survives_the_keystore(bundle: Bundle) -> None:
-    assert parse(bundle.pem.reveal(), "account") == bundle
-    certificate, key = halves(bundle)
-    assert parse((key + certificate).replace("\n", "\r\n"), "account").thumbprint == bundle.thumbprint
-    assert bundle.thumbprint == thumbprint(bundle.der) == hashlib.sha1(bundle.der).hexdigest().upper()
-    assert SHA1_SHAPE.fullmatch(bundle.thumbprint)
+def test_a_bundle_survives_the_keystore(key_pair: KeyPair) -> None:
+    assert parse(key_pair.pem.reveal(), "account") == key_pair
+    certificate, key = halves(key_pair)
+    assert parse((key + certificate).replace("\n", "\r\n"), "account").thumbprint == key_pair.thumbprint
+    assert key_pair.thumbprint == thumbprint(key_pair.der) == hashlib.sha1(key_pair.der).hexdigest().upper()
+    assert SHA1_SHAPE.fullmatch(key_pair.thumbprint)
 
 
 def pem(key: Any) -> str:
@@ -93,18 +93,18 @@ def pem(key: Any) -> str:
     return text.decode()
 
 
-def unknown_algorithm(bundle: Bundle) -> str:
+def unknown_algorithm(key_pair: KeyPair) -> str:
     """The certificate's key under an algorithm that nobody knows."""
-    der = bundle.der.replace(bytes.fromhex("2a864886f70d010101"), bytes.fromhex("2a864886f70d010163"))
+    der = key_pair.der.replace(bytes.fromhex("2a864886f70d010101"), bytes.fromhex("2a864886f70d010163"))
     body = base64.encodebytes(der).decode()
-    return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n{halves(bundle)[1]}"
+    return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n{halves(key_pair)[1]}"
 
 
 @pytest.mark.parametrize(
     "kind", ["empty", "garbage", "certificate", "key", "mixed", "ec", "ed25519", "rsa-1024", "cut", "unknown", "locked"]
 )
-def test_P4_an_entry_that_is_no_key_bundle_is_refused(kind: str, bundle: Bundle, other: Bundle) -> None:
-    certificate, key = halves(bundle)
+def test_P4_an_entry_that_is_no_key_bundle_is_refused(kind: str, key_pair: KeyPair, other: KeyPair) -> None:
+    certificate, key = halves(key_pair)
     texts: dict[str, Callable[[], str]] = {
         "empty": lambda: "",
         "garbage": lambda: "-----BEGIN NONSENSE-----\n\x00",
@@ -114,8 +114,8 @@ def test_P4_an_entry_that_is_no_key_bundle_is_refused(kind: str, bundle: Bundle,
         "ec": lambda: pem(ec.generate_private_key(ec.SECP256R1())),
         "ed25519": lambda: pem(ed25519.Ed25519PrivateKey.generate()),
         "rsa-1024": lambda: pem(rsa.generate_private_key(public_exponent=65537, key_size=1024)),
-        "cut": lambda: bundle.pem.reveal()[:-200],
-        "unknown": lambda: unknown_algorithm(bundle),
+        "cut": lambda: key_pair.pem.reveal()[:-200],
+        "unknown": lambda: unknown_algorithm(key_pair),
         "locked": lambda: certificate + key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
     }
     with pytest.raises(SetupError) as caught:
@@ -173,8 +173,11 @@ def test_P9_one_formula_tells_when_a_certificate_is_due_whatever_its_life(
     assert [moments.state(edge - tick) for edge in edges] == order[:-1]
 
 
-def test_P9_machines_that_were_set_up_together_do_not_renew_together(bundle: Bundle) -> None:
-    lives = [renewal(bundle.not_before, bundle.not_after, str(n)).due for n in range(200)]
+def test_P9_machines_that_were_set_up_together_do_not_renew_together(key_pair: KeyPair) -> None:
+    lives = [renewal(key_pair.not_before, key_pair.not_after, str(n)).due for n in range(200)]
     assert max(lives) - min(lives) > timedelta(days=365 / 25)
-    assert bundle.renewal.state(bundle.not_before) == "valid"
-    assert (bundle.expired(bundle.not_after - timedelta(seconds=1)), bundle.expired(bundle.not_after)) == (False, True)
+    assert key_pair.renewal.state(key_pair.not_before) == "valid"
+    assert (key_pair.expired(key_pair.not_after - timedelta(seconds=1)), key_pair.expired(key_pair.not_after)) == (
+        False,
+        True,
+    )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.cloud import BUILT_IN, GRAPH_APP_ID, Cloud, load, origin_of
+from core.config.cloud import BUILT_IN, GRAPH_APP_ID, Cloud, load, origin_of
 from core.errors import SetupError
 
 GOOD = {"name": "lab", "authority": "https://login.lab", "graph": "https://graph.lab:8443/", "arm": "https://arm.lab"}

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import core
-from core import codes
-from core.codes import Refusal, fill, of_graph, of_token, read, table
+from core.errors import codes
+from core.errors.codes import Refusal, fill, of_graph, of_token, read, table
 
 #: AADSTS codes that a setup can meet: the app's credentials, tenant and cloud, federation, consent, a person's sign-in.
 AADSTS = """
@@ -50,7 +50,7 @@ def test_P11_every_code_that_can_be_met_has_a_row() -> None:
 
 
 def test_no_code_has_two_rows() -> None:
-    data = tomllib.loads((Path(core.__file__).parent / "codes.toml").read_text(encoding="utf-8"))
+    data = tomllib.loads((Path(core.__file__).parent / "errors/codes.toml").read_text(encoding="utf-8"))
     assert set(data) == {"aadsts", "graph"}
     assert sum(len(group["meaning"]) for groups in data.values() for group in groups) == len(table())
 

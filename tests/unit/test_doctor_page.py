@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from core.checks import base, doctor, network
 from core.events import Grade
-from core.stages import review
-from core.support import doctor, patient
-from core.support.checks import network
+from core.steps.app import find
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "doctor.md").read_text(encoding="utf-8")
 ROW = re.compile(r"\| `([\w-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|")
@@ -33,5 +32,5 @@ def test_D1_the_reference_names_states_that_there_are() -> None:
 
 
 def test_D1_the_numbers_of_the_reference_are_those_of_the_program() -> None:
-    assert f"within {patient.PATIENCE:.0f} seconds ({patient.ATTENDED:.0f} where a keystore" in " ".join(PAGE.split())
-    assert f"a warning from {network._NOTABLE:.0f} s, a failure beyond {review.TOLERANCE:.0f} s" in PAGE
+    assert f"within {base.PATIENCE:.0f} seconds ({base.ATTENDED:.0f} where a keystore" in " ".join(PAGE.split())
+    assert f"a warning from {network._NOTABLE:.0f} s, a failure beyond {find.TOLERANCE:.0f} s" in PAGE

@@ -12,7 +12,7 @@ from core.errors import Interrupted, SetupError, TokenError
 from core.events import FlowFinished, StepStarted
 from core.flow.engine import Result, run
 from core.flow.journal import Journal
-from core.flow.plan import Change, Plan
+from core.flow.plan import Plan, PlanRow
 from core.flow.step import Flow, Left, Step
 from tests.machine import Crash, VirtualClock
 from tests.unit.pretend import FAIL, SECRET, Add, Look, Marker, Stop, World, asks_to_stop, flow, raises
@@ -190,14 +190,14 @@ def test_an_unexpected_exception_is_undone_and_reported_without_values(world: Wo
 
 
 def test_M2_the_fingerprint_is_over_the_basis_alone() -> None:
-    def fingerprint(basis: dict[str, Any], *changes: Change) -> str:
+    def fingerprint(basis: dict[str, Any], *changes: PlanRow) -> str:
         return Plan(changes, basis).fingerprint
 
-    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}, Change("add", "x", "y"))
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}, PlanRow("add", "x", "y"))
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
     assert len(fingerprint({})) == 16
-    assert Plan((Change("keep", "x", "y"),), {}).empty
-    assert not Plan((Change("keep", "x", "y"), Change("add", "x", "y")), {}).empty
+    assert Plan((PlanRow("keep", "x", "y"),), {}).empty
+    assert not Plan((PlanRow("keep", "x", "y"), PlanRow("add", "x", "y")), {}).empty
 
 
 def test_U5_an_interruption_keeps_its_signal(world: World) -> None:

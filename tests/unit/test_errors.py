@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pytest
 
 import core
-from core import codes
 from core.errors import (
     CodedError,
     GraphError,
@@ -23,6 +22,7 @@ from core.errors import (
     SetupError,
     SignInError,
     TokenError,
+    codes,
     table,
 )
 from core.secret import Secret
@@ -35,7 +35,7 @@ AADSTS = [int(row.name.removeprefix("AADSTS")) for row in codes.table().values()
 GRAPH = [row for row in codes.table().values() if row.service == "Graph"]
 PARTS = ("0a1b2c3d-0000-1111-2222-333344445555", "9f8e7d6c-0000-1111-2222-333344445555", "2026-02-03 04:05:06Z")
 TRAILER = "Trace ID: {} Correlation ID: {} Timestamp: {}".format(*PARTS)
-#: Keywords of the constructors that are not facts for the sentences.
+#: Keywords of the constructors that are not details for the sentences.
 NOT_FACTS = frozenset({"maybe_done"})
 
 
@@ -44,7 +44,7 @@ class Raised(NamedTuple):
 
     where: str
     id: str
-    facts: frozenset[str] | None  # None: some are unpacked from a mapping
+    details: frozenset[str] | None  # None: some are unpacked from a mapping
 
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:
@@ -71,10 +71,10 @@ def raised() -> Iterator[Raised]:
             if name not in ("SetupError", "KeystoreError", "NetworkError", "__init__"):
                 continue
             given = [keyword.arg for keyword in node.keywords]
-            facts = None if None in given else frozenset(arg for arg in given if arg) - NOT_FACTS
+            details = None if None in given else frozenset(arg for arg in given if arg) - NOT_FACTS
             for found in ids_in(node.args[0]):
                 if ID.fullmatch(found):
-                    yield Raised(f"{path.name}:{node.lineno}", found, facts)
+                    yield Raised(f"{path.name}:{node.lineno}", found, details)
 
 
 RAISED = list(raised())
@@ -113,10 +113,10 @@ def test_U5_every_row_has_a_sentence_a_remedy_and_an_exit_code(name: str) -> Non
 
 @pytest.mark.parametrize("place", RAISED, ids=lambda place: f"{place.where}-{place.id}")
 def test_every_fact_of_a_sentence_is_supplied_where_it_is_raised(place: Raised) -> None:
-    if place.facts is None or place.id not in table():
+    if place.details is None or place.id not in table():
         return
     row = table()[place.id]
-    missing = (fields(row["summary"]) | fields(row["remedy"])) - place.facts
+    missing = (fields(row["summary"]) | fields(row["remedy"])) - place.details
     assert not missing, f"{place.where} raises {place.id} without {missing}"
 
 
@@ -154,7 +154,7 @@ def refused(numbers: tuple[int, ...], text: str = "no.") -> TokenError:
 
 
 def graph(status: int, code: str, *details: str) -> GraphError:
-    return GraphError(status, code, "m", action="a", request_id="r-1", date="d-1", details=details)
+    return GraphError(status, code, "m", action="a", request_id="r-1", date="d-1", inner_codes=details)
 
 
 def test_P11_codes_request_id_and_date_reach_the_result() -> None:

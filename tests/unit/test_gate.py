@@ -10,7 +10,7 @@ import pytest
 
 ASK = """
 from core.errors import KeystoreError
-from core.machine.keystore import gate
+from core.machine.keystore.system import gate
 try:
     gate({})
 except KeystoreError as error:

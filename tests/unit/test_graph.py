@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from core.cloud import GRAPH_APP_ID
-from core.cloud import load as load_cloud
+from core.config.cloud import GRAPH_APP_ID
+from core.config.cloud import load as load_cloud
 from core.entra import application, permissions
 from core.entra.graph import TRIES, Graph, _read
 from core.entra.http import Response, Session
 from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
-from core.sandbox import wire
+from core.sandbox import http
+from core.sandbox.directory import registrations
 from core.sandbox.faults import Fault, Kind
-from core.sandbox.graph import directory
 from core.sandbox.lab import Lab
-from core.sandbox.login.tokens import AZURE_CLI, user_token
+from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 from tests.machine import VirtualClock
 
 
@@ -67,7 +67,7 @@ class Site:
     def pauses(self) -> list[float]:
         return [event.next_in for event in self.events if isinstance(event, Waiting)]
 
-    def pretend(self, change: Callable[[wire.Request, wire.Response], wire.Response]) -> None:
+    def pretend(self, change: Callable[[http.Request, http.Response], http.Response]) -> None:
         """Change the sandbox's answers on their way."""
         handle = self.lab.server.handle
         self.lab.server.handle = lambda tenant, request: change(request, handle(tenant, request))
@@ -174,7 +174,7 @@ def test_all_pages_are_read(site: Site, size: int) -> None:
     tenant = site.lab.tenant
     tenant.switches.page_size = size
     for number in range(4):
-        app = directory.new_application(tenant, f"app & 'more' {number}")
+        app = registrations.new_application(tenant, f"app & 'more' {number}")
         tenant.commit("application", app["id"], app)
     found = list(site.graph.pages("/applications?$select=id,displayName", "list"))
     assert sorted(item["id"] for item in found) == sorted(app["id"] for app in tenant.all_seen("application", 0))
@@ -183,8 +183,8 @@ def test_all_pages_are_read(site: Site, size: int) -> None:
 
 @pytest.mark.parametrize("link", ["https://evil.example/v1.0/applications", "http://localhost/v1.0/x", "/v1.0/x"])
 def test_C4_a_next_link_to_another_origin_is_refused(site: Site, link: str) -> None:
-    def change(request: wire.Request, response: wire.Response) -> wire.Response:
-        return wire.answer(200, {**response.json(), "@odata.nextLink": link})
+    def change(request: http.Request, response: http.Response) -> http.Response:
+        return http.answer(200, {**response.json(), "@odata.nextLink": link})
 
     site.pretend(change)
     with pytest.raises(NetworkError) as caught:
@@ -203,8 +203,9 @@ def test_a_batch_gives_a_body_or_an_error_per_read(site: Site) -> None:
     assert isinstance(good, dict)
     assert good["id"] == site.app["id"]
     assert isinstance(missing, GraphError)
-    assert (missing.status, missing.code, missing.facts["action"]) == (404, "Request_ResourceNotFound", "read another")
-    assert missing.facts["request_id"] != "unknown"
+    assert (missing.status, missing.code) == (404, "Request_ResourceNotFound")
+    assert missing.details["action"] == "read another"
+    assert missing.details["request_id"] != "unknown"
     assert isinstance(wrong, GraphError)
     assert wrong.code == "Request_UnsupportedQuery"
     assert site.asked() == 1
@@ -225,12 +226,12 @@ def test_P7_machines_that_are_asked_to_wait_equally_long_do_not_come_back_togeth
 def test_only_the_transient_items_of_a_batch_are_repeated(site: Site) -> None:
     asked: list[list[str]] = []
 
-    def change(request: wire.Request, response: wire.Response) -> wire.Response:
+    def change(request: http.Request, response: http.Response) -> http.Response:
         asked.append([item["url"] for item in request.json()["requests"]])
         body = response.json()
         if len(asked) == 1:
             body["responses"][0] |= {"status": 429, "headers": {"Retry-After": "9"}, "body": {}}
-        return wire.answer(200, body)
+        return http.answer(200, body)
 
     site.pretend(change)
     answers = site.graph.batch([(site.path, "a"), (f"{site.path}/owners", "b")])
@@ -240,18 +241,18 @@ def test_only_the_transient_items_of_a_batch_are_repeated(site: Site) -> None:
 
 
 def test_a_batch_that_leaves_one_out_is_an_error(site: Site) -> None:
-    site.pretend(lambda request, response: wire.answer(200, {"responses": response.json()["responses"][1:]}))
+    site.pretend(lambda request, response: http.answer(200, {"responses": response.json()["responses"][1:]}))
     with pytest.raises(SetupError) as caught:
         site.graph.batch([(site.path, "a"), (f"{site.path}/owners", "b")])
     assert caught.value.id == "graph.batch"
 
 
 def test_P11_a_200_with_an_error_member_is_an_error(site: Site) -> None:
-    site.pretend(lambda request, response: wire.answer(200, {"error": {"code": "Odd", "message": "No."}}))
+    site.pretend(lambda request, response: http.answer(200, {"error": {"code": "Odd", "message": "No."}}))
     with pytest.raises(GraphError) as caught:
         site.graph.get(site.path, "read the app")
     assert caught.value.code == "Odd"
-    assert caught.value.facts["message"] == "No."
+    assert caught.value.details["message"] == "No."
 
 
 ENVELOPE = {"code": "Some_Code", "message": "Sentence."}
@@ -262,7 +263,7 @@ def test_P11_code_request_id_and_date_are_kept(inner: str) -> None:
     body = {"error": ENVELOPE | {inner: {"request-id": "r-1", "date": "d-1"}}}
     with pytest.raises(GraphError) as caught:
         _read(Response(400, {"request-id": "other"}, json.dumps(body).encode(), "h"), "do it")
-    assert (caught.value.code, caught.value.facts["request_id"], caught.value.facts["date"]) == (
+    assert (caught.value.code, caught.value.details["request_id"], caught.value.details["date"]) == (
         "Some_Code",
         "r-1",
         "d-1",
@@ -283,7 +284,7 @@ def test_P11_code_request_id_and_date_are_kept(inner: str) -> None:
 def test_P11_codes_inside_an_error_are_kept(members: dict[str, Any], details: tuple[str, ...]) -> None:
     with pytest.raises(GraphError) as caught:
         _read(Response(400, {}, json.dumps({"error": ENVELOPE | members}).encode(), "h"), "do it")
-    assert caught.value.details == details
+    assert caught.value.inner_codes == details
     assert caught.value.as_dict()["details"] == list(details)
     assert caught.value.code == "Some_Code"
     assert all(code in caught.value.summary for code in details)
@@ -466,7 +467,7 @@ def test_P11_whatever_microsoft_graph_says_that_it_offers_is_read_or_a_named_err
 
 @pytest.mark.parametrize("value", [None, 7, "text", {"a": 1}, [None], ["text"], [[]]], ids=str)
 def test_P11_a_list_that_lists_no_objects_is_a_named_error(site: Site, value: Any) -> None:
-    site.pretend(lambda request, answer: wire.answer(200, {"value": value}))
+    site.pretend(lambda request, answer: http.answer(200, {"value": value}))
     with pytest.raises(SetupError) as caught:
         list(site.graph.pages("/applications", "list the apps"))
     assert (caught.value.id, caught.value.exit_code) == ("graph.garbled", 7)

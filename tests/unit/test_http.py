@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from core.cloud import Cloud
-from core.cloud import load as load_cloud
+from core.clock import Cancel, SystemClock
+from core.config.cloud import Cloud
+from core.config.cloud import load as load_cloud
 from core.entra.http import Session
 from core.errors import Interrupted, NetworkError
 from core.events import Event, Waiting
-from core.flow.wait import Cancel, SystemClock
 from core.sandbox.faults import Fault, Kind
+from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
 from core.sandbox.server import tls
-from core.sandbox.wire import Request, Response
 from tests.machine import VirtualClock
 
 

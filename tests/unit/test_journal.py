@@ -129,7 +129,7 @@ def test_M8_an_unreadable_entry_in_the_middle_is_named_by_its_line(open_journal:
     path.write_text(content)
     with pytest.raises(SetupError) as caught:
         open_journal()
-    assert (caught.value.id, caught.value.facts["line"], caught.value.exit_code) == ("journal.broken", 3, 3)
+    assert (caught.value.id, caught.value.details["line"], caught.value.exit_code) == ("journal.broken", 3, 3)
     assert str(path) in caught.value.summary
     assert path.read_text() == content
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.machine import jsontext
+from core.machine import json_text
 
 names = st.text(max_size=6) | st.sampled_from(["A", "B", "SECRET"])
 spaces = st.text(alphabet=" \t\n\r", max_size=3)
@@ -44,7 +44,7 @@ def objects(draw: st.DrawFn) -> tuple[str, list[tuple[str, str]]]:
 
 def pairs_of(text: str) -> list[tuple[str, str]]:
     """Names and the spelling of their values, by an independent way: Python's own reader keeps every number as text."""
-    return [(m.name, text[m.value : m.end]) for m in jsontext.members(text)]
+    return [(m.name, text[m.value : m.end]) for m in json_text.members(text)]
 
 
 def read(text: str) -> list[tuple[str, Any]]:
@@ -57,7 +57,7 @@ def read(text: str) -> list[tuple[str, Any]]:
 def test_M1_every_member_is_found_where_it_stands(given: tuple[str, list[tuple[str, str]]]) -> None:
     text, pairs = given
     assert pairs_of(text) == pairs
-    assert jsontext.edit(text, {}) == text
+    assert json_text.edit(text, {}) == text
 
 
 @given(
@@ -69,7 +69,7 @@ def test_M1_foreign_members_are_kept_to_the_character(
     given: tuple[str, list[tuple[str, str]]], new: dict[str, str], remove: list[str]
 ) -> None:
     text, pairs = given
-    after = jsontext.edit(text, new, remove)
+    after = json_text.edit(text, new, remove)
     assert [name for name, _ in read(after)] == [name for name, _ in pairs_of(after)], "it is JSON, and read alike"
     foreign = [(name, value) for name, value in pairs if name not in new and name not in remove]
     assert [pair for pair in pairs_of(after) if pair[0] not in new] == foreign
@@ -77,7 +77,7 @@ def test_M1_foreign_members_are_kept_to_the_character(
     assert {name: result[name] for name in new} == new
     assert not set(result) & (set(remove) - set(new))
     if not set(remove) & set(new):
-        assert jsontext.edit(after, new, remove) == after, "a second time changes nothing"
+        assert json_text.edit(after, new, remove) == after, "a second time changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_M1_foreign_members_are_kept_to_the_character(
     ],
 )
 def test_M1_how_a_text_looks_afterwards(before: str, after: str) -> None:
-    assert jsontext.edit(before, {"N": "1"}, ("S",)) == after
+    assert json_text.edit(before, {"N": "1"}, ("S",)) == after
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,5 @@ def test_M1_how_a_text_looks_afterwards(before: str, after: str) -> None:
     ],
 )
 def test_M9_a_value_is_found_wherever_it_stands(text: str) -> None:
-    assert jsontext.where(text, lambda part: "the secret" in part) == ("A",)
-    assert jsontext.where(text, lambda part: "another" in part) == ()
+    assert json_text.where(text, lambda part: "the secret" in part) == ("A",)
+    assert json_text.where(text, lambda part: "another" in part) == ()

@@ -20,10 +20,10 @@ from sysconfig import get_paths
 import pytest
 from packaging.requirements import Requirement
 
-from core.cloud import load as load_cloud
+from core.clock import SystemClock
+from core.config.cloud import load as load_cloud
 from core.entra.http import Session
 from core.errors import NetworkError
-from core.flow.wait import SystemClock
 from core.machine import libraries
 from core.sandbox.lab import Lab
 from tests.unit.libraries import Read, reads
@@ -259,7 +259,7 @@ def test_C4_only_the_announced_program_is_started(tmp_path: Path) -> None:
     tool.chmod(0o755)
     script = f"""
 import subprocess, threading
-from core.flow.wait import Cancel
+from core.clock import Cancel
 from core.machine import process
 print(process.run([{str(tool)!r}, "once"], seconds=30, cancel=Cancel()).stdout, end="")
 with libraries.announced({str(tool)!r}):

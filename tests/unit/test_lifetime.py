@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.machine.lifetime import evidence
+from core.machine.environment import evidence
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from core.cloud import BUILT_IN
+from core.clock import Cancel
+from core.config.cloud import BUILT_IN
 from core.errors import Interrupted, SetupError
-from core.flow.wait import Cancel
-from core.machine.az import AzureCli
-from core.machine.login import Prompt
+from core.machine.azure_cli import AzureCli
+from core.machine.azure_login import Prompt
 from tests.unit.test_process import gone, script
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell scripts")

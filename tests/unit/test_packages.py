@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from core.machine import packages
-from core.machine.packages import Package, look, required
+from core.machine import python_packages
+from core.machine.python_packages import Package, look, required
 
 Install = Callable[..., None]
 ROOT = Path(__file__).parents[2]
@@ -162,10 +162,10 @@ def test_D1_a_program_that_is_not_installed_itself_says_so() -> None:
 
 
 def test_a_look_loads_no_user_interface_and_the_module_itself_no_package() -> None:
-    names = [packages._MODULES.get(need.name, need.name) for need in required()]
+    names = [python_packages._MODULES.get(need.name, need.name) for need in required()]
     source = f"""
 import sys
-from core.machine import packages
+from core.machine import python_packages as packages
 before = [name for name in {names!r} if name in sys.modules]
 packages.look()
 print(before, "textual" in sys.modules, "keyring" in sys.modules)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from core.clock import Cancel
 from core.errors import Interrupted, SetupError
-from core.flow.wait import Cancel
 from core.machine import process
 from core.secret import Secret
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.config.profile import Profile, load
 from core.errors import SetupError
-from core.profile import Profile, load
 
 GOOD = """
 name = "acme"

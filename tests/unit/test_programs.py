@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.clock import Cancel
 from core.errors import SetupError
-from core.flow.wait import Cancel
-from core.machine import process, programs, sources
+from core.machine import process, programs, source_scan
 from tests.unit.test_process import script
 from wizard import cli
 
@@ -194,7 +194,7 @@ def test_C4_git_starts_nothing_that_a_repository_names(project: Path, config: st
     (project / "included").write_text(f"[core]\n\tfsmonitor = {evil}\n")
     with (project / ".git/config").open("a") as file:
         file.write(config.format(evil=evil, folder=project) + "\n")
-    assert sources.git_view(project / ".env", [project], Cancel()) == "not ignored"
+    assert source_scan.git_view(project / ".env", [project], Cancel()) == "not ignored"
     assert not ran.exists()
 
 
@@ -207,7 +207,7 @@ def test_C4_a_folder_that_looks_like_a_bare_repository_answers_nothing(project: 
     (inner / "info/exclude").write_text(".env\n")
     (inner / ".env").write_text("A=b\n")
     with pytest.raises(SetupError, match="bare repository") as caught:  # nobody believes what it says
-        sources.git_view(inner / ".env", [project], Cancel())
+        source_scan.git_view(inner / ".env", [project], Cancel())
     assert caught.value.id == "git.failed"
 
 

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.config.profile import Profile
 from core.errors import SetupError
 from core.events import SCHEMA, Event, Finding, FlowFinished, FlowStarted, StepStarted, from_json, to_json
-from core.profile import Profile
+from core.recording.reader import LONGEST, read
+from core.recording.writer import KEPT, LARGEST, LINE, LINES, Recording, folder, kept
 from core.secret import Secret, redacted
-from core.support.recording import KEPT, LARGEST, LINE, LINES, Recording, folder, kept
-from core.support.tape import LONGEST, read
 from tests.unit.test_events import events
 from wizard.replay import load
 
@@ -59,7 +59,7 @@ def refused(path: Path) -> str:
     with pytest.raises(SetupError) as error:
         read(path)
     assert (error.value.id, error.value.exit_code) == ("replay.unreadable", 2)
-    return str(error.value.facts["detail"])
+    return str(error.value.details["detail"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import InsecureKeyringBackendError
-from core.machine import bus
 from core.machine.interpreter import undisturbed
-from core.machine.redirection import refuse, refuse_portal
+from core.machine.keystore import bus
+from core.machine.keystore.redirection import refuse, refuse_portal
 from tests.unit.test_gate import ASK
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="D-Bus and libsecret are Linux's")
@@ -26,7 +26,7 @@ def refusal(environ: Mapping[str, str], config: Path = NOWHERE) -> dict[str, str
     with pytest.raises(InsecureKeyringBackendError) as caught:
         refuse(environ, config)
     assert caught.value.exit_code == 3
-    return {name: str(value) for name, value in caught.value.facts.items()}
+    return {name: str(value) for name, value in caught.value.details.items()}
 
 
 @pytest.mark.parametrize("name", ["KEYRING_PROPERTY_SCHEME", "X_KEYRING_PROPERTY_SCHEME", "KEYRING_PROPERTY_"])

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from core import paths
+from core.clock import SystemClock
 from core.files import _ask_to_replace, is_mount_point
 from core.flow.journal import Journal
-from core.flow.wait import SystemClock
-from core.machine import paths
-from core.machine.statefile import StateFile
+from core.machine.state_file import StateFile
 from tests.unit.test_statefile import failure
 
 
@@ -54,7 +54,7 @@ def test_M4_what_the_replacement_is_refused_the_rehearsal_is_refused(
     monkeypatch.setattr(Path if call == "replace" else os, call, fail)
     before = file.path.read_bytes()
     error = failure(rehearsal(file) if act == "rehearsal" else lambda: file.update({"A": "new"}))
-    assert (error.id, error.facts["detail"]) == ("statefile.io", os.strerror(number))
+    assert (error.id, error.details["detail"]) == ("statefile.io", os.strerror(number))
     assert "Then run the same command again." in error.remedy
     assert file.path.read_bytes() == before
     assert list(file.path.parent.iterdir()) == [file.path]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from core.entra import certificates, permissions
 from core.errors import SetupError
-from core.stages.request import LARGEST, MOST_ROLES, Request, parse
+from core.steps.hand_off.request import LARGEST, MOST_ROLES, Request, parse
 
 TENANT, APP, KEY = (f"{n}1111111-2222-4333-8444-555555555555" for n in "abc")
 OTHER = "01234567-2222-4333-8444-555555555555"
@@ -27,13 +27,13 @@ OTHER = "01234567-2222-4333-8444-555555555555"
 @cache
 def made() -> Request:
     """One for a certificate alone; made once, because a key takes its time."""
-    bundle = certificates.make("entraclaw-provisioner", datetime.now(UTC))
+    key_pair = certificates.make("entraclaw-provisioner", datetime.now(UTC))
     who = ("laptop", "dana", "2026-01-01")
-    return Request("sandbox", "https://127.0.0.1:1", TENANT, APP, "Provisioner", "", bundle.der, KEY, *who)
+    return Request("sandbox", "https://127.0.0.1:1", TENANT, APP, "Provisioner", "", key_pair.der, KEY, *who)
 
 
 @cache
-def second() -> certificates.Bundle:
+def second() -> certificates.KeyPair:
     return certificates.make("somebody else", datetime.now(UTC))
 
 
@@ -92,7 +92,7 @@ def test_P12_no_mangled_request_crashes_or_passes_with_another_certificate(tmp_p
         assert error.id in ("request.broken", "request.ambiguous")
         return
     shown = json.loads(bytes(content).decode("utf-8-sig"))
-    assert request.bundle.thumbprint == shown["thumbprint"]
+    assert request.key_pair.thumbprint == shown["thumbprint"]
     assert request.der in (made().der, second().der)
     assert (request.tenant, request.key_id) == (_id(shown["tenant"]), _id(shown["key_id"]))
     assert request.app_id == _id(shown["app_id"])
@@ -107,7 +107,7 @@ def test_P12_one_changed_byte_of_the_certificate_is_noticed(where: int, value: i
         return
     der[where] = value
     with suppress(ValueError):
-        assert certificates.public(bytes(der)).thumbprint != made().bundle.thumbprint
+        assert certificates.public(bytes(der)).thumbprint != made().key_pair.thumbprint
 
 
 def test_P12_another_certificate_needs_its_own_thumbprint(tmp_path: Path) -> None:

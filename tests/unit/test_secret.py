@@ -207,8 +207,8 @@ def test_P12_what_a_key_shares_with_its_certificate_is_public() -> None:
     now = datetime.now(UTC)
     for length in range(3):  # one of three lengths aligns the two
         redactor = Redactor()
-        bundle = certificates.make("x" * (length + 8), now)
-        redactor.learn(bundle.pem.reveal())
-        assert not redactor.finds(base64.b64encode(bundle.der).decode())
-        private = bundle.pem.reveal().partition("-----BEGIN PRIVATE KEY-----\n")[2].splitlines()
+        key_pair = certificates.make("x" * (length + 8), now)
+        redactor.learn(key_pair.pem.reveal())
+        assert not redactor.finds(base64.b64encode(key_pair.der).decode())
+        private = key_pair.pem.reveal().partition("-----BEGIN PRIVATE KEY-----\n")[2].splitlines()
         assert redactor.finds(private[-4]), "a line of the secret part"

@@ -15,31 +15,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import core
-from core import codes, errors
-from core.errors import Caller, CodedError, GraphError, Interrupted, SetupError, SignInError, TokenError
+from core import errors
+from core.errors import Caller, CodedError, GraphError, Interrupted, SetupError, SignInError, TokenError, codes
 
 SOURCES: Final = Path(core.__file__).parents[1]
-#: Errors whose first argument is an id, and those that name theirs themselves, with the facts that they add.
+#: Errors whose first argument is an id, and those that name theirs themselves, with the details that they add.
 BY_ID: Final = frozenset({"SetupError", "KeystoreError", "NetworkError", "CodedError"})
 OWN: Final = {"InsecureKeyringBackendError", "Interrupted", "GraphError", "TokenError", "SignInError", "Bug"}
-#: Arguments that are no facts.
-NO_FACTS: Final = frozenset({"maybe_done"})
+#: Arguments that are no details.
+NO_DETAILS: Final = frozenset({"maybe_done"})
 TENANT, APP = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 
 
 class Site(NamedTuple):
     """A place that raises, or makes, an error.
 
-    :param facts: by name, the expression that it is given; `**` for those that are collected elsewhere.
+    :param details: by name, the expression that it is given; `**` for those that are collected elsewhere.
     """
 
     place: str
     id: str
-    facts: dict[str, ast.expr]
+    details: dict[str, ast.expr]
 
     @property
     def open(self) -> bool:
-        return "**" in self.facts
+        return "**" in self.details
 
 
 @cache
@@ -59,8 +59,9 @@ def _sites(path: Path) -> Iterator[Site]:
         first = node.args[0] if node.args else None
         for id in _texts(first):
             if id in errors.table():
-                facts = {keyword.arg or "**": keyword.value for keyword in node.keywords if keyword.arg not in NO_FACTS}
-                yield Site(f"{path.relative_to(SOURCES)}:{node.lineno}", id, facts)
+                given = [keyword for keyword in node.keywords if keyword.arg not in NO_DETAILS]
+                details = {keyword.arg or "**": keyword.value for keyword in given}
+                yield Site(f"{path.relative_to(SOURCES)}:{node.lineno}", id, details)
 
 
 def _texts(node: ast.expr | None) -> Iterator[str]:
@@ -80,7 +81,7 @@ def test_P11_every_placeholder_of_a_row_is_filled_by_everybody_who_uses_it() -> 
     missing = []
     for site in sites():
         row = errors.table()[site.id]
-        lacking = placeholders(row["summary"], row["remedy"]) - set(site.facts)
+        lacking = placeholders(row["summary"], row["remedy"]) - set(site.details)
         if lacking and not site.open and site.id not in CODED:
             missing.append(f"{site.place}: {site.id} lacks {', '.join(sorted(lacking))}")
     assert missing == []
@@ -92,7 +93,7 @@ def test_P11_no_fact_is_given_that_no_sentence_uses() -> None:
     for site in sites():
         row = errors.table()[site.id]
         told = placeholders(row["summary"], row["remedy"])
-        unused = set(site.facts) - told - {"**"} - PROGRAMS
+        unused = set(site.details) - told - {"**"} - PROGRAMS
         if unused and site.id not in CODED:
             spare.append(f"{site.place}: {site.id} does not tell {', '.join(sorted(unused))}")
     assert spare == []
@@ -102,7 +103,7 @@ def test_U10_no_fact_can_be_none_or_empty() -> None:
     """An expression that may yield None would be read as a word by a person."""
     wrong = []
     for site in sites():
-        for name, value in site.facts.items():
+        for name, value in site.details.items():
             if name not in OPTIONAL and _may_be_nothing(value):
                 wrong.append(f"{site.place}: {site.id} {name}={ast.unparse(value)}")
     assert wrong == []
@@ -135,13 +136,13 @@ VALUES: Final = st.text("abcdefgh0123456789-/", min_size=1, max_size=12)
 @given(id=st.sampled_from(sorted(errors.table())), data=st.data())
 def test_P11_no_brace_and_no_gap_is_left_in_a_sentence(id: str, data: st.DataObject) -> None:
     row = errors.table()[id]
-    facts = {name: data.draw(VALUES) for name in sorted(placeholders(row["summary"], row["remedy"]))}
-    facts |= {name: "" for name in facts if name in OPTIONAL}
-    error = SetupError(id, **facts)
+    details = {name: data.draw(VALUES) for name in sorted(placeholders(row["summary"], row["remedy"]))}
+    details |= {name: "" for name in details if name in OPTIONAL}
+    error = SetupError(id, **details)
     for text in (error.summary, error.remedy):
         assert not re.search(r"[{}]|\bNone\b|  ", text), text
-    for name in set(facts) - OPTIONAL:
-        assert facts[name] in f"{error.summary} {error.remedy}"
+    for name in set(details) - OPTIONAL:
+        assert details[name] in f"{error.summary} {error.remedy}"
 
 
 CALLERS: Final = (Caller(TENANT, APP), Caller(TENANT, APP, app=True))
@@ -157,7 +158,7 @@ def everything(name: str, service: str) -> Iterator[CodedError]:
         for caller in CALLERS:
             for status in (400, 401, 403, 404, 409, 503):
                 yield graph(name, status, caller)
-                yield graph("Odd", status, caller, details=(name,))
+                yield graph("Odd", status, caller, inner_codes=(name,))
         return
     number = int(name.removeprefix("AADSTS"))
     yield TokenError("invalid_client", (number,), f"{name}: m {APP}", app_id=APP, tenant=TENANT)

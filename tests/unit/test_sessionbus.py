@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.machine import refusal
-from core.machine.bus import VARIABLE, silent
+from core.machine.keystore import refusal
+from core.machine.keystore.bus import VARIABLE, silent
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="D-Bus is Linux'")
 FAIL = "keyring.backends.fail.Keyring"
@@ -61,9 +61,9 @@ def test_K6_P11_an_address_that_does_not_answer_is_named_with_the_remedy_of_none
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    without = refusal.of_name(FAIL).facts["fix"]
+    without = refusal.of_name(FAIL).details["fix"]
     monkeypatch.setenv(VARIABLE, address)
-    fix = refusal.of_name(FAIL).facts["fix"]
+    fix = refusal.of_name(FAIL).details["fix"]
     assert f"{VARIABLE}={address}" in fix
     assert fix.replace(f"{silent({VARIABLE: address})}. ", "") == without
     assert "dbus-run-session" in without

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.clock import Cancel
 from core.errors import SetupError
-from core.flow.wait import Cancel
-from core.machine.sources import git_view, readers, uses
+from core.machine.source_scan import git_view, readers, uses
 from core.secret import Secret
 
 MEMBER = "PROVISIONER_CLIENT_SECRET"
@@ -69,7 +69,7 @@ def test_M2_large_files_links_and_loops_are_skipped(tmp_path: Path) -> None:
 
 
 def test_M2_a_tree_that_is_too_large_is_said_to_be_incomplete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.machine.sources._MOST", 2)
+    monkeypatch.setattr("core.machine.source_scan._MOST", 2)
     for name in ("a.py", "b.py", "c.py"):
         put(tmp_path, name)
     found = readers(tmp_path, MEMBER)

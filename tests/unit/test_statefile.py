@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import SetupError
-from core.machine.statefile import LARGEST, StateFile
+from core.machine.state_file import LARGEST, StateFile
 from core.secret import Secret
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files")
@@ -217,7 +217,7 @@ def test_M1_a_broken_file_is_reported_by_line_and_column_and_left_alone(
     file.path.write_bytes(content)
     for act in (file.read, lambda: file.update({"A": "new"})):
         error = failure(act)
-        assert (error.id, error.facts["line"], error.facts["column"]) == ("statefile.broken", line, column)
+        assert (error.id, error.details["line"], error.details["column"]) == ("statefile.broken", line, column)
         assert f"line {line}" in error.summary + error.remedy
     assert file.path.read_bytes() == content
 

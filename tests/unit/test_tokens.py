@@ -8,13 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from core.cloud import Cloud
-from core.cloud import load as load_cloud
+from core.clock import Cancel
+from core.config.cloud import Cloud
+from core.config.cloud import load as load_cloud
 from core.entra import certificates
 from core.entra.http import Session
 from core.entra.tokens import mint
 from core.errors import Interrupted, NetworkError, TokenError
-from core.flow.wait import Cancel
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from tests.machine import VirtualClock

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from core.clock import BACKOFF, Cancel, SystemClock, pause, wait_until
 from core.errors import Interrupted
 from core.events import Event, Waiting
-from core.flow.wait import BACKOFF, Cancel, SystemClock, pause, wait_until
 
 
 class Clock(SystemClock):

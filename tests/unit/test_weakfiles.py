@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]
 
-from core.machine.weakfiles import find
+from core.machine.keystore.weak_files import find
 
 SERVICE = "entraclaw-provisioner-cert"
 TENANT = "8C1F5B0E-3f3c-4d4c-9a47-0b8f3f6d2a11"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.errors import GraphError, NetworkError
 
 if TYPE_CHECKING:
-    from core.cloud import Cloud
+    from core.config.cloud import Cloud
     from core.entra.graph import Graph
 
 

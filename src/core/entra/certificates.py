@@ -27,7 +27,7 @@ _APP_URI: Final = "api://"
 
 
 @dataclass(frozen=True)
-class Bundle:
+class KeyPair:
     """A certificate and its private key as the keystore holds them.
 
     :param pem: certificate and key, PEM.
@@ -51,7 +51,7 @@ class Bundle:
         return now >= self.not_after
 
 
-def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id: str = "") -> Bundle:
+def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id: str = "") -> KeyPair:
     """A new RSA-2048 key and its self-signed certificate (P3).
 
     :param common_name: CN of subject and issuer.
@@ -90,7 +90,7 @@ def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id
     return _bundle(Secret(pem.decode()), certificate)
 
 
-def parse(text: str, account: str) -> Bundle:
+def parse(text: str, account: str) -> KeyPair:
     """The bundle that a keystore entry holds.
 
     :param text: the entry's value.
@@ -117,7 +117,7 @@ def parse(text: str, account: str) -> Bundle:
     return _bundle(secret, certificate)
 
 
-def public(der: bytes) -> Bundle:
+def public(der: bytes) -> KeyPair:
     """A certificate without its key.
 
     :raises ValueError: it is not a certificate with an RSA key of 2048 to 4096 bits and the usual exponent.
@@ -176,8 +176,8 @@ def thumbprint_of_identifier(identifier: str | None) -> str:
     return raw.hex().upper() if len(raw) == 20 else ""
 
 
-def _bundle(pem: Secret, certificate: Certificate) -> Bundle:
+def _bundle(pem: Secret, certificate: Certificate) -> KeyPair:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     der = certificate.public_bytes(Encoding.DER)
-    return Bundle(pem, der, thumbprint(der), certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    return KeyPair(pem, der, thumbprint(der), certificate.not_valid_before_utc, certificate.not_valid_after_utc)

@@ -14,9 +14,9 @@ from typing import Any, Final, Generic, TypeVar
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
+from core.clock import Cancel
 from core.errors import Interrupted, NetworkError
 from core.events import Event, Waiting
-from core.flow.wait import Cancel
 
 T = TypeVar("T")
 

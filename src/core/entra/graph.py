@@ -15,11 +15,11 @@ from random import Random
 from typing import Any, Final
 from uuid import uuid4
 
-from core.cloud import Cloud, origin_of
+from core.clock import Clock, backoff
+from core.config.cloud import Cloud, origin_of
 from core.entra.http import Response, Session
 from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
-from core.flow.wait import Clock, backoff
 
 _NOBODY: Final = Caller()
 TRIES: Final = 5
@@ -316,7 +316,7 @@ def _error(status: int, body: Any, headers: Any, action: str, caller: Caller) ->
         action=action,
         request_id=str(inner.get("request-id") or lower.get("request-id") or "unknown"),
         date=str(inner.get("date") or lower.get("date") or "unknown"),
-        details=details,
+        inner_codes=details,
         retry_after=_retry_after(lower),
         caller=caller,
         claims=claims,

@@ -26,11 +26,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from core.cloud import Cloud, origin_of
+from core.clock import Cancel, Clock
+from core.config.cloud import Cloud, origin_of
 from core.entra import exchange
 from core.errors import NetworkError, SetupError
 from core.events import Event
-from core.flow.wait import Cancel, Clock
 
 #: Seconds to connect, and seconds between two bytes of an answer; whoever shares the session has no others.
 TIMEOUT: Final = (10.0, 60.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from core.cloud import GRAPH_APP_ID
+from core.config.cloud import GRAPH_APP_ID
 from core.entra.graph import Graph, documented
 
 #: What the Provisioner needs of every tenant.

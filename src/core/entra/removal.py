@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from core.clock import Clock, wait_until
 from core.entra.graph import Graph
 from core.errors import GraphError
 from core.events import Event
-from core.flow.wait import Clock, wait_until
 
 #: How long "there is no such object" has to last before it is believed, in seconds.
 BELIEVED: Final = 60.0

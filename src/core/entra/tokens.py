@@ -15,13 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from core.cloud import Cloud
-from core.codes import read
-from core.entra.certificates import Bundle
+from core.clock import Clock, wait_until
+from core.config.cloud import Cloud
+from core.entra.certificates import KeyPair
 from core.entra.http import DISCOVERY, Session
 from core.errors import TRANSIENT, Interrupted, NetworkError, SetupError, TokenError
+from core.errors.codes import read
 from core.events import Event
-from core.flow.wait import Clock, wait_until
 from core.secret import Secret
 
 #: Answers that replication explains: the certificate, the app or its principal has not arrived everywhere yet.
@@ -71,7 +71,7 @@ def claims_of(token: str) -> dict[str, Any]:
     return claims
 
 
-def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundle) -> Token:
+def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, key_pair: KeyPair) -> Token:
     """A Microsoft Graph application token, from a new credential, checked for audience, app and tenant.
 
     :raises TokenError: the service refused.
@@ -90,7 +90,7 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, bundle: Bundl
         credential = CertificateCredential(
             tenant,
             app_id,
-            certificate_data=bundle.pem.reveal().encode(),
+            certificate_data=key_pair.pem.reveal().encode(),
             authority=cloud.authority,
             disable_instance_discovery=True,
             transport=RequestsTransport(session=session, session_owner=False),
@@ -155,7 +155,7 @@ def prove(
     cloud: Cloud,
     tenant: str,
     app_id: str,
-    bundle: Bundle,
+    key_pair: KeyPair,
     clock: Clock,
     emit: Callable[[Event], None],
     roles: frozenset[str] = frozenset(),
@@ -172,7 +172,7 @@ def prove(
     def attempt() -> Token | None:
         nonlocal last
         try:
-            token = mint(session, cloud, tenant, app_id, bundle)
+            token = mint(session, cloud, tenant, app_id, key_pair)
             if roles <= token.roles:
                 return token
             last = SetupError("token.roles", missing=", ".join(sorted(roles - token.roles)))

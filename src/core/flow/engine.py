@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from core.errors import Interrupted, SetupError
 from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
-from core.flow.plan import Change, Plan
-from core.flow.step import Blocked, Check, Done, Flow, Left, Stage, Step, W
+from core.flow.plan import Plan, PlanRow
+from core.flow.step import Blocked, Done, Flow, Left, Stage, Status, Step, W
 from core.secret import redactor
 from core.trace import kind, places
 
@@ -147,7 +147,7 @@ class Bug(SetupError):
         super().__init__("bug.internal", kind=kind(bug), trace=places(bug), incident=uuid4().hex[:8])
 
     def _extra(self) -> dict[str, Any]:
-        return {"incident": self.facts["incident"]}
+        return {"incident": self.details["incident"]}
 
 
 def internal(bug: BaseException) -> SetupError:
@@ -185,7 +185,7 @@ def _perform(stage: Stage[W], step: Step[W], world: W, acted: State = "done") ->
 
     effects = _effects(world)
     try:
-        check: Check = step.check(world)
+        check: Status = step.check(world)
         if isinstance(check, Done):
             finished("unchanged", check.evidence)
             return False
@@ -205,7 +205,7 @@ def _effects(world: W) -> int:
 
 
 def _plan(flow: Flow[W], world: W) -> Plan:
-    changes: list[Change] = []
+    changes: list[PlanRow] = []
     for stage in flow.change:
         for step in stage.steps:
             match step.check(world):
@@ -289,7 +289,7 @@ def _half_way(flow: Flow[W], world: W, result: Result, error: SetupError) -> lis
     """A failure after the point of no return."""
     result.outcome = "partial"
     if isinstance(error, Interrupted):
-        error.facts.update(where=" after the point of no return")
+        error.details.update(where=" after the point of no return")
         error.standing = f"{flow.left(world)} `entraclaw-setup resume`: it finishes."
         return []
     if error.exit_code == 6:

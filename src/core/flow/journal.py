@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import files
+from core import files, paths
+from core.clock import Clock
 from core.display import quoted
 from core.errors import SetupError
 from core.events import ChangeMade
-from core.flow.wait import Clock
-from core.machine import paths
 from core.secret import looks_secret, redactor
 
 

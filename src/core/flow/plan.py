@@ -12,7 +12,7 @@ from core.events import Action, ChangePlanned
 
 
 @dataclass(frozen=True)
-class Change:
+class PlanRow:
     """One change.
 
     :param action: add, delete, change or keep (a `keep` row shows what deliberately stays).
@@ -45,7 +45,7 @@ class Plan:
         part of it, because the yes covers each that is there or appears during the run (M2).
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[PlanRow, ...]
     basis: Mapping[str, Any]
 
     @property

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from core.clock import Cancel, Clock
     from core.errors import SetupError
     from core.events import Event, Question
     from core.flow.journal import Journal
-    from core.flow.plan import Change, Plan
-    from core.flow.wait import Cancel, Clock
+    from core.flow.plan import Plan, PlanRow
 
 
 class Runtime(Protocol):
@@ -72,7 +72,7 @@ class Blocked:
     error: SetupError
 
 
-Check = Done | Needed | Blocked
+Status = Done | Needed | Blocked
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,10 @@ class Step(ABC, Generic[W]):
     title: ClassVar[str]
 
     @abstractmethod
-    def check(self, world: W) -> Check:
+    def check(self, world: W) -> Status:
         """Look at reality."""
 
-    def plan(self, world: W) -> Sequence[Change]:
+    def plan(self, world: W) -> Sequence[PlanRow]:
         """The changes that `apply` would make; asked only when `check` says Needed."""
         return ()
 

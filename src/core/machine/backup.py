@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from core import files
+from core import files, paths
 from core.errors import SetupError
-from core.machine import paths
-from core.machine.statefile import StateFile
+from core.machine.state_file import StateFile
 from core.secret import looks_secret
 
 #: Copies of one tenant and app that are kept.

@@ -16,9 +16,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Final
 
+from core.clock import Cancel
 from core.display import quoted
 from core.errors import SetupError
-from core.flow.wait import Cancel
 from core.machine import libraries, programs
 from core.secret import looks_secret, redactor
 

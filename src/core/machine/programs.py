@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import SetupError
-from core.machine.paths import within
+from core.paths import within
 from core.secret import looks_secret
 
 #: Who and where one is, how one reads, and what Windows starts no program without.

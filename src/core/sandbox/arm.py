@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.tenant import ARM_RESOURCE, Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.directory.store import ARM_RESOURCE, Tenant
+from core.sandbox.http import Request, Response, answer
 
 #: As azure-cli's own profile of this cloud calls it.
 CLOUD: Final = "EntraclawSandbox"

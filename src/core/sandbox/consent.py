@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import consents, grants, rights
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response, answer, not_found
+from core.sandbox.http import Request, Response, answer, not_found
 
 #: Audience of its tokens.
 RESOURCE: Final = "74658136-14ec-4630-ad9b-26e160ff0fc6"

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from core.cloud import load as load_cloud
-from core.flow.wait import Clock, SystemClock
-from core.machine import weakfiles
-from core.profile import Profile
-from core.sandbox.computer import azfolder, outside
-from core.sandbox.computer.keystore import MemoryKeystore
-from core.sandbox.computer.machine import Machine, leave_weak
+from core.clock import Clock, SystemClock
+from core.config.cloud import load as load_cloud
+from core.config.profile import Profile
+from core.machine.keystore import weak_files
+from core.sandbox.directory.store import Tenant
+from core.sandbox.fake_machine import azfolder, outside
+from core.sandbox.fake_machine.keystore import MemoryKeystore
+from core.sandbox.fake_machine.machine import Machine, leave_weak
 from core.sandbox.recipes import recipes
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.scenarios import file as files
 from core.sandbox.scenarios import seeds
 from core.sandbox.server.https import Server
-from core.sandbox.tenant import Tenant
 
 CLOUD_NAME: Final = "sandbox"
 PUBLIC: Final = "public"
@@ -148,19 +148,19 @@ class Lab:
         """
         fault = "broken" if "keyring" in self.machine.broken else self.machine.keystore
         keystore = MemoryKeystore(locked, fault)
-        if self.machine.bundle is not None and not self.machine.weak:
-            keystore.put(self._service, self.tenant.id, self.machine.bundle.pem)
+        if self.machine.key_pair is not None and not self.machine.weak:
+            keystore.put(self._service, self.tenant.id, self.machine.key_pair.pem)
         return keystore
 
     def move_in(self) -> None:
         """Leave in the home of this process what an earlier run left there; it must be one that is thrown away."""
         if self.machine.weak:
-            self.leave(weakfiles.usual())
+            self.leave(weak_files.usual())
 
     def leave(self, path: Path) -> None:
         """Leave the computer's key in a file of keyrings.alt (K3)."""
-        assert self.machine.bundle is not None
-        leave_weak(path, self._service, self.tenant.id, self.machine.bundle)
+        assert self.machine.key_pair is not None
+        leave_weak(path, self._service, self.tenant.id, self.machine.key_pair)
 
     @property
     def proxy(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from core.sandbox.login.tokens import AZURE_CLI
+from core.sandbox.token_service.tokens import AZURE_CLI
 
 _AZ: Final = """\
 export AZURE_CONFIG_DIR={azure} REQUESTS_CA_BUNDLE={ca}

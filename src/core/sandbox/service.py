@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 from core.sandbox import arm, consent, origins
+from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault, replies
 from core.sandbox.graph import deleted
 from core.sandbox.graph import route as graph
-from core.sandbox.login import endpoint as login
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response
+from core.sandbox.http import Request, Response
+from core.sandbox.token_service import endpoint
 
 
 def handle(tenant: Tenant, request: Request) -> Response:
@@ -64,6 +64,6 @@ def _handle(tenant: Tenant, request: Request) -> Response:
         case ["api"]:
             response = consent.handle(tenant, request)
         case _:
-            response = login.handle(tenant, request)
+            response = endpoint.handle(tenant, request)
     stamp = tenant.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
     return Response(response.status, {"Date": stamp, "Cache-Control": "no-store", **response.headers}, response.body)

@@ -11,26 +11,26 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from core import __version__
+from core.clock import SystemClock
+from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
 from core.events import Event, FlowFinished, Question
-from core.flow.wait import SystemClock
-from core.settings import Settings
 from wizard import answers
 from wizard.console import trouble
 from wizard.console.menu import Menu
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain
-from wizard.ground import Demo
 from wizard.process import log, signals
 from wizard.report import data
-from wizard.undertaking import Kind, carry_out, flow_of
+from wizard.runs import Kind, carry_out, flow_of
+from wizard.workspace import Demo
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
-    from core.stages.interrupted import Open
-    from core.stages.survey import Survey
-    from core.support.recording import Recording
-    from wizard.ground import Ground
+    from core.flows.interrupted import Open
+    from core.flows.project_status import Survey
+    from core.recording.writer import Recording
+    from wizard.workspace import Ground
 
 #: What the survey found, in words, and what is recommended then.
 _SUBJECTS: Final = {
@@ -154,7 +154,7 @@ class _Dialogue:
                     self._plain.say(f"\n{_ABSENT[wish]}")
 
     def _survey(self) -> Survey:
-        from core.stages.survey import survey
+        from core.flows.project_status import survey
 
         world = self._ground.world(self._menu.cancel, self._emit, self._ask)
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TextIO, TypeVar
 
+from core.clock import Cancel
 from core.errors import SetupError
-from core.flow.wait import Cancel
 from wizard.console.plain import Plain
 
 T = TypeVar("T")

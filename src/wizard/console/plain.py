@@ -9,6 +9,7 @@ import shutil
 import textwrap
 from typing import Any, Final, TextIO, assert_never
 
+from core.config.settings import thumbprint
 from core.display import visible
 from core.events import (
     ChangeMade,
@@ -25,7 +26,6 @@ from core.events import (
     Waiting,
 )
 from core.secret import redactor
-from core.settings import thumbprint
 from wizard.report import support
 
 _COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}

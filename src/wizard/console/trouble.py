@@ -11,8 +11,8 @@ from wizard.console.plain import Plain
 from wizard.explain import answer
 
 if TYPE_CHECKING:
-    from core.machine.login import Prompt
-    from wizard.ground import Ground
+    from core.machine.azure_login import Prompt
+    from wizard.workspace import Ground
 
 Wish = Literal["again", "menu", "quit"]
 _OPTIONS: Final = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from core.machine import lifetime
+from core.machine import environment
 
 #: Bytes of a file that matter; /proc/cpuinfo of a large machine is long, and slow to make.
 _HEAD: Final = 16384
@@ -92,7 +92,7 @@ def _wsl(environ: Mapping[str, str], root: Path) -> str:
 
 
 def _container(environ: Mapping[str, str], root: Path) -> str:
-    evidence = [line for line in lifetime.evidence(environ, root) if line.startswith("container: ")]
+    evidence = [line for line in environment.evidence(environ, root) if line.startswith("container: ")]
     if not evidence:
         return ""
     told = " ".join((*evidence, environ.get("container", ""), text(root / "run/systemd/container"))).lower()

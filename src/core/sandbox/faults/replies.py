@@ -12,10 +12,10 @@ from uuid import NAMESPACE_URL, uuid5
 from core.sandbox import arm, origins
 from core.sandbox.faults.fault import Fault
 from core.sandbox.graph import rights
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 
 if TYPE_CHECKING:
-    from core.sandbox.tenant import Tenant
+    from core.sandbox.directory.store import Tenant
 
 #: What a proxy or a gateway shows people.
 PAGE: Final = b"<html><head><title>%b</title></head><body><h1>%b</h1><hr>gateway</body></html>\n"

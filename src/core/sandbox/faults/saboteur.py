@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from core.profile import Profile
+from core.config.profile import Profile
 
 if TYPE_CHECKING:
-    from core.sandbox.tenant import State, Tenant
+    from core.sandbox.directory.store import State, Tenant
 
 Act = Literal["add-password", "replace-keys", "remove-key", "delete-app", "change-owner"]
 Target = Literal["application", "servicePrincipal"]
@@ -50,18 +50,18 @@ class Saboteur:
         return f"somebody: {what}" if self.do == "delete-app" else f"somebody: {what} on {self.on}"
 
     def _change(self, tenant: Tenant, state: State) -> None:
-        from core.sandbox.graph import directory
+        from core.sandbox.directory import registrations
 
         match self.do:
             case "add-password":
-                entry, _ = directory.new_password(tenant, NAME)
+                entry, _ = registrations.new_password(tenant, NAME)
                 state["passwordCredentials"] = [*state["passwordCredentials"], entry]
             case "replace-keys":
                 from core.entra import certificates, credentials
 
-                bundle = certificates.make(NAME, tenant.now())
-                state["keyCredentials"] = directory.keys_of(
-                    tenant, [credentials.entry_of(bundle, tenant.new_id(), NAME)]
+                key_pair = certificates.make(NAME, tenant.now())
+                state["keyCredentials"] = registrations.keys_of(
+                    tenant, [credentials.entry_of(key_pair, tenant.new_id(), NAME)]
                 )
             case "remove-key":
                 keys = state["keyCredentials"]

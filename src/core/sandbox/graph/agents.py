@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from core.sandbox.directory.registrations import Refused, taken
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import chain, members, objects, rights, views
-from core.sandbox.graph.directory import Refused, taken
 from core.sandbox.graph.permissions import AGENT_USER, BLUEPRINT, IDENTITY, PRINCIPAL
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
 
 _CREDENTIALS: Final = ("passwordProfile", "passwordPolicies", "onPremisesImmutableId")
 

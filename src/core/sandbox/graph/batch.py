@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import Tenant
 from core.sandbox.faults.replies import refusal
-from core.sandbox.graph.directory import Refused
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 
 PATH: Final = "/$batch"
 _MOST = 20

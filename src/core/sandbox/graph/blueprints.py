@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.sandbox.graph import chain, directory, objects, rights, views
-from core.sandbox.graph.directory import Refused
+from core.sandbox.directory import registrations
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import Tenant
+from core.sandbox.graph import chain, objects, rights, views
 from core.sandbox.graph.permissions import BLUEPRINT, PRINCIPAL
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Response
+from core.sandbox.http import Response
 
 
 def create(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Response:
@@ -22,7 +23,7 @@ def create(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Response:
     owners = chain.bound(tenant, caller, body, "owners")
     sponsors = chain.sponsors(tenant, caller, body)
     chain.check_limit(tenant, BLUEPRINT)
-    state = directory.new_application(tenant, name) | {"@odata.type": BLUEPRINT, "description": None}
+    state = registrations.new_application(tenant, name) | {"@odata.type": BLUEPRINT, "description": None}
     state |= {"_owners": list(dict.fromkeys([caller.oid, *owners])), "_sponsors": sponsors}
     objects.apply(tenant, "application", state, body)
     tenant.commit("application", state["id"], state)
@@ -40,7 +41,7 @@ def create_principal(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Re
         message = f"The application '{app['appId']}' is not an agent identity blueprint."
         raise Refused(400, "AgentBlueprintPrincipal_RequireAgentBlueprint", message)
     chain.check_limit(tenant, PRINCIPAL)
-    state = directory.new_principal(tenant, app, caller.oid) | {
+    state = registrations.new_principal(tenant, app, caller.oid) | {
         "@odata.type": PRINCIPAL,
         "createdDateTime": tenant.stamp(),
         "_sponsors": app.get("_sponsors", []),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.graph.directory import Refused
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, TYPES
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
 
 #: Kind of a deleted object by the kind that it was.
 BINS: Final = {

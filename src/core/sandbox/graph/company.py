@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import rights, views
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response
+from core.sandbox.http import Request, Response
 
 UNVERIFIED: Final = "contoso.example"
 #: Who may read what; the Azure CLI's token acts as the user and may.

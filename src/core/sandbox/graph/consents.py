@@ -6,11 +6,11 @@ import base64
 from typing import Any, Final
 from uuid import UUID
 
+from core.sandbox.directory.registrations import Refused, moment
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import chain, rights, roles, views
-from core.sandbox.graph.directory import Refused, moment
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 
 KIND: Final = "oauth2PermissionGrant"
 NAME: Final = "oauth2PermissionGrants"

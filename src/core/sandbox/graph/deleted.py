@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from core.sandbox.directory.registrations import Refused, moment, taken
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import consents, grants, query, rights, views
 from core.sandbox.graph.chain import BINS
-from core.sandbox.graph.directory import Refused, moment, taken
 from core.sandbox.graph.objects import COLLECTIONS, check_single
 from core.sandbox.graph.permissions import BLUEPRINT, PRINCIPAL, TYPES
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 
 #: Kind of the notes that the children of a Blueprint are to be deleted.
 _CASCADE: Final = "cascade"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import GRAPH_APP_ID, State, Tenant
 from core.sandbox.graph import rights, roles, views
-from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.permissions import IDENTITY, PRINCIPAL
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 
 KIND: Final = "appRoleAssignment"
 PERMISSION: Final = "AppRoleAssignment.ReadWrite.All"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.graph import chain, defaults, directory, grants, members, policies, rights, views
-from core.sandbox.graph.directory import Refused, moment
+from core.sandbox.directory import registrations
+from core.sandbox.directory.registrations import Refused, moment
+from core.sandbox.directory.store import State, Tenant
+from core.sandbox.graph import chain, defaults, grants, members, policies, rights, views
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 from core.secret import Secret
 
 _PASSWORDS: Final = "passwordCredentials"
@@ -29,7 +30,7 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     if app.get("@odata.type") == BLUEPRINT:
         message = "The service principal of an agent identity blueprint is an agentIdentityBlueprintPrincipal."
         raise Refused(400, "Request_BadRequest", message)
-    state = directory.new_principal(tenant, app, _owner(caller))
+    state = registrations.new_principal(tenant, app, _owner(caller))
     apply(tenant, kind, state, {name: value for name, value in body.items() if name != "appId"})
     tenant.commit(kind, state["id"], state)
     return views.created(tenant, state, COLLECTIONS[kind])
@@ -127,7 +128,7 @@ def _give_password(tenant: Tenant, kind: str, state: State, wanted: Any) -> Secr
     if not isinstance(wanted, dict) or not isinstance(wanted.get("displayName"), str | None):
         raise Refused(400, "Request_BadRequest", "Invalid value for 'passwordCredential'.")
     start, end = wanted.get("startDateTime"), wanted.get("endDateTime")
-    entry, secret = directory.new_password(tenant, wanted.get("displayName") or "", start, end)
+    entry, secret = registrations.new_password(tenant, wanted.get("displayName") or "", start, end)
     if moment(entry["endDateTime"]) <= max(moment(entry["startDateTime"]), tenant.now()):
         raise Refused(400, "Request_BadRequest", "Password credential end date is invalid.")
     policies.check_password(tenant, kind, state, entry)
@@ -161,7 +162,7 @@ def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name:
     """A new app; one that is created by POST may be given passwords, whose values are in this answer alone."""
     if not isinstance(body.get("displayName"), str) or not body["displayName"]:
         raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
-    state = directory.new_application(tenant, body["displayName"], _owner(caller))
+    state = registrations.new_application(tenant, body["displayName"], _owner(caller))
     state["uniqueName"] = unique_name
     state["signInAudience"] = body.get("signInAudience", defaults.AUDIENCES[2])
     if state["signInAudience"] == defaults.AUDIENCES[2]:
@@ -234,7 +235,7 @@ def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None
 
 def _merged(tenant: Tenant, kind: str, state: State, entries: Any) -> list[State]:
     """The new list of keys; policies look at what is new in it."""
-    merged = directory.merged(tenant, state, entries)
+    merged = registrations.merged(tenant, state, entries)
     known = {entry["keyId"] for entry in state["keyCredentials"]}
     for entry in merged:
         if entry["keyId"] not in known:

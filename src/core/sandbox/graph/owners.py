@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import rights
-from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Response, answer
+from core.sandbox.http import Response, answer
 
 
 def typed(tenant: Tenant, ids: Iterable[str]) -> Iterator[State]:

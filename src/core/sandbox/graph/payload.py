@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from core.sandbox.directory.registrations import Refused
 from core.sandbox.graph import spelling
-from core.sandbox.graph.directory import Refused
-from core.sandbox.wire import Request
+from core.sandbox.http import Request
 
 #: Actions that need no parameter.
 _BODILESS: Final = frozenset({"restore", "addPassword"})

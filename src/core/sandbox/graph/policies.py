@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from core.sandbox.directory.registrations import Refused, life_of, moment
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import rights, roles, views
-from core.sandbox.graph.directory import Refused, life_of, moment
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 
 KIND: Final = "appManagementPolicy"
 PATH: Final = "/policies/appManagementPolicies"

@@ -6,11 +6,12 @@ import base64
 import hashlib
 from typing import Any, Final
 
-from core.sandbox.graph import chain, directory, objects, policies, rights, views
-from core.sandbox.graph.directory import Refused, life_of
+from core.sandbox.directory import registrations
+from core.sandbox.directory.registrations import Refused, life_of
+from core.sandbox.directory.store import State, Tenant
+from core.sandbox.graph import chain, objects, policies, rights, views
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Response, answer
+from core.sandbox.http import Response, answer
 
 #: Azure AD Graph, whatever API is called.
 AUDIENCE: Final = "00000002-0000-0000-c000-000000000000"
@@ -28,7 +29,7 @@ def add_key(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dic
     if not isinstance(sent, dict) or sent.get("usage") != "Verify" or body.get("passwordCredential") is not None:
         message = "A key credential of type 'AsymmetricX509Cert' for 'Verify' without a password was expected."
         raise Refused(400, "Request_BadRequest", message)
-    (entry,) = directory.keys_of(tenant, [sent])
+    (entry,) = registrations.keys_of(tenant, [sent])
     if any(entry["keyId"] == other["keyId"] for other in state["keyCredentials"]):
         raise Refused(400, "Request_BadRequest", f"A credential with KeyId '{entry['keyId']}' exists already.")
     policies.check_key(tenant, kind, state, entry)

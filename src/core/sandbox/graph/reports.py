@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Final
 
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import rights, roles, views
-from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response
+from core.sandbox.http import Request, Response
 
 KIND: Final = "appCredentialSignInActivity"
 PATH: Final = "/reports/appCredentialSignInActivities"

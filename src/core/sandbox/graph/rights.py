@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import GRAPH_APP_ID, MICROSOFT, State, Tenant
 from core.sandbox.graph import permissions, roles
-from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.permissions import ACCESS_AS_USER, agent_of
-from core.sandbox.tenant import GRAPH_APP_ID, MICROSOFT, State, Tenant
 
 WRITE: Final = "Application.ReadWrite.All"
 OWNED: Final = "Application.ReadWrite.OwnedBy"

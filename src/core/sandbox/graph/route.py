@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.graph import (
     agents,
     batch,
@@ -27,10 +29,8 @@ from core.sandbox.graph import (
     users,
     views,
 )
-from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import GRAPH_APP_ID, Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 
 _KINDS: Final = {collection: kind for kind, collection in objects.COLLECTIONS.items()}
 _OBJECT: Final = re.compile(

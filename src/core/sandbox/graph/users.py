@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import Tenant
 from core.sandbox.graph import members, rights, views
-from core.sandbox.graph.directory import Refused
 from core.sandbox.graph.permissions import AGENT_USER
 from core.sandbox.graph.rights import Caller
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Response, answer
+from core.sandbox.http import Response, answer
 
 _READ_ONLY: Final = frozenset({"id", "identityParentId", "createdDateTime", "deletedDateTime", "userPrincipalName"})
 _UNSET: Final = {"usageLocation": None}  # a property that people have without anybody having set it

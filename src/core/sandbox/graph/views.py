@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from core.sandbox.directory.registrations import Refused
+from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import query
-from core.sandbox.graph.directory import Refused
-from core.sandbox.tenant import State, Tenant
-from core.sandbox.wire import Request, Response, answer
+from core.sandbox.http import Request, Response, answer
 
 #: Collections whose new objects have an address of their own.
 _DIRECTORY: Final = frozenset({"applications", "servicePrincipals", "users"})

@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from core.config.profile import Profile
 from core.entra import certificates, credentials
 from core.errors import SetupError
-from core.profile import Profile
-from core.sandbox.computer.machine import Machine
-from core.sandbox.graph import directory, policies, roles
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, MICROSOFT, Tenant
+from core.sandbox.fake_machine.machine import Machine
+from core.sandbox.graph import policies, roles
 from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.failures import FAILURES
 from core.sandbox.scenarios.seeds import Scenario
-from core.sandbox.tenant import GRAPH_APP_ID, MICROSOFT, Tenant
 
 #: Roles that the scenario `drift` declares without a grant, and roles that it has not even declared.
 UNGRANTED: Final = ("AgentIdentity.Create.All", "AgentIdentityBlueprint.Create", "AgentIdUser.ReadWrite.All")
@@ -33,7 +34,7 @@ def seed(name: str, tenant: Tenant) -> Machine:
         raise SetupError("sandbox.scenario", name=name, known=", ".join(SCENARIOS)) from None
     tenant.signed_in_user = seeds.new_person(tenant, "Dana Developer", roles.APPLICATION_ADMINISTRATOR)["id"]
     seeds.new_person(tenant, "Alex Admin", roles.GLOBAL_ADMINISTRATOR)
-    microsoft_graph = directory.new_principal(tenant, {"appId": GRAPH_APP_ID, "displayName": "Microsoft Graph"})
+    microsoft_graph = registrations.new_principal(tenant, {"appId": GRAPH_APP_ID, "displayName": "Microsoft Graph"})
     microsoft_graph["appOwnerOrganizationId"] = MICROSOFT
     microsoft_graph["appRoles"] = roles.app_roles()
     microsoft_graph["oauth2PermissionScopes"] = roles.scopes()
@@ -52,10 +53,10 @@ def _fresh(tenant: Tenant) -> Machine:
 def _taken(tenant: Tenant) -> Machine:
     machine = _fresh(tenant)
     mallory = seeds.new_person(tenant, "Mallory Malice")
-    app = directory.new_application(tenant, Profile.app_display_name, owner=mallory["id"])
+    app = registrations.new_application(tenant, Profile.app_display_name, owner=mallory["id"])
     app["createdDateTime"] = tenant.stamp(tenant.now() - timedelta(days=730))
     seeds.with_passwords(tenant, app, "backdoor")
-    seeds.commit(tenant, app, directory.new_principal(tenant, app, owner=mallory["id"]), {})
+    seeds.commit(tenant, app, registrations.new_principal(tenant, app, owner=mallory["id"]), {})
     return machine
 
 
@@ -74,12 +75,12 @@ def _unprivileged(tenant: Tenant) -> Machine:
 def _saml(tenant: Tenant) -> Machine:
     app, principal = seeds.provisioner(tenant)
     name = "CN=SAML signing of Contoso"
-    bundle = certificates.make(name.removeprefix("CN="), tenant.now(), timedelta(days=1095))
-    entries = [credentials.entry_of(bundle, tenant.new_id(), name) | {"usage": usage} for usage in ("Sign", "Verify")]
-    principal["keyCredentials"] = directory.keys_of(tenant, entries)
+    key_pair = certificates.make(name.removeprefix("CN="), tenant.now(), timedelta(days=1095))
+    entries = [credentials.entry_of(key_pair, tenant.new_id(), name) | {"usage": usage} for usage in ("Sign", "Verify")]
+    principal["keyCredentials"] = registrations.keys_of(tenant, entries)
     # the directory keeps the private key's password under the signing key's own ids
     signing = principal["keyCredentials"][0]
-    password, _ = directory.new_password(tenant, name, signing["startDateTime"], signing["endDateTime"])
+    password, _ = registrations.new_password(tenant, name, signing["startDateTime"], signing["endDateTime"])
     paired = {key: signing[key] for key in ("keyId", "customKeyIdentifier")}
     principal["passwordCredentials"] = [password | paired]
     return Machine(seeds.with_secrets(tenant, app, principal))

@@ -7,12 +7,13 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from core.profile import Profile
-from core.sandbox.computer.machine import NOISE, Machine
-from core.sandbox.graph import directory, roles
+from core.config.profile import Profile
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import Tenant
+from core.sandbox.fake_machine.machine import NOISE, Machine
+from core.sandbox.graph import roles
 from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.seeds import Scenario
-from core.sandbox.tenant import Tenant
 
 #: Seconds until the sign-in service knows a new certificate in `lagging`; over five minutes have been seen.
 LAG: Final = 300.0
@@ -40,7 +41,7 @@ def _spoofed_keystore(tenant: Tenant) -> Machine:
 
 def _weak_keystore(tenant: Tenant) -> Machine:
     made = _migrated(tenant)
-    return Machine(made.members, made.bundle, keystore="plaintext", weak=True)
+    return Machine(made.members, made.key_pair, keystore="plaintext", weak=True)
 
 
 def _broken_install(tenant: Tenant) -> Machine:
@@ -59,16 +60,16 @@ def _lagging(tenant: Tenant) -> Machine:
     app, principal = seeds.provisioner(tenant)
     seeds.commit(tenant, app, principal, roles.BASE)
     tenant.lag["login"] = LAG
-    bundle = seeds.with_certificate(tenant, app, _HERE)
+    key_pair = seeds.with_certificate(tenant, app, _HERE)
     tenant.commit("application", app["id"], app)
-    return Machine(seeds.named(tenant, app, bundle), bundle)
+    return Machine(seeds.named(tenant, app, key_pair), key_pair)
 
 
 def _noisy_az(tenant: Tenant) -> Machine:
     made = _migrated(tenant)
     captured = {**made.members, Profile.client_id_member: f"{NOISE}\n{made.members[Profile.client_id_member]}"}
     text = "".join(f"{name}={value}\n" for name, value in captured.items())
-    return Machine(made.members, made.bundle, {".env": text}, az="noisy")
+    return Machine(made.members, made.key_pair, {".env": text}, az="noisy")
 
 
 def _small_keystore(tenant: Tenant) -> Machine:
@@ -78,9 +79,9 @@ def _small_keystore(tenant: Tenant) -> Machine:
 def _twins(tenant: Tenant) -> Machine:
     members = _legacy(tenant)
     for name, days in ((Profile.app_display_name, 400), (f"{Profile.app_display_name} 2", 30)):
-        app = directory.new_application(tenant, name, owner=seeds.person(tenant, "alex")["id"])
+        app = registrations.new_application(tenant, name, owner=seeds.person(tenant, "alex")["id"])
         app["createdDateTime"] = tenant.stamp(tenant.now() - timedelta(days=days))
-        seeds.commit(tenant, app, directory.new_principal(tenant, app), {})
+        seeds.commit(tenant, app, registrations.new_principal(tenant, app), {})
     del members[Profile.client_id_member]
     return Machine(members)
 
@@ -88,7 +89,7 @@ def _twins(tenant: Tenant) -> Machine:
 def _half_done(tenant: Tenant) -> Machine:
     made = _migrated(tenant, password="laptop of Sam")  # noqa: S106  its name
     log = "Certificate uploaded.\nWARNING: 1 client secret could not be deleted, continuing.\nSetup complete!\n"
-    return Machine(made.members, made.bundle, {"setup.log": log})
+    return Machine(made.members, made.key_pair, {"setup.log": log})
 
 
 def _legacy(tenant: Tenant) -> seeds.Members:
@@ -101,11 +102,11 @@ def _migrated(tenant: Tenant, granted: Mapping[str, str] = roles.BASE, password:
     :param password: name of a password credential that is still on the app.
     """
     app, principal = seeds.provisioner(tenant, declared=granted)
-    bundle = seeds.with_certificate(tenant, app, _HERE, 40)
+    key_pair = seeds.with_certificate(tenant, app, _HERE, 40)
     if password:
         seeds.with_passwords(tenant, app, password)
     seeds.commit(tenant, app, principal, granted)
-    return Machine(seeds.named(tenant, app, bundle), bundle)
+    return Machine(seeds.named(tenant, app, key_pair), key_pair)
 
 
 def _replaced(tenant: Tenant, days: float) -> Machine:
@@ -114,11 +115,11 @@ def _replaced(tenant: Tenant, days: float) -> Machine:
     :param days: how long ago the other one was made.
     """
     app, principal = seeds.provisioner(tenant)
-    bundle = seeds.with_certificate(tenant, app, _HERE, 40)
+    key_pair = seeds.with_certificate(tenant, app, _HERE, 40)
     app["keyCredentials"] = []
     seeds.with_certificate(tenant, app, _OTHER, days)
     seeds.commit(tenant, app, principal, roles.BASE)
-    return Machine(seeds.named(tenant, app, bundle), bundle)
+    return Machine(seeds.named(tenant, app, key_pair), key_pair)
 
 
 #: Their key lies in the keystore, and a real one is never touched.

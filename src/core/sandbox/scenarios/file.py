@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args, get_type_hints
 
+from core.config.profile import Profile
 from core.errors import SetupError
-from core.profile import Profile
 from core.sandbox import origins
+from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault, Kind, Saboteur
 from core.sandbox.faults.fault import HANDSHAKE, Body, Form
 from core.sandbox.faults.saboteur import Act, Key, Target
 from core.sandbox.graph import chain, consents, grants, objects, policies, reports
-from core.sandbox.login import refusals
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.table import Table
 from core.sandbox.switches import Switches
-from core.sandbox.tenant import Tenant
+from core.sandbox.token_service import refusals
 
 YEAR: Final = 366 * 86400.0
 MOST: Final = 10**9

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from core.config.profile import Profile
 from core.entra import certificates, credentials
-from core.entra.certificates import Bundle
+from core.entra.certificates import KeyPair
 from core.errors import SetupError
-from core.profile import Profile
-from core.sandbox.computer.machine import Machine
-from core.sandbox.graph import directory, grants, reports, roles
-from core.sandbox.tenant import GRAPH_APP_ID, State, Tenant
+from core.sandbox.directory import registrations
+from core.sandbox.directory.store import GRAPH_APP_ID, State, Tenant
+from core.sandbox.fake_machine.machine import Machine
+from core.sandbox.graph import grants, reports, roles
 
 Members = dict[str, Any]
 
@@ -45,10 +46,10 @@ def person(tenant: Tenant, name: str) -> State:
 
 def provisioner(tenant: Tenant, owner: str = "dana", declared: Mapping[str, str] = roles.BASE) -> tuple[State, State]:
     """The Provisioner with its permissions declared; not committed yet."""
-    app = directory.new_application(tenant, Profile.app_display_name, owner=person(tenant, owner)["id"])
+    app = registrations.new_application(tenant, Profile.app_display_name, owner=person(tenant, owner)["id"])
     access = [{"id": role_id, "type": "Role"} for role_id in declared.values()]
     app["requiredResourceAccess"] = [{"resourceAppId": GRAPH_APP_ID, "resourceAccess": access}]
-    return app, directory.new_principal(tenant, app, owner=person(tenant, owner)["id"])
+    return app, registrations.new_principal(tenant, app, owner=person(tenant, owner)["id"])
 
 
 def with_secrets(tenant: Tenant, app: State, principal: State) -> Members:
@@ -58,14 +59,14 @@ def with_secrets(tenant: Tenant, app: State, principal: State) -> Members:
     subject = Profile.subject
     other = certificates.make(subject, tenant.now(), timedelta(days=200))
     key = credentials.entry_of(other, tenant.new_id(), f"{subject} build-agent-7")
-    app["keyCredentials"] = directory.keys_of(tenant, [key])
+    app["keyCredentials"] = registrations.keys_of(tenant, [key])
     commit(tenant, app, principal, roles.BASE)
     for entry, days in zip(app["passwordCredentials"], (3, 400), strict=False):  # the pipeline's was never used
         reports.note(tenant, app, principal, entry, tenant.stamp(tenant.now() - timedelta(days=days)))
     return {**named(tenant, app), Profile.secret_member: secrets[0]}
 
 
-def with_certificate(tenant: Tenant, holder: State, name: str, days: float = 0) -> Bundle:
+def with_certificate(tenant: Tenant, holder: State, name: str, days: float = 0) -> KeyPair:
     """Add a certificate to an object that is not committed yet; its key.
 
     :param name: of the machine whose key it is.
@@ -73,21 +74,21 @@ def with_certificate(tenant: Tenant, holder: State, name: str, days: float = 0) 
     """
     made = certificates.make(Profile.subject, tenant.now() - timedelta(days=days))
     entry = credentials.entry_of(made, tenant.new_id(), f"{Profile.subject} {name}")
-    holder["keyCredentials"] = [*holder["keyCredentials"], *directory.keys_of(tenant, [entry])]
+    holder["keyCredentials"] = [*holder["keyCredentials"], *registrations.keys_of(tenant, [entry])]
     return made
 
 
 def with_passwords(tenant: Tenant, holder: State, *names: str) -> list[str]:
     """Add passwords to an object that is not committed yet; their values."""
     start, end = (tenant.stamp(tenant.now() + timedelta(days=days)) for days in (-500, 230))
-    made = [directory.new_password(tenant, name, start, end) for name in names]
+    made = [registrations.new_password(tenant, name, start, end) for name in names]
     holder["passwordCredentials"] = [*holder["passwordCredentials"], *(entry for entry, _ in made)]
     return [secret.reveal() for _, secret in made]
 
 
-def named(tenant: Tenant, app: State, bundle: Bundle | None = None) -> Members:
+def named(tenant: Tenant, app: State, key_pair: KeyPair | None = None) -> Members:
     """Members of a state file that names an app, and the certificate of this machine if it has one."""
-    known = {} if bundle is None else {Profile.thumbprint_member: bundle.thumbprint}
+    known = {} if key_pair is None else {Profile.thumbprint_member: key_pair.thumbprint}
     return {Profile.tenant_member: tenant.id, Profile.client_id_member: app["appId"], **known}
 
 

@@ -18,14 +18,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from core.errors import SetupError
 from core.sandbox import logs, origins, service
+from core.sandbox.dashboard import endpoint as status
+from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Met, replies
 from core.sandbox.graph import batch
+from core.sandbox.http import Request, Response
 from core.sandbox.logs import Served, bound
 from core.sandbox.server import tls
 from core.sandbox.server.proxy import Proxy
-from core.sandbox.status import endpoint as status
-from core.sandbox.tenant import Tenant
-from core.sandbox.wire import Request, Response
 
 #: What aiohttp meets because of what a client sends, or because it goes away.
 _CLIENTS_OWN: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError)

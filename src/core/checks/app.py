@@ -1,0 +1,219 @@
+"""The app: sign-in with the certificate, its credentials and whose they are, its permissions, and who may change it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from core.checks.base import Check, Group, Patient, Unseen, Verdict
+from core.checks.keystore import PENDING, made_here
+from core.entra import application, permissions
+from core.entra.application import App, Key, Password
+from core.entra.tokens import mint
+from core.events import Grade
+from core.steps import directory_roles
+from core.steps.app import find, other_identities
+
+#: How long after it was added an unknown certificate is explained by replication; over five minutes have been seen.
+_LAG: Final = timedelta(minutes=30)
+_RENEW: Final = "Run 'entraclaw-setup onboard --only provisioner': it registers this machine again, beside the others."
+_MIGRATE: Final = "Run 'entraclaw-setup migrate'."
+_AGAIN: Final = "Run 'entraclaw-setup migrate': it makes a new key and registers it, beside the others."
+#: Permissions that are named one by one.
+_NAMED: Final = 5
+_SOON: Final = timedelta(days=30)
+
+
+def _token(patient: Patient) -> Verdict:
+    patient.need("reach", "the sign-in service was not reached")
+    world, known = patient.world, patient.known
+    if patient.key_pair is None:
+        raise Unseen("this machine has no key that could be read")
+    if not known.app_id:
+        raise Unseen("no app id is known")
+    token = patient.token = mint(world.session, world.cloud, known.tenant, known.app_id, patient.key_pair)
+    return Verdict("ok", f"a token of app {known.app_id}, with {len(token.roles)} permissions")
+
+
+def _app(patient: Patient) -> Verdict:
+    known, profile = patient.known, patient.profile
+    patient.need("reach", "Microsoft Graph was not reached")
+    graph = patient.graph()
+    if known.app_id:
+        patient.app = application.read(graph, known.app_id)
+    if patient.app is not None:
+        known.app = patient.app
+        named = f"'{patient.app.name}' ({patient.app.app_id}), created {patient.app.created[:10]}"
+        if patient.app.name != profile.app_display_name and not patient.settings.named(known.app_id):
+            what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
+            return Verdict("warning", what, f"If it is right, say so: --app-id {known.app_id}")
+        return Verdict("ok", named)
+    stale = f"There is no app {known.app_id} in tenant {known.tenant}. " if known.app_id else ""
+    same = find.of_that_name(patient.world) if known.user is not None else []
+    if len(same) > 1:
+        told = find.several(patient.world, same)
+        return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
+    if same:
+        other = same[0]["appId"]
+        unread = not known.members and patient.statefile.exists()
+        why = "could not be read" if unread else "does not name it"
+        found = f"{stale}One app is called '{profile.app_display_name}': {other}; the state file {why}."
+        return Verdict("warning", found, f"If it is the one, say so: --app-id {other}")
+    remedy = "entraclaw-setup onboard --only provisioner"
+    return Verdict("failure" if stale else "warning", f"{stale}No app is called '{profile.app_display_name}'.", remedy)
+
+
+def _certificate(patient: Patient) -> Verdict:
+    """Whether the app knows this machine's certificate, and if not, what may have happened to it."""
+    app, key_pair = _read(patient), patient.key_pair
+    if key_pair is None:
+        raise Unseen("this machine has no key that could be read")
+    now = patient.world.clock.now()
+    key = app.holds(key_pair)
+    if key is not None:
+        until = f"{key_pair.thumbprint} (keyId {key.id}), {key.validity}"
+        if key.expired(now):
+            return Verdict("failure", f"{until}: it has expired", _RENEW)
+        if patient.token is None and patient.verdicts["token"].state == "failure":
+            return _refused(until, now - _begin(key))
+        return Verdict("ok", until)
+    gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
+    others = [k for k in app.keys if not k.signs and _begin(k) > key_pair.not_before]
+    if others:
+        newest = max(others, key=_begin)
+        whose = f"{newest.thumbprint} '{newest.name}'"
+        evidence = (
+            f"{gone}. Another one was added after it ({whose}, {_begin(newest).date()}): most likely by a tool that "
+            "replaces the whole list of keys, and so wiped those of other machines, too."
+        )
+        return Verdict("failure", evidence, f"{_AGAIN} Stop using that tool on the other machines.")
+    return Verdict("failure", f"{gone}: somebody removed it. Sign-in fails with AADSTS700027.", _AGAIN)
+
+
+def _refused(until: str, age: timedelta) -> Verdict:
+    if age < _LAG:
+        evidence = (
+            f"{until}: it is on the app since a moment ago, and the sign-in service does not know it yet (replication; "
+            "mostly up to a minute, over five have been seen)."
+        )
+        return Verdict(
+            "warning", evidence, "Wait some minutes, then run 'entraclaw-setup doctor' again. Change nothing."
+        )
+    return Verdict("failure", f"{until}: it is on the app, and sign-in is refused all the same.", _RENEW)
+
+
+def _passwords(patient: Patient) -> Verdict:
+    app, profile, members = _read(patient), patient.profile, patient.known.members
+    left = app.all_passwords
+    if not left:
+        return Verdict("ok", "none on the app registration, none on its service principal")
+    listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
+    if patient.verdicts["rollback"].state == "failure":
+        return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
+    held = profile.secret_member in members or patient.known.secret is not None  # reading the file takes it out
+    if members.get(profile.thumbprint_member) and not held:
+        evidence = (
+            f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
+            f"whatever it said. Whoever has such a secret still signs in as the app.\n{listing}"
+        )
+        return Verdict("failure", evidence, f"{_MIGRATE} It deletes them, and proves that they are gone.")
+    evidence = f"{len(left)} can sign in as the app:\n{listing}"
+    return Verdict("failure", evidence, f"{_MIGRATE} It replaces them by a certificate.")
+
+
+def _holder(password: Password) -> str:
+    return application.HOLDER_NAME[password.holder]
+
+
+def _others(patient: Patient) -> Verdict:
+    """Every key with its end, and whose it is (M17)."""
+    app, now = _read(patient), patient.world.clock.now()
+    patient.known.key_pair = patient.key_pair
+    unknown = [
+        Verdict("warning", f.message, f.remedy)
+        for f in other_identities.unacknowledged(patient.world, app, made_here(patient))
+    ]
+    ours = patient.key_pair
+    ending = [
+        Verdict(
+            "warning", f"The certificate {key.thumbprint} '{key.name}' {_ends(key, now)}.", "Whoever uses it renews it."
+        )
+        for key in app.keys
+        if key.expired(now + _SOON) and not (ours is not None and key.der == ours.der)
+    ]
+    return Verdict.all(
+        (*unknown, *ending), f"owners: {app.owned_by}; nothing that is neither this machine's nor acknowledged"
+    )
+
+
+def _ends(key: Key, now: datetime) -> str:
+    return f"{'ended' if key.expired(now) else 'ends'} on {key.end_date}"
+
+
+def _permissions(patient: Patient) -> Verdict:
+    """The difference between what is wanted, declared and granted; a read that fails is no answer (P6)."""
+    app = _read(patient)
+    _, offered = permissions.read_offered(patient.graph())
+    wanted = permissions.wanted(offered)
+    names = {role: name for name, role in {**offered, **permissions.KNOWN}.items()}
+    found = []
+    if drift := other_identities.drift(app):
+        listing = ", ".join(names.get(role, role) for role in drift)
+        evidence = f"{len(drift)} declared by the app and not granted to it (consent drift): {listing}"
+        remedy = "entraclaw-setup onboard --only provisioner, or migrate --repair-permissions"
+        found.append(Verdict("failure", evidence, remedy))
+    missing = sorted(name for name, role in wanted.items() if role not in app.granted | app.declared)
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        evidence = f"{len(missing)} neither declared nor granted: {', '.join(missing[:_NAMED])}{more}"
+        found.append(Verdict("warning", evidence, "entraclaw-setup onboard --only provisioner"))
+    told = other_identities.roles(app)
+    if told.remedy:
+        found.append(Verdict("warning", told.message, told.remedy))
+    return Verdict.all(found, told.message)
+
+
+def _rights(patient: Patient) -> Verdict:
+    app, world, known = _read(patient), patient.world, patient.known
+    if known.user is None or known.account is None:
+        raise Unseen("nobody is signed in to the Azure CLI")
+    reason = directory_roles.may_write(world)
+    if reason is not None:
+        return Verdict("ok", f"{known.account.user} may: {reason}")
+    work = bool(app.all_passwords) or patient.token is None
+    state: Grade = "failure" if work else "ok"
+    evidence = (
+        f"{known.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, nor "
+        f"Cloud Application Administrator. Its owners: {app.owned_by}."
+    )
+    remedy = (
+        "Run 'entraclaw-setup migrate' all the same: it makes the key and writes a request, which an administrator or "
+        "an owner applies with 'entraclaw-setup apply FILE'."
+    )
+    return Verdict(state, evidence, remedy if work else "")
+
+
+def _read(patient: Patient) -> App:
+    if patient.app is None:
+        raise Unseen("the app could not be read")
+    return patient.app
+
+
+def _begin(key: Key) -> datetime:
+    return application.moment(str(key.entry.get("startDateTime")))
+
+
+GROUP = Group(
+    "app",
+    "App registration",
+    (
+        Check("token", "Sign-in with the certificate", _token, ("key", "reach")),
+        Check("app", "App registration", _app, ("session", "token")),
+        Check("certificate", "Certificate on the app", _certificate, ("app",)),
+        Check("passwords", "Password credentials", _passwords, ("app", "rollback")),
+        Check("others", "Others who can act as the app", _others, ("app",)),
+        Check("permissions", "Permissions", _permissions, ("app",)),
+        Check("rights", "Who may change the app", _rights, ("app",)),
+        PENDING,
+    ),
+)

@@ -1,0 +1,235 @@
+"""What a diagnosis examines, and what a check may say of it (D1)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from core.errors import Interrupted, SetupError
+from core.events import Event, Finding, Grade
+from core.flow.engine import internal
+
+if TYPE_CHECKING:
+    from core.config.profile import Profile
+    from core.config.settings import Settings
+    from core.entra.application import App
+    from core.entra.certificates import KeyPair
+    from core.entra.graph import Graph
+    from core.entra.tokens import Token
+    from core.machine.state_file import StateFile
+    from core.steps.context import Known, World
+
+#: Seconds after which a check is given up; az alone is waited for 30 s.
+PATIENCE: Final = 40.0
+#: Likewise where a person may have to unlock a keystore meanwhile.
+ATTENDED: Final = 90.0
+_RANK: Final[tuple[Grade, ...]] = ("ok", "unseen", "warning", "failure")
+_OF_FINDING: Final[dict[str, Grade]] = {"ok": "ok", "info": "ok", "warning": "warning", "failure": "failure"}
+
+
+class Unseen(Exception):
+    """A check cannot look; the text says what is in the way."""
+
+
+@dataclass(frozen=True)
+class Cure:
+    """What `--fix` may do: safe, and nothing that a person would want to decide.
+
+    :param what: in words, as an order.
+    :param acts: do it; one that fails is no reason to leave the others out.
+    """
+
+    what: str
+    acts: tuple[Callable[[], object], ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check saw.
+
+    :param evidence: in words; several lines are several things.
+    :param remedy: what to do; empty when there is nothing to do.
+    """
+
+    state: Grade
+    evidence: str
+    remedy: str = ""
+    cure: Cure | None = None
+
+    @classmethod
+    def of(cls, error: SetupError, state: Grade = "failure") -> Verdict:
+        """What an error comes to."""
+        return cls(state, f"{error.summary} [{error.id}]", error.remedy)
+
+    @classmethod
+    def all(cls, verdicts: Iterable[Verdict], fine: str) -> Verdict:
+        """Several in one: the worst state, and what the worse ones say.
+
+        :param fine: the evidence when all is well.
+        """
+        bad = sorted((v for v in verdicts if v.state != "ok"), key=lambda v: -_RANK.index(v.state))
+        if not bad:
+            return cls("ok", fine)
+        if len({verdict.remedy for verdict in bad if verdict.remedy}) > 1:  # which belongs to what
+            bad = [
+                replace(v, evidence=f"({n}) {v.evidence}", remedy=f"({n}) {v.remedy}" if v.remedy else "")
+                for n, v in enumerate(bad, 1)
+            ]
+        remedies = dict.fromkeys(verdict.remedy for verdict in bad if verdict.remedy)
+        cures = [verdict.cure for verdict in bad if verdict.cure is not None]
+        cure = Cure("; ".join(c.what for c in cures), tuple(act for c in cures for act in c.acts)) if cures else None
+        return cls(bad[0].state, "\n".join(verdict.evidence for verdict in bad), "\n".join(remedies), cure)
+
+    def with_findings(self, findings: Iterable[Finding]) -> Verdict:
+        """The same, with what the code that looked had to say besides."""
+        found = [Verdict(_OF_FINDING[f.severity], f.message, f.remedy) for f in findings if f.severity != "info"]
+        return Verdict.all((self, *found), self.evidence) if found else self
+
+
+class Check(NamedTuple):
+    """One line of a diagnosis.
+
+    :param name: stable name.
+    :param look: looks, and changes nothing.
+    :param needs: checks that must have been through before, whatever they said.
+    :param patience: seconds after which it is given up.
+    """
+
+    name: str
+    title: str
+    look: Callable[[Patient], Verdict]
+    needs: tuple[str, ...] = ()
+    patience: float = PATIENCE
+
+
+class Group(NamedTuple):
+    """Checks that are shown together."""
+
+    name: str
+    title: str
+    checks: tuple[Check, ...]
+
+
+@dataclass
+class Patient:
+    """A world under examination, and what the checks have found in it so far.
+
+    :param tell: receives what happens meanwhile, from any thread.
+    :ivar verdicts: by name of the check.
+    :ivar treated: how many acts of cures were carried out.
+    :ivar key_pair: this machine's key, once it was read.
+    :ivar token: minted with it.
+    :ivar app: once it was read.
+    """
+
+    world: World
+    tell: Callable[[Event], None]
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    treated: int = 0
+    key_pair: KeyPair | None = None
+    token: Token | None = None
+    app: App | None = None
+
+    def __post_init__(self) -> None:
+        self._here = threading.local()
+        self.world = replace(self.world, emitter=self._emitted)
+
+    @property
+    def known(self) -> Known:
+        """What was found of identifiers."""
+        return self.world.known
+
+    @property
+    def settings(self) -> Settings:
+        """Of the run."""
+        return self.world.settings
+
+    @property
+    def profile(self) -> Profile:
+        """Names of the product."""
+        return self.world.profile
+
+    @property
+    def statefile(self) -> StateFile:
+        """Of the project."""
+        return self.world.statefile
+
+    def examine(self, check: Check) -> Verdict:
+        """Let one check look; what it reports as findings belongs to its verdict.
+
+        :raises Interrupted: somebody asked to stop.
+        """
+        findings: list[Finding] = []
+        self._here.findings = findings
+        try:
+            verdict = check.look(self)
+        except Unseen as why:
+            verdict = Verdict("unseen", str(why))
+        except Interrupted:
+            raise
+        except SetupError as error:
+            verdict = Verdict.of(error)
+        except OSError as error:  # of this computer's files; what comes from the network is a SetupError
+            what = f"{error.filename or 'A file'} cannot be read: {error.strerror or error}"
+            verdict = Verdict("failure", what, "Give this user access to it, then look again.")
+        except Exception as bug:  # noqa: BLE001  one broken check must not hide what the others see
+            verdict = Verdict.of(internal(bug))
+        return verdict.with_findings(findings)
+
+    def treat(self, cure: Cure) -> tuple[list[str], list[Verdict]]:
+        """Carry out a cure.
+
+        :returns: what it had to say, in words, and what of it could not be done.
+        :raises Interrupted: somebody asked to stop.
+        """
+        findings: list[Finding] = []
+        self._here.findings = findings
+        problems: list[Verdict] = []
+        for act in cure.acts:
+            try:
+                act()
+                self.treated += 1
+            except Interrupted:
+                raise
+            except SetupError as error:
+                problems.append(Verdict("warning", error.summary))
+            except Unseen as why:
+                problems.append(Verdict("warning", str(why)))
+            except OSError as error:
+                told = f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
+                problems.append(Verdict("warning", told))
+            except Exception as bug:  # noqa: BLE001  one broken cure must not keep the others from being told
+                problems.append(Verdict.of(internal(bug)))
+        return [finding.message for finding in findings], problems
+
+    def need(self, name: str, otherwise: str) -> None:
+        """Go on only if another check did not fail.
+
+        :param otherwise: what is in the way then, in words.
+        :raises Unseen: it did, or could not look itself.
+        """
+        if self.verdicts[name].state in ("failure", "unseen"):
+            raise Unseen(otherwise)
+
+    def graph(self) -> Graph:
+        """Microsoft Graph as whoever may read.
+
+        :raises Unseen: nobody can.
+        """
+        from core.steps import directory_roles
+
+        if self.token is not None and self.token.roles & {directory_roles.WRITE, "Application.Read.All"}:
+            self.known.key_pair, self.known.proof = self.key_pair, self.token
+            return self.world.app_graph()
+        if self.known.user is None:
+            raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")
+        return self.world.user_graph()
+
+    def _emitted(self, event: Event) -> None:
+        findings = getattr(self._here, "findings", None)
+        if isinstance(event, Finding) and findings is not None:
+            findings.append(event)
+        else:
+            self.tell(event)

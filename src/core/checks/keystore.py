@@ -1,0 +1,169 @@
+"""Keystore: what holds the key, the key itself, keys in weak keystores, and entries that were needed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from core import paths
+from core.checks.base import ATTENDED, Check, Cure, Group, Patient, Unseen, Verdict
+from core.entra import application, certificates
+from core.errors import SetupError
+from core.flow.journal import Effect, Journal, history
+from core.flows import interrupted
+from core.machine.keystore import weak_files
+from core.machine.keystore.system import BUNDLE_SIZE
+from core.steps import keystore as stage
+from core.steps import prerequisites
+
+
+def _backend(patient: Patient) -> Verdict:
+    backend = patient.world.keystore.backend()
+    if backend.limit and backend.limit < BUNDLE_SIZE:
+        evidence = (
+            f"{backend} takes values of up to {backend.limit} characters, and a key with its certificate has about "
+            f"{BUNDLE_SIZE}: no key fits (Windows' error 1783)."
+        )
+        remedy = "Migrate on macOS or Linux: keys in Windows' own key storage are not part of this version."
+        return Verdict("failure", evidence, remedy)
+    patient.known.backend = backend
+    return Verdict("ok", str(backend))
+
+
+def _weak(patient: Patient) -> Verdict:
+    own = patient.known.backend.file if patient.known.backend else ""
+    found = [file for file in weak_files.find(patient.world.service) if file.path != Path(own)]
+    return Verdict.all(
+        (
+            Verdict("warning", stage.exposed(patient.world, file), "Look at it by hand.")
+            if file.unreadable
+            else Verdict(
+                "failure",
+                f"An earlier run kept a key in a weak keystore. {stage.exposed(patient.world, file)}",
+                f"Rotate now: run 'entraclaw-setup migrate'. Then: {stage.cure(file)}",
+            )
+            for file in found
+        ),
+        "none found",
+    )
+
+
+def _key(patient: Patient) -> Verdict:
+    patient.need("backend", "the keystore cannot be used")
+    world, known = patient.world, patient.known
+    if not known.tenant:
+        raise Unseen("no tenant is known; --tenant names one")
+    text = world.keystore.read(world.service, known.tenant)
+    if text is None:
+        if known.members.get(patient.profile.thumbprint_member):
+            error = SetupError("keystore.empty", tenant=known.tenant, service=world.service)
+            return Verdict.of(error)
+        if waiting := [account for account in _accounts(patient) if world.keystore.read(world.service, account)]:
+            evidence = f"One is made, and not in use yet: {', '.join(waiting)}. The run that made it is not through."
+            return Verdict("warning", evidence, "See 'Interrupted runs'.")
+        evidence = f"There is none yet for tenant {known.tenant} (service {world.service})."
+        return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
+    key_pair = patient.key_pair = certificates.parse(text, known.tenant)
+    now = world.clock.now()
+    ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
+    named = str(known.members.get(patient.profile.thumbprint_member) or "").upper()
+    if named != key_pair.thumbprint and patient.profile.secret_member not in known.members and known.secret is None:
+        evidence = f"The keystore holds {ends}; the state file names {named or 'none'}."
+        return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
+    if key_pair.expired(now):
+        return Verdict("failure", f"{ends}: it has expired", "Run 'entraclaw-setup onboard --only provisioner'.")
+    state = key_pair.renewal.state(now)
+    if state != "valid":
+        remedy = "Run 'entraclaw-setup onboard --only provisioner': it makes a new one."
+        if state == "critical":
+            return Verdict(
+                "failure", f"{ends}: it is about to end, and was due on {key_pair.renewal.due.date()}", remedy
+            )
+        return Verdict("warning", f"{ends}: it is due for renewal since {key_pair.renewal.due.date()}", remedy)
+    return Verdict("ok", ends)
+
+
+def _pending(patient: Patient) -> Verdict:
+    """The keystore itself cannot be asked for a list of its entries; the journals name those of earlier runs."""
+    patient.need("backend", "the keystore cannot be used")
+    patient.need("key", "it is not known which key is in use")
+    spare: list[str] = []
+    unsure: list[str] = []
+    for account in _left(patient):
+        (spare if _useless(patient, account) else unsure).append(f"{patient.world.service}/{account}")
+    found = []
+    if spare:
+        cure = Cure(f"remove {len(spare)} keystore entries that nothing needs", (partial(_remove, patient, spare),))
+        evidence = f"Left by runs that are over: {', '.join(spare)}"
+        found.append(Verdict("warning", evidence, "entraclaw-setup doctor --fix", cure))
+    if unsure:
+        evidence = f"Left by runs that are over, and perhaps the only key to a certificate: {', '.join(unsure)}"
+        found.append(Verdict("warning", evidence, "Look which certificates the app has, and delete them by hand."))
+    return Verdict.all(found, "none is left")
+
+
+def _left(patient: Patient) -> list[str]:
+    """Pending accounts that this app's journal names, if no run of it is open, and that are still there."""
+    world, known = patient.world, patient.known
+    path = paths.journal(patient.profile, world.cloud.key, known.tenant, known.app_id)
+    if not known.app_id or not path.exists():
+        return []  # what other apps of the tenant left is theirs to judge
+    accounts = _named(patient, history(path, world.clock))
+    return [account for account in accounts if world.keystore.read(world.service, account) is not None]
+
+
+def _named(patient: Patient, effects: Iterable[Effect]) -> list[str]:
+    """Pending accounts of this tenant that a journal names."""
+    actions, begin = ("keystore.write", "keystore.aside"), f"{patient.known.tenant}#"
+    return list(dict.fromkeys(e.target for e in effects if e.action in actions and e.target.startswith(begin)))
+
+
+def _accounts(patient: Patient) -> list[str]:
+    """Pending accounts of this project's open run."""
+    found = interrupted.find(patient.world)
+    return _named(patient, Journal(found.path, "", patient.world.clock).effects) if found is not None else []
+
+
+def made_here(patient: Patient) -> frozenset[str]:
+    """Thumbprints of certificates that are this machine's: the one in use, and those of its open run."""
+    known = patient.known
+    pending = {account.partition("#")[2] for account in _accounts(patient)}
+    return frozenset({*pending, str(known.members.get(patient.profile.thumbprint_member) or "").upper()})
+
+
+def _useless(patient: Patient, account: str) -> bool:
+    """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
+    text = patient.world.keystore.read(patient.world.service, account)
+    try:
+        key_pair = certificates.parse(text or "", patient.known.tenant)
+    except SetupError:
+        return False
+    if patient.key_pair is not None and patient.key_pair.der == key_pair.der:
+        return True
+    return patient.app is not None and patient.app.holds(key_pair) is None
+
+
+def _remove(patient: Patient, entries: list[str]) -> None:
+    """Look again where no run can change anything: one that has ended since then may need an entry now."""
+    known, world = patient.known, patient.world
+    prerequisites.take_lock(world, known.tenant, known.app_id)
+    _key(patient)
+    if patient.app is not None:
+        patient.app = application.read(patient.graph(), known.app_id)
+    for account in [entry.removeprefix(f"{world.service}/") for entry in entries]:
+        if _useless(patient, account):
+            world.keystore.delete(world.service, account)
+
+
+GROUP = Group(
+    "keystore",
+    "Keystore",
+    (
+        Check("backend", "Keystore", _backend, ("state-file",), ATTENDED),
+        Check("weak-files", "Keys in weak keystores", _weak, ("backend",), ATTENDED),
+        Check("key", "Key of this machine", _key, ("backend", "state-file"), ATTENDED),
+    ),
+)
+#: Knows what is needed once the app was read, and so comes with the app.
+PENDING = Check("pending", "Keystore entries that are not needed", _pending, ("key", "app"), ATTENDED)

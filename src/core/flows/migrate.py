@@ -1,0 +1,254 @@
+"""Migrate from client secret to certificate: the order of M4, all or nothing as in M5 (ADR-0003)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from core.clock import wait_until
+from core.entra import application
+from core.entra.tokens import try_secret
+from core.errors import SetupError
+from core.events import Finding, Question
+from core.flow.plan import Plan
+from core.flow.step import Done, Flow, Needed, Stage, Status, Step
+from core.flows import interrupted
+from core.secret import looks_secret, redactor
+from core.steps import hardware, keystore, prerequisites, sign_in
+from core.steps.app import find
+from core.steps.app_management_policy import Lock
+from core.steps.app_permissions import GrantRoles
+from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
+from core.steps.certificate.clean_up import Tidy
+from core.steps.context import World
+from core.steps.hand_off import handoff
+from core.steps.hand_off.handoff import HandOff
+from core.steps.passwords import rollback_secret
+from core.steps.passwords.delete import (
+    DELETION_DEADLINE,
+    REMOVE,
+    CheckDeletion,
+    DeletePasswords,
+    LastLook,
+    Mark,
+    ProveAfterDeletion,
+    TwoCleanReads,
+    vanished,
+)
+from core.steps.state_file.backup import Backup
+from core.steps.state_file.purge import Purge, secret_members
+
+#: Journalled when the service refused the old secret.
+REFUSED: Final = "secret.refused"
+
+
+class SecretIsDead(Step[World]):
+    """Prove that the old secret is refused; any other answer is said to be inconclusive."""
+
+    name = "secret-dead"
+    title = "Prove that the old secret is refused"
+
+    def check(self, world: World) -> Status:
+        if world.known.secret:
+            return Needed()
+        journal = world.journal
+        purged = journal is not None and any(e.data["purged"] for e in journal.standing("statefile.update"))
+        if journal is not None and purged and not journal.standing(REFUSED):
+            world.known.unproven = "an earlier run purged it before that was proven, so it cannot be asked any more"
+            return Done(f"not proven: {world.known.unproven}")
+        return Done("no old secret is known to this run")
+
+    def apply(self, world: World) -> str:
+        known = world.known
+        assert known.secret is not None
+        secret = known.secret
+        last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+
+        def not_live() -> bool | None:
+            nonlocal last
+            last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+            return None if last.state == "live" else True
+
+        if last.state == "live" and not wait_until(
+            not_live,
+            clock=world.clock,
+            emit=world.emit,
+            reason="the deletion of the old secret to spread",
+            expected=30,
+            deadline=DELETION_DEADLINE,
+        ):
+            raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
+        if last.state == "unknown":
+            world.known.unproven = last.detail
+            message = f"Whether the old secret is dead could not be proven: {last.detail}"
+            world.emit(Finding("secret.inconclusive", "warning", message))
+            return f"inconclusive ({last.detail})"
+        with world.log.effect(REFUSED, known.app_id):
+            return f"refused ({last.detail})"
+
+
+def _basis(world: World) -> dict[str, object]:
+    known, app = world.known, world.app
+    return {
+        "tenant": known.tenant,
+        "cloud": world.cloud.authority,
+        "app": [app.app_id, app.object_id],
+        "certificate": known.key_pair.thumbprint if known.key_pair else "new",
+        "keys": sorted(key.id for key in app.keys),
+        "permissions": sorted(app.declared),
+        "files": {str(world.statefile.path): known.members},
+    }
+
+
+def _refresh(world: World) -> None:
+    if world.settings.yes:
+        return  # the answer was given in advance: no time has passed
+    app = application.read(world.user_graph(), world.known.app_id)
+    if app is None:
+        raise SetupError("flow.outdated")
+    world.known.app = app
+    world.known.initial = app.all_passwords
+    members: dict[str, Any] = world.statefile.read()
+    members.pop(world.profile.secret_member, None)
+    world.known.members = members
+
+
+def _question(world: World, plan: Plan) -> Question:
+    if handoff.needed(world):
+        return handoff.question(world)
+    rows = [(change.action, change.what) for change in plan.changes]
+    irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
+    passwords, retired = rows.count(("delete", "password credential")), rows.count(("delete", "certificate"))
+    files = irreversible - passwords - retired
+    also = f", {retired} of this machine to remove" if retired else ""
+    added, kept = rows.count(("add", "certificate")), rows.count(("keep", "certificate"))
+    counted = (
+        f"{added} certificate to add, {kept} to keep{also}; "
+        f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
+    )
+    note = f" {irreversible} of them cannot be undone." if irreversible else ""
+    return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
+
+
+def _left(world: World) -> str:
+    """What is left after the point of no return, as far as this run knows."""
+    left, unread = [], " Which password credentials are left on the app was not read by this run."
+    if world.journal is not None and world.known.app is not None:
+        unread = ""
+        effects = [effect for action in REMOVE.values() for effect in world.journal.standing(action)]
+        gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
+        passwords = [password for password in world.known.initial if password.id not in gone]
+        left += [f"password credential {password}" for password in passwords]
+    try:
+        left += [f"{name} in {world.statefile.path}" for name in secret_members(world)]
+    except SetupError as error:
+        left.append(error.summary)
+    none = "" if unread else "Nothing that can sign in is known to be left."
+    told = "Left: " + "; ".join(left) + "." if left else none
+    return f"{told}{unread} The certificate was proven before the first deletion.".lstrip()
+
+
+def _before_undo(world: World, error: SetupError) -> SetupError | None:
+    return handoff.before_undo(world, error) or vanished(world, error)
+
+
+def summary(world: World, outcome: str) -> Sequence[str]:
+    """The sentences of M7, each only if it is true."""
+    known, profile = world.known, world.profile
+    if outcome not in ("changed", "unchanged"):
+        return ()
+    on_app, on_principal = (len(known.removed.get(holder, ())) for holder in REMOVE)
+    first = []
+    if on_app or on_principal or known.purged:
+        first.append(f"Migrated {_subject(world)} from secret-auth to cert-auth.")
+    if on_app:
+        first.append(f"{on_app} password credential{'s' * (on_app > 1)} removed from the app registration.")
+    if known.purged:
+        first.append(f"{profile.secret_member} purged from state file.")
+    sentences = [" ".join(first)] if first else []
+    if not first and outcome == "unchanged":
+        sentences.append(
+            f"Nothing to do: {_subject(world)} signs in with its certificate, and no password credential is left."
+        )
+    if on_principal:
+        word = f"password credential{'s' * (on_principal > 1)}"
+        sentences.append(f"{on_principal} {word} removed from its service principal.")
+    if known.unproven:
+        sentences.append(f"Whether the old secret is refused was NOT proven: {known.unproven}.")
+    if on_app or on_principal:
+        sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
+    sentences += [keystore.cure(file) for file in known.weak if file.holds(known.tenant)]
+    if known.key_pair is not None:
+        end = known.key_pair.not_after.date()
+        sentences.append(f"The certificate {known.key_pair.thumbprint} is valid until {end}.")
+    return sentences
+
+
+def _subject(world: World) -> str:
+    return "Provisioner" if world.profile.name == "entraclaw" else world.profile.app_display_name
+
+
+class _Remember(Step[World]):
+    """Keep what the summary says about, before the journal of this undertaking is closed."""
+
+    name = "result"
+    title = "Check the result"
+
+    def check(self, world: World) -> Status:
+        world.known.purged = world.journal is not None and any(
+            effect.data["purged"] for effect in world.journal.standing("statefile.update")
+        )
+        alike = world.statefile.where(looks_secret) if world.statefile.exists() else ()
+        left = redactor.redact(", ".join(alike))
+        file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
+        return Done(f"no password credential, a proven certificate, {file}")
+
+    def apply(self, world: World) -> str:
+        raise AssertionError("it has nothing to apply")
+
+
+FLOW: Flow[World] = Flow(
+    "migrate",
+    look=(
+        prerequisites.STAGE,
+        sign_in.STAGE,
+        keystore.STAGE,
+        hardware.STAGE,
+        replace(find.STAGE, steps=(*find.STAGE.steps, rollback_secret.Notice())),
+    ),
+    change=(
+        Stage(
+            "migrate",
+            "Migration",
+            (
+                StoreKey(),
+                HandOff(),
+                Register(),
+                GrantRoles(),
+                Prove(),
+                Adopt(),
+                CheckDeletion(),
+                Backup(),
+                Mark(),
+                DeletePasswords(),
+                TwoCleanReads(),
+                ProveAfterDeletion(),
+                Purge(),
+                SecretIsDead(),
+                Tidy(),
+                Lock(),
+                rollback_secret.Forget(),
+                LastLook(),
+                _Remember(),
+            ),
+        ),
+    ),
+    basis=_basis,
+    refresh=_refresh,
+    question=_question,
+    before_undo=_before_undo,
+    left=_left,
+    summary=summary,
+    open=interrupted.standing,
+)

@@ -1,0 +1,234 @@
+"""Onboard: the Provisioner from nothing, or what is missing of it; a second run changes nothing (P1, P2, P6, P9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.entra import application, permissions
+from core.errors import SetupError
+from core.events import Finding, Question
+from core.flow.plan import Plan
+from core.flow.step import Done, Flow, Needed, Stage, Status, Step
+from core.flows import interrupted
+from core.steps import app_permissions, directory_roles, hardware, keystore, prerequisites, sign_in
+from core.steps.app import find, other_identities
+from core.steps.app.create import CreateApp, CreatePrincipal
+from core.steps.app.find_or_create import FindOrCreate, OpenJournal
+from core.steps.app_management_policy import Lock
+from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
+from core.steps.certificate.clean_up import Tidy
+from core.steps.certificate.find_key import FindKey
+from core.steps.context import World
+from core.steps.hand_off import handoff
+from core.steps.passwords import rollback_secret
+from core.steps.passwords.delete import LastLook
+from core.steps.state_file.record import Record, Rehearse
+
+
+class DecideRoles(Step[World]):
+    """The set of permissions, and whether this run may grant them to this app (P1, P6)."""
+
+    name = "permissions"
+    title = "Decide the permissions"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known = world.known
+        if missing := sorted(name for name in permissions.BASE if name not in known.offered):
+            raise SetupError("permissions.not-offered", names=", ".join(missing))
+        known.wanted = permissions.wanted(known.offered)
+        if fewer := [name for name in permissions.AGENT if name not in known.offered]:
+            message = f"This tenant does not offer {len(fewer)} of the agent permissions: {', '.join(fewer)}."
+            world.emit(Finding("permissions.fewer", "info", message))
+        granted = known.app.granted if known.app else frozenset()
+        if extra := [name for name in permissions.unknown(known.offered) if known.offered[name] not in granted]:
+            self._extra(world, extra)
+        return f"{len(known.wanted)} of Microsoft Graph"
+
+    def _extra(self, world: World, extra: list[str]) -> None:
+        settings = world.settings
+        text = f"This tenant offers agent permissions that are not known: {', '.join(extra)}. Grant them too?"
+        agreed = settings.extra_roles
+        if not (agreed or settings.yes or settings.dry_run):
+            agreed = world.ask(Question("extra-roles", text, False, "--extra-roles"))
+        if agreed:
+            world.known.wanted |= {name: world.known.offered[name] for name in extra}
+        else:
+            message = f"Not granted, because they are not known: {', '.join(extra)}."
+            world.emit(Finding("permissions.unknown", "warning", message, "Grant them with --extra-roles."))
+
+
+class CheckProvisioning(Step[World]):
+    """Whether the signed-in principal may do all that is missing; if not, an administrator is asked by a file."""
+
+    name = "rights"
+    title = "Check who may provision"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known, app, key_pair = world.known, world.known.app, world.known.key_pair
+        wanted = set(known.wanted.values())
+        may: str | None = "nothing has to be changed there"
+        what = ""
+        if app is None:
+            may, what = directory_roles.may_create(world), "create an app"
+        elif not (
+            app.principal_id
+            and wanted <= app.declared
+            and key_pair
+            and (known.proof is not None or app.holds(key_pair))
+        ):
+            may, what = directory_roles.may_write(world), f"change '{app.name}'"
+        if may is not None and not wanted <= (app.granted if app else set()):
+            may, what = directory_roles.may_grant(world), "grant permissions"
+        if may is not None:
+            return may
+        known.may_change = False
+        directory_roles.say_unprivileged(world, what)
+        return "no: a request for an administrator will be written"
+
+
+class Describe(Step[World]):
+    """Say what a person should know before the yes."""
+
+    name = "project"
+    title = "Look at what is there"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        find.say_subject(world)
+        if world.known.app is None:
+            return "nothing is there yet"
+        for finding in other_identities.unacknowledged(world, world.app):
+            world.emit(finding)
+        return f"{len(world.app.keys)} certificate(s) on the app"
+
+
+def _basis(world: World) -> dict[str, object]:
+    known, app = world.known, world.known.app
+    return {
+        "tenant": known.tenant,
+        "cloud": world.cloud.authority,
+        "app": [app.app_id, app.object_id] if app else "new",
+        "certificate": known.key_pair.thumbprint if known.key_pair else "new",
+        "keys": sorted(key.id for key in app.keys) if app else [],
+        "permissions": known.wanted,
+        "files": {str(world.statefile.path): known.members},
+    }
+
+
+def _refresh(world: World) -> None:
+    if world.settings.yes:
+        return
+    FindOrCreate().still_none(world)
+    members: dict[str, Any] = world.statefile.read_or_empty()
+    members.pop(world.profile.secret_member, None)
+    world.known.members = members
+    if world.known.app is not None:
+        app = application.read(world.user_graph(), world.known.app_id)
+        if app is None:
+            raise SetupError("flow.outdated")
+        world.known.app = app
+
+
+def _question(world: World, plan: Plan) -> Question:
+    if handoff.needed(world):
+        return handoff.question(world)
+    app = world.known.app
+    what = f"app {app.app_id}" if app is not None else "a new app registration"
+    grants = sum(change.action == "add" and change.what == "permission" for change in plan.changes)
+    note = f", with {grants} permission(s) to grant" if grants else ""
+    return Question("onboard", f"Set up {what} in tenant {world.known.tenant}{note}.\nGo on?", False, "--yes")
+
+
+def _summary(world: World, outcome: str) -> Sequence[str]:
+    known = world.known
+    if outcome not in ("changed", "unchanged") or known.key_pair is None:
+        return ()
+    end = known.key_pair.not_after.date()
+    sentences = [f"The certificate {known.key_pair.thumbprint} is valid until {end}."]
+    subject = f"'{world.app.name}' ({known.app_id})"
+    if outcome == "unchanged":
+        return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
+    verb = "Created" if known.created else "Set up"
+    first = f"{verb} {subject}: it signs in with a certificate whose key is in the keystore, and its token carries "
+    return (f"{first}{len(known.wanted)} permissions.", *sentences)
+
+
+class Remember(Step[World]):
+    """Keep what the summary says about, before the journal of this undertaking is closed."""
+
+    name = "result"
+    title = "Check the result"
+
+    def check(self, world: World) -> Status:
+        return Done("a proven certificate, every permission in its token")
+
+    def apply(self, world: World) -> str:
+        raise AssertionError("it has nothing to apply")
+
+
+FLOW: Flow[World] = Flow(
+    "onboard",
+    look=(
+        Stage(
+            "prereqs",
+            "Prerequisites",
+            (prerequisites.ReadStateFile(required=False), prerequisites.EnoughRoom(), prerequisites.Outlives()),
+        ),
+        sign_in.STAGE,
+        keystore.STAGE,
+        hardware.STAGE,
+        Stage(
+            "review",
+            "Review",
+            (
+                OpenJournal(),
+                rollback_secret.Sweep(),
+                FindOrCreate(),
+                find.CheckClock(),
+                FindKey(),
+                DecideRoles(),
+                CheckProvisioning(),
+                Describe(),
+            ),
+        ),
+    ),
+    change=(
+        Stage(
+            "provision",
+            "Provisioning",
+            (
+                StoreKey(),
+                handoff.HandOff(),
+                Rehearse(),
+                CreateApp(),
+                CreatePrincipal(),
+                Register(),
+                app_permissions.Declare(),
+                app_permissions.GrantRoles(),
+                Prove(),
+                Adopt(),
+                Record(),
+                Lock(),
+                Tidy(),
+                LastLook(),
+                Remember(),
+            ),
+        ),
+    ),
+    basis=_basis,
+    refresh=_refresh,
+    question=_question,
+    before_undo=handoff.before_undo,
+    left=lambda world: "Nothing irreversible was done.",
+    summary=_summary,
+    open=interrupted.standing,
+)

@@ -1,0 +1,39 @@
+"""What a project looks like before anything is asked of the network: what a welcome screen offers first (U1, U2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import SetupError
+from core.flows import interrupted
+from core.flows.interrupted import Open
+from core.steps.context import World
+
+Subject = Literal["secret", "certificate", "nothing", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What stands in the project's folder.
+
+    :param subject: the state file holds a client secret; it names an app and holds none; there is none; it cannot be
+        read.
+    :param open: the interrupted run of this project, if there is one.
+    :param trouble: what could not be read, in words.
+    """
+
+    subject: Subject
+    open: Open | None = None
+    trouble: str = ""
+
+
+def survey(world: World) -> Survey:
+    """Look at state file and journals; neither the network nor the keystore is touched."""
+    subject: Subject = "nothing"
+    try:
+        if world.statefile.exists():
+            subject = "secret" if world.profile.secret_member in world.statefile.read() else "certificate"
+        return Survey(subject, interrupted.find(world))
+    except SetupError as error:
+        return Survey(subject if subject != "nothing" else "unreadable", None, error.summary)

@@ -1,0 +1,166 @@
+"""Roll back to a client secret, for 15 minutes: for code that cannot use the certificate yet (M10).
+
+The one flow that writes a secret to a disk: a new one, short-lived, where the old code reads it. The certificate and
+its key stay. A failure undoes everything; a success is remembered until the secret is gone
+(`core.steps.passwords.rollback_secret`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core import paths
+from core.entra import application
+from core.errors import SetupError
+from core.events import Finding, Question
+from core.flow.journal import Journal
+from core.flow.plan import Plan
+from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
+from core.flows import interrupted
+from core.steps import directory_roles, prerequisites, sign_in
+from core.steps.app import find
+from core.steps.context import World
+from core.steps.passwords import rollback_secret
+from core.steps.passwords.rollback_secret import ADD, RollbackJournal
+from core.steps.passwords.temporary_password import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
+
+
+class NoMigration(Step[World]):
+    """Take the lock; a migration that is under way is finished first."""
+
+    name = "journal"
+    title = "Look for an open migration"
+
+    def check(self, world: World) -> Status:
+        return Needed() if world.known.app_id else Done("the app is not known yet")
+
+    def apply(self, world: World) -> str:
+        prerequisites.take_lock(world, world.known.tenant, world.known.app_id)
+        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
+        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
+        if prerequisites.unfinished(world):
+            raise SetupError("rollback.migration-open", theirs="onboard")
+        if journal.resumed:
+            raise SetupError("rollback.migration-open", theirs=journal.flow or "migrate")
+        return "there is none"
+
+
+class CheckRights(Step[World]):
+    """Stop early where the signed-in principal, or a policy, certainly allows no password credential."""
+
+    name = "rights"
+    title = "Check who may add a secret"
+
+    def check(self, world: World) -> Status:
+        return Blocked(forbidden(world)) if not world.app.policy.passwords else Needed()
+
+    def apply(self, world: World) -> str:
+        reason = directory_roles.may_write(world)
+        if reason is None:
+            account = world.known.account
+            raise SetupError("rollback.rights", user=account.user if account else "?", app=world.app.name)
+        return reason
+
+
+class Earlier(Step[World]):
+    """See whether an earlier rollback stands: one that works is left alone, an expired one goes."""
+
+    name = "earlier"
+    title = "Look for an earlier rollback"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        journal = RollbackJournal.of(world)
+        if journal.complete:
+            if rollback_secret.service_time(world) < journal.ends:
+                ends = rollback_secret.utc(journal.ends)
+                raise SetupError("rollback.standing", listing=journal.listing(), ends=ends)
+            if not world.settings.dry_run:
+                rollback_secret.remove_expired(world, journal, signed_in=True)
+        elif journal.stands:
+            message = "An earlier rollback was interrupted; what it left is taken back first."
+            world.emit(Finding("journal.resumed", "warning", message))
+        world.journal = journal
+        return f"to be removed: {journal.listing()}" if journal.stands else "there is none"
+
+
+def _basis(world: World) -> dict[str, object]:
+    known, app = world.known, world.app
+    return {
+        "tenant": known.tenant,
+        "cloud": world.cloud.authority,
+        "app": [app.app_id, app.object_id],
+        "permissions": sorted(app.declared),
+        "files": {str(world.statefile.path): known.members},
+    }
+
+
+def _question(world: World, plan: Plan) -> Question:
+    text = (
+        f"One password credential to add to '{world.app.name}', one secret to write to {world.statefile.path}.\n"
+        "Make these changes?"
+    )
+    return Question("rollback", text, False, "--yes")
+
+
+def _refresh(world: World) -> None:
+    """The second yes, which names the risk; then read again what the first one was given for."""
+    settings, path = world.settings, world.statefile.path
+    if not settings.accept_live_secret:
+        if settings.yes:
+            raise SetupError("rollback.unaccepted", path=path)
+        text = (
+            f"For {LIFETIME.seconds // 60} minutes whoever can read {path} can sign in as '{world.app.name}', from "
+            "anywhere: it holds a live client secret in plain text.\nAccept that?"
+        )
+        if not world.ask(Question("rollback-live-secret", text, False, "--accept-live-secret")):
+            raise SetupError("flow.no")
+    if settings.yes:
+        return  # the answers were given in advance: no time has passed
+    app = application.read(world.user_graph(), world.known.app_id)
+    if app is None:
+        raise SetupError("flow.outdated")
+    world.known.app = app
+    members = world.statefile.read()
+    members.pop(world.profile.secret_member, None)
+    world.known.members = members
+
+
+def summary(world: World, outcome: str) -> Sequence[str]:
+    """What was done, until when, and how to end it; only if it is true."""
+    if outcome != "changed" or not isinstance(world.journal, RollbackJournal):
+        return ()
+    member, path = world.profile.secret_member, world.statefile.path
+    end = rollback_secret.utc(world.journal.ends)
+    return (
+        f"{path} holds a new client secret of '{world.app.name}' ({member}); the code that reads it there works again.",
+        f"It is accepted until {end}, and lies there in plain text until it is removed.",
+        "Go back to the certificate at any time: entraclaw-setup migrate",
+        "'entraclaw-setup verify' fails until then. Any command removes the secret once it has expired.",
+    )
+
+
+def facts(world: World) -> dict[str, str]:
+    """The new password credential for `--json`: keyId, end in ISO 8601, and where its secret was written."""
+    made = world.log.standing(ADD)[-1].data
+    return {"key_id": made["key_id"], "ends": made["ends"], "path": str(world.statefile.path)}
+
+
+FLOW: Flow[World] = Flow(
+    "rollback",
+    look=(
+        Stage("prereqs", "Prerequisites", (prerequisites.ReadStateFile(), NoMigration())),
+        sign_in.STAGE,
+        Stage("review", "Review", (find.FindApp(), CheckRights(), Earlier())),
+    ),
+    change=(Stage("rollback", "Rollback", (TakeBack(), AddPassword(), WriteSecret(), ProveSecret())),),
+    basis=_basis,
+    refresh=_refresh,
+    question=_question,
+    before_undo=lambda world, error: None,
+    left=lambda world: "",
+    summary=summary,
+    open=interrupted.standing,
+)

@@ -1,0 +1,230 @@
+"""The Azure CLI: one Microsoft Graph token, which also says who is signed in (entra-protocol E); signing in and out.
+
+One spawn, half a second; JSON only, streams apart, with a time limit. Everything else goes to Graph directly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+from core.clock import Cancel
+from core.config.cloud import Cloud
+from core.config.settings import guid
+from core.display import one_line
+from core.entra.http import trusted_roots
+from core.entra.tokens import Token, claims_of
+from core.errors import NetworkError, SetupError, SignInError
+from core.machine import azure_login, process
+from core.machine.azure_login import Prompt
+from core.secret import Secret
+
+#: Seconds for one az command; a cold start with a token refresh over a slow proxy takes 20.
+PATIENCE: Final = 60.0
+NO_JSON: Final = "not a JSON object"
+_NOT_SIGNED_IN: Final = (
+    "Please run 'az login'",
+    'Please run "az login"',
+    "No subscription found",
+    "does not exist in MSAL",
+)
+_NO_NETWORK: Final = (
+    "Max retries exceeded",
+    "NewConnectionError",
+    "NameResolutionError",
+    "Failed to resolve",
+    "ConnectTimeout",
+    "CERTIFICATE_VERIFY_FAILED",
+)
+_EXTRA: Final = {"AZURE_CORE_NO_COLOR": "true"}
+#: What the sign-in service said, inside a traceback or a sentence of az.
+_DESCRIPTION: Final = re.compile(r'"error_description": "(AADSTS(?:[^"\\]|\\.)*)"')
+_REFUSED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who is signed in, as the token says.
+
+    :param user: user name of a person; app id of a service principal or managed identity.
+    """
+
+    tenant: str
+    user: str
+    kind: Literal["user", "service principal"]
+
+    @classmethod
+    def of(cls, token: Token) -> Account:
+        """The account that a Graph token was issued to; no spawn and no request is needed for it."""
+        claims = token.claims
+        app = claims.get("idtyp") == "app" or not token.scopes
+        name = claims.get("upn") or claims.get("unique_name") or claims.get("preferred_username") or claims.get("oid")
+        return cls(
+            str(claims.get("tid")),
+            one_line(claims.get("appid") or claims.get("azp") if app else name),
+            "service principal" if app else "user",
+        )
+
+
+class SignIn(Protocol):
+    """What the product needs of a sign-in; the sandbox has a stand-in without a program."""
+
+    def graph_token(self, tenant: str) -> Token:
+        """A Microsoft Graph token of the signed-in principal.
+
+        :param tenant: for this tenant; empty means the one that is signed in to.
+        :raises SetupError: `az.*`.
+        """
+
+    def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
+        """Sign a person in; it changes the configuration of the Azure CLI, so only an explicit wish leads here (U3).
+
+        :param tenant: its id or domain name; empty means the person's own.
+        :param device_code: let the person type a code on a page of any device, instead of opening a browser here.
+        :param tell: shown what the person has to do, once or more, in the caller's thread.
+        :param cancel: ends it.
+        :raises SetupError: `az.*`; `usage.settings`: no such name of a tenant; `program.untrusted`.
+        :raises Interrupted: it was cancelled.
+        """
+
+    def logout(self) -> None:
+        """Sign out; nothing happens when nobody is signed in.
+
+        :raises SetupError: `az.*`, `program.untrusted`.
+        """
+
+
+class AzureCli:
+    """The real one.
+
+    :param untrusted: folders that az must not come from (C4).
+    """
+
+    def __init__(self, cloud: Cloud, untrusted: Sequence[Path], cancel: Cancel, seconds: float = PATIENCE) -> None:
+        self._cloud = cloud
+        self._untrusted = untrusted
+        self._cancel = cancel
+        self._seconds = seconds
+
+    def graph_token(self, tenant: str) -> Token:
+        """`az account get-access-token` for this cloud's Graph, with its audience and tenant checked (C2, U3).
+
+        :raises SetupError: `az.missing`, `az.signed-out`, `az.expired`, `az.refused`, `az.failed`, `az.garbage`,
+            `az.hangs`, `az.wrong-tenant`, `az.wrong-audience`.
+        """
+        # az asks for exactly the resource that its cloud settings name; theirs ends in a slash for custom clouds
+        resource = self._cloud.graph if self._cloud.built_in else f"{self._cloud.graph}/"
+        arguments = ["account", "get-access-token", "--resource", resource, *(["--tenant", tenant] if tenant else [])]
+        path, data = self._run(arguments, tenant)
+        value = data.get("accessToken")
+        if not isinstance(value, str):
+            raise garbage(path, "no accessToken")
+        secret = Secret(value)
+        try:
+            claims = claims_of(value)
+        except ValueError as error:
+            raise garbage(path, f"the token is not a JWT ({error})") from None
+        return checked_user_token(Token(secret, claims), self._cloud, tenant)
+
+    def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
+        azure_login.checked_tenant(tenant)
+        listener = azure_login.Listener(device_code=device_code, tell=tell)
+        arguments = ["login", *(["--use-device-code"] if device_code else []), "--output", "none"]
+        argv = [str(self._path()), *arguments, "--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
+        extra = _EXTRA | {"AZURE_CORE_LOGIN_EXPERIENCE_V2": "off"}  # with it, az asks for a subscription
+        try:
+            finished = process.attend(
+                argv, listener, seconds=azure_login.PATIENCE, cancel=cancel, untrusted=self._untrusted, extra=extra
+            )
+        except OSError as error:
+            raise _not_started(error) from None
+        if finished.code != 0:
+            raise _failure("az login", replace(finished, stderr=listener.rest), tenant)
+
+    def logout(self) -> None:
+        argv = [str(self._path()), "logout", "--output", "none", "--only-show-errors"]
+        try:
+            finished = self._start(argv)
+        except OSError as error:
+            raise _not_started(error) from None
+        if finished.code != 0 and "no active accounts" not in finished.stderr:
+            raise _failure("az logout", finished, "")
+
+    def _start(self, argv: list[str]) -> process.Finished:
+        return process.run(argv, seconds=self._seconds, cancel=self._cancel, untrusted=self._untrusted, extra=_EXTRA)
+
+    def _path(self) -> Path:
+        path = process.find("az", self._untrusted)
+        if path is None:
+            raise SetupError("az.missing")
+        return path
+
+    def _run(self, arguments: list[str], tenant: str) -> tuple[Path, dict[str, Any]]:
+        path = self._path()
+        argv = [str(path), *arguments, "--output", "json", "--only-show-errors"]
+        try:
+            finished = self._start(argv)
+        except OSError as error:
+            raise _not_started(error) from None
+        command = "az " + " ".join(arguments[:2])
+        if finished.code != 0:
+            raise _failure(command, finished, tenant)
+        try:
+            data = json.loads(finished.stdout)
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise garbage(path, NO_JSON if finished.stdout.strip() else "nothing at all")
+        return path, data
+
+
+def _not_started(error: OSError) -> SetupError:
+    return SetupError("az.failed", command="az", code="it could not be started", detail=error.strerror or error)
+
+
+def garbage(path: Path, detail: str) -> SetupError:
+    """The error for an answer that is not what az documents."""
+    return SetupError("az.garbage", command="az account get-access-token", detail=detail, path=path)
+
+
+def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
+    """The token, if its audience is this cloud's Graph and its tenant the plan's (C2, U3).
+
+    :raises SetupError: `az.wrong-audience`, `az.wrong-tenant`.
+    """
+    audience = str(token.claims.get("aud", ""))
+    if not cloud.is_graph_audience(audience):
+        name = cloud.az_name or "the name it was registered with"
+        raise SetupError("az.wrong-audience", theirs=audience, ours=cloud.graph, name=name)
+    if token.claims.get("tid") != tenant and (tenant or not token.claims.get("tid")):
+        theirs, ours = (name or "no tenant at all" for name in (token.claims.get("tid"), tenant))
+        raise SetupError("az.wrong-tenant", theirs=theirs, ours=ours)
+    try:  # it becomes part of paths and addresses
+        guid("tid", token.claims.get("tid"))
+    except SetupError as error:
+        raise garbage(Path("az"), f"in the token, {error.summary}") from None
+    return token
+
+
+def _failure(command: str, finished: process.Finished, tenant: str) -> SetupError:
+    """The named error for a refusal; az's words are matched by parts, because they change."""
+    option = f" --tenant {tenant}" if tenant else ""
+    if any(text in finished.stderr for text in _NO_NETWORK) and "AADSTS" not in finished.stderr:
+        detail = process.words(finished.stderr.partition("Traceback")[0]).removeprefix("ERROR: ")
+        said, host = f"{command} says: {detail or 'no connection'}", "The sign-in service"
+        if "CERTIFICATE_VERIFY_FAILED" in finished.stderr:
+            roots = trusted_roots(os.environ)[1]
+            return NetworkError("network.untrusted", maybe_done=False, host=host, detail=said, roots=roots)
+        return NetworkError("network.unreachable", maybe_done=False, host=host, detail=said)
+    if any(text in finished.stderr for text in _NOT_SIGNED_IN):
+        return SetupError("az.signed-out", tenant_option=option)
+    if any(text in finished.stderr for text in _REFUSED):
+        answer = _DESCRIPTION.search(finished.stderr)
+        return SignInError(answer[1] if answer else finished.stderr.strip().removeprefix("ERROR: "), tenant)
+    words = process.words(finished.stderr).removeprefix("ERROR: ")
+    return SetupError("az.failed", command=command, code=f"exit code {finished.code}", detail=words or "no message")

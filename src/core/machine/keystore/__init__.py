@@ -1,0 +1,1 @@
+"""The system's keystore: the gate, the store, and why one is refused."""

@@ -1,0 +1,124 @@
+"""The errors of a keyring backend: why it is refused and the fix for this system (K2), and what its own mean (K6)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from core.errors import InsecureKeyringBackendError, KeystoreError, SetupError
+from core.machine.keystore import allowlist, bus
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: D-Bus errors that mean that nobody is there; any other is an answer of the service.
+_ABSENT: Final = re.compile(r"NoReply|ServiceUnknown|NameHasNoOwner|NoServer|Disconnected|Timeout|TimedOut|Spawn")
+
+
+def of(active: object, members: Sequence[object]) -> InsecureKeyringBackendError:
+    """The error for a backend that is not the system's own.
+
+    :param active: the active backend.
+    :param members: those behind it if it is a chainer, else itself.
+    """
+    return of_name(name(type(active)), next((name(cls) for cls in map(type, members) if _leads_to(cls)), ""))
+
+
+def of_name(backend: str, allowable: str = "", environ: Mapping[str, str] | None = None) -> InsecureKeyringBackendError:
+    """The error for a backend by the path of its class.
+
+    :param allowable: path of a class that an operator may allow instead (K5).
+    :param environ: variables of a pretend machine; None: those of this process, whose session bus is tried.
+    """
+    if environ is None:
+        fix = _fix(os.environ, bus.silent(os.environ))
+    else:
+        fix = _fix(environ, "" if environ.get(bus.VARIABLE) else bus.silent(environ))
+    return InsecureKeyringBackendError(backend, _why(backend), fix + _last_resort(allowable))
+
+
+def named(error: BaseException, action: str, patience: float) -> BaseException:
+    """The keystore error for whatever came out of a backend (K6).
+
+    :param action: what was being done, in words.
+    :param patience: seconds it was given.
+    """
+    if isinstance(error, (KeystoreError, AssertionError)):
+        return error
+    if isinstance(error, ImportError):
+        return SetupError("install.broken", what=f"the keystore's library cannot be loaded ({error})")
+    kinds = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
+    text = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return KeystoreError("keystore.unanswered", seconds=round(patience))
+    if (
+        "-25308" in text
+        or "-128" in text
+        or any(kind.endswith((".KeyringLocked", ".LockedException")) for kind in kinds)
+    ):
+        return KeystoreError("keystore.locked", detail=text)
+    if any(kind.endswith(".PromptDismissedException") for kind in kinds):
+        return KeystoreError("keystore.locked", detail="the prompt was dismissed")
+    if getattr(error, "errno", None) in _FULL or "No space left" in text:
+        return KeystoreError("keystore.full", detail=text)
+    if any(kind.endswith(".DBusErrorResponse") for kind in kinds) and not _ABSENT.search(text):
+        return KeystoreError("keystore.failed", action=action, detail=text)  # the service is there, and it said no
+    gone = (".SecretServiceNotAvailableException", ".InitError", ".NoKeyringError", ".DBusErrorResponse")
+    if isinstance(error, OSError) or any(kind.endswith(gone) for kind in kinds):
+        silent = bus.silent(os.environ) if sys.platform == "linux" else ""
+        return KeystoreError("keystore.gone", detail=f"{text}; {silent}" if silent else text)
+    return KeystoreError("keystore.failed", action=action, detail=f"{type(error).__name__}: {text}")
+
+
+def name(cls: type) -> str:
+    """The path of a class, as it calls itself."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _why(path: str) -> str:
+    if ".fail." in path:
+        return "no keystore is available to this process."
+    if ".null." in path:
+        return "it forgets everything it is given."
+    if ".chainer." in path:
+        return "none of the keystores behind it is the system's own."
+    if "keyrings.alt" in path or "cryptfile" in path:
+        return "it keeps secrets in a file."
+    if path.startswith("keyring.backends."):  # those that this system has were let through: classes are compared
+        return "it only calls itself that: another class has taken the name, and might pass the key on to anybody."
+    return "it is not the system's own keystore."
+
+
+def _fix(environ: Mapping[str, str], silent: str) -> str:
+    if environ.get("PYTHON_KEYRING_BACKEND") is not None:
+        return "unset PYTHON_KEYRING_BACKEND"
+    if sys.platform != "linux":
+        return "Remove the setting in keyringrc.cfg (see 'keyring diagnose')."
+    if silent:
+        silent = f"{silent}. " if environ.get(bus.VARIABLE) else ""
+        return (
+            f"There is no D-Bus session. {silent}Log in to a desktop, or install gnome-keyring and run inside one:\n"
+            "  dbus-run-session -- sh -c 'gnome-keyring-daemon --unlock --components=secrets && exec bash'\n"
+            "  (type a password for the keyring, then Ctrl-D)"
+        )
+    return (
+        "Install and start a Secret Service (gnome-keyring or KWallet), and remove any default-keyring from "
+        "keyringrc.cfg (see 'keyring diagnose')."
+    )
+
+
+def _leads_to(cls: type) -> bool:
+    """Whether its name leads to it: a spoofed one's does not, and keyring's own are never allowed (K5)."""
+    own = cls.__module__.startswith("keyring.backends.")
+    return not own and getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
+
+
+def _last_resort(allowable: str) -> str:
+    if not allowable:
+        return ""
+    return (
+        f"\nLast resort, at your own risk: {allowlist.FLAG} {allowable}\n"
+        "  (the key is then no safer than what that backend stores: whoever can read it has the key)"
+    )

@@ -1,0 +1,315 @@
+"""The state file of a project: read, merge, replace atomically; no new secret in it but a rollback's (M1, M7, P4, M10).
+
+It is foreign property: unknown members are kept to the character, a broken file is reported with line and column and
+left alone, symbolic links are refused, and a change by somebody else between reading and writing is not overwritten.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import os
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from core import files, paths
+from core.errors import SetupError
+from core.machine import json_text
+from core.secret import Secret, looks_secret
+
+#: A state file has a few hundred bytes; anything larger is something else.
+LARGEST: Final = 1024 * 1024
+#: What helps, by the cause.
+_HELP: Final = {
+    errno.ENOSPC: "Make room on the disk that holds it.",
+    errno.EDQUOT: "Make room: no more may be stored there by this user (quota).",
+    errno.EROFS: "Its file system is mounted read-only: mount it writable, or use a copy of the project elsewhere.",
+    errno.EBUSY: "Mount the folder that holds it instead of the file alone.",
+    errno.EACCES: "Grant yourself write access to the file and its folder (chmod u+w).",
+    errno.EPERM: "Make it yours (ls -l), and neither immutable nor append-only (lsattr).",
+}
+#: Between the file's name and the random end of the temporary file that replaces it.
+_NEW: Final = ".new-"
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What was decided on: members as they were read; one of them may be a secret.
+
+    :param values: by name, as JSON; a member that was not there is not in it.
+    """
+
+    names: tuple[str, ...]
+    values: Mapping[str, Secret]
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any], names: Collection[str]) -> Basis:
+        """Those of the members that a decision rests on."""
+        values = {name: Secret(json.dumps(members[name]), learn=False) for name in names if name in members}
+        return cls(tuple(names), values)
+
+    def holds(self, members: Mapping[str, Any]) -> bool:
+        """Whether they still are what they were."""
+        return Basis.of(members, self.names) == self
+
+    def after(self, values: Mapping[str, Any], remove: Collection[str] = ()) -> Basis:
+        """What it is after a change of our own."""
+        kept = {name: value for name, value in self.values.items() if name not in remove}
+        return Basis(self.names, kept | dict(Basis.of(values, self.names).values))
+
+
+class StateFile:
+    """One state file.
+
+    :param path: where it lies.
+    :param lock: lock file, outside the project, held while reading and replacing.
+    :param own: names of members that may stand there only once; None: any.
+    """
+
+    def __init__(self, path: Path, lock: Path, own: Collection[str] | None = None) -> None:
+        self.path = path
+        self._lock = lock
+        self._own = own
+
+    def read(self) -> dict[str, Any]:
+        """All members.
+
+        :raises SetupError: `statefile.missing`, `statefile.unsafe`, `statefile.broken`.
+        """
+        return self._parse(self._bytes())
+
+    def exists(self) -> bool:
+        """Whether there is something of that name, be it readable or not."""
+        return self.path.exists() or self.path.is_symlink()
+
+    def read_or_empty(self) -> dict[str, Any]:
+        """All members, none where there is no file."""
+        return self.read() if self.exists() else {}
+
+    def remove(self) -> None:
+        """Take back a file that `update` made.
+
+        :raises SetupError: `statefile.io`.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise not_written(self.path, error) from None
+
+    def links(self) -> int:
+        """How many names the file has; more than one means that a copy survives its replacement."""
+        return self.path.stat().st_nlink
+
+    def check_replaceable(self) -> None:
+        """Tell before anything is changed that `update` would be refused; nothing is written.
+
+        A file that somebody made read-only is not replaced, although the rename would succeed.
+
+        :raises SetupError: `statefile.read-only`, `statefile.mounted`, `file.unsafe`.
+        """
+        if files.is_mount_point(self.path):
+            raise SetupError("statefile.mounted", path=self.path)
+        folder, detail = self.path.parent, ""
+        if folder.exists():
+            files.check_folder(self.path)
+        if self.exists() and not self.path.lstat().st_mode & stat.S_IWUSR:
+            detail = "the file is read-only"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            detail = f"nothing can be written to the folder {folder}"
+        if detail:
+            raise SetupError("statefile.read-only", path=self.path, detail=detail)
+
+    def where(self, holds: Callable[[str], bool]) -> tuple[str, ...]:
+        """Names of the members in which some text holds what is looked for, however deep, or whose name does.
+
+        :param holds: asked for every text of the file.
+        :raises SetupError: as `read`.
+        """
+        content = self._bytes()
+        self._parse(content)
+        return json_text.where(content.decode("utf-8-sig"), holds)
+
+    def without(self, names: Collection[str]) -> bytes:
+        """The content without some members; everything else as it is spelled.
+
+        :raises SetupError: as `read`.
+        """
+        content = self._bytes()
+        self._parse(content)
+        return _edited(content, {}, names)
+
+    def update(
+        self,
+        values: Mapping[str, str],
+        remove: tuple[str, ...] = (),
+        *,
+        create: bool = False,
+        basis: Basis | None = None,
+    ) -> None:
+        """Set and remove members in one atomic write; mode 0600, file and folder flushed to the disk.
+
+        :param values: members to set. None may look like a secret.
+        :param remove: members to remove.
+        :param create: make the file where there is none.
+        :param basis: what this was decided on.
+        :raises SetupError: `statefile.secret`, `statefile.io`; `statefile.changed`: it is not the basis any more, too.
+        """
+        self._replace(values, remove, really=True, create=create, basis=basis)
+
+    def put_secret(self, name: str, secret: Secret, basis: Basis | None = None) -> None:
+        """Set one member to a live client secret: the one exception to "no secret on disk", for `rollback` alone (M10).
+
+        :param basis: what this was decided on.
+        :raises SetupError: as `update` would.
+        """
+        self._replace({name: secret.reveal()}, (), really=True, secret=name, basis=basis)
+
+    def strays(self, name: str, start: str) -> list[Path]:
+        """Files beside it that a killed `put_secret` left, if the member's value begins like that.
+
+        :param start: the first characters of the secret.
+        """
+        found, line = [], f'{json.dumps(name)}: "{start}'
+        for path in self.path.parent.glob(f"{glob.escape(self.path.name)}{_NEW}*"):
+            with suppress(SetupError):  # a link or a folder is not what this program made
+                if line.encode() in self.at(path)._bytes():
+                    found.append(path)
+        return found
+
+    def at(self, path: Path) -> StateFile:
+        """The state file at another path, under the same lock."""
+        return self if path == self.path else StateFile(path, self._lock, self._own)
+
+    def rehearse(
+        self,
+        values: Mapping[str, str],
+        remove: tuple[str, ...] = (),
+        *,
+        create: bool = False,
+        basis: Basis | None = None,
+    ) -> None:
+        """Everything that `update` does, with a stand-in of the same folder in place of the file, which stays as it is.
+
+        :raises SetupError: as `update` would.
+        """
+        self._replace(values, remove, really=False, create=create, basis=basis)
+
+    def _replace(
+        self,
+        values: Mapping[str, str],
+        remove: tuple[str, ...],
+        *,
+        really: bool,
+        create: bool = False,
+        secret: str = "",
+        basis: Basis | None = None,
+    ) -> None:
+        for name, value in values.items():
+            if name != secret and looks_secret(value):
+                raise SetupError("statefile.secret", name=name, path=self.path)
+        with self._locked():
+            files.sweep(self.path.parent, f"{self.path.name}{_NEW}")
+            new = create and not self.exists()
+            before = b"" if new else self._bytes()
+            members = {} if new else self._parse(before)
+            if basis is not None and not basis.holds(members):
+                raise SetupError("statefile.changed", path=self.path)
+            after = _edited(before or b"{}\n", values, remove)
+            if after == before:
+                return
+            self.check_replaceable()
+            try:
+                with files.beside(self.path, after, start=f"{self.path.name}{_NEW}") as put:
+                    if self.exists() if new else self._bytes() != before:
+                        raise SetupError("statefile.changed", path=self.path)
+                    (put if really else put.rehearse)()
+            except OSError as error:
+                raise not_written(self.path, error) from None
+
+    def _bytes(self) -> bytes:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        except FileNotFoundError:
+            raise SetupError("statefile.missing", path=self.path) from None
+        except OSError as error:
+            what = "a symbolic link" if self.path.is_symlink() else f"unreadable ({error.strerror})"
+            raise SetupError("statefile.unsafe", path=self.path, detail=what) from None
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            os.close(descriptor)
+            raise SetupError("statefile.unsafe", path=self.path, detail="a folder")
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(status.st_mode) or self.path.is_symlink():
+                raise SetupError("statefile.unsafe", path=self.path, detail="not a regular file")
+            if os.name == "posix" and status.st_uid != os.geteuid():
+                raise SetupError("statefile.unsafe", path=self.path, detail="another user's file")
+            if status.st_size > LARGEST:
+                raise SetupError("statefile.unsafe", path=self.path, detail="larger than 1 MiB")
+            return file.read()
+
+    def _parse(self, content: bytes) -> dict[str, Any]:
+        try:
+            text = content.decode("utf-8-sig")
+            if not text.strip():
+                raise self._broken("it is empty", 1, 1)
+            members = json_text.read(text)
+        except json.JSONDecodeError as error:
+            raise self._broken(error.msg, error.lineno, error.colno) from None
+        except UnicodeDecodeError as error:
+            before = content[: error.start]
+            line = before.count(b"\n") + 1
+            raise self._broken("not UTF-8", line, error.start - before.rfind(b"\n")) from None
+        except ValueError as error:
+            raise self._broken(str(error), 1, 1) from None
+        except RecursionError:
+            raise self._broken("nested too deeply", 1, 1) from None
+        if not isinstance(members, dict):
+            raise self._broken("not a JSON object", 1, 1)
+        self._refuse_twice(text)
+        return members
+
+    def _refuse_twice(self, text: str) -> None:
+        """A member of ours that stands there twice: nobody knows which one its readers take."""
+        once: set[str] = set()
+        for member in json_text.members(text):
+            if member.name in once and (self._own is None or member.name in self._own):
+                head = text[: member.start]
+                line, column = head.count("\n") + 1, len(head) - head.rfind("\n")
+                raise self._broken(f"the member {member.name} appears twice", line, column)
+            once.add(member.name)
+
+    def _broken(self, detail: str, line: int, column: int) -> SetupError:
+        where = f"{detail}, line {line} column {column}"
+        return SetupError("statefile.broken", path=self.path, detail=where, line=line, column=column)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        from filelock import FileLock
+
+        try:
+            paths.private(self._lock.parent)
+            files.check(self._lock)
+            with FileLock(self._lock, timeout=30, mode=0o600):
+                yield
+        except TimeoutError:
+            raise SetupError("lock.held", path=self._lock) from None
+        except OSError as error:
+            raise not_written(self._lock, error) from None
+
+
+def not_written(path: Path, error: OSError) -> SetupError:
+    """The error for a file that could not be written: `statefile.io`, with what helps against this very cause."""
+    how = _HELP.get(error.errno or 0, "Make room or grant write access to the folder.")
+    return SetupError("statefile.io", path=path, detail=error.strerror or error, how=how)
+
+
+def _edited(content: bytes, values: Mapping[str, str], remove: Collection[str]) -> bytes:
+    """The content with members set and removed; a byte order mark stays, too."""
+    mark = _BOM if content.startswith(_BOM) else b""
+    return mark + json_text.edit(content.decode("utf-8-sig"), values, remove).encode()

@@ -1,0 +1,1 @@
+"""The pretend directory: its objects and where they are kept."""

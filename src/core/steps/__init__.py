@@ -1,0 +1,1 @@
+"""What a flow looks at and changes, step by step; one package per subject."""

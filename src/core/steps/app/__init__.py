@@ -1,0 +1,1 @@
+"""The app registration: found, made, and who else can act as it."""

@@ -1,0 +1,248 @@
+"""The app registration and its service principal from nothing (P1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+from uuid import uuid4
+
+from core.clock import wait_until
+from core.entra import application, creation, credentials
+from core.entra.application import App
+from core.entra.graph import Graph
+from core.entra.removal import remove
+from core.errors import GraphError, SetupError
+from core.flow.journal import Effect
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Needed, Status, Step
+from core.steps.app_permissions import merged
+from core.steps.certificate.certificate import key_name, lifetime
+from core.steps.context import World
+from core.steps.hand_off import handoff
+
+T = TypeVar("T")
+CREATE: Final = "graph.application.create"
+PRINCIPAL: Final = "graph.servicePrincipal.create"
+#: How long a new object may stay unknown to other parts of the directory, in seconds.
+REPLICATION: Final = 120.0
+
+
+class CreateApp(Step[World]):
+    """Create the app registration with certificate and declared permissions, in one request.
+
+    It is an upsert by a `uniqueName` that the journal holds before the request is sent: repeating it after a lost
+    answer cannot make a second app (GD "Upsert application").
+    """
+
+    name = "create-app"
+    title = "Create the app registration"
+
+    def check(self, world: World) -> Status:
+        app = world.known.app
+        return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        whose, key_pair = handoff.by_whom(world), world.known.key_pair
+        what, call = f"'{world.app_name}', single tenant", "PATCH /applications(uniqueName='…')"
+        days, why = lifetime(world)
+        certificate = key_pair.thumbprint if key_pair else f"valid {days.days} days{why}"
+        app = f"the new app registration{whose}"
+        return (
+            PlanRow("add", "app registration", f"tenant {world.known.tenant}{whose}", "", what, True, call),
+            PlanRow("add", "certificate", app, "", certificate, True, "in the same request"),
+        )
+
+    def apply(self, world: World) -> str:
+        known, key_pair = world.known, world.key_pair
+        earlier = world.log.standing(CREATE)
+        unique = earlier[0].target if earlier else known.unique_name or f"{world.profile.name}-{uuid4()}"
+        # the keyId of an interrupted run, so that its late write and ours are the same entry
+        same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == key_pair.thumbprint]
+        key_id = same[0] if same else known.key_id or str(uuid4())
+        known.unique_name = unique
+        entry = credentials.entry_of(key_pair, key_id, key_name(world))
+        body = {
+            "displayName": world.app_name,
+            "signInAudience": "AzureADMyOrg",
+            "keyCredentials": [entry],
+            "requiredResourceAccess": merged((), known.wanted.values()),
+        }
+        details = {"key_id": key_id, "thumbprint": key_pair.thumbprint}
+        graph = world.user_graph()
+        with handoff.on_refusal(world), world.log.effect(CREATE, unique, world.emit, **details) as effect:
+            created = creation.upsert(graph, unique, body)
+            if "appId" not in created:  # it was there already: the first answer was lost
+                created = _by_unique_name(world, graph, unique) or {}
+                if created and world.flow == "apply":  # or somebody who had read the request was faster
+                    self._ours(world, graph, str(created["appId"]))
+            if "appId" not in created:
+                raise SetupError("app.not-created", name=world.app_name)
+            effect.data.update(object_id=created["id"], app_id=created["appId"])
+        known.app = replace(creation.of_answer(created | body), policy=known.policy)
+        known.app_id, known.created = known.app.app_id, True
+        return f"'{known.app.name}' ({known.app_id})"
+
+    @staticmethod
+    def _ours(world: World, graph: Graph, app_id: str) -> None:
+        app = _seen(world, lambda: application.read(graph, app_id))
+        if app is None or not untouched(world, app):
+            raise SetupError("app.appeared", app_id=app_id, listing=app.describe() if app else "  unknown")
+
+    def undo(self, world: World) -> Left | None:
+        effects = world.log.standing(CREATE)  # of one app, under one name
+        if not effects:
+            return None
+        graph = world.user_graph()
+        found = _by_unique_name(world, graph, effects[0].target)
+        if found is not None:
+            object_id, key_pair = str(found["id"]), world.known.key_pair
+            keys = _seen(world, lambda: application.read_keys(graph, object_id)) or ()
+            ours = {key.thumbprint for key in keys} & {effect.data["thumbprint"] for effect in effects}
+            if key_pair is None or key_pair.thumbprint not in ours:
+                what = f"app registration {found['appId']}, which is not provably ours"
+                return Left(what, f"az ad app delete --id {found['appId']}")
+            remove(graph, f"/applications/{object_id}", "delete the app again", world.clock, world.emit)
+        for effect in effects:
+            world.log.undone(effect)
+        world.known.app, world.known.created = None, False
+        return None
+
+
+class CreatePrincipal(Step[World]):
+    """Give the app a service principal in this tenant; without one it cannot sign in."""
+
+    name = "create-principal"
+    title = "Create its service principal"
+
+    def check(self, world: World) -> Status:
+        app = world.known.app
+        return Done(app.principal_id) if app is not None and app.principal_id else Needed()
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        where = f"tenant {world.known.tenant}{handoff.by_whom(world)}"
+        return (
+            PlanRow("add", "service principal", where, "", "of the app registration", True, "POST /servicePrincipals"),
+        )
+
+    def apply(self, world: World) -> str:
+        graph, app, known = world.user_graph(), world.app, world.known
+        found: dict[str, Any] = {}
+        last: GraphError | None = None
+
+        def there() -> bool:
+            found.update(_principal(graph, app.app_id) or {})
+            return bool(found)
+
+        def create() -> bool | None:
+            nonlocal last
+            try:
+                answer = graph.write("POST", "/servicePrincipals", {"appId": app.app_id}, "create the principal", there)
+                found.update(answer)
+                return True
+            except GraphError as error:
+                if error.status == 409:  # an earlier try was carried out after all
+                    return there() or None
+                if not (error.explains_new if known.created else error.status == 404):
+                    raise
+                last = error  # the app has not arrived everywhere yet; the service also calls that 400 and 403
+                return None
+
+        with handoff.on_refusal(world), world.log.effect(PRINCIPAL, app.app_id, world.emit) as effect:
+            if not wait_until(
+                create,
+                clock=world.clock,
+                emit=world.emit,
+                reason="the new app registration to be known everywhere",
+                expected=10,
+                deadline=REPLICATION,
+            ):
+                raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=world.known.tenant)
+            effect.data["principal_id"] = found["id"]
+        world.known.app = replace(app, principal_id=str(found["id"]))
+        return str(found["id"])
+
+    def undo(self, world: World) -> Left | None:
+        effects = world.log.standing(PRINCIPAL)
+        if effects and not world.log.standing(CREATE):  # else it goes with the app that this undertaking made
+            graph = world.user_graph()
+            path = f"/servicePrincipals(appId='{effects[0].target}')?$select=id"
+            certain = any(effect.state == "done" for effect in effects)
+            found = _seen(world, lambda: graph.get(path, "look for the service principal"), patient=certain)
+            if found is not None:
+                path = f"/servicePrincipals/{found['id']}"
+                remove(graph, path, "delete the service principal again", world.clock, world.emit)
+        for effect in effects:
+            world.log.undone(effect)
+        return None
+
+
+def untouched(world: World, app: App) -> bool:
+    """Whether an app that answers to our name was made by the signed-in principal, and holds nothing of others.
+
+    The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
+    """
+    key_pair, user = world.known.key_pair, world.known.user
+    me = str(user.claims.get("oid")) if user is not None else ""
+    others = {key.thumbprint for key in app.keys} - {key_pair.thumbprint if key_pair else ""}
+    return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)
+
+
+def created_here(world: World) -> Effect | None:
+    """The note of the app that this undertaking created, or may have created."""
+    journal = world.journal
+    effects = journal.standing(CREATE) if journal is not None else []
+    return effects[0] if effects else None
+
+
+def find_created(world: World, effect: Effect) -> str | None:
+    """App id of the app that an interrupted run created; None when it was never created."""
+    graph = world.user_graph()
+    found = _by_unique_name(world, graph, effect.target, patient=effect.state == "done")
+    return str(found["appId"]) if found else None
+
+
+def _principal(graph: Graph, app_id: str) -> dict[str, Any] | None:
+    try:
+        return graph.get(f"/servicePrincipals(appId='{app_id}')?$select=id", "look for the service principal")
+    except GraphError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _by_unique_name(world: World, graph: Graph, unique: str, *, patient: bool = True) -> dict[str, Any] | None:
+    """The app of a `uniqueName`; one that was made a moment ago may take a while to be seen."""
+    path = f"/applications(uniqueName='{unique}')?$select=id,appId,displayName"
+    return _seen(world, lambda: graph.get(path, "look for the new app"), patient=patient)
+
+
+def _seen(world: World, read: Callable[[], T], *, patient: bool = True) -> T | None:
+    """What a read shows as soon as the object has arrived where it looks.
+
+    :returns: None when it is unknown to the end.
+    :raises GraphError: it was refused to the end, or for a reason that does not pass.
+    """
+    last: GraphError | None = None
+
+    def look() -> T | None:
+        nonlocal last
+        try:
+            return read()
+        except GraphError as error:
+            if not error.explains_new:
+                raise
+            last = error
+            return None
+
+    found = wait_until(
+        look,
+        clock=world.clock,
+        emit=world.emit,
+        reason="a new object to be seen",
+        expected=10,
+        deadline=REPLICATION if patient else REPLICATION / 4,
+    )
+    if found is None and last is not None and last.status != 404:
+        raise last
+    return found

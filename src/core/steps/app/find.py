@@ -1,0 +1,258 @@
+"""Review: find the app, open lock and journal, see which key there is, and gather what the plan needs (M2, P1, P8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote
+
+from core.clock import together
+from core.display import oddities, quoted
+from core.entra import activity, application, permissions
+from core.entra.application import App
+from core.entra.graph import documented
+from core.entra.tokens import SecretState, discover, try_secret
+from core.errors import SetupError
+from core.events import Finding
+from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
+from core.machine.source_scan import readers
+from core.steps import directory_roles, prerequisites
+from core.steps.app import other_identities
+from core.steps.certificate.find_key import FindKey
+from core.steps.context import World
+from core.steps.hand_off import handoff
+
+#: Seconds of clock difference that the token endpoint tolerates.
+TOLERANCE: Final = 300.0
+
+
+class FindApp(Step[World]):
+    """Read the app registration and its service principal; adopt none by its name alone (P1)."""
+
+    name = "app"
+    title = "Find the app registration"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known = world.known
+        graph = world.user_graph()
+        app_id = known.app_id or self._by_name(world)
+        # the next sign-in asks what the authority says of itself: that answer can come meanwhile
+        tell = partial(discover, world.session, world.cloud, known.tenant)
+        app, _ = together(lambda: application.read(graph, app_id), tell)
+        if app is None:
+            path = world.statefile.path
+            raise deleted(world, app_id) or SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=path)
+        if not known.app_id:
+            why = f"The app was found by its name '{app.name}' only."
+            raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app_id)
+        refuse_another_name(world, app)
+        if not app.principal_id:
+            raise SetupError("app.no-principal", app_id=app_id, tenant=known.tenant)
+        if app.saml_passwords:
+            raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
+        known.app, known.app_id, known.initial = app, app_id, app.all_passwords
+        return f"'{app.name}' ({app_id}), created {app.created[:10]}"
+
+    def _by_name(self, world: World) -> str:
+        found = of_that_name(world)
+        if not found:
+            raise SetupError("app.not-found", name=world.profile.app_display_name, tenant=world.known.tenant)
+        if len(found) > 1:
+            raise several(world, found)
+        return str(found[0]["appId"])
+
+
+class CheckClock(Step[World]):
+    """A sign-in by certificate is refused when the clocks are minutes apart: known before anything is changed."""
+
+    name = "clock"
+    title = "Compare the clocks"
+
+    def check(self, world: World) -> Status:
+        session = world.session
+        if abs(session.skew) > TOLERANCE:
+            return Blocked(SetupError("platform.clock", clock=session.clock_error, limit=round(TOLERANCE)))
+        return Done(f"{abs(session.skew):.0f} s apart")
+
+    def apply(self, world: World) -> str:
+        raise AssertionError("it has nothing to apply")
+
+
+class TestSecret(Step[World]):
+    """Ask whether the old secret is alive, a dead one is no error, and when each was last used (M3, M15)."""
+
+    __test__ = False
+    name = "secret"
+    title = "Check the old secrets"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known = world.known
+        if known.secret is None and not world.app.all_passwords:
+            return "there are none"
+        state = None
+
+        def test() -> None:
+            nonlocal state
+            if known.secret is not None:
+                state = try_secret(world.session, world.cloud, known.tenant, known.app_id, known.secret)
+
+        def look() -> None:
+            if world.app.all_passwords:
+                known.activity = activity.read(world.user_graph(), world.cloud, known.app_id)
+
+        together(test, look)
+        if known.activity.unknown:
+            message = f"When the password credentials were last used is unknown: {known.activity.unknown}."
+            world.emit(Finding("secret.activity", "info", message))
+        return self._told(world, state) if state is not None else "the state file has none"
+
+    def _told(self, world: World, state: SecretState) -> str:
+        if state.state == "dead":
+            world.emit(
+                Finding("secret.dead", "info", f"The secret in the state file is dead already ({state.detail}).")
+            )
+        elif state.state == "unknown":
+            world.emit(Finding("secret.unknown", "warning", f"The old secret could not be checked: {state.detail}"))
+        return f"{state.state} ({state.detail})"
+
+
+class CheckRights(Step[World]):
+    """Whether the signed-in principal may add a certificate; if not, an administrator is asked by a file (P12)."""
+
+    name = "rights"
+    title = "Check who may change the app"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        reason = directory_roles.may_write(world)
+        if reason is None:
+            world.known.may_change = False
+            if not handoff.needed(world):
+                return "no, and nothing has to be added to it"
+            directory_roles.say_unprivileged(world, f"add a certificate to '{world.app.name}'")
+        return reason or "no: a request for an administrator will be written"
+
+
+class ReadProject(Step[World]):
+    """Say what a person should know before the yes: the subject, readers of the secret, other keys (M2, M17)."""
+
+    name = "project"
+    title = "Look at the project"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        app = world.app
+        say_subject(world)
+        found = readers(world.settings.folder, world.profile.secret_member, world.known.secret, world.statefile.path)
+        for reader in found.found:
+            place = f"{reader.path.relative_to(world.settings.folder)}:{reader.line}"
+            world.emit(
+                Finding("sources.reader", "warning", f"{place} uses {reader.what}; it will break without the secret.")
+            )
+        if found.unsearched:
+            message = f"Of the project, {found.gaps}."
+            world.emit(Finding("sources.incomplete", "info" if found.complete else "warning", message))
+        if app.all_passwords:
+            world.emit(others_stop())
+        for finding in other_identities.findings(world, app):
+            world.emit(finding)
+        if missing := other_identities.drift(app):
+            names = ", ".join(permissions.name_of(role) for role in missing)
+            message = f"Declared by the app and not granted to it: {names}."
+            remedy = "Grant them with --repair-permissions, or with 'entraclaw-setup onboard --only provisioner'."
+            world.emit(Finding("permissions.drift", "warning", message, remedy))
+            if world.settings.repair_permissions:
+                self._repair(world, missing)
+        if not app.policy.passwords:
+            policy = ", ".join(app.policy.names)
+            world.emit(Finding("app.locked", "info", f"No new password credential can be added: policy '{policy}'."))
+        return f"{len(found.found)} file(s) use the secret"
+
+    @staticmethod
+    def _repair(world: World, missing: Sequence[str]) -> None:
+        """Plan to grant what the app declares; a migration by itself changes no permission (M18)."""
+        known = world.known
+        known.resource_id, offered = permissions.read_offered(world.user_graph())
+        known.wanted = {name: role for name, role in offered.items() if role in missing}
+        if known.wanted and directory_roles.may_grant(world) is None:
+            known.may_change = False
+            directory_roles.say_unprivileged(world, "grant permissions")
+
+
+def others_stop() -> Finding:
+    """Who would break (M15)."""
+    message = (
+        "Every other machine or pipeline that signs in with a secret of this app stops working until it migrates too."
+    )
+    return Finding("plan.others", "warning", message)
+
+
+def of_that_name(world: World) -> list[dict[str, Any]]:
+    """Apps that have exactly the profile's display name."""
+    name = world.profile.app_display_name
+    quoted = quote(name.replace("'", "''"))
+    path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,uniqueName,createdDateTime"
+    found = list(world.user_graph().pages(path, "look for the app by its name"))
+    with documented("look for the app by its name"):
+        return [app | {"appId": str(app["appId"])} for app in found]
+
+
+def several(world: World, found: Sequence[dict[str, Any]]) -> SetupError:
+    """The error for two apps of one name: stop and list them (P1)."""
+    listing = "\n".join(f"  {app['appId']}, created {str(app.get('createdDateTime'))[:10]}" for app in found)
+    details = {"name": world.profile.app_display_name, "tenant": world.known.tenant, "count": len(found)}
+    return SetupError("app.several", listing=listing, **details)
+
+
+def deleted(world: World, app_id: str) -> SetupError | None:
+    """The error for an app that was deleted and can be restored."""
+    path = f"/directory/deletedItems/microsoft.graph.application?$filter=appId eq '{app_id}'"
+    for found in world.user_graph().pages(path, "look among the deleted apps"):
+        return SetupError("app.deleted", app_id=app_id, date=str(found.get("deletedDateTime"))[:10])
+    return None
+
+
+def refuse_another_name(world: World, app: App) -> None:
+    """An app whose name differs from the profile's, or that only a variable or a file of answers names, needs the flag.
+
+    :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).
+    """
+    known, name, member = world.known, world.profile.app_display_name, world.profile.client_id_member
+    if world.settings.named(app.app_id) or known.created:
+        return
+    if app.name != name:
+        odd = "".join(f" It {what}." for what in oddities(app.name, name))
+        why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
+    elif world.settings.app_id == app.app_id and known.request is None and not known.members.get(member):
+        origin = world.settings.origin.get("app_id")
+        why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."
+    else:
+        return
+    raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app.app_id)
+
+
+def say_subject(world: World) -> None:
+    """Which app, tenant and cloud this is about, and who is signed in (M2)."""
+    known, app = world.known, world.known.app
+    user = f"{known.account.user} ({known.account.kind})" if known.account else "?"
+    what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{world.app_name}'"
+    message = f"{what} in tenant {known.tenant}, cloud {world.cloud.name}, signed in as {user}."
+    world.emit(Finding("plan.subject", "info", message))
+
+
+STAGE: Stage[World] = Stage(
+    "review",
+    "Review",
+    (FindApp(), CheckClock(), prerequisites.OpenJournal(), FindKey(), CheckRights(), TestSecret(), ReadProject()),
+)

@@ -1,0 +1,239 @@
+"""The key of this machine: which one the keystore holds, whose it is, and whether the service accepts it (P8, M8).
+
+Other homes of this computer may share the keystore (sudo, a container), and other apps the tenant. So an entry is
+replaced only if it is provably this app's: by what its certificate says, by the app's own list, or because a journal of
+this app tells how it was made. That nothing tells of another app proves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import quote
+
+from core import paths
+from core.entra import application, certificates
+from core.entra.certificates import KeyPair
+from core.entra.tokens import LAGGING, mint
+from core.errors import Interrupted, SetupError, TokenError
+from core.events import Finding
+from core.flow.step import Needed, Status, Step
+from core.secret import ENTRA_SECRET, Secret
+from core.steps import prerequisites
+from core.steps.context import World
+
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
+#: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
+_MATERIAL: Final = re.compile(r"[A-Za-z0-9+/=_-]{43,}")
+
+
+class FindKey(Step[World]):
+    """See which key this machine holds, and whether the service accepts it (P8, M8)."""
+
+    name = "key"
+    title = "Look for a key in the keystore"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known = world.known
+        known.key_pair = known.proof = None
+        # the account is the tenant's: no other run of this tenant may put its key there until this one is over
+        prerequisites.take_lock(world, known.tenant, "keystore")
+        text = world.keystore.read(world.service, known.tenant)
+        credential = text is not None and _may_sign_in(text)
+        known.occupant = Secret(text, learn=credential) if text is not None else None
+        current = self._read(world, known.tenant, text)
+        if current is None and credential:
+            raise _unproven(world, "what may be a private key or a secret and cannot be used here")
+        if current is not None:
+            self._refuse_another_apps_key(world, current.der)
+        if current is not None and known.app is None:
+            if not self._orphan(world, current.der):
+                details = {"tenant": known.tenant, "service": world.service, "thumbprint": current.thumbprint}
+                raise SetupError("keystore.occupied", **details)
+        elif current is not None and self._usable(world, current):
+            known.key_pair = current
+            _say_due(world, current)
+            self._find_spare(world, None)
+            return f"{current.thumbprint}, until {current.not_after.date()}"
+        app, now = known.app, world.clock.now()
+        # one that is about to end is this machine's all the same: it is brought into use before it is renewed
+        usable = [key_pair for key_pair in self._candidates(world) if not key_pair.expired(now)]
+        chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
+        known.key_pair = chosen
+        self._find_spare(world, current)
+        return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
+
+    def _candidates(self, world: World, *, listed: bool = True) -> list[KeyPair]:
+        """Keys that earlier runs of this machine stored and did not bring into use.
+
+        :param listed: look for one to each certificate on the app, too.
+        """
+        app = world.known.app
+        thumbprints = [effect.data["thumbprint"] for effect in world.log.standing("keystore.write")]
+        thumbprints += [key.thumbprint for key in app.keys if key.thumbprint] if app is not None and listed else []
+        key_pairs = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
+        return [key_pair for key_pair in key_pairs if key_pair is not None]
+
+    def _find_spare(self, world: World, former: KeyPair | None) -> None:
+        """Keys of this home that will not be in use: they go at the end, so their certificates on the app go too.
+
+        :param former: the one that the tenant's account held until now.
+        """
+        app, used = world.known.app, world.known.key_pair
+        key_pairs = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
+        world.known.spare = tuple(
+            key_pair
+            for key_pair in key_pairs
+            if app is not None and app.holds(key_pair) and (used is None or key_pair.der != used.der)
+        )
+
+    def _pending(self, world: World, thumbprint: str) -> KeyPair | None:
+        account = f"{world.known.tenant}#{thumbprint}"
+        return self._read(world, account, world.keystore.read(world.service, account))
+
+    def _read(self, world: World, account: str, text: str | None) -> KeyPair | None:
+        if text is None:
+            return None
+        try:
+            return certificates.parse(text, account)
+        except SetupError as error:
+            world.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
+            return None
+
+    def _refuse_another_apps_key(self, world: World, der: bytes) -> None:
+        """The account is the tenant alone (P4): a second app of one tenant must not take the first one's place."""
+        mine, owners = _mine(world), owners_of(world, der)
+        listed = world.known.app is not None and world.known.app.holds_certificate(der)
+        if mine and owners and mine not in owners and not listed:
+            raise _another_apps(world, der, sorted(owners)[0])
+
+    def _refuse_foreign(self, world: World, der: bytes) -> None:
+        """See that a key which this app cannot sign in with was its own, before another one takes its place.
+
+        :raises SetupError: `keystore.other-app`, `keystore.unproven`.
+        """
+        app, owners = world.known.app, owners_of(world, der)
+        if _mine(world) in owners or (app is not None and app.holds_certificate(der) and not owners):
+            return
+        thumbprint = certificates.thumbprint(der)
+        owner = next(iter(sorted(owners)), "") or _holder(world, thumbprint)
+        if owner == _mine(world) if owner else self._recorded(world, thumbprint):
+            return
+        raise _another_apps(world, der, owner) if owner else _unproven(world, f"the certificate {thumbprint}")
+
+    def _recorded(self, world: World, thumbprint: str) -> bool:
+        """Whether this project's state file names the certificate as that of the very app it names.
+
+        The original's certificates name no app, so nothing else tells of one that was removed from the app's list.
+        """
+        members, profile = world.known.members, world.profile
+        named = str(members.get(profile.client_id_member, "")).lower() == _mine(world)
+        return named and str(members.get(profile.thumbprint_member, "")).upper() == thumbprint
+
+    def _orphan(self, world: World, der: bytes) -> bool:
+        """Whether it is provably the key of the app that the state file names, and that app does not exist any more."""
+        named = str(world.known.members.get(world.profile.client_id_member, "")).lower()
+        return bool(named) and named in owners_of(world, der)
+
+    def _usable(self, world: World, key_pair: KeyPair) -> bool:
+        known = world.known
+        if key_pair.expired(world.clock.now()):
+            self._refuse_foreign(world, key_pair.der)
+            world.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
+            return False
+        try:
+            known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)
+        except TokenError as error:
+            if world.app.holds(key_pair) and LAGGING & set(error.codes):
+                return True  # registered a moment ago; the proof will wait for it
+            if 700027 not in error.codes:
+                raise
+            self._refuse_foreign(world, key_pair.der)
+            world.emit(
+                Finding(
+                    "certificate.gone",
+                    "warning",
+                    f"The certificate {key_pair.thumbprint} of this machine is no longer on the app: "
+                    "somebody removed it or replaced the list.",
+                    "A new key will be made and registered.",
+                )
+            )
+            return False
+        return True
+
+
+def _may_sign_in(text: str) -> bool:
+    """Whether an entry may hold a credential, of whatever kind and whosever."""
+    rest = _CERTIFICATE.sub("", text)
+    return bool(_MATERIAL.search(rest) or ENTRA_SECRET.search(rest))
+
+
+def _say_due(world: World, key_pair: KeyPair) -> None:
+    renewal, now = key_pair.renewal, world.clock.now()
+    if (state := renewal.state(now)) == "valid":
+        return
+    message = f"The certificate ends on {renewal.end.date()}; it was due for renewal on {renewal.due.date()}."
+    world.emit(Finding("certificate.due", "info" if state == "due" else "warning", message, "Rotate it soon."))
+
+
+def owners_of(world: World, der: bytes) -> frozenset[str]:
+    """Ids of the apps whose key a certificate's provably is: as it says itself, else as journals of this home tell."""
+    if named := certificates.app_of(der):
+        return frozenset({named})
+    return frozenset(_noted(world, certificates.thumbprint(der)))
+
+
+def _noted(world: World, thumbprint: str) -> Iterator[str]:
+    """Apps for which a run of this home made the key, or whose state file it recorded it in."""
+    folder = paths.state_folder(world.profile) / "journal"
+    for journal in sorted(folder.glob(f"{world.cloud.key}_*.jsonl")):
+        of_app = journal.stem.rpartition("_")[2]
+        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+            if thumbprint not in line:
+                continue
+            try:
+                data: dict[str, Any] = json.loads(line)["data"]
+            except (ValueError, KeyError, TypeError):
+                continue  # the torn last line of a crash
+            if data.get("thumbprint") != thumbprint and thumbprint not in dict(data.get("written") or {}).values():
+                continue
+            if data.get("app_id"):  # a run that created the app
+                yield str(data["app_id"])
+            elif "-" in of_app:
+                yield of_app
+
+
+def _mine(world: World) -> str:
+    return world.known.app_id or str(world.known.members.get(world.profile.client_id_member, "")).lower()
+
+
+def _holder(world: World, thumbprint: str) -> str:
+    """Another app of one of our names that accepts a certificate, so that it can be named; empty when none is seen."""
+    names = {world.profile.app_display_name, world.app.name} if world.known.app else {world.profile.app_display_name}
+    for name in sorted(names):
+        quoted = quote(name.replace("'", "''"))
+        path = f"/applications?$filter=displayName eq '{quoted}'&$select=appId,displayName,keyCredentials"
+        try:
+            for app in world.user_graph().pages(path, "look whose certificate it is"):
+                if any(key.thumbprint == thumbprint for key in application.keys_of(app)):
+                    return str(app.get("appId"))
+        except Interrupted:
+            raise
+        except SetupError:
+            return ""  # it is only about naming it: the run stops all the same
+    return ""
+
+
+def _unproven(world: World, what: str) -> SetupError:
+    app = f"the app {world.known.app_id}" if world.known.app_id else "the new app"
+    return SetupError("keystore.unproven", what=what, app=app, tenant=world.known.tenant, service=world.service)
+
+
+def _another_apps(world: World, der: bytes, app_id: str) -> SetupError:
+    details = {"tenant": world.known.tenant, "service": world.service, "thumbprint": certificates.thumbprint(der)}
+    return SetupError("keystore.other-app", app_id=app_id, **details)

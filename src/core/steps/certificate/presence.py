@@ -1,0 +1,100 @@
+"""This machine's certificate on the app: seen there, and registered again when another writer dropped it (P8, M5).
+
+The list of an app's certificates is replaced as a whole by whoever writes it, so what was seen there may be gone a
+moment later. Past the point of no return it is this machine's only credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from core.entra import application, credentials
+from core.entra.application import Key, Password
+from core.entra.credentials import REPLICATION, Merge
+from core.errors import GraphError, NetworkError
+from core.events import Finding
+from core.steps.context import World
+
+
+class Presence:
+    """Judges what reads of the app show.
+
+    :param register: adds the certificate by merge, as the signed-in principal.
+    :ivar registered: whether that was needed; then it has to be proven again.
+    """
+
+    def __init__(self, world: World, register: Callable[[], Merge]) -> None:
+        self._world = world
+        self._register = register
+        self._missing_since: float | None = None
+        self.registered = False
+
+    @property
+    def before(self) -> set[str]:
+        """KeyIds that were on the app when this machine's certificate was registered."""
+        return self._world.known.listed or {key.id for key in self._world.app.keys}
+
+    def look(self) -> None:
+        """The service says that it does not know the certificate: see whether it is on the app.
+
+        A look that fails says nothing; whoever waits for the service to accept the certificate goes on.
+        """
+        try:
+            keys = application.read_keys(self._world.user_graph(), self._world.app.object_id)
+        except (GraphError, NetworkError):
+            return
+        self.holds(keys)
+
+    def holds(self, keys: Sequence[Key]) -> bool:
+        """Whether the certificate is there, or is there again.
+
+        A read that lacks it may come from a replica that lags behind. It is believed when it shows an entry that was
+        not there before, since then another writer was at work, or when reads lack it for long.
+
+        :param keys: what a read showed.
+        :returns: False: it is not seen, and that is not believed yet.
+        """
+        world, known = self._world, self._world.known
+        if credentials.holds(keys, world.key_pair):
+            self._missing_since = None
+            return True
+        if known.request is not None:  # it is another machine's, which sees to it itself
+            return False
+        now = world.clock.monotonic()
+        if self._missing_since is None:
+            self._missing_since = now
+        overwritten = credentials.strangers(keys, self.before)
+        if not overwritten and now - self._missing_since < 2 * REPLICATION:
+            return False
+        world.emit(
+            Finding(
+                "certificate.dropped",
+                "warning",
+                f"The certificate {world.key_pair.thumbprint} of this machine was on the app and is gone: another "
+                "writer replaced the list.",
+                "It is registered again.",
+            )
+        )
+        self._register()
+        self.registered = True
+        self._missing_since = None
+        return True
+
+
+def tell_of_secrets(world: World, passwords: Sequence[Password]) -> None:
+    """Say once that others deleted the secrets which this machine began with, before it deleted any (M5).
+
+    :param passwords: those that are there now.
+    """
+    known = world.known
+    if known.initial and not passwords and not known.bereft and not world.log.marked:
+        known.bereft = True
+        proven = "its certificate is proven" if known.proof else "until its certificate is proven it cannot sign in"
+        world.emit(
+            Finding(
+                "secret.gone",
+                "warning",
+                "Somebody else, most likely another machine of this app, deleted the client secret that this machine "
+                f"began with: {proven}.",
+            )
+        )

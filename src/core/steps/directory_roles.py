@@ -1,0 +1,106 @@
+"""What the signed-in principal may do, as far as its token tells before anything is tried (P12)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.entra.application import HOLDER_NAME, Holder
+from core.events import Finding
+from core.steps.context import World
+
+WRITE: Final = "Application.ReadWrite.All"
+ASSIGN: Final = "AppRoleAssignment.ReadWrite.All"
+_GLOBAL: Final = "62e90394-69f5-4237-9190-012177145e10"
+_APPLICATION: Final = "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3"
+_CLOUD_APPLICATION: Final = "158c047a-c907-4556-b7ef-446551a6b5f7"
+_PRIVILEGED_ROLE: Final = "e8611ab8-c189-46e8-94e1-60213ab1f814"
+#: Names of the directory roles that matter here, by template id (the `wids` claim).
+ROLE_NAMES: Final = {
+    _GLOBAL: "Global Administrator",
+    _PRIVILEGED_ROLE: "Privileged Role Administrator",
+    _APPLICATION: "Application Administrator",
+    _CLOUD_APPLICATION: "Cloud Application Administrator",
+}
+#: What the claim holds for every member, and for every app: no role that anybody was given.
+_EVERYBODY: Final = frozenset({"b79fbf4d-3ef9-4689-8143-76b194e85509", "0997a1d0-0d1d-4acb-b408-d5ca73121e90"})
+#: Directory roles whose holders may change any app registration.
+APP_ADMINS: Final = frozenset({_GLOBAL, _APPLICATION, _CLOUD_APPLICATION})
+#: Directory roles whose holders may grant Microsoft Graph application permissions; the other two may not.
+ROLE_ADMINS: Final = frozenset({_GLOBAL, _PRIVILEGED_ROLE})
+_UNKNOWN: Final = "unknown until it is tried"
+
+
+def may_write(world: World, holder: Holder = "application") -> str | None:
+    """Why the signed-in principal may probably change the app, or None when it certainly may not."""
+    user = world.known.user
+    assert user is not None
+    oid = user.claims.get("oid")
+    owns = any(owner.get("id") == oid for owner in world.app.owners_of(holder))
+    if WRITE in user.roles:
+        return f"granted {WRITE}"
+    if "Application.ReadWrite.OwnedBy" in user.roles and owns:
+        return f"owner of the {HOLDER_NAME[holder]}"
+    if WRITE not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
+        return None
+    if owns:
+        return f"owner of the {HOLDER_NAME[holder]}"
+    return _by_role(world, APP_ADMINS)
+
+
+def may_create(world: World) -> str | None:
+    """Why the signed-in principal may probably create an app, or None when it certainly may not."""
+    user = world.known.user
+    assert user is not None
+    if {WRITE, "Application.ReadWrite.OwnedBy"} & user.roles:
+        return "granted the permission to create apps"
+    if WRITE in user.scopes or "Directory.AccessAsUser.All" in user.scopes:
+        return "people may create apps, unless the tenant forbids it"
+    return None
+
+
+def may_grant(world: World) -> str | None:
+    """Why the signed-in principal may probably grant application permissions, or None when it certainly may not."""
+    user = world.known.user
+    assert user is not None
+    if ASSIGN in user.roles:
+        return f"granted {ASSIGN}"
+    if ASSIGN not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
+        return None
+    return _by_role(world, ROLE_ADMINS)
+
+
+def directory_roles(world: World) -> str:
+    """The directory roles of the signed-in principal in words, as far as its token tells."""
+    user = world.known.user
+    assert user is not None
+    claim = user.claims.get("wids")
+    if not isinstance(claim, list):
+        return "unknown: the token does not say"
+    held = {str(role).lower() for role in claim} - _EVERYBODY
+    names = [name for role, name in ROLE_NAMES.items() if role in held]
+    others = len(held) - len(names)
+    if others:
+        names.append(f"{others} other{'s' if others > 1 else ''}")
+    return ", ".join(names) or "none"
+
+
+def say_unprivileged(world: World, what: str) -> None:
+    """Tell that an administrator will be needed."""
+    account = world.known.account
+    world.emit(
+        Finding(
+            "rights.missing",
+            "warning",
+            f"{account.user if account else 'The signed-in principal'} may not {what}.",
+            "This run makes and keeps the key, and writes a request that an administrator applies with one command.",
+        )
+    )
+
+
+def _by_role(world: World, allowed: frozenset[str]) -> str | None:
+    user = world.known.user
+    assert user is not None
+    roles = user.claims.get("wids")
+    if not isinstance(roles, list):
+        return _UNKNOWN
+    return "directory role" if allowed & {str(role) for role in roles} else None

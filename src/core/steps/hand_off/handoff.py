@@ -1,0 +1,234 @@
+"""Hand-off: without the rights, keep the key, and write down what an administrator has to do (P12)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from core import files
+from core.entra import application, creation
+from core.errors import GraphError, SetupError
+from core.events import Finding, Question
+from core.flow.journal import Effect
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Needed, Status, Step
+from core.steps.context import World
+from core.steps.hand_off.request import LARGEST, Request
+
+WRITE: Final = "request.write"
+WAITING: Final = "handoff.waiting"
+#: Effects by which this machine puts a certificate on the app itself.
+OWN: Final = ("graph.application.addKey", "graph.application.create")
+#: What an undo that somebody asked for fails with.
+UNDO: Final = "flow.undo-asked"
+
+
+class HandOff(Step[World]):
+    """Where the signed-in principal may not do it: write the request and stop; the pending key stays."""
+
+    name = "hand-off"
+    title = "Write a request for an administrator"
+
+    def check(self, world: World) -> Status:
+        return Needed() if needed(world) else Done("not needed")
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        after = "public certificate, app, exact calls; no secret"
+        return (PlanRow("add", "request for an administrator", str(path(world)), "", after, True, "write a file"),)
+
+    def apply(self, world: World) -> str:
+        raise write(world)
+
+    def undo(self, world: World) -> Left | None:
+        effects = world.log.standing(WRITE)
+        if effects and (left := _applied(world, effects[-1])) is not None:
+            return left
+        for effect in effects:
+            remove(Path(effect.target), str(effect.data["key_id"]))
+            world.log.undone(effect)
+        return None
+
+
+def question(world: World) -> Question:
+    """The question before a run that cannot do everything itself."""
+    text = (
+        "This run makes and keeps the key, and writes a request; an administrator applies it with "
+        "'entraclaw-setup apply'. The changes in the directory come after that.\nGo on?"
+    )
+    return Question("hand-off", text, False, "--yes")
+
+
+def before_undo(world: World, error: SetupError) -> SetupError | None:
+    """What a request has been written for is kept until an administrator acts, or somebody undoes it."""
+    if error.id == WAITING:
+        return error
+    # an administrator may be about to apply it: a certificate whose key is nowhere would be of no use to anybody
+    effect = written(world)
+    if effect is not None and error.id != UNDO:
+        return SetupError("handoff.kept", path=effect.target, cause=error.summary)
+    if effect is not None and (left := _applied(world, effect)) is not None:
+        return SetupError("flow.undo-failed", cause=error.summary, left=left.what, how=left.how)
+    return None
+
+
+@contextmanager
+def on_refusal(world: World) -> Iterator[None]:
+    """Surround an effect in the directory: a missing right that the token did not announce ends in a request (P12)."""
+    try:
+        yield
+    except GraphError as error:
+        if error.lacks_rights and error.refused and world.flow != "apply":
+            raise instead(world, error) from None
+        raise
+
+
+def by_whom(world: World) -> str:
+    """Added to a row of the plan: that an administrator makes this change."""
+    return "" if world.known.may_change else ", by an administrator"
+
+
+def needed(world: World) -> bool:
+    """Whether something is to be done that the signed-in principal may not do."""
+    known = world.known
+    if known.may_change:
+        return False
+    app, key_pair = known.app, known.key_pair
+    if app is None or key_pair is None or not (app.holds(key_pair) or known.proof):
+        return True
+    wanted = set(known.wanted.values())
+    return bool(wanted - app.declared or wanted - app.granted)
+
+
+def written(world: World) -> Effect | None:
+    """The note of the request that this undertaking wrote."""
+    effects = world.journal.standing(WRITE) if world.journal is not None else []
+    return effects[-1] if effects else None
+
+
+def path(world: World) -> Path:
+    """Where the request goes: the project folder."""
+    short = world.known.app_id[:8] or "new"
+    return world.settings.folder / f"{world.profile.name}-request-{short}.json"
+
+
+def write(world: World, *, removal: bool = False) -> SetupError:
+    """Write the request.
+
+    :param removal: the certificate is proven, and only the password credentials are left to remove.
+    :returns: the error that ends this run: it waits for an administrator.
+    :raises SetupError: `request.io`, `request.secret`, `file.unsafe`.
+    """
+    known, key_pair, app = world.known, world.key_pair, world.known.app
+    earlier = written(world)
+    unique = str(earlier.data["unique_name"]) if earlier else known.unique_name
+    if app is None and not unique:
+        unique = f"{world.profile.name}-{uuid4()}"
+    request = Request(
+        cloud=world.cloud.name,
+        authority=world.cloud.authority,
+        tenant=known.tenant,
+        app_id=app.app_id if app is not None else "",
+        app_name=app.name if app is not None else world.app_name,
+        unique_name=unique if app is None else "",
+        der=key_pair.der,
+        key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
+        machine=known.machine,
+        requested_by=known.account.user if known.account else "?",
+        created=world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        roles={} if removal else dict(known.wanted),
+        remove_passwords=removal,
+    )
+    target = path(world)
+    # the name stays known: the next run finds by it the app that an administrator has created
+    details = {"key_id": request.key_id, "unique_name": unique, "removal": removal}
+    text = request.to_json()
+    with world.log.effect(WRITE, str(target), world.emit, **details):
+        _replace(target, text)
+    tell = "" if removal else f" Tell them by another way than the file that its thumbprint is {key_pair.thumbprint}."
+    return SetupError(WAITING, path=target, role=request.role_needed, tell=tell)
+
+
+def _applied(world: World, effect: Effect) -> Left | None:
+    """What an administrator has done for this machine already, and how it is taken back."""
+    key_pair, app = world.known.key_pair, world.known.app
+    if key_pair is None or any(
+        e.data.get("thumbprint") == key_pair.thumbprint and e.action in OWN and e.state != "failed"
+        for e in world.log.effects
+    ):
+        return None  # this machine registered it, and has undone that by now
+    graph, unique = world.user_graph(), effect.data["unique_name"]
+    if app is None and unique and (app_id := creation.by_unique_name(graph, unique)) is not None:
+        app = application.read(graph, app_id)
+    keys = application.read_keys(graph, app.object_id) if app is not None else ()
+    found = next((key for key in keys if key.der == key_pair.der), None)
+    if app is None or found is None:
+        return None
+    if unique:
+        what, command = f"app registration {app.app_id}", f"az ad app delete --id {app.app_id}"
+    else:
+        what = f"certificate {key_pair.thumbprint}"
+        command = f"az ad app credential delete --id {app.app_id} --key-id {found.id} --cert"
+    how = f"Ask an administrator to run: {command}. Then run 'entraclaw-setup undo' again."
+    return Left(f"{what}, which an administrator added for this machine; its key is kept", how)
+
+
+def instead(world: World, refusal: GraphError) -> SetupError:
+    """What ends a run that was refused although its token did not tell: the refusal is said, the request is written.
+
+    :raises SetupError: `request.io`.
+    """
+    world.known.may_change = False
+    world.emit(Finding("rights.refused", "warning", refusal.summary))
+    return write(world)
+
+
+def remove(path: Path, key_id: str) -> None:
+    """Remove a request that nobody waits for any more.
+
+    :param key_id: what the request asks for; a file that does not name it is somebody else's.
+    :raises SetupError: `request.left`: it is still there, or something else lies in its place.
+    """
+    if _another(path):
+        raise SetupError("request.left", path=path, detail="it is no request by now")
+    try:
+        if path.is_file() and key_id.encode() not in path.read_bytes():
+            raise SetupError("request.left", path=path, detail="it is another file by now")
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        detail = "it is a folder by now" if path.is_dir() else error.strerror or error
+        raise SetupError("request.left", path=path, detail=detail) from None
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
+    if _another(target):
+        raise _unwritten(target, "a file that is no request lies there")
+    start = f"{target.name}.new-"  # what people keep beside it is called otherwise
+    try:
+        files.sweep(target.parent, start)
+        with files.beside(target, text.encode(), start=start, mode=0o644) as put:
+            put()
+    except OSError as error:
+        raise _unwritten(target, error.strerror or error) from None
+
+
+def _unwritten(target: Path, detail: object) -> SetupError:
+    failed = SetupError("request.io", path=target, detail=detail)
+    failed.refused = True
+    return failed
+
+
+def _another(path: Path) -> bool:
+    """Whether a file that is somebody's own has the name of a request: it is neither replaced nor removed."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            members = json.loads(file.read(LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not isinstance(members, dict) or not {"schema", "certificate"} <= members.keys()

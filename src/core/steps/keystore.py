@@ -1,0 +1,76 @@
+"""Keystore: look for keys in weak ones, validate the backend, and prove it with a round trip (K1, K3, K4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import KeystoreError
+from core.events import Finding
+from core.flow.step import Done, Needed, Stage, Status, Step
+from core.machine.keystore import weak_files
+from core.machine.keystore.system import probe
+from core.machine.keystore.weak_files import WeakFile
+from core.steps.context import World
+
+
+class WeakFiles(Step[World]):
+    """Say so if an earlier run wrote a key through a weak backend."""
+
+    name = "weak-files"
+    title = "Look for keys in weak keystores"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        found, own = weak_files.find(world.service), ""
+        try:
+            own = world.keystore.backend().file if found else ""
+        finally:  # most needed where the keystore is refused
+            world.known.weak = weak = tuple(file for file in found if file.path != Path(own))
+            for file in weak:
+                world.emit(_finding(world, file))
+        return ", ".join(str(file.path) for file in weak) or "none found"
+
+
+def exposed(world: World, file: WeakFile) -> str:
+    """What is wrong with a weak file, in a sentence."""
+    if file.unreadable:
+        return (
+            f"{file.path} could not be read ({file.unreadable}), "
+            f"so nobody knows whether it holds a key of service {world.service}."
+        )
+    who = "whoever can read it and guesses its password" if file.encrypted else "whoever can read it"
+    return f"{file.path} holds a key of service {world.service}: {who} has the key; rotate now."
+
+
+def cure(file: WeakFile) -> str:
+    """What to do with it once there is a key in a good keystore."""
+    what = " ".join(f"[{section}]" for section in file.sections)
+    return f"Delete {what} from {file.path}, and remove the certificate of that key from the app."
+
+
+def _finding(world: World, file: WeakFile) -> Finding:
+    if file.unreadable:
+        return Finding("keystore.weak-file", "warning", exposed(world, file), "Look at it by hand.")
+    return Finding("keystore.weak-file", "failure", exposed(world, file), f"Finish this migration. Then: {cure(file)}")
+
+
+class ProbeKeystore(Step[World]):
+    """A value as large as a key bundle goes in and comes back byte for byte."""
+
+    name = "probe"
+    title = "Test the keystore"
+
+    def check(self, world: World) -> Status:
+        return Done(str(world.known.backend)) if world.known.backend else Needed()
+
+    def apply(self, world: World) -> str:
+        result = probe(world.keystore)
+        if not result.ok:
+            raise KeystoreError("keystore.probe", verdict=result.verdict, backend=result.backend)
+        world.known.backend = result.backend
+        return f"{result.backend}: {result.size} characters in and back"
+
+
+STAGE: Stage[World] = Stage("keystore", "Keystore", (WeakFiles(), ProbeKeystore()))

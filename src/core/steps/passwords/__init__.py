@@ -1,0 +1,1 @@
+"""Password credentials: deleted, and the two that are made on purpose."""

@@ -1,0 +1,352 @@
+"""What a rollback leaves behind: known until it is gone, and removed once it has expired (M10).
+
+The journal of a rollback is a file of its own that outlives its flow. It stays open until neither the app nor the state
+file holds the short-lived secret, so every later command knows of it. It holds ids, dates and the hint, no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from core import paths
+from core.clock import wait_until
+from core.entra import application, certificates, credentials
+from core.entra.application import Password
+from core.entra.graph import Graph
+from core.entra.tokens import mint
+from core.errors import InsecureKeyringBackendError, Interrupted, NetworkError, SetupError
+from core.events import ChangeMade, Finding
+from core.flow.journal import Effect, Journal
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Needed, Status, Step
+from core.machine.state_file import Basis, not_written
+from core.steps import directory_roles, prerequisites
+from core.steps.context import World
+from core.steps.passwords.delete import REMOVE
+from core.steps.state_file.purge import rebase
+
+ADD: Final = "graph.application.addPassword"
+WRITE: Final = "statefile.secret"
+#: Journalled when the service accepted the new secret: the rollback is complete, nothing of it is undone any more.
+ACCEPTED: Final = "secret.accepted"
+
+
+class RollbackJournal(Journal):
+    """A journal whose undertaking ends with its secret and not with its flow."""
+
+    @classmethod
+    def of(cls, world: World) -> RollbackJournal:
+        """The one of this tenant and app; nothing is written before there is something to write.
+
+        :raises SetupError: `journal.broken`, `journal.io`.
+        """
+        known = world.known
+        path = paths.rollback(world.profile, world.cloud.key, known.tenant, known.app_id)
+        return cls(path, world.run_id, world.clock, "rollback")
+
+    def close(self, outcome: str) -> None:
+        """End the undertaking, unless its flow has just succeeded: then the secret stands from now on."""
+        if outcome != "changed":
+            super().close(outcome)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        """Also refuse what says not what `ends` and `listing` need."""
+        super()._take(entry)
+        if entry["state"] == "intend" and entry["action"] in (ADD, WRITE):
+            datetime.fromisoformat(str(entry["data"]["ends"]))
+            _ = entry["data"]["name" if entry["action"] == ADD else "member"]
+
+    @property
+    def stands(self) -> bool:
+        """Whether something of a rollback is there, or may be."""
+        return bool(self.standing(ADD) or self.standing(WRITE))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the rollback came to its end; an interrupted one is taken back by the next."""
+        return self.stands and bool(self.standing(ACCEPTED))
+
+    @property
+    def ends(self) -> datetime:
+        """When the last of its secrets ends, by the service's clock."""
+        effects = self.standing(ADD) + self.standing(WRITE)
+        return max(datetime.fromisoformat(str(effect.data["ends"])) for effect in effects)
+
+    def listing(self) -> str:
+        """What is there, or may be, in words."""
+        files = [f"{effect.data['member']} in {effect.target}" for effect in self.standing(WRITE)]
+        return "; ".join([*files, *(describe(effect) for effect in self.standing(ADD))])
+
+
+def describe(effect: Effect) -> str:
+    """A password credential of a rollback, in words."""
+    key_id = f", keyId {effect.data['key_id']}" if "key_id" in effect.data else ""
+    ends = utc(datetime.fromisoformat(str(effect.data["ends"])))
+    return f"password credential '{effect.data['name']}'{key_id}, which ends by itself at {ends}"
+
+
+def utc(moment: datetime) -> str:
+    """A moment as people read it."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def service_time(world: World) -> datetime:
+    """The time by the service's clock; asked for if no answer has told it yet.
+
+    :raises NetworkError: there is no answer.
+    """
+    if not world.session.dated:
+        path = f"{world.known.tenant}/v2.0/.well-known/openid-configuration"
+        world.session.call("GET", f"{world.cloud.authority}/{path}")
+    return world.clock.now() + timedelta(seconds=world.session.skew)
+
+
+def take_out(world: World, journal: Journal) -> None:
+    """Remove the secret from the state file, if the member still begins with its hint, and what a killed write left.
+
+    :raises SetupError: `statefile.*`: it is still there.
+    """
+    for effect in journal.standing(WRITE):
+        file, member, hint = world.statefile.at(Path(effect.target)), effect.data["member"], effect.data["hint"]
+        for stray in file.strays(member, hint):
+            try:
+                stray.unlink(missing_ok=True)
+            except OSError as error:
+                raise not_written(stray, error) from None
+        members = _members(world, effect)
+        if _is_in(members, effect):
+            file.update({}, (member,), basis=Basis.of(members, (member,)))
+            if holds(world, effect):
+                raise SetupError("statefile.changed", path=file.path)
+            if file is world.statefile:
+                rebase(world, {}, (member,))
+            world.emit(ChangeMade("statefile.update", effect.target))
+        journal.undone(effect)
+
+
+def holds(world: World, effect: Effect) -> bool:
+    """Whether the state file that an effect names holds its secret."""
+    return _is_in(_members(world, effect), effect)
+
+
+def _members(world: World, effect: Effect) -> dict[str, Any]:
+    try:
+        return world.statefile.at(Path(effect.target)).read()
+    except SetupError as error:
+        if error.id != "statefile.missing":
+            raise
+        return {}  # the project is gone, and the secret with it
+
+
+def _is_in(members: dict[str, Any], effect: Effect) -> bool:
+    return str(members.get(effect.data["member"], "")).startswith(effect.data["hint"])
+
+
+def take_off(world: World, journal: Journal, graph: Graph, *, patience: float, forget: bool = True) -> None:
+    """Remove the password credentials of a rollback from the app, and read that they are gone.
+
+    :param patience: how long after it was made one that is not seen may still show itself, in seconds.
+    :param forget: whether one that was never seen is taken for one that never was.
+    :raises SetupError: one is still there.
+    """
+    app = world.app
+
+    def seen(effect: Effect) -> list[Password] | None:
+        return [p for p in application.read_passwords(graph, app) if _is(p, effect)] or None
+
+    def gone(effect: Effect) -> bool | None:
+        return True if seen(effect) is None else None
+
+    for effect in journal.standing(ADD):
+        age = service_time(world) - datetime.fromisoformat(str(effect.data["made"]))
+        found = wait_until(
+            partial(seen, effect),
+            clock=world.clock,
+            emit=world.emit,
+            reason="a password credential to be seen, so that it can be removed",
+            expected=10,
+            deadline=max(0.0, patience - age.total_seconds()),
+        )
+        for password in found or ():
+            credentials.remove_password(graph, app, password, world.clock, world.emit)
+            world.emit(ChangeMade(REMOVE["application"], password.id))
+        if found and not wait_until(
+            partial(gone, effect),
+            clock=world.clock,
+            emit=world.emit,
+            reason="a password credential to disappear",
+            expected=10,
+            deadline=credentials.REPLICATION * 2,
+        ):
+            raise SetupError("rollback.still-there", listing=describe(effect))
+        if found or forget:
+            journal.undone(effect)
+
+
+def _is(password: Password, effect: Effect) -> bool:
+    ours = password.id == effect.data.get("key_id") or password.name == effect.data["name"]
+    return ours and password.holder == "application"
+
+
+def sweep(world: World, *, signed_in: bool) -> None:
+    """Remove what an expired rollback left; say what stands, and what could not be removed. For every later command.
+
+    :param signed_in: whether this command may use the Azure CLI's sign-in where the certificate's own token may not.
+    """
+    try:
+        journal = RollbackJournal.of(world)
+        if not journal.stands:
+            return
+        if service_time(world) < journal.ends:
+            world.emit(standing(journal))
+            return
+        prerequisites.take_lock(world, world.known.tenant, world.known.app_id)
+        if (journal := RollbackJournal.of(world)).stands:  # nobody was faster
+            remove_expired(world, journal, signed_in=signed_in)
+    except Interrupted:
+        raise
+    except SetupError as error:
+        message = f"What a rollback left could not be looked after: {error.summary}"
+        world.emit(Finding("rollback.left", "warning", message, error.remedy))
+
+
+def after(world: World) -> None:
+    """`sweep` for a command that runs no flow: it reads the state file first, if there is one."""
+    if world.statefile.exists():
+        prerequisites.ReadStateFile(required=False).apply(world)
+        if world.known.app_id and world.known.tenant:
+            sweep(world, signed_in=True)
+
+
+def remove_expired(world: World, journal: RollbackJournal, *, signed_in: bool) -> None:
+    """Remove an expired secret from file and app, as the certificate if it may, else as the signed-in principal."""
+    ended = utc(journal.ends)
+    problems: list[SetupError] = []
+    try:
+        take_out(world, journal)
+    except SetupError as error:
+        problems.append(error)
+    identities: list[Callable[[World], Graph | None]] = [_as_certificate]
+    if signed_in:
+        identities.append(World.user_graph)
+    for identity in identities:
+        try:
+            graph = identity(world)
+            if graph is None:
+                continue
+            _take_off_expired(world, journal, graph)
+            break
+        except Interrupted:
+            raise
+        except InsecureKeyringBackendError as error:  # never swallowed (K2)
+            world.emit(Finding(error.id, "warning", error.summary, error.remedy))
+        except SetupError as error:
+            problems.append(error)
+    if journal.stands:
+        why = "; ".join(dict.fromkeys(error.summary for error in problems)) or "the certificate may not remove it"
+        message = f"The secret of a rollback ended at {ended}. Left: {journal.listing()}. It was not removed: {why}"
+        world.emit(Finding("rollback.left", "warning", message, "Run 'entraclaw-setup migrate': it removes it."))
+        return
+    journal.close("expired")
+    message = f"The secret of a rollback ended at {ended}; it was removed from the state file and from the app."
+    world.emit(Finding("rollback.expired", "info", message))
+
+
+def _take_off_expired(world: World, journal: RollbackJournal, graph: Graph) -> None:
+    app = application.read(graph, world.known.app_id)
+    if app is not None:
+        world.known.app = app
+        take_off(world, journal, graph, patience=0)
+        return
+    for effect in journal.standing(ADD):  # it went with its app
+        journal.undone(effect)
+
+
+def _as_certificate(world: World) -> Graph | None:
+    """Microsoft Graph as the app itself; None when this machine has no key, or its token certainly may not write."""
+    known = world.known
+    if known.proof is None:
+        text = world.keystore.read(world.service, known.tenant)
+        if text is None:
+            return None
+        known.key_pair = certificates.parse(text, known.tenant)
+        known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
+    may = known.proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
+    return world.app_graph() if may else None
+
+
+def standing(journal: RollbackJournal) -> Finding:
+    """What to know while the secret of a rollback works."""
+    message = f"The secret of a rollback works until {utc(journal.ends)}: {journal.listing()}."
+    remedy = "'entraclaw-setup migrate' removes it at once; any command removes it after that time."
+    return Finding("rollback.standing", "warning", message, remedy)
+
+
+class Notice(Step[World]):
+    """Say that a rollback stands; the migration removes it like every other secret."""
+
+    name = "leftover"
+    title = "Look for an earlier rollback"
+
+    def check(self, world: World) -> Status:
+        return Needed() if RollbackJournal.of(world).stands else Done("there is none")
+
+    def apply(self, world: World) -> str:
+        journal = RollbackJournal.of(world)
+        try:
+            expired = service_time(world) >= journal.ends
+        except NetworkError:
+            expired = False
+        if not expired:
+            world.emit(standing(journal))
+        return f"one whose secret {'ended' if expired else 'ends'} at {utc(journal.ends)}; this run removes it"
+
+
+class Sweep(Step[World]):
+    """Remove what an expired rollback left, before a flow that takes no secret looks for one."""
+
+    name = "leftover"
+    title = "Look for an earlier rollback"
+
+    def check(self, world: World) -> Status:
+        stands = world.known.app_id and RollbackJournal.of(world).stands
+        return Needed() if stands else Done("there is none")
+
+    def apply(self, world: World) -> str:
+        sweep(world, signed_in=True)
+        if world.profile.secret_member not in world.statefile.read_or_empty():
+            world.known.secret = None
+        return "looked after"
+
+
+class Forget(Step[World]):
+    """Close the journal of a rollback, once no password credential is left; the secret may lie in another project."""
+
+    name = "forget"
+    title = "Clean up after an earlier rollback"
+
+    def check(self, world: World) -> Status:
+        return Needed() if RollbackJournal.of(world).stands else Done("there was none")
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        elsewhere = [e for e in RollbackJournal.of(world).standing(WRITE) if e.target != str(world.statefile.path)]
+        return tuple(
+            PlanRow("delete", effect.data["member"], effect.target, "the secret of a rollback", "", False, "0600")
+            for effect in elsewhere
+            if holds(world, effect)
+        )
+
+    def apply(self, world: World) -> str:
+        journal = RollbackJournal.of(world)
+        try:
+            take_out(world, journal)
+        except SetupError as error:  # the migration itself is through
+            message = f"Left of a rollback: {journal.listing()}. {error.summary}"
+            world.emit(Finding("rollback.left", "warning", message, error.remedy))
+            return "a dead secret is left in a file"
+        journal.close("migrated")
+        return "nothing of it is left"

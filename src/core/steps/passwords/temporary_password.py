@@ -1,0 +1,218 @@
+"""A client secret that lives 15 minutes: made, written where the old code reads it, proven; or undone (M10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from core.clock import wait_until
+from core.entra import application, credentials
+from core.entra.tokens import SecretState, try_secret
+from core.errors import GraphError, NetworkError, SetupError
+from core.flow.plan import PlanRow
+from core.flow.step import Blocked, Done, Left, Needed, Status, Step
+from core.secret import Secret
+from core.steps.context import World
+from core.steps.passwords import rollback_secret
+from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
+
+#: How long the secret lives, by the service's clock.
+LIFETIME: Final = timedelta(minutes=15)
+#: Credentials that are made before giving up, if the answers with their secrets are lost.
+ATTEMPTS: Final = 3
+#: How long a credential whose answer was lost may take to show itself, in seconds.
+LOST: Final = credentials.REPLICATION / 2
+#: The same before it is believed that there is none.
+LATE: Final = credentials.REPLICATION * 2
+#: How long a new secret may take to be accepted, in seconds; less than it lives.
+DEADLINE: Final = 180.0
+_FORBIDDEN: Final = "CredentialTypeNotAllowedAsPerAppPolicy"
+
+
+class TakeBack(Step[World]):
+    """Take back what an interrupted rollback left: its secret may be lost, and nobody was told of it."""
+
+    name = "take-back"
+    title = "Take back what an earlier rollback left"
+
+    def check(self, world: World) -> Status:
+        return Needed() if journal_of(world).stands else Done("there is nothing")
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        where = f"app registration '{world.app.name}', {world.statefile.path}"
+        return (PlanRow("delete", "earlier rollback", where, journal_of(world).listing(), "", False, "removePassword"),)
+
+    def apply(self, world: World) -> str:
+        journal = journal_of(world)
+        rollback_secret.take_out(world, journal)
+        rollback_secret.take_off(world, journal, world.user_graph(), patience=LATE)
+        for effect in journal.standing(ACCEPTED):  # of one that had expired
+            journal.undone(effect)
+        return "nothing of it is left"
+
+
+class AddPassword(Step[World]):
+    """Add a password credential that ends in 15 minutes; its secret stays in memory."""
+
+    name = "add-password"
+    title = "Create a client secret for 15 minutes"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        app = world.app
+        where = f"app registration '{app.name}'"
+        end = rollback_secret.utc(_end(world))
+        ends = f"new, ends {LIFETIME.seconds // 60} minutes after it is made ({end} if made now)"
+        call = f"POST /applications/{app.object_id}/addPassword"
+        stay = [
+            PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
+            for key in app.keys
+        ]
+        stay.append(PlanRow("keep", "private key", f"keystore, service {world.service}", "it is not touched"))
+        return (PlanRow("add", "password credential", where, "", ends, True, call), *stay)
+
+    def apply(self, world: World) -> str:
+        # before the service is asked: whether the file can be written at all
+        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"}, basis=world.known.basis)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._add(world, attempt)
+            except (GraphError, NetworkError) as error:
+                if error.refused or attempt == ATTEMPTS:
+                    raise
+            # whatever was made is useless, since its secret was lost with the answer: it goes, and another one comes
+            rollback_secret.take_off(world, world.log, world.user_graph(), patience=LOST, forget=False)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _add(self, world: World, attempt: int) -> str:
+        app, end = world.app, _end(world)
+        name = f"entraclaw-setup rollback {world.run_id}-{attempt}"
+        details = {"name": name, "made": (end - LIFETIME).isoformat(), "ends": end.isoformat()}
+        with world.log.effect(ADD, app.object_id, world.emit, **details) as effect:
+            try:
+                answer = credentials.add_password(
+                    world.user_graph(), app.object_id, name, end - LIFETIME, end, world.clock, world.emit
+                )
+            except GraphError as error:
+                if error.code != _FORBIDDEN:
+                    raise
+                refusal = forbidden(world)
+                refusal.refused = error.refused
+                raise refusal from None
+            secret = Secret(str(answer.pop("secretText", None) or ""))
+            effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.reveal()[:3]}
+            _check(secret, str(answer.get("endDateTime")), end)
+        world.known.secret = secret
+        return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
+
+    def undo(self, world: World) -> Left | None:
+        """Also of the file: neither stands on the other, so both are tried, the credential first."""
+        journal, problems = journal_of(world), list[SetupError]()
+        try:
+            rollback_secret.take_off(world, journal, world.user_graph(), patience=LATE)
+        except SetupError as error:
+            problems.append(error)
+        try:
+            rollback_secret.take_out(world, journal)
+        except SetupError as error:
+            problems.append(error)
+        if not journal.stands:
+            return None
+        app_id, key_ids = world.known.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]
+        by_hand = [f"az ad app credential delete --id {app_id} --key-id {key_id}" for key_id in key_ids]
+        by_hand += [f"delete {effect.data['member']} in {effect.target}" for effect in journal.standing(WRITE)]
+        return Left(f"{journal.listing()} ({'; '.join(error.summary for error in problems)})", "; ".join(by_hand))
+
+
+class WriteSecret(Step[World]):
+    """Write the secret into the state file, where the old code reads it, and read it back; `AddPassword` undoes it."""
+
+    name = "write-secret"
+    title = "Write the secret into the state file"
+
+    def check(self, world: World) -> Status:
+        member = world.profile.secret_member
+        theirs = member in world.statefile.read()
+        if theirs and not any(rollback_secret.holds(world, effect) for effect in journal_of(world).standing(WRITE)):
+            return Blocked(SetupError("rollback.present", path=world.statefile.path, member=member))
+        return Needed()
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        after = "the new secret, live and in plain text"
+        how = "atomic replace, 0600"
+        return (PlanRow("change", world.profile.secret_member, str(world.statefile.path), "", after, True, how),)
+
+    def apply(self, world: World) -> str:
+        file, member, secret = world.statefile, world.profile.secret_member, world.known.secret
+        assert secret is not None
+        made = world.log.standing(ADD)[-1].data
+        details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
+        with world.log.effect(WRITE, str(file.path), world.emit, **details):
+            file.put_secret(member, secret, world.known.basis)
+            if file.read().get(member) != secret.reveal():
+                raise SetupError("statefile.changed", path=file.path)
+        return f"{member} in {file.path}"
+
+
+class ProveSecret(Step[World]):
+    """Prove that the service accepts the new secret; what it yields is dropped at once."""
+
+    name = "prove-secret"
+    title = "Prove that the secret is accepted"
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known, secret = world.known, world.known.secret
+        assert secret is not None
+        last = SecretState("unknown", "not asked")
+
+        def live() -> bool | None:
+            nonlocal last
+            last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+            return True if last.state == "live" else None
+
+        if not wait_until(
+            live,
+            clock=world.clock,
+            emit=world.emit,
+            reason="the secret to be accepted everywhere",
+            expected=15,
+            deadline=DEADLINE,
+        ):
+            raise SetupError("rollback.not-accepted", minutes=round(DEADLINE / 60), detail=last.detail)
+        with world.log.effect(ACCEPTED, known.app_id, world.emit):
+            return last.detail
+
+
+def journal_of(world: World) -> RollbackJournal:
+    """The journal of this rollback; a look step has opened it."""
+    assert isinstance(world.journal, RollbackJournal)
+    return world.journal
+
+
+def _end(world: World) -> datetime:
+    """When a secret that is made now ends, by the service's clock, in whole seconds."""
+    return (rollback_secret.service_time(world) + LIFETIME).replace(microsecond=0)
+
+
+def forbidden(world: World) -> SetupError:
+    """The error for a policy that forbids password credentials (M13)."""
+    names = ", ".join(world.app.policy.names)
+    return SetupError("rollback.forbidden", app=world.app.name, names=f" ({names})" if names else "")
+
+
+def _check(secret: Secret, ends: str, wanted: datetime) -> None:
+    """Whether the credential is what was asked for."""
+    if not secret:
+        raise SetupError("rollback.unusable", detail="did not tell its secret")
+    try:
+        exact = abs(application.moment(ends) - wanted) <= timedelta(minutes=1)
+    except ValueError:
+        exact = False
+    if not exact:
+        raise SetupError("rollback.unusable", detail=f"it ends at {ends} and not in {LIFETIME.seconds // 60} minutes")

@@ -1,0 +1,245 @@
+"""Prerequisites: the project's state file, its cloud, tenant and app id (C1, M1, M16, P1)."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any, Final
+
+from core import files, paths
+from core.config.cloud import option_of
+from core.config.settings import guid
+from core.errors import SetupError
+from core.events import Finding
+from core.flow.journal import Journal
+from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
+from core.machine.state_file import Basis
+from core.secret import Secret, looks_secret, redactor
+from core.steps.context import World
+
+#: What can be a client secret at all; anything else would only confuse the guards that look for it.
+_PLAUSIBLE: Final = re.compile(r"[!-~]{16,128}")
+
+
+class ReadStateFile(Step[World]):
+    """Read the state file; the secret goes into a `Secret` at once and nowhere else.
+
+    :param required: whether a run may do without one.
+    """
+
+    name = "state-file"
+    title = "Read the state file"
+
+    def __init__(self, *, required: bool = True) -> None:
+        self._required = required
+
+    def check(self, world: World) -> Status:
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        known, profile = world.known, world.profile
+        folder = world.statefile.path.parent
+        if not folder.is_dir():
+            raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
+        missing = not self._required and not world.statefile.exists()
+        members = {} if missing else world.statefile.read()
+        known.basis = Basis.of(members, profile.members)
+        _refuse_another_cloud(world, members.get("CLOUD", world.cloud.name if missing else "public"))
+        present = profile.secret_member in members
+        value = members.pop(profile.secret_member, None)
+        text = value.strip() if isinstance(value, str) else ""
+        ids = (members.get(profile.tenant_member), members.get(profile.client_id_member))
+        if _PLAUSIBLE.fullmatch(text) and text not in ids:
+            known.secret = Secret(text)
+        elif present:
+            message = (
+                f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
+            )
+            world.emit(Finding("statefile.unusable", "warning", message))
+        if present and world.statefile.links() > 1:
+            message = f"{world.statefile.path} has another name (a hard link); under that name the secret stays."
+            world.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
+        known.members = members
+        known.tenant = _agreed(world, "tenant", profile.tenant_member, members)
+        known.app_id = _agreed(world, "app_id", profile.client_id_member, members)
+        if not known.tenant and self._required:
+            raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=world.statefile.path)
+        if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
+            raise SetupError("app.blueprint", app_id=known.app_id)
+        if not missing:
+            _report(world, members)
+        if missing:
+            return f"there is none at {world.statefile.path}; it will be made"
+        found = (
+            "with a client secret" if known.secret else "with an unusable one" if present else "without a client secret"
+        )
+        return f"{world.statefile.path} ({found})"
+
+
+class EnoughRoom(Step[World]):
+    """Stop where a key bundle cannot be kept (P4)."""
+
+    name = "platform"
+    title = "Check that this system can keep a key"
+
+    def check(self, world: World) -> Status:
+        if sys.platform == "win32":
+            return Blocked(SetupError("platform.no-keystore-key"))
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        return f"{sys.platform}, Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Outlives(Step[World]):
+    """Stop where the key would not outlive the job (M16)."""
+
+    name = "lifetime"
+    title = "Check that the key would outlive this run"
+
+    def check(self, world: World) -> Status:
+        if not world.lifetime:
+            return Done("nothing says that this is a CI job or a container")
+        if not world.settings.key_outlives_job:
+            return Blocked(SetupError("platform.short-lived", seen="; ".join(world.lifetime)))
+        return Needed()
+
+    def apply(self, world: World) -> str:
+        seen, said = "; ".join(world.lifetime), world.settings.origin.get("key_outlives_job", "default")
+        message = f"This looks like a job that ends and takes its keystore with it ({seen}), but it was said not to be."
+        remedy = "If that is wrong, the key is lost with the job, and its certificate stays on the app."
+        world.emit(Finding("platform.short-lived", "warning", message, remedy))
+        return f"it was said to (--key-outlives-job, from: {said})"
+
+
+class OpenJournal(Step[World]):
+    """Take the lock of this tenant and app, and open its journal."""
+
+    name = "journal"
+    title = "Open the journal"
+
+    def check(self, world: World) -> Status:
+        if world.journal is not None:
+            return Done("open")
+        known_or_new = world.known.app_id or world.flow == "onboard" or world.known.request is not None
+        return Needed() if known_or_new else Done("the app is not known yet")
+
+    def apply(self, world: World) -> str:
+        if (request := world.known.request) is not None:  # an administrator's undertaking, none of this machine's
+            return _open(world, "apply", paths.digest(request.app_id or request.unique_name))
+        if not world.known.app_id:
+            return open_of_project(world)
+        if world.flow != "onboard" and unfinished(world):
+            raise SetupError("journal.other-flow", theirs="onboard", ours=world.flow)
+        return _open(world, world.known.tenant, world.known.app_id)
+
+
+def unfinished(world: World) -> bool:
+    """Whether an interrupted run of this project made the app that the state file names by now."""
+    path = paths.journal(world.profile, world.cloud.key, *of_project(world))
+    effects = Journal(path, world.run_id, world.clock).effects
+    return any(effect.standing and effect.data.get("app_id") == world.known.app_id for effect in effects)
+
+
+def of_project(world: World) -> tuple[str, str]:
+    """Names of the journal of an app that does not exist yet, or is not known: it belongs to its project."""
+    return "new", paths.digest(world.settings.folder)
+
+
+def open_of_project(world: World) -> str:
+    """Take the lock of this project's new app, and open its journal instead of the one that is open.
+
+    :raises SetupError: `lock.held`, `journal.io`, `journal.broken`, `journal.other-flow`; `az.wrong-tenant`: the
+        interrupted run was about another tenant.
+    """
+    return _open(world, *of_project(world))
+
+
+def _open(world: World, tenant: str, app_id: str) -> str:
+    take_lock(world, tenant, app_id)
+    journal = Journal(
+        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow
+    )
+    if journal.resumed and journal.flow not in ("", world.flow):
+        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
+    for effect in journal.standing("keystore.write"):
+        ours = effect.target.partition("#")[0]
+        if ours != world.known.tenant:
+            raise SetupError("az.wrong-tenant", theirs=world.known.tenant, ours=ours)
+    world.journal = journal
+    if not world.journal.resumed:
+        return "new"
+    side = "after" if world.journal.marked else "before"
+    message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
+    world.emit(Finding("journal.resumed", "warning", message))
+    return "continues an interrupted run"
+
+
+def take_lock(world: World, tenant: str, app_id: str) -> None:
+    """Take the lock of a tenant and app, until the world is closed.
+
+    :raises SetupError: `lock.held`, `journal.io`, `folder.unsafe`, `file.unsafe`.
+    """
+    from filelock import FileLock
+
+    lock = paths.lock(world.profile, world.cloud.key, tenant, app_id)
+    if lock in world.locks:
+        return
+    try:
+        paths.private(lock.parent)
+        files.check(lock)
+        world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
+    except TimeoutError:
+        raise SetupError("lock.held", path=lock) from None
+    except OSError as error:
+        raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
+    world.locks.add(lock)
+
+
+def _refuse_another_cloud(world: World, theirs: object) -> None:
+    """A state file belongs to one cloud (C1)."""
+    path, ours = world.statefile.path, world.cloud.name
+    if not isinstance(theirs, str):
+        raise SetupError("usage.no-cloud", path=path, value=json.dumps(theirs))
+    if theirs != ours:
+        raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=ours, option=option_of(theirs))
+
+
+def _report(world: World, members: dict[str, Any]) -> None:
+    """Say which other members hold the secret again, or something that looks like one, however deep (M11)."""
+    file, secret = world.statefile.path.name, world.known.secret
+    inside = world.statefile.where(lambda text: secret.reveal() in text) if secret is not None else ()
+    for member in dict.fromkeys((*inside, *world.statefile.where(looks_secret))):
+        if member == world.profile.secret_member:
+            continue
+        name, value, remedy = redactor.redact(member), members.get(member), ""
+        if secret is not None and isinstance(value, str) and value.strip() == secret.reveal():
+            id, message = "statefile.copy", f"{name} in {file} is a copy of the secret; it is removed too."
+        elif member in inside:
+            id = "statefile.copy-inside"
+            message = f"{name} in {file} holds the very same secret inside; it stays there."
+            remedy = "Remove it by hand."
+        else:
+            id = "statefile.foreign-secret"
+            message = (
+                f"{file} also holds something that looks like a secret: {name}. "
+                f"It is not {world.profile.secret_member}, and is left as it is."
+            )
+            remedy = "Find out what uses it, and move it to a keystore."
+        world.emit(Finding(id, "warning", message, remedy))
+
+
+def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) -> str:
+    """A GUID from the settings or the state file; when both name one, they must be the same."""
+    flag = f"--{setting.replace('_', '-')}"
+    given = str(getattr(world.settings, setting))
+    named = members.get(member) not in (None, "")
+    stored = guid(f"{member} in {world.statefile.path.name}", members[member]) if named else ""
+    if given and stored and given != stored:
+        detail = f"{flag} says {given}, but {member} in {world.statefile.path.name} is {stored}"
+        raise SetupError("usage.settings", detail=detail, command="migrate")
+    return given or stored
+
+
+STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), OpenJournal()))

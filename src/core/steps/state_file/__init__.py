@@ -1,0 +1,1 @@
+"""The state file: its backup, what is recorded, and the purge."""

@@ -1,0 +1,61 @@
+"""The backup of the state file, without its secrets, before the file changes (M10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from core import paths
+from core.errors import SetupError
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Needed, Status, Step
+from core.machine import backup
+from core.steps.context import World
+from core.steps.state_file.purge import Purge
+
+ACTION: Final = "statefile.backup"
+
+
+class Backup(Step[World]):
+    """Copy the state file without its secrets; it stands before the marker, so that a copy that fails stops the run."""
+
+    name = "backup"
+    title = "Back up the state file without its secrets"
+
+    def check(self, world: World) -> Status:
+        if isinstance(Purge().check(world), Done):
+            return Done("the state file does not change")
+        made = [e for e in world.journal.standing(ACTION) if e.state == "done"] if world.journal is not None else []
+        return Done(made[0].target) if made else Needed()
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        folder = str(_path(world).parent)
+        return (PlanRow("add", "backup of the state file", folder, "", "without its secrets", True, "new file, 0600"),)
+
+    def apply(self, world: World) -> str:
+        path = _path(world)
+        content = backup.harmless(world.statefile, world.profile.secret_member)
+        with world.log.effect(ACTION, str(path), world.emit):
+            backup.save(path, content)
+            if path.read_bytes() != content:
+                raise SetupError("rollback.backup", path=path, detail="it does not read back as it was written")
+        backup.prune(path)
+        return str(path)
+
+    def undo(self, world: World) -> Left | None:
+        folder = _path(world).parent
+        for effect in world.log.standing(ACTION):
+            path = Path(effect.target)
+            if path.parent == folder and path.exists():  # the journal is a hint: nothing is removed elsewhere
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    return Left(f"the backup {path} ({error.strerror})", f"Delete {path}; it holds no secret.")
+            world.log.undone(effect)
+        return None
+
+
+def _path(world: World) -> Path:
+    known = world.known
+    return paths.backup(world.profile, world.cloud.key, known.tenant, known.app_id, world.clock.now())

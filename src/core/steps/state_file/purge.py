@@ -1,0 +1,80 @@
+"""The state file: the secret out, the certificate's thumbprint in, in one atomic write (M4, M7)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from core.errors import SetupError
+from core.flow.plan import PlanRow
+from core.flow.step import Blocked, Done, Needed, Status, Step
+from core.steps.context import World
+
+
+class Purge(Step[World]):
+    """Remove the secret, and copies of it under other names; record the thumbprint."""
+
+    name = "purge"
+    title = "Purge the secret from the state file"
+
+    @staticmethod
+    def change(world: World) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Members to set, and members to remove."""
+        profile, known = world.profile, world.known
+        values = {
+            profile.tenant_member: known.tenant,
+            profile.client_id_member: known.app_id,
+            profile.thumbprint_member: world.key_pair.thumbprint,
+        }
+        return values, secret_members(world)
+
+    def check(self, world: World) -> Status:
+        members = world.statefile.read()
+        if world.known.key_pair is None or secret_members(world):
+            return replaceable(world)
+        for name, value in self.change(world)[0].items():
+            if str(members.get(name, "")).lower() != value.lower():
+                return replaceable(world)
+        return Done("it holds no secret and names the certificate")
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        profile, path, how = world.profile, str(world.statefile.path), "atomic replace, 0600"
+        changes = [PlanRow("change", profile.thumbprint_member, path, "", "the certificate's thumbprint", False, how)]
+        for name in reversed(secret_members(world)):
+            what = "the client secret" if name == profile.secret_member else "a copy of the client secret"
+            changes.insert(0, PlanRow("delete", name, path, what, "", False, how))
+        return changes
+
+    def apply(self, world: World) -> str:
+        values, remove = self.change(world)
+        with world.log.effect("statefile.update", str(world.statefile.path), world.emit, purged=bool(remove)):
+            world.statefile.update(values, remove, basis=world.known.basis)
+            if secret_members(world):
+                raise SetupError("statefile.changed", path=world.statefile.path)
+        rebase(world, values, remove)
+        return f"{world.profile.secret_member} is gone from it" if remove else "thumbprint recorded"
+
+
+def rebase(world: World, values: Mapping[str, str], remove: Collection[str] = ()) -> None:
+    """Remember a change of our own to the state file, so that it is not taken for somebody else's."""
+    if world.known.basis is not None:
+        world.known.basis = world.known.basis.after(values, remove)
+
+
+def replaceable(world: World) -> Status:
+    """Whether the state file, which has to be written, can be: told with the plan, before anything is changed."""
+    try:
+        world.statefile.check_replaceable()
+    except SetupError as error:
+        return Blocked(error)
+    return Needed()
+
+
+def secret_members(world: World) -> tuple[str, ...]:
+    """Members of the state file, as it is now, that hold the secret: its own, whatever it holds, and exact copies."""
+    secret = world.known.secret
+    return tuple(
+        name
+        for name, value in world.statefile.read_or_empty().items()
+        if name == world.profile.secret_member
+        or (secret is not None and isinstance(value, str) and value.strip() == secret.reveal())
+    )

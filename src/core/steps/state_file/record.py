@@ -1,0 +1,80 @@
+"""The state file of a new app: tenant, app id and thumbprint; the file is made where there is none (P1, M5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from core.flow.plan import PlanRow
+from core.flow.step import Done, Left, Status, Step
+from core.steps.context import World
+from core.steps.state_file.purge import rebase, replaceable
+
+UPDATE: Final = "statefile.update"
+
+
+class Record(Step[World]):
+    """Write the ids and the thumbprint."""
+
+    name = "record"
+    title = "Write the state file"
+
+    def check(self, world: World) -> Status:
+        if world.known.key_pair is None or not world.known.app_id:
+            return replaceable(world)
+        members = world.statefile.read_or_empty()
+        same = all(str(members.get(n, "")).lower() == v.lower() for n, v in self.values(world).items())
+        return Done("it names app and certificate") if same else replaceable(world)
+
+    def plan(self, world: World) -> Sequence[PlanRow]:
+        where = str(world.statefile.path)
+        what = "tenant, app id, thumbprint; no secret"
+        return (PlanRow("change", "state file", where, "", what, True, "atomic, 0600"),)
+
+    def apply(self, world: World) -> str:
+        file, values = world.statefile, self.values(world)
+        missing = not file.exists()
+        before = file.read_or_empty()
+        former = {name: before[name] for name in values if isinstance(before.get(name), str)}
+        details = {"purged": False, "former": former, "written": values, "missing": missing}
+        details["app_id"] = world.known.app_id  # the journal of a new app says so whose key this is
+        with world.log.effect(UPDATE, str(file.path), world.emit, **details):
+            file.update(values, create=True, basis=world.known.basis)
+        rebase(world, values)
+        return str(file.path)
+
+    def undo(self, world: World) -> Left | None:
+        for effect in reversed(world.log.standing(UPDATE)):
+            written, former = effect.data["written"], effect.data["former"]
+            now = world.statefile.read_or_empty()
+            ours = [name for name, value in written.items() if now.get(name) == value]
+            if effect.data["missing"] and now == written:
+                world.statefile.remove()
+            elif ours:  # what somebody else wrote meanwhile stays
+                back = {name: former[name] for name in ours if name in former}
+                world.statefile.update(back, tuple(name for name in ours if name not in back))
+            world.log.undone(effect)
+        return None
+
+    @staticmethod
+    def values(world: World) -> dict[str, str]:
+        """Members to set, as far as they are known."""
+        profile, known = world.profile, world.known
+        cloud = {} if world.cloud.name == "public" else {"CLOUD": world.cloud.name}
+        thumbprint = known.key_pair.thumbprint if known.key_pair else ""
+        ids = {profile.tenant_member: known.tenant, profile.client_id_member: known.app_id}
+        return cloud | ids | {profile.thumbprint_member: thumbprint}
+
+
+class Rehearse(Step[World]):
+    """See that the state file can be written, before anything is made in the directory."""
+
+    name = "rehearse"
+    title = "Check that the state file can be written"
+
+    def check(self, world: World) -> Status:
+        return Record().check(world)
+
+    def apply(self, world: World) -> str:
+        world.statefile.rehearse(Record.values(world), create=True, basis=world.known.basis)
+        return f"{world.statefile.path} can be written"

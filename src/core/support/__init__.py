@@ -1,1 +1,0 @@
-"""What helps to find out what happened, and what is wrong."""

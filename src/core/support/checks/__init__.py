@@ -1,1 +1,0 @@
-"""The checks of a diagnosis, a module for each group that is shown together (D1)."""

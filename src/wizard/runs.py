@@ -1,0 +1,78 @@
+"""What a person can set in motion from the wizard, on whatever front end (U1, U2)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from core.errors import SetupError
+
+if TYPE_CHECKING:
+    from core.flow.engine import Result
+    from core.flow.step import Flow
+    from core.steps.context import World
+
+Kind = Literal["migrate", "onboard", "resume", "undo", "verify", "doctor"]
+
+
+def flow_of(kind: Kind, world: World) -> Flow[World] | None:
+    """The flow behind it; None for a verification, and where there is nothing to resume or undo.
+
+    :raises SetupError: the state file or a journal cannot be read.
+    """
+    from core.flows import interrupted
+    from core.steps.tools import with_tools
+
+    name: str = kind if kind in ("migrate", "onboard") else ""
+    if kind in ("resume", "undo"):
+        found = interrupted.find(world)
+        name = found.flow if found is not None else ""
+    if not name:
+        return None
+    flow: Flow[World] = import_module(f"core.flows.{name}").FLOW
+    return with_tools(flow)
+
+
+class Diagnosis(NamedTuple):
+    """What a diagnosis is asked for.
+
+    :param only: names of checks; empty: all.
+    :param fix: mend what is safe to mend.
+    """
+
+    only: tuple[str, ...] = ()
+    fix: bool = False
+
+
+ALL: Final = Diagnosis()
+#: What changes nothing that a stop could leave half-done.
+LOOKS: Final[frozenset[Kind]] = frozenset({"verify", "doctor"})
+
+
+def carry_out(kind: Kind, world: World, flow: Flow[World] | None, asked: Diagnosis = ALL) -> Result:
+    """Run it to its end; expected failures are in the result.
+
+    :param flow: what `flow_of` said.
+    :param asked: of a diagnosis.
+    """
+    from core.checks.verify import verify
+    from core.flow import engine
+
+    try:
+        if kind == "verify":
+            return verify(world)
+        if kind == "doctor":
+            from core.checks.doctor import diagnose
+
+            return diagnose(world, asked.only, fix=asked.fix)
+        if flow is None:
+            return engine.Result("unchanged", 0, summary=("No run of this project is open.",))
+        if kind == "undo":
+            world.keeps_nothing()
+            return engine.undo(flow, world, world.run_id)
+        return engine.run(flow, world, world.run_id)
+    except SetupError as error:
+        return engine.Result("failed", error.exit_code, errors=[error.as_dict()])
+    except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
+        told = engine.internal(bug)
+        return engine.Result("failed", told.exit_code, errors=[told.as_dict()])

@@ -1,0 +1,291 @@
+"""The full-screen wizard: it owns the engine, shows its events, and hands it the answers (U1-U3, U6-U8)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
+
+from core.errors import SetupError
+from wizard.runs import LOOKS
+from wizard.tui import overlays
+from wizard.tui.job import Job, Told
+from wizard.tui.navigation import Course
+from wizard.tui.palette import THEMES, Offers
+from wizard.tui.screens.dialogs import Text
+
+if TYPE_CHECKING:
+    from core.clock import Cancel, Clock
+    from core.flows.project_status import Survey
+    from core.steps.context import World
+    from wizard.workspace import Ground
+
+#: Seconds in which what runs may take back what it keeps for a moment: a probe of the keystore, a program.
+_GRACE: Final = 0.3
+
+
+def _nothing(value: object) -> None:
+    """What a job that has nothing to tell is heard by."""
+
+
+class Wizard(Course):
+    """The app.
+
+    :param ground: where it stands.
+    :param clock: time of the screens; tests and pictures give their own.
+    :cvar more_keys: what the help says of keys that no footer shows.
+    :ivar preface: what stands above the last words, when the screens are gone.
+    """
+
+    CSS_PATH = "wizard.tcss"
+    TITLE = "entraclaw-setup"
+    COMMANDS: ClassVar[set[Any]] = {Offers}
+    more_keys: ClassVar[tuple[str, ...]] = ()
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  the framework types it so
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (24, "-low"), (30, "-high")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "log", "Log"),
+        Binding("f1,question_mark", "keys", "Help", key_display="?"),
+        Binding("f2", "theme", "Theme", show=False),
+        Binding("q", "leave", "Quit"),
+        Binding("ctrl+q", "leave", show=False, priority=True),
+    ]
+
+    def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
+        super().__init__(ground, clock)
+        self.survey: Survey | None = None
+        self.preface = ""
+        self.moving = False
+        self.incident = ""
+        self.to_sandbox = False
+        self._job: Job | None = None
+        self._after_job: Callable[[object], object] = _nothing
+        self._job_tells: Callable[[object], object] = _nothing
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._signal = 0
+
+    def on_mount(self) -> None:
+        """First screen."""
+        self.theme = THEMES[0]
+        self._home = asyncio.get_running_loop()
+        self.restart()
+        if self._signal:  # it came before there was a loop
+            self._signalled()
+
+    def restart(self) -> None:
+        """Back to the first screen; what can be done is looked at anew."""
+        self.survey, self.moving = None, False
+        super().restart()
+
+        def look(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
+            from core.flows.project_status import survey
+
+            return survey(world)
+
+        def begin() -> None:
+            if not (self.moving or self._begun):  # somebody was faster
+                self.begin_job(look, self._surveyed)
+
+        self.call_after_refresh(begin)  # what it loads must not delay the first frame
+
+    def _surveyed(self, value: object) -> None:
+        if isinstance(value, SetupError):
+            self._tell("This cannot start", value)
+        else:
+            self.survey = value  # type: ignore[assignment]
+            self.moved_screen()
+
+    def signalled(self, number: int) -> None:
+        """End in order instead of leaving the terminal as it is; for a signal's handler, at any time.
+
+        :param number: the signal's.
+        """
+        self._signal = self._signal or number
+        if self._home is not None:
+            with suppress(RuntimeError):  # it is closed: the screens are gone, and what must be finished is
+                self._home.call_soon_threadsafe(self._signalled)
+
+    def _signalled(self) -> None:
+        if self.bridge is not None and self.bridge.running:
+            self.bridge.stop(self._signal)
+        self.exit_code = 128 + self._signal
+        self.exit(return_code=self.exit_code)
+
+    def action_leave(self) -> None:
+        """Quit; asks first when something is under way, and says what quitting does."""
+        if self._leaving or self.bridge is None or not self.bridge.running:
+            self.exit(return_code=self.exit_code)
+        elif self.prospect == "nothing" and self.bridge.kind in LOOKS:
+            self._stop_now()
+        else:
+            self.ask_to_stop(leave=True)
+
+    def finish(self) -> None:
+        """When the screens are gone: end what runs, after it took back or named what must not stay half-done."""
+        if self._job is not None:
+            self._job.stop()
+            self._job.join(_GRACE)
+        bridge = self.bridge
+        if bridge is None:
+            return
+
+        def tell() -> None:
+            with suppress(OSError):  # the terminal may be gone
+                print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
+
+        self.halt(self._signal or signal.SIGINT, tell)
+        model = self.proof if bridge.kind == "verify" else self.model
+        was = model.ended
+        model.take(bridge.take())
+        if model.ended is not was and model.ended is not None and not self.incident:
+            self.exit_code = model.ended.result.exit_code
+
+    def halt(self, number: int, tell: Callable[[], object] = lambda: None) -> None:
+        """Stop the engine, and wait while it finishes what must not stay half-done; from any thread.
+
+        :param number: the signal whose exit code it gets.
+        :param tell: called before a wait that may be long.
+        """
+        bridge = self.bridge
+        if bridge is None or not bridge.running:
+            return
+        bridge.stop(number)
+        bridge.grace(_GRACE)
+        if bridge.prospect != "nothing":  # it is "nothing" where nothing runs any more
+            tell()
+            bridge.join()
+
+    async def action_quit(self) -> None:
+        """The framework's own way out takes the same road."""
+        self.action_leave()
+
+    def _handle_exception(self, error: Exception) -> None:
+        """An error of this program: a redacted file and its path instead of a traceback with local variables."""
+        from core.flow.engine import internal
+        from core.recording import incident
+
+        if self._exit and isinstance(error, NoMatches) and not self.incident:
+            return  # a screen that was not complete when it was told to go; how the run ended is told by `finish`
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._return_code = self.exit_code = 70
+        bug = internal(error)
+        id, trace = bug.as_dict().get("incident", bug.id), bug.details.get("trace", bug.summary)
+        try:
+            path = incident.write(id, trace, self.model.log, self.clock.now())
+            where = f"What happened before it is in {path}"
+            if self.ground.label:  # its home is about to be removed
+                where = path.read_text(encoding="utf-8")
+        except (OSError, SetupError) as failed:
+            where = f"It could not be written to a file ({failed}):\n{trace}"
+        kind = type(error).__name__
+        self.incident = f"entraclaw-setup: a bug in this program ({kind}) [bug.internal].\n{where}"
+        if self.bridge is not None and self.bridge.running:
+            self.bridge.stop()
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: object) -> None:
+        """The framework's thread that reads keys has failed; what it would show holds what was typed."""
+        self._handle_exception(RuntimeError("the terminal cannot be read"))
+
+    def _print_error_renderables(self) -> None:
+        """Nothing of what the framework prints itself when the screens are gone: `incident` is what is said."""
+        self._exit_renderables.clear()
+
+    # the way through
+
+    def choose(self, name: str) -> None:
+        """Start what was chosen on the first screen."""
+        if name == "sandbox":
+            self.to_sandbox = True
+            self.exit(return_code=0)
+            return
+        if self.moving:
+            return
+        if not name.startswith("demo:"):
+            self.begin(name)  # type: ignore[arg-type]
+            return
+        chosen = name.removeprefix("demo:")
+        flow = self.ground.scenarios[chosen].flow
+        if chosen == self.ground.scenario and (self.survey is None or self.survey.open is None):
+            self.begin(flow)
+            return
+        self.moving = True
+        self.moved_screen()
+
+        def moved(value: object) -> None:
+            self.moving = False
+            if isinstance(value, SetupError):
+                self._tell("The sandbox cannot start", value)
+            else:
+                self.begin(flow)
+
+        self._begin_job(lambda say, cancel: self.ground.move(chosen), moved)
+
+    def begin_job(
+        self,
+        work: Callable[[World, Callable[[object], None], Cancel], object],
+        after: Callable[[object], object],
+        tells: Callable[[object], object] = _nothing,
+    ) -> None:
+        """Do something short beside the engine, in a world of its own.
+
+        :param after: receives what it returned, or the error it ended with.
+        :param tells: receives what it says on its way.
+        """
+
+        def within(say: Callable[[object], None], cancel: Cancel) -> object:
+            world = self.ground.world(cancel, lambda event: None, lambda question: False)
+            try:
+                return work(world, say, cancel)
+            finally:
+                world.close()
+
+        self._begin_job(within, after, tells)
+
+    def _begin_job(
+        self,
+        work: Callable[[Callable[[object], None], Cancel], object],
+        after: Callable[[object], object],
+        tells: Callable[[object], object] = _nothing,
+    ) -> None:
+        self._job, self._after_job, self._job_tells = Job(self.post_message, work), after, tells
+        self._job.start()
+
+    def _tell(self, title: str, error: SetupError) -> None:
+        self.push_screen(Text(title, f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]"))
+
+    def stop_job(self) -> None:
+        """Give up what runs beside the engine."""
+        if self._job is not None:
+            self._job.stop()
+
+    def on_told(self, message: Told) -> None:
+        """What runs beside the engine says something, or has ended."""
+        if message.job is not self._job:
+            return
+        if message.over:
+            self._job = None
+            self._after_job(message.value)
+        else:
+            self._job_tells(message.value)
+
+    def action_log(self) -> None:
+        """Everything that happened."""
+        overlays.log(self)
+
+    def action_keys(self) -> None:
+        """What can be done here."""
+        overlays.keys(self)
+
+    def action_theme(self) -> None:
+        """The next theme."""
+        at = THEMES.index(self.theme) if self.theme in THEMES else -1
+        self.theme = THEMES[(at + 1) % len(THEMES)]

@@ -1,0 +1,272 @@
+"""The engine on a thread of its own: events come out as messages, answers and a request to stop go in.
+
+A daemon thread, so that quitting never waits for a blocked network call; a queue for what a person says, so that a
+question, a door and a request to stop wake the same wait.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Literal
+
+from textual.message import Message
+
+from core.clock import Cancel
+from core.errors import Interrupted, SetupError
+from core.events import Event, Finding, FlowStarted, Question, StageStarted
+from wizard import runs
+from wizard.runs import ALL, LOOKS, Diagnosis
+from wizard.tui.state import LOOK, Door, Ended, Item, Outline
+
+if TYPE_CHECKING:
+    from core.flow.engine import Result
+    from core.flow.step import Flow
+    from core.recording.writer import Recording
+    from core.steps.context import World
+    from wizard.runs import Kind
+    from wizard.workspace import Ground
+
+Prospect = Literal["nothing", "undo", "forward"]
+_STOP: Final = object()
+
+
+class Moved(Message):
+    """Something happened on a bridge; what, is fetched with `take`."""
+
+    bubble = False
+
+    def __init__(self, bridge: Feed) -> None:
+        super().__init__()
+        self.bridge = bridge
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Moved) and message.bridge is self.bridge
+
+
+class Feed(ABC):
+    """What the screens show, as it happens on a thread of its own.
+
+    :param kind: what it is.
+    :param post: hands a message to the app, from any thread.
+    :param now: seconds on the clock of the screens: what happened is dated here, however late it is shown.
+    :ivar tenant: the tenant of the plan, as far as it is known.
+    :ivar prospect: what stopping now means: nothing was done, what was done is undone, or it can only go forward.
+    """
+
+    tenant: str = ""
+    prospect: Prospect = "nothing"
+
+    def __init__(self, kind: Kind, post: Callable[[Message], object], now: Callable[[], float]) -> None:
+        self.kind = kind
+        self._post, self._now = post, now
+        self._cancel = Cancel()
+        self._items: deque[tuple[float, Item]] = deque()
+        self._told = False
+        self._lock = threading.Lock()
+        self._stopped = 0.0
+        self._thread = threading.Thread(target=self._run, name=f"feed-{kind}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not come to its end."""
+        return self._thread.is_alive()
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for its end.
+
+        :param seconds: at most that long.
+        """
+        self._thread.join(seconds)
+
+    def take(self, most: int = 0) -> list[tuple[float, Item]]:
+        """What happened since it was asked last, each with its time.
+
+        :param most: at most so many; whoever got that many asks for the rest by itself, no message tells of it.
+        """
+        with self._lock:
+            count = min(most or len(self._items), len(self._items))
+            items = [self._items.popleft() for _ in range(count)]
+            self._told = bool(self._items)
+        return items
+
+    @abstractmethod
+    def answer(self, yes: bool) -> None:
+        """Answer the open question, or open the door."""
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """Ask it to stop at the next safe place.
+
+        :param number: the signal whose exit code it gets.
+        """
+        self._stopped = self._stopped or time.monotonic()
+        self._cancel.ask(number)
+
+    def grace(self, seconds: float) -> None:
+        """Wait for its end until so long after it was asked to stop; the screens took some of that to go away."""
+        self.join(max(0.0, self._stopped + seconds - time.monotonic()))
+
+    @abstractmethod
+    def _run(self) -> None:
+        """What the thread does."""
+
+    def _put(self, item: Item) -> None:
+        with self._lock:
+            self._items.append((self._now(), item))
+            told, self._told = self._told, True
+        if not told:
+            self._post(Moved(self))
+
+
+class Bridge(Feed):
+    """One undertaking.
+
+    :param ground: gives the world.
+    :param open_doors: stages that are left without waiting for a person, because they were left before.
+    :param log: receives every event too; when it fails, that is a finding, and it is left alone from then on.
+    :param recording: receives every event and the result.
+    :param asked: of a diagnosis.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        kind: Kind,
+        post: Callable[[Message], object],
+        open_doors: frozenset[str] = frozenset(),
+        now: Callable[[], float] = time.monotonic,
+        log: Callable[[Event], None] | None = None,
+        recording: Recording | None = None,
+        asked: Diagnosis = ALL,
+    ) -> None:
+        super().__init__(kind, post, now)
+        self._asked_for = asked
+        self._ground, self._log, self._recording = ground, log, recording
+        self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - open_doors
+        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._world: World | None = None
+        self._stage = ""
+        self._asked = False
+
+    def answer(self, yes: bool) -> None:
+        self._inbox.put(yes)
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        super().stop(number)
+        self._inbox.put(_STOP)
+
+    @property
+    def tenant(self) -> str:  # type: ignore[override]
+        return self._world.known.tenant if self._world is not None else ""
+
+    @property
+    def prospect(self) -> Prospect:  # type: ignore[override]
+        journal = self._world.journal if self._world is not None else None
+        if not self.running or journal is None or self.kind in LOOKS:
+            return "nothing"
+        if journal.marked:
+            return "forward"
+        if self._stage in LOOK and self.kind != "undo":
+            return "nothing"  # what an interrupted run left stays as it is while this one only looks
+        return "undo" if any(effect.standing for effect in journal.effects) else "nothing"
+
+    def _run(self) -> None:
+        from core.flow.engine import internal
+
+        try:
+            ended = self._carry_out()
+        except SetupError as error:
+            ended = Ended(_failed(error), {})
+        except Exception as bug:  # noqa: BLE001  the app shows it; a thread that dies silently would hang it
+            ended = Ended(_failed(internal(bug)), {})
+        if self._recording is not None:
+            result = ended.result
+            ended = Ended(
+                result,
+                self._recording.result(self.kind, result.outcome, result.exit_code, ended.data, result.errors),
+            )
+        self._put(ended)
+
+    def _carry_out(self) -> Ended:
+        from wizard.report import data
+
+        world = self._world = self._ground.world(self._cancel, self._emit, self._ask)
+        if self._recording is not None:
+            self._recording.begin(world.profile, world.run_id, self._put)
+        try:
+            flow = runs.flow_of(self.kind, world)
+            if flow is not None and self.kind != "undo":
+                self._put(outline(flow))
+            elif self.kind == "doctor":
+                self._put(_checks())
+            result = runs.carry_out(self.kind, world, flow, self._asked_for)
+            return Ended(result, data(self.kind, world, result, []))
+        finally:
+            world.close()
+
+    def _emit(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._leave(self._stage)
+            self._stage = event.stage
+        elif isinstance(event, FlowStarted):
+            self._stage = ""
+        self._put(event)
+
+    def _leave(self, stage: str) -> None:
+        """Wait until the person went on from the screen of a stage; a plan's question is such a step too."""
+        if stage in self._doors and not (stage == "review" and self._asked):
+            self._put(Door(stage))
+            self._said()
+
+    def _ask(self, question: Question) -> bool:
+        self._asked = True
+        self._put(question)
+        return self._said()
+
+    def _said(self) -> bool:
+        said = self._inbox.get()
+        if said is _STOP:
+            self._cancel.check()
+            raise Interrupted(signal.SIGINT)  # a stretch that is shielded from stopping asks nobody
+        return bool(said)
+
+    def _put(self, item: Item) -> None:
+        if self._recording is not None and isinstance(item, Event):
+            self._recording.event(item)
+        if self._log is not None and isinstance(item, Event):
+            try:
+                self._log(item)
+            except (OSError, ValueError) as error:
+                self._log = None
+                self._put(Finding("log.ended", "warning", f"The log file could not be written: {error}; it ends here."))
+        super()._put(item)
+
+
+def _failed(error: SetupError) -> Result:
+    from core.flow.engine import Result
+
+    return Result("failed", error.exit_code, errors=[error.as_dict()])
+
+
+def outline(flow: Flow[World]) -> Outline:
+    """What a flow is going to change."""
+    return Outline(
+        tuple(
+            (stage.name, stage.title, tuple((step.name, step.title) for step in stage.steps)) for stage in flow.change
+        )
+    )
+
+
+def _checks() -> Outline:
+    from core.checks.doctor import GROUPS
+
+    return Outline(tuple((g.name, g.title, tuple((c.name, c.title) for c in g.checks)) for g in GROUPS))

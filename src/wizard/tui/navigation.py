@@ -1,0 +1,365 @@
+"""The way through the wizard: which run is under way, and which screen shows it (U1, U2)."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual.app import App
+from textual.events import Event, Key, MouseDown, Paste
+
+from core.clock import SystemClock
+from core.errors import SetupError
+from wizard.runs import ALL, LOOKS, Diagnosis
+from wizard.tui.engine_thread import Bridge, Moved
+from wizard.tui.screens.dialogs import SMALLEST, Ask, TooSmall
+from wizard.tui.state import HAND_OFF, LOOK, RAIL, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.events import Resize
+    from textual.geometry import Size
+    from textual.screen import Screen
+    from textual.timer import Timer
+
+    from core.clock import Clock
+    from core.events import Event as CoreEvent
+    from core.events import Question
+    from core.recording.writer import Recording
+    from wizard.runs import Kind
+    from wizard.tui.engine_thread import Feed
+    from wizard.tui.screens.base import WizardScreen
+    from wizard.workspace import Ground
+
+_SUBJECTS: Final = {"onboard": "set up", "verify": "verify", "doctor": "diagnose"}
+#: Screens whose module is not called by their place, and the class in it.
+_SCREENS: Final = {"prereqs": ("prerequisites", "Prerequisites"), "signin": ("sign_in", "SignIn")}
+#: Events that are taken in at a time, and seconds until the rest: an engine may report faster than anybody can take it,
+#: and keys and painting have to come in between.
+_SLICE: Final = 500
+_FRAME: Final = 1 / 30
+#: Seconds between two paintings in such a flood, unless there is something to answer.
+_CALM: Final = 0.25
+_STOPPING: Final = {
+    "nothing": "Nothing was changed yet. Stopping now leaves everything as it is.",
+    "undo": "Stopping now undoes what this run has done so far, and then ends. That takes some seconds.",
+    "forward": "The point of no return is behind: password credentials are being deleted, and the certificate was "
+    "proven to work. Stopping now leaves this half-way; `entraclaw-setup resume` finishes it. There is no way back.",
+}
+
+
+class Course(App[None]):
+    """An app that leads a person through one undertaking after the other.
+
+    :param ground: where it stands.
+    :param clock: time of the screens; tests and pictures give their own.
+    :ivar exit_code: of what was done last.
+    :ivar last: what was known of the run before, when the first screen is shown again.
+    :ivar log_to: receives every event, such as a log file.
+    """
+
+    #: Seconds that a question must have been on the screen before an answer to it counts.
+    READING: ClassVar[float] = 0.4
+
+    def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
+        super().__init__()
+        self.ground = ground
+        self.clock = clock or SystemClock()
+        self.model, self.proof = Model("verify"), Model("verify")
+        self.last = (self.model, self.proof)
+        self.bridge: Feed | None = None
+        self._recording: Recording | None = None
+        self.exit_code, self.outcome = 0, ""
+        self.passed: set[str] = set()
+        self.log_to: Callable[[CoreEvent], None] | None = None
+        self._asking: Question | None = None
+        self._open_doors: frozenset[str] = frozenset()
+        self._leaving = self._begun = False
+        self._painting: Timer | None = None
+        self._painted = 0.0
+
+    async def on_event(self, event: Event) -> None:
+        """What was typed, pasted or clicked before a question could be read is no answer to it."""
+        asked = self.screen if isinstance(event, (Key, Paste, MouseDown)) and self.screen_stack else None
+        if not (isinstance(asked, Ask) and event.time < asked.readable):
+            await super().on_event(event)
+
+    def restart(self) -> None:
+        """Back to the first screen, with nothing under way."""
+        self._forget()
+        self.show("welcome")
+
+    def _forget(self) -> None:
+        self.drop()
+        if self.model.ended is not None or self.proof.ended is not None:
+            self.last = (self.model, self.proof)
+        self._begun = False
+        self.model, self.proof = Model("verify"), Model("verify")
+        self._open_doors = frozenset()
+
+    @property
+    def subject(self) -> str:
+        """What is being done, for the top line."""
+        return _SUBJECTS.get(self.model.kind, self.model.kind) if self._begun else ""
+
+    @property
+    def prospect(self) -> str:
+        """What stopping now would do."""
+        return self.bridge.prospect if self.bridge is not None else "nothing"
+
+    def now(self) -> float:
+        """Seconds on the screens' clock."""
+        return self.clock.monotonic()
+
+    def begin(self, kind: Kind) -> None:
+        """Set something in motion."""
+        self.drop()
+        self._recording = self.ground.recording(kind, self.clock.now)
+        self._begun = True
+        self.passed = set(self._open_doors)
+        if kind in LOOKS:
+            self.model = Model(kind)
+            self.verify() if kind == "verify" else self.diagnose()
+            return
+        self.model, self.proof = Model(kind), Model("verify")
+        self.exit_code, self.outcome = 0, ""
+        self.bridge = self._bridge(kind)
+        self._asking = None
+        self.show("progress" if kind == "undo" else "prereqs")
+        self.bridge.start()
+
+    def verify(self) -> None:
+        """Prove the end state."""
+        self.drop()
+        self.proof = Model("verify")
+        self.bridge = self._bridge("verify")
+        self.show("verify")
+        self.bridge.start()
+
+    def diagnose(self, only: tuple[str, ...] = (), *, fix: bool = False) -> None:
+        """Look at everything, or again at some of it.
+
+        :param only: names of checks; empty: all.
+        :param fix: mend what is safe to mend.
+        """
+        self.drop()
+        self.model.ended = None
+        asked = Diagnosis(only, fix)
+        self.bridge = self._bridge("doctor", asked)
+        if getattr(self.base_screen, "heading", "") != "Diagnosis":
+            self.show("diagnose")
+        self.bridge.start()
+        self.moved_screen()
+
+    def _bridge(self, kind: Kind, asked: Diagnosis = ALL) -> Feed:
+        post, log = self.post_message, self.log_to
+        return Bridge(self.ground, kind, post, self._open_doors, self.now, log, self._recording, asked)
+
+    def forward(self, place: str) -> None:
+        """Go on from a screen."""
+        model = self.model
+        if place not in ("progress", "verify") or not (model.failed or self.proof.failed):
+            self.passed.add(place)
+        if place == "review" and model.question is not None:
+            self._ask(model.question)
+        elif place in LOOK and model.door == place:
+            model.door = ""
+            self._open_doors |= {place}
+            assert self.bridge is not None
+            self.bridge.answer(True)
+            if place == "review":
+                self.show("progress")
+        elif place in LOOK:
+            names = [name for name, _ in RAIL]
+            self.show(names[names.index(place) + 1])
+        elif place == "progress":
+            if model.failed or model.kind == "undo":
+                self.show("summary")
+            else:
+                self.verify()
+        else:
+            self.show("summary")
+
+    def back(self, place: str) -> None:
+        """Back to the screen before; from the first one the run is given up."""
+        names = [name for name, _ in RAIL]
+        at = names.index(place)
+        if at:
+            self.show(names[at - 1])
+        elif self.bridge is not None and self.bridge.running:
+            self.ask_to_stop()
+        else:
+            self.restart()
+
+    def again(self, place: str) -> None:
+        """Look again: a new run, which passes by itself the screens that were left before this one."""
+        names = [name for name, _ in RAIL]
+        self._open_doors = frozenset(names[: names.index(place)])
+        self.begin(self.model.kind)
+
+    def drop(self) -> None:
+        """Give up a run that only looks, and forget it."""
+        if self.bridge is not None and self.bridge.running:
+            self.bridge.stop()
+            self.bridge.join(2.0)  # its lock must be free for the next
+        self.bridge, self._asking = None, None
+
+    def on_moved(self, message: Moved) -> None:
+        """Something happened."""
+        bridge = message.bridge
+        if self._exit:
+            return  # nothing is shown any more; `finish` takes it
+        items = bridge.take(_SLICE)
+        if len(items) == _SLICE:
+            self.set_timer(_FRAME, lambda: self.post_message(Moved(bridge)))
+        if bridge is not self.bridge:
+            return  # of a run that was given up
+        model = self.proof if bridge.kind == "verify" else self.model
+        was, before = model.stage, (model.stage, model.door, model.question, model.ended)
+        model.take(items)
+        if model.ended is not None:
+            self._ended(model)
+        if bridge.kind not in ("undo", *LOOKS) and model.stage != was:
+            self._follow(model.stage)
+        if len(items) == _SLICE and before == (model.stage, model.door, model.question, model.ended):
+            self._paint_soon()
+        else:
+            self.moved_screen()
+        question = model.question
+        if question is not None and question is not self._asking:
+            self._asking = question
+            if not self._on_review(question):
+                self._ask(question)
+
+    def _paint_soon(self) -> None:
+        """Show it at once, or a little later when that was done just now."""
+        if self._painting is not None:
+            return
+        wait = self._painted + _CALM - time.monotonic()
+        if wait > 0:
+            self._painting = self.set_timer(wait, self.moved_screen)
+        else:
+            self.moved_screen()
+
+    def _follow(self, stage: str) -> None:
+        """Show the screen of the stage that has begun."""
+        place = stage if stage in LOOK else "progress"
+        if getattr(self.base_screen, "place", "") != place:
+            self.show(place)
+
+    def _on_review(self, question: Question) -> bool:
+        """The question of the plan is asked from the screen of the plan."""
+        return self.model.stage == "review" and bool(self.model.plan)
+
+    def _ask(self, question: Question) -> None:
+        bridge = self.bridge
+        planned = self._on_review(question)
+        if planned and isinstance(self.screen, Ask):
+            return  # Enter was pressed more than once; any other question is asked on top of whatever is open
+
+        def answered(yes: bool | None) -> None:
+            if bridge is None or bridge is not self.bridge or self.model.question is not question:
+                return
+            if planned and not yes:
+                return  # back to the plan, which is still open
+            self.model.question = None
+            bridge.answer(bool(yes))
+            if planned:
+                self._open_doors = frozenset(LOOK)
+                self.show("progress")
+
+        yes = "Yes" if not planned else "Yes, write it" if question.id == HAND_OFF else "Yes, make these changes"
+        self.push_screen(Ask(question.text, yes, "No", default=question.default and not planned), answered)
+        self._guard(self.size)
+
+    def _ended(self, model: Model) -> None:
+        assert model.ended is not None
+        result = model.ended.result
+        self.exit_code, self.outcome = result.exit_code, result.outcome if model is self.model else self.outcome
+        if model.kind == "doctor" and any(seen.state == "failure" for seen in model.checks.values()):
+            self.exit_code = 8  # of all that was seen, also where only one line was looked at again
+        for error in result.errors:
+            if error["id"] == "bug.internal":
+                self._report_bug(error)
+        if self._leaving:
+            self.exit(return_code=self.exit_code)
+
+    def _report_bug(self, error: dict[str, Any]) -> None:
+        from core.recording import incident
+
+        try:
+            path = incident.write(error["incident"], str(error["remedy"]), self.model.log, self.clock.now())
+        except (OSError, SetupError):
+            return  # the card shows it whole
+        error["remedy"] = f"Please report it with the file {path}; it holds no secrets."
+
+    def ask_to_stop(self, *, leave: bool = False) -> None:
+        """Say what stopping would do now, and ask."""
+        prospect = self.prospect
+
+        def answered(yes: bool | None) -> None:
+            if not yes or self.bridge is None or not self.bridge.running:
+                return
+            if self.prospect != prospect:  # the yes was to something else
+                self.ask_to_stop(leave=leave)
+                return
+            if self.prospect == "nothing":
+                if leave:
+                    self._stop_now()
+                else:
+                    self.drop()
+                    self.restart()
+                return
+            self._leaving = leave
+            self.bridge.stop()
+
+        self.push_screen(Ask(_STOPPING[prospect], "Quit" if leave else "Stop", "Go on"), answered)
+
+    def _stop_now(self) -> None:
+        assert self.bridge is not None
+        self.bridge.stop()
+        self.exit_code = 130
+        self.exit(return_code=130)
+
+    @property
+    def base_screen(self) -> Screen[Any]:
+        """The screen below whatever stands on top of it."""
+        return next((s for s in reversed(self.screen_stack) if not s.is_modal), self.screen)
+
+    def moved_screen(self) -> None:
+        """Tell the screen that there is something new."""
+        if self._painting is not None:
+            self._painting.stop()
+        self._painting, self._painted = None, time.monotonic()
+        screen = self.base_screen
+        if screen.is_mounted and hasattr(screen, "moved"):
+            screen.moved()
+
+    def show(self, name: str) -> None:
+        """Show a screen, without what stood on top of the one before."""
+        while self.screen.is_modal:
+            self.pop_screen()
+        if len(self.screen_stack) > 1:
+            self.switch_screen(_screen(name))
+        else:
+            self.push_screen(_screen(name))
+        self._guard(self.size)
+
+    def on_resize(self, event: Resize) -> None:
+        """A terminal in which nothing can be read safely answers nothing."""
+        self._guard(event.size)
+
+    def _guard(self, size: Size) -> None:
+        """Cover everything when the terminal is too small; the app's own size follows a resize some time later."""
+        small = size.width < SMALLEST[0] or size.height < SMALLEST[1]
+        if small and not isinstance(self.screen, TooSmall):
+            self.push_screen(TooSmall())
+
+
+def _screen(name: str) -> WizardScreen:
+    """The screen of a place; its module is loaded when it is shown."""
+    module, cls = _SCREENS.get(name, (name, name.capitalize()))
+    made: WizardScreen = getattr(import_module(f"wizard.tui.screens.{module}"), cls)()
+    return made

@@ -1,0 +1,153 @@
+"""Summary: the sentences that are true, what changed, when to rotate, and what to do next (M7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from wizard.console.plain import clean
+from wizard.report import support
+from wizard.tui import overlays
+from wizard.tui.screens.base import WizardScreen
+from wizard.tui.widgets.parts import card
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+_NEXT = (
+    ("entraclaw-setup verify", "proves all of this again"),
+    ("entraclaw-setup token", "prints a token for the app"),
+)
+
+
+class Summary(WizardScreen):
+    """The end of a run, good or bad."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "start", show=False),
+        Binding("ctrl+n", "start", "Back to the start", key_display="⏎"),  # a focused button has an Enter of its own
+        Binding("s", "save", "Save answers"),
+        Binding("e", "explain", "Explain"),
+        Binding("c", "copy", "Copy"),
+    ]
+    place = "summary"
+    advice = "s saves an answers file: with it the same run is one headless command. It holds no secret."
+
+    def content(self) -> ComposeResult:
+        yield Static(classes="heading outcome")
+        with VerticalScroll(classes="checks"):
+            yield Static(classes="sentences")
+
+    def buttons(self) -> list[Button]:
+        return [
+            Button("Back to the start", id="start", variant="primary", compact=True),
+            Button("Save answers", id="save", compact=True),
+            Button("Quit", id="leave", compact=True),
+        ]
+
+    def moved(self) -> None:
+        failed = self._errors
+        lines: list[Content] = []
+        if failed:
+            lines += [card(failed), Content("")]
+        lines += [Content(clean(sentence)) for sentence in self._sentences]
+        data = self.model.ended.data if self.model.ended is not None else {}
+        if (certificate := data.get("certificate")) and not failed:
+            told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
+            lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
+        if self._next():
+            lines += [Content(""), Content.assemble(("Next", "bold"))]
+        lines += [Content.assemble(f"  {command:<28}", (text, "$foreground-muted")) for command, text in self._next()]
+        if self.model.made and not failed:
+            lines += [Content(""), Content.assemble(("What changed", "bold"))]
+            lines += [
+                Content.assemble((f"{row.title}: ", "$foreground-muted"), clean(row.detail))
+                for row in self.model.rows(self.model.changing)
+                if row.state == "done"
+            ]
+        if self._recorded and lines[-1].plain:
+            lines.append(Content(""))
+        lines += [Content(clean(told)) for told in self._recorded]
+        self.query_one(".outcome", Static).update(self._outcome())
+        self.query_one(".sentences", Static).update(Content("\n").join(lines))
+        self.enable({"save": bool(self.check_action("save", ()))}, "start")
+
+    def _next(self) -> list[tuple[str, str]]:
+        if self._errors:
+            if self._waits:
+                return [("entraclaw-setup apply FILE", "what the administrator runs")]
+            if self.wizard.outcome == "partial":
+                return [("entraclaw-setup resume", "finishes it")]
+            return []
+        return list(_NEXT)
+
+    def _outcome(self) -> Content:
+        code = self.wizard.exit_code
+        word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(
+            self.wizard.outcome, "Everything holds"
+        )
+        if code == 0:
+            return Content.assemble(("ok  ", "bold $text-success"), word)
+        if any(error["id"] == "replay.cut" for error in self._errors):
+            return Content.assemble(("stop  ", "bold $text-warning"), "How it ended is not known.")
+        if self._waits:
+            return Content.assemble(("wait  ", "bold $text-warning"), "An administrator has to go on from here.")
+        if any(error["id"] == "flow.interrupted" for error in self._errors) and self.wizard.outcome != "partial":
+            return Content.assemble(("stop  ", "bold $text-warning"), f"Stopped, as asked. (exit code {code})")
+        left = (
+            "It is half-way: what is left is named below."
+            if self.wizard.outcome == "partial"
+            else "It did not succeed."
+        )
+        return Content.assemble(("FAIL  ", "bold $text-error"), f"{left} (exit code {code})")
+
+    @property
+    def _waits(self) -> bool:
+        """A request was written, and somebody else's turn is next."""
+        return any(error["id"] == "handoff.waiting" for error in self._errors)
+
+    @property
+    def _recorded(self) -> list[str]:
+        """Where a run that failed was recorded."""
+        ended = [model.ended for model in (self.model, self.wizard.proof) if model.ended is not None]
+        told = [support(each.result.exit_code, each.data) for each in ended]
+        return [text for text in dict.fromkeys(told) if text]
+
+    @property
+    def _errors(self) -> list[dict[str, object]]:
+        return [*self.model.failed, *self.wizard.proof.failed]
+
+    @property
+    def _sentences(self) -> list[str]:
+        return [*self.model.sentences, *(s for s in self.wizard.proof.sentences if s not in self.model.sentences)]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "save":
+            return not self._errors and self.model.kind in ("migrate", "onboard")
+        if action in ("explain", "copy"):
+            return bool(self._errors)
+        return True
+
+    def action_leave(self) -> None:
+        """Quit."""
+        self.wizard.action_leave()
+
+    def action_start(self) -> None:
+        """Back to the first screen."""
+        self.wizard.restart()
+
+    def action_save(self) -> None:
+        """Save an answers file that replays this run."""
+        overlays.save_answers(self.wizard)
+
+    def action_explain(self) -> None:
+        """Say more about the error."""
+        overlays.explain(self.wizard, self._errors)
+
+    def action_copy(self) -> None:
+        """Put the error on the clipboard."""
+        overlays.copy_errors(self.wizard, self._errors)

@@ -1,0 +1,115 @@
+"""Welcome: what can be done here, the likely thing first, an interrupted run before everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from wizard.console.plain import clean
+from wizard.tui.screens.base import WizardScreen
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from core.flows.project_status import Survey
+
+_TITLES = {
+    "migrate": ("Migrate", "replace the client secret by a certificate in the keystore"),
+    "onboard": ("Set up", "create or complete the app registration"),
+    "verify": ("Verify", "prove that no secret is left; changes nothing"),
+    "sandbox": ("Sandbox", "try everything on a pretend tenant"),
+    "doctor": ("Diagnose", "look at everything that a run needs; changes nothing"),
+    "rotate": ("Rotate", "not in this version"),
+}
+_SUBJECT = {
+    "secret": "The state file of this project holds a client secret: migrate it.",
+    "certificate": "The state file of this project holds no client secret.",
+    "nothing": "This project has no state file yet: set it up.",
+    "unreadable": "The state file of this project cannot be read.",
+}
+
+
+class Welcome(WizardScreen):
+    """The first screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+n", "choose", "Start", key_display="⏎")]
+    heading = "Give this machine its Entra identity, without a client secret"
+    advice = "The arrows choose and Enter starts. Nothing is changed before you have seen the plan and said yes to it."
+
+    def content(self) -> ComposeResult:
+        yield Static(classes="lead survey")
+        yield OptionList(classes="menu")
+
+    _suggested = ""
+
+    def moved(self) -> None:
+        survey = self.wizard.survey
+        menu = self.query_one(OptionList)
+        at = menu.highlighted_option.id if menu.highlighted_option is not None else None
+        menu.clear_options()
+        menu.add_options(self._options(survey))
+        best = self._best(survey)
+        wanted = best if at in (None, self._suggested) else at  # what a person chose stays
+        self._suggested = best
+        menu.highlighted = next((i for i, option in enumerate(menu.options) if option.id == wanted), 0)
+        menu.focus()
+        self.query_one(".survey", Static).update(Content(clean(self._said(survey))))
+
+    def _options(self, survey: Survey | None) -> list[Option | None]:
+        options: list[Option | None] = []
+        if survey is not None and survey.open is not None:
+            told = "after the point of no return" if survey.open.marked else "before the point of no return"
+            options.append(_option("resume", "Resume", f"continue the interrupted {survey.open.flow} ({told})"))
+            if not survey.open.marked:
+                options.append(_option("undo", "Undo", f"take back what the interrupted {survey.open.flow} did"))
+        if self.wizard.ground.scenarios:
+            options += [
+                _option(f"demo:{name}", clean(Path(name).name), s.text)
+                for name, s in self.wizard.ground.scenarios.items()
+            ]
+            options += [_option(name, *_TITLES[name]) for name in ("verify", "doctor")]
+            return options
+        options += [_option(name, *_TITLES[name]) for name in ("migrate", "onboard", "verify", "doctor", "sandbox")]
+        options.append(_option("rotate", *_TITLES["rotate"], disabled=True))
+        return options
+
+    def _best(self, survey: Survey | None) -> str:
+        if survey is not None and survey.open is not None:
+            return "resume"
+        if self.wizard.ground.scenarios:
+            return f"demo:{self.wizard.ground.scenario}"
+        return "onboard" if survey is not None and survey.subject == "nothing" else "migrate"
+
+    def _said(self, survey: Survey | None) -> str:
+        if self.wizard.ground.scenarios:
+            first = "A pretend tenant on 127.0.0.1. Choose what to try."
+            if self.wizard.moving:
+                return "Starting another pretend tenant …"
+            if survey is not None and survey.open is not None:
+                first = "The run on this pretend machine was interrupted. Go on with it, or take it back."
+            return first
+        if survey is None:
+            return f"{self.wizard.ground.settings.folder}: looking …"
+        if survey.open is not None:
+            return f"{self.wizard.ground.settings.folder}: a run was interrupted. Go on with it, or take it back."
+        return f"{self.wizard.ground.settings.folder}: {survey.trouble or _SUBJECT[survey.subject]}"
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Start it."""
+        event.stop()
+        if event.option.id:
+            self.wizard.choose(event.option.id)
+
+    def action_choose(self) -> None:
+        """Start what is highlighted."""
+        self.query_one(OptionList).action_select()
+
+
+def _option(name: str, title: str, text: str, *, disabled: bool = False) -> Option:
+    prompt = Content.assemble((f"{title:<14}", "bold"), clean(text))
+    return Option(prompt, id=name, disabled=disabled)

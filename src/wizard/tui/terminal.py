@@ -1,0 +1,102 @@
+"""The wizard in this terminal, from the first screen to the last word: signals, exit code, and what remains (U2)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from core.secret import redactor
+from wizard import early
+from wizard.console.ndjson import Ndjson
+from wizard.console.plain import clean
+from wizard.process import log
+from wizard.report import support
+from wizard.tui.app import Wizard
+from wizard.tui.hangup import Watch, lasting
+from wizard.workspace import Demo
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from wizard.workspace import Ground
+
+
+def run(ground: Ground, app: Wizard | None = None) -> int:
+    """Run the wizard.
+
+    :param app: one that was made already for this ground.
+    :returns: the exit code of what was done last; what must not stay half-done is finished first.
+    :raises SetupError: the sandbox that was chosen cannot be started; the log file cannot be written.
+    """
+    if ground.settings.no_color:
+        os.environ["NO_COLOR"] = "1"  # the framework reads it there
+    app = app or Wizard(ground)
+    with ExitStack() as stack:
+        if ground.settings.log_file:
+            app.log_to = Ndjson(stack.enter_context(log(ground.settings, "")), None).event
+        code = conduct(app)
+    if not app.to_sandbox:
+        return code
+    demo = Demo({}, "legacy")
+    try:
+        return conduct(Wizard(demo))
+    finally:
+        demo.close()
+
+
+def conduct(app: Wizard) -> int:
+    """Run an app that was made already.
+
+    :returns: as `run`.
+    """
+    with _signals(app):
+        app.run()
+        app.finish()
+        _epilogue(app)
+    return app.exit_code
+
+
+@contextmanager
+def _signals(app: Wizard) -> Iterator[None]:
+    """Hand signals to the app, also when its loop is over: a terminal that is closed sends more than one of them.
+
+    A terminal that cannot be written to counts as closed, and whoever does not hear a signal is ended from outside.
+    """
+    watch = Watch(app)
+
+    def heard(number: int) -> None:
+        app.signalled(number)
+        watch.signalled(number)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        heard(number)
+
+    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
+    try:
+        with lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))):
+            yield
+    finally:
+        watch.end()
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _epilogue(app: Wizard) -> None:
+    """What remains on the terminal when the screens are gone."""
+    with suppress(OSError):
+        if app.incident:
+            print(redactor.redact(app.incident), file=sys.stderr)
+        if app.preface:
+            print(clean(app.preface))
+        model, proof = (app.model, app.proof) if app.model.ended or app.proof.ended else app.last
+        for sentence in dict.fromkeys([*model.sentences, *proof.sentences]):
+            print(clean(sentence))
+        for error in [*model.failed, *proof.failed]:
+            print(clean(f"{error['message']} [{error['id']}]\n{error['remedy']}"), file=sys.stderr)
+        for ended in (model.ended, proof.ended):
+            if ended is not None and (told := support(ended.result.exit_code, ended.data)):
+                print(clean(told), file=sys.stderr)

@@ -1,0 +1,204 @@
+"""Where the wizard stands: on this machine, or on a sandbox that is thrown away (U8)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from core.clock import Cancel
+from core.config.settings import Settings, resolve
+from core.events import Event, Question
+from core.recording.writer import Recording
+from wizard.demo import isolate
+
+if TYPE_CHECKING:
+    from core.machine.azure_cli import SignIn
+    from core.machine.keystore.system import Keystore
+    from core.steps.context import World
+    from wizard.runs import Kind
+
+Emit = Callable[[Event], None]
+Ask = Callable[[Question], bool]
+
+
+class Scenario(NamedTuple):
+    """What a demo can start with.
+
+    :param text: what a person reads.
+    :param flow: what is done there.
+    :param seed: the sandbox's scenario.
+    :param slow: factor of the replication delays.
+    :param locked: how often the keystore refuses before it is unlocked.
+    """
+
+    text: str
+    flow: Kind
+    seed: str
+    slow: float = 1.0
+    locked: int = 0
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "legacy": Scenario("Migrate a machine that has a live client secret", "migrate", "legacy"),
+    "fresh": Scenario("Set up an app registration from nothing", "onboard", "fresh"),
+    "slow": Scenario("Migrate while the directory replicates slowly", "migrate", "legacy", slow=4.0),
+    "unprivileged": Scenario("Migrate without the rights for it: an administrator is asked", "migrate", "unprivileged"),
+    "locked": Scenario("Migrate with a locked keystore", "migrate", "legacy", locked=1),
+}
+
+
+def chosen(given: Mapping[str, Any]) -> tuple[str, Kind]:
+    """Scenario and flow of a demo, each the usual one for the other if it was not given.
+
+    :param given: the command line's options.
+    :returns: the scenario's name, or the full path of a scenario file.
+    :raises SetupError: `sandbox.file`.
+    """
+    from core import assemble
+
+    scenario = str(given["scenario"] or ("fresh" if given["flow"] == "onboard" else "legacy"))
+    base = assemble.base(scenario)
+    if base != scenario:
+        scenario = str(Path(scenario).absolute())  # a demo works in a folder of its own
+    return scenario, given["flow"] or _usual(base)
+
+
+def _usual(base: str) -> Kind:
+    return SCENARIOS[base].flow if base in SCENARIOS else "migrate"
+
+
+class Ground(Protocol):
+    """What the front ends of the wizard need to know of where they stand.
+
+    :ivar settings: of every run that is started here.
+    :ivar scenarios: what can be chosen, name to description; empty on a real machine.
+    :ivar scenario: what was chosen.
+    :ivar live: whether runs can be started here.
+    """
+
+    settings: Settings
+    live: bool
+    scenarios: Mapping[str, Scenario]
+    scenario: str
+
+    @property
+    def label(self) -> str:
+        """Shown on every screen; empty on a real machine."""
+
+    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+        """A world for one undertaking; whoever gets it closes it.
+
+        :raises SetupError: the cloud, the profile or the configuration file cannot be used.
+        """
+
+    def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
+        """What records the next run and the verification that follows it.
+
+        :param command: what runs.
+        :param now: the time of an event.
+        """
+
+    def move(self, scenario: str) -> None:
+        """Start over on another scenario.
+
+        :raises SetupError: the sandbox cannot be started.
+        """
+
+    def close(self) -> None:
+        """Remove what was only for this."""
+
+
+class _Live:
+    """Where runs can be started."""
+
+    live = True
+    label = ""
+
+    def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
+        return Recording(command, now, lasting=not self.label)  # a label says that all of it is thrown away
+
+
+class Real(_Live):
+    """This machine."""
+
+    scenario = ""
+    scenarios: Mapping[str, Scenario] = {}
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+        from core import assemble  # requests and all: not before the first frame
+
+        return assemble.real(self.settings, cancel, emit, ask)
+
+    def move(self, scenario: str) -> None:
+        raise AssertionError("a real machine has no scenarios")
+
+    def close(self) -> None:
+        """There is nothing to remove."""
+
+
+class Demo(_Live):
+    """A sandbox in this process, with a keystore in memory; home and working directory are elsewhere until it closes.
+
+    :param given: the command line's options.
+    :param scenario: what to start with: one of `SCENARIOS`, any of the sandbox's own, or a scenario file's full path.
+    :param seed: decides ids and secrets; None: the file's, or 1.
+    :raises SetupError: `sandbox.missing`, `sandbox.scenario`, `sandbox.file`, `usage.settings`.
+    """
+
+    label = "SANDBOX, keystore in memory"
+
+    def __init__(self, given: Mapping[str, Any], scenario: str, seed: int | None = None) -> None:
+        self.scenarios: Mapping[str, Scenario] = SCENARIOS
+        self._given, self._seed = dict(given), seed
+        self._stack, self._labs = ExitStack(), ExitStack()
+        back, environ = Path.cwd(), dict(os.environ)
+        isolate(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
+        self._stack.callback(os.chdir, back)
+        self._stack.callback(os.environ.update, environ)
+        self._stack.callback(os.environ.clear)
+        self._keystore: Keystore | None = None
+        self._sign_in: SignIn | None = None
+        try:
+            self.move(scenario)
+        except BaseException:
+            self.close()
+            raise
+
+    def move(self, scenario: str) -> None:
+        from core import assemble
+
+        base = assemble.base(scenario)
+        text = assemble.scenarios().get(base, base) if scenario not in self.scenarios else ""
+        chosen = self.scenarios.get(scenario) or Scenario(text, self._given.get("flow") or _usual(base), scenario)
+        lab = assemble.sandbox(chosen.seed, self._seed)
+        self.scenarios = {**self.scenarios, scenario: chosen}
+        self.scenario = scenario
+        self._labs.close()
+        self._labs.callback(lab.close)
+        self.lab = lab
+        lab.tenant.lag = {kind: seconds * chosen.slow for kind, seconds in lab.tenant.lag.items()}
+        self.settings = resolve(self._given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
+        self._sign_in = None
+        self._keystore = lab.keystore(chosen.locked)
+        lab.move_in()
+
+    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+        from core import assemble
+
+        world = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
+        assert self._keystore is not None
+        world.keystore = self._keystore
+        self._sign_in = world.sign_in = self._sign_in or world.sign_in  # who has signed out stays so
+        return world
+
+    def close(self) -> None:
+        self._labs.close()
+        self._stack.close()
