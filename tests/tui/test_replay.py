@@ -36,7 +36,7 @@ from tests.tui.play import Play, play, replay, run
 from tests.tui.scenes import fail
 from tests.tui.stand import standing
 from wizard.console import dialogue
-from wizard.tui.screens.dialogs import Text
+from wizard.tui.dialogs import Text
 
 _BAR = re.compile(r'.*(?:clip-path="url\(#terminal-line-0\)"|<rect [^>]*y="1\.5").*\n')
 

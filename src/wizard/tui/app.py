@@ -15,10 +15,10 @@ from textual.css.query import NoMatches
 from core.errors import SetupError
 from wizard.runs import LOOKS
 from wizard.tui import overlays
+from wizard.tui.dialogs import Text
 from wizard.tui.job import Job, Told
 from wizard.tui.navigation import Course
 from wizard.tui.palette import THEMES, Offers
-from wizard.tui.screens.dialogs import Text
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock

@@ -12,8 +12,8 @@ from textual.events import Event, Key, MouseDown, Paste
 from core.clock import SystemClock
 from core.errors import SetupError
 from wizard.runs import ALL, LOOKS, Diagnosis
+from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.engine_thread import Bridge, Moved
-from wizard.tui.screens.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.state import HAND_OFF, LOOK, RAIL, Model
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from wizard.tui.widgets.parts import Actions, Bar, Card, Checks, Rail
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from wizard.tui.app import Wizard
+    from wizard.tui.host import Host
     from wizard.tui.state import Model
 
 
@@ -38,9 +38,9 @@ class WizardScreen(Screen[None]):
     _marked = ""  # the button that got the focus from us, not from the person
 
     @property
-    def wizard(self) -> Wizard:
+    def wizard(self) -> Host:
         """The app."""
-        return cast("Wizard", self.app)
+        return cast("Host", self.app)
 
     @property
     def model(self) -> Model:
