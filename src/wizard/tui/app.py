@@ -165,17 +165,14 @@ class Wizard(Course):
         """The framework's own way out takes the same road."""
         self.action_leave()
 
-    def _handle_exception(self, error: Exception) -> None:
-        """An error of this program: a redacted file and its path instead of a traceback with local variables."""
+    def crashed(self, error: Exception) -> int | None:
+        """A redacted file and its path, instead of what the framework says of a bug."""
         from core.flow.engine import internal
         from core.recording import incident
 
-        if self._exit and isinstance(error, NoMatches) and not self.incident:
-            return  # a screen that was not complete when it was told to go; how the run ended is told by `finish`
-        if self._exception is None:
-            self._exception = error
-            self._exception_event.set()
-        self._return_code = self.exit_code = 70
+        if self.exiting and isinstance(error, NoMatches) and not self.incident:
+            return None  # a screen that was not complete when it was told to go; how the run ended is told by `finish`
+        self.exit_code = 70
         bug = internal(error)
         id, trace = bug.as_dict().get("incident", bug.id), bug.details.get("trace", bug.summary)
         try:
@@ -189,15 +186,7 @@ class Wizard(Course):
         self.incident = f"entraclaw-setup: a bug in this program ({kind}) [bug.internal].\n{where}"
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop()
-        self._close_messages_no_wait()
-
-    def panic(self, *renderables: object) -> None:
-        """The framework's thread that reads keys has failed; what it would show holds what was typed."""
-        self._handle_exception(RuntimeError("the terminal cannot be read"))
-
-    def _print_error_renderables(self) -> None:
-        """Nothing of what the framework prints itself when the screens are gone: `incident` is what is said."""
-        self._exit_renderables.clear()
+        return 70
 
     # the way through
 

@@ -109,7 +109,8 @@ class WizardScreen(Screen[None]):
 
     def offer(self) -> None:
         """Show the keys that apply now."""
-        actions = {binding.action for some in self._bindings.key_to_bindings.values() for binding in some}
+        bindings = [binding for cls in type(self).__mro__ for binding in vars(cls).get("BINDINGS", ())]
+        actions = {binding.action for binding in bindings if isinstance(binding, Binding)}
         offered = {name: self.check_action(name, ()) for name in actions}
         if offered != self._offered:  # it makes the footer anew
             self._offered = offered
