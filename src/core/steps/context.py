@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.python_packages import Package
     from core.machine.state_file import Basis, StateFile
     from core.secret import Secret
-    from core.steps.hand_off.request import Request
+    from core.steps.admin_request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
 Identity = Literal["app", "user"]
