@@ -1,4 +1,4 @@
-"""The only place that creates, opens and replaces files that this program writes (M1, M8, D4).
+"""The only place that creates, opens, flushes and replaces files with care (M1, M8, D4).
 
 What lies in the way may be somebody else's: a link in a folder that everybody may write to, a pipe that nobody reads,
 a second name of a file that matters. Nothing of that is followed, opened or written to.
@@ -18,7 +18,8 @@ from typing import Final
 
 from core.errors import SetupError
 
-_CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
+_CAREFULLY: Final = _NO_LINKS | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _POSIX: Final = os.name == "posix"
 #: What file systems answer that do not know a flush of a folder; the replacement itself is done then.
 _NO_FLUSH: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -58,11 +59,20 @@ def text(path: Path) -> str:
     :raises OSError: it cannot be read, or is no regular file.
     :raises UnicodeDecodeError: it is not UTF-8.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with os.fdopen(readable(path, links=True), encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return file.read()
+
+
+def readable(path: Path, *, links: bool = False) -> int:
+    """Open what lies at a path for reading; nobody waits for what a pipe or a device would give.
+
+    :param links: whether a link is followed; one of the folders above may be one in either case.
+    :returns: a descriptor, of a folder or a pipe too: whoever asked judges what it is by `os.fstat`.
+    :raises OSError: it cannot be opened, or is a link (`ELOOP`).
+    """
+    return os.open(path, os.O_RDONLY | (_CAREFULLY & ~_NO_LINKS if links else _CAREFULLY))
 
 
 def opened(path: Path, *, append: bool = False) -> int:
@@ -90,6 +100,21 @@ def created(path: Path, *, append: bool = False) -> int:
     """
     check_folder(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY | (os.O_APPEND if append else 0), 0o600)
+
+
+def append(path: Path, content: bytes, *, after: int) -> None:
+    """Write at the end of a file, durably; one that was not there yet needs `flush_folder` besides.
+
+    :param after: bytes of the file that stay; what follows them is dropped.
+    :raises SetupError: `file.unsafe`: it or its folder is somebody else's, or it is no regular file of one name.
+    :raises OSError: it cannot be written or flushed.
+    """
+    with os.fdopen(opened(path), "wb") as file:  # on a descriptor "wb" does not truncate
+        file.truncate(after)
+        file.seek(0, os.SEEK_END)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class Replacement:

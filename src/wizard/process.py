@@ -57,7 +57,8 @@ def flush(code: int, unread: int = 0) -> int:
         try:
             stream.flush()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
             code = code or unread
     return code
 

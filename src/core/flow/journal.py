@@ -9,7 +9,6 @@ Entries of one undertaking lie between two `closed` lines; a run that finds an o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -153,13 +152,10 @@ class Journal:
         try:
             paths.private(self.path.parent)
             lost = self._lost()
-            with os.fdopen(files.opened(self.path), "wb") as file:  # on a descriptor "wb" does not truncate
-                file.truncate(0 if lost else len(self._content))  # drops the torn last line of a crash
-                file.seek(0, os.SEEK_END)
-                file.write((self._content if lost else b"") + line.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-                self._content += line.encode() + b"\n"
+            before, new = self._content, line.encode() + b"\n"
+            # what is dropped is the torn last line of a crash
+            files.append(self.path, before + new if lost else new, after=0 if lost else len(before))
+            self._content += new
             if lost:
                 files.flush_folder(self.path.parent)
         except OSError as error:

@@ -234,7 +234,7 @@ class StateFile:
 
     def _bytes(self) -> bytes:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            descriptor = files.readable(self.path)
         except FileNotFoundError:
             raise SetupError("statefile.missing", path=self.path) from None
         except OSError as error:

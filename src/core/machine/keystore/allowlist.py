@@ -57,13 +57,14 @@ def _add(allowed: dict[str, str], paths: Iterable[str], who: str) -> None:
 
 def _listed(path: Path) -> list[str]:
     """The list in the configuration file; a file that others could have written is an error, not ignored."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    import tomllib
+
+    from core import files
+
     try:
-        with os.fdopen(os.open(path, flags), "rb") as file:
+        with os.fdopen(files.readable(path), "rb") as file:
             if wrong := _unsafe(os.fstat(file.fileno())):
                 raise _error("usage.config-file", path=path, detail=wrong)
-            import tomllib
-
             data = tomllib.loads(file.read().decode())
     except FileNotFoundError:
         return []
