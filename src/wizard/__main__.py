@@ -23,7 +23,7 @@ def main() -> None:
         printers.install(events=early.json_wanted(sys.argv))
         from wizard.cli import run
 
-        code = run(sys.argv[1:])
+        code: int = run(sys.argv[1:])
     except BaseException as error:  # noqa: BLE001  whatever it is, it is told without its values
         code = _ended(error)
     gc.freeze()  # the process ends: looking for garbage once more would take 0.1 s after a token

@@ -17,6 +17,7 @@ from wizard.early import json_wanted
 
 if TYPE_CHECKING:
     from core.errors import SetupError
+    from core.errors.exit_codes import ExitCode
 
 _DESCRIPTION: Final = """\
 Gives a machine its Entra identity, and replaces client secrets by certificates
@@ -118,7 +119,7 @@ def _scenarios() -> str:
     return "\n".join(["scenarios:", *(wrap.fill(f"{name:<18}{text}") for name, text in assemble.scenarios().items())])
 
 
-def run(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str]) -> ExitCode:
     """Run one command.
 
     :param argv: arguments without the program's name.
@@ -153,19 +154,21 @@ def run(argv: Sequence[str]) -> int:
     return commands.run(command, given)
 
 
-def _usage(argv: Sequence[str], usage: _Usage) -> int:
+def _usage(argv: Sequence[str], usage: _Usage) -> ExitCode:
     from core.errors import SetupError
 
     command = usage.command or _command_in(argv)
     return refuse(argv, SetupError("usage.settings", detail=str(usage), command=command))
 
 
-def refuse(argv: Sequence[str], error: SetupError) -> int:
+def refuse(argv: Sequence[str], error: SetupError) -> ExitCode:
     """Tell why nothing runs.
 
     :param argv: arguments without the program's name.
     :returns: the exit code.
     """
+    from core.errors.exit_codes import ExitCode
+
     command = str(error.details.get("command") or _command_in(argv))
     remedy = error.remedy.replace("  ", " ")  # without a command it is the help of the program itself
     if json_wanted(argv) and command != "token":
@@ -177,7 +180,7 @@ def refuse(argv: Sequence[str], error: SetupError) -> int:
 
         told = error.details["detail"] if error.id == "usage.settings" else error
         print(clean(f"entraclaw-setup: {told}\n{remedy}"), file=sys.stderr)
-    return 1 if command == "token" else error.exit_code
+    return ExitCode.FAILED if command == "token" else error.exit_code
 
 
 def _command_in(argv: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO
 from core.clock import Cancel, SystemClock
 from core.config.settings import PREFIX, Settings, resolve
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from wizard import process
 from wizard.console.plain import Plain
 from wizard.demo import refuse
@@ -59,7 +60,7 @@ def watches(given: Mapping[str, Any]) -> bool:
     return given.get("file") is not None and not linear and _terminal(sys.stdin)
 
 
-def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
+def run(given: Mapping[str, Any], *, demo: bool = False) -> ExitCode:
     """Open the wizard.
 
     :param given: the command line's options.
@@ -67,7 +68,7 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
     :returns: the exit code.
     """
 
-    def begin(starting: _Starting, stack: ExitStack) -> int:
+    def begin(starting: _Starting, stack: ExitStack) -> ExitCode:
         settings = _demo(given) if demo else _real(given)
         # the screens are written to standard error, as the framework does
         linear = plain(settings.plain, os.environ, sys.stdout) or not _terminal(sys.stderr)
@@ -80,14 +81,14 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
     return _open(begin)
 
 
-def replay(given: Mapping[str, Any]) -> int:
+def replay(given: Mapping[str, Any]) -> ExitCode:
     """Show a recording in the wizard.
 
     :param given: the command line's options.
     :returns: the exit code.
     """
 
-    def begin(starting: _Starting, stack: ExitStack) -> int:
+    def begin(starting: _Starting, stack: ExitStack) -> ExitCode:
         from core.config import profile as profiles
         from wizard import replay
 
@@ -106,7 +107,7 @@ def replay(given: Mapping[str, Any]) -> int:
     return _open(begin)
 
 
-def _open(begin: Callable[[_Starting, ExitStack], int]) -> int:
+def _open(begin: Callable[[_Starting, ExitStack], ExitCode]) -> ExitCode:
     process.prepare()
     for name in os.environ.keys() - _DRAWING:
         if name.startswith("TEXTUAL"):
@@ -152,19 +153,19 @@ def _demo(given: Mapping[str, Any]) -> Settings:
     return resolve({"plain": given.get("plain")}, {variable: os.environ[variable]} if variable in os.environ else {})
 
 
-def _dialogue(ground: Ground) -> int:
+def _dialogue(ground: Ground) -> ExitCode:
     from wizard.console import dialogue
 
     return dialogue.run(ground, sys.stdout, sys.stderr, sys.stdin)
 
 
-def _full_screen(ground: Ground) -> int:
+def _full_screen(ground: Ground) -> ExitCode:
     from wizard.tui import terminal
 
     return terminal.run(ground)
 
 
-def _fail(error: SetupError) -> int:
+def _fail(error: SetupError) -> ExitCode:
     with suppress(OSError):  # nobody is there to read it; the exit code still tells
         printer = Plain(sys.stdout, sys.stderr, colour=False, quiet=False, verbose=False)
         printer.result("", "failed", error.exit_code, {}, [error.as_dict()])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from core.clock import Cancel, SystemClock
 from core.config.settings import Settings, resolve
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import ChangeMade, Event, Finding, Question
 from core.recording.writer import Recording
 from wizard.console.ndjson import Ndjson
@@ -65,9 +66,9 @@ class Invocation:
         self.recording: Recording | None = None
         self.checks: list[dict[str, str]] = []
 
-    def fail(self, error: SetupError) -> int:
+    def fail(self, error: SetupError) -> ExitCode:
         """Show an error that no flow has shown; its exit code."""
-        telling = isinstance(error, Interrupted) or (error.exit_code != 2 and self.command in _CHANGING)
+        telling = isinstance(error, Interrupted) or (error.exit_code != ExitCode.USAGE and self.command in _CHANGING)
         if telling and not self.effects:
             error.standing = error.standing or "Nothing was changed."
         if self.command == "token":
@@ -76,7 +77,7 @@ class Invocation:
             self.show("failed", error.exit_code, {}, [error.as_dict()])
         return error.exit_code
 
-    def told(self, code: int) -> int:
+    def told(self, code: ExitCode) -> ExitCode:
         """The exit code; a result that could not be written is no success, unless whoever read it just went away (U4).
 
         :param code: what the run came to.
@@ -93,7 +94,7 @@ class Invocation:
                 Ndjson(sys.stderr, None).event(Finding(failed.id, "failure", failed.summary, failed.remedy))
             else:
                 print(clean(f"entraclaw-setup: {failed}\n{failed.remedy}"), file=sys.stderr, flush=True)
-        return code or (6 if self.changed else failed.exit_code)
+        return code or (ExitCode.HALF_WAY if self.changed else failed.exit_code)
 
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""

@@ -6,12 +6,16 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from core.errors.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.steps.context import World
 
 #: Exit codes of runs that support is not asked about.
-_NONE: Final = frozenset({0, 4, 129, 130, 143})
+_NONE: Final = frozenset(
+    {ExitCode.DONE, ExitCode.NEEDS_HUMAN, ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
+)
 
 
 def support(code: int, told: dict[str, Any]) -> str:

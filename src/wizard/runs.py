@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from core.errors import SetupError
+from core.errors.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
@@ -66,7 +67,7 @@ def carry_out(kind: Kind, world: World, flow: Flow[World] | None, asked: Diagnos
 
             return diagnose(world, asked.only, fix=asked.fix)
         if flow is None:
-            return engine.Result("unchanged", 0, summary=("No run of this project is open.",))
+            return engine.Result("unchanged", ExitCode.DONE, summary=("No run of this project is open.",))
         if kind == "undo":
             world.keeps_nothing()
             return engine.undo(flow, world, world.run_id)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
+
+from core.errors.exit_codes import ExitCode
 
 SRC: Final = Path(__file__).parents[2] / "src"
 #: The pretend world keeps files of its own, in a folder that nobody else knows.
@@ -46,3 +51,52 @@ def test_M8_files_are_opened_created_and_flushed_in_one_place() -> None:
 
     assert "core/files.py" in trees()
     assert [place for place, node in nodes(but=("core/files.py",)) if careful(node)] == []
+
+
+def test_U4_an_exit_code_is_a_member_of_the_enumeration() -> None:
+    names = ("exit_code", "return_code", "exit")
+
+    def named(node: ast.expr | None) -> bool:
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                return name in names
+        return False
+
+    def number(*values: ast.expr | None) -> bool:
+        constants = [node for value in values if value is not None for node in ast.walk(value)]
+        return any(isinstance(node, ast.Constant) and type(node.value) is int for node in constants)
+
+    def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            yield from zip(target.elts, value.elts, strict=True)
+        else:
+            yield target, value
+
+    def literal(node: ast.AST) -> bool:
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                return any(named(name) and number(one) for target in targets for name, one in pairs(target, value))
+            case ast.AnnAssign(target=target, value=value) | ast.NamedExpr(target=target, value=value):
+                return named(target) and number(value)
+            case ast.keyword(arg=name, value=value):
+                return name in names and number(value)
+            case ast.Compare(left=left, comparators=others):
+                return any(map(named, (left, *others))) and number(left, *others)
+            case ast.FunctionDef(name=name, returns=returns):
+                codes = name == "exit_code" or (returns is not None and ast.unparse(returns) == "ExitCode")
+                return codes and number(*(each.value for each in ast.walk(node) if isinstance(each, ast.Return)))
+        return False
+
+    enumeration = ("core/errors/exit_codes.py",)
+    assert [place for place, node in nodes(but=enumeration) if literal(node)] == []
+
+
+def test_U4_every_exit_code_says_what_it_means_and_stands_in_the_reference() -> None:
+    (members,) = (node for node in trees()["core/errors/exit_codes.py"].body if isinstance(node, ast.ClassDef))
+    for code, text in pairwise(members.body):
+        if isinstance(code, ast.Assign):
+            assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), ast.unparse(code)
+    page = (SRC.parent / "docs/reference/exit-codes.md").read_text()
+    rows = re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE)
+    assert [int(number) for row in rows for number in row.split(",")] == [int(code) for code in ExitCode]
+    assert json.dumps({"exit_code": ExitCode.HALF_WAY}) == '{"exit_code": 6}'

@@ -12,6 +12,7 @@ from core.entra.application import App
 from core.entra.certificates import KeyPair
 from core.entra.tokens import Token, mint
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted, StepFinished
 from core.flow.engine import Result
 from core.flows import interrupted
@@ -42,7 +43,7 @@ class _Seen:
 
 
 def verify(world: World) -> Result:
-    """Run every check, also after one failed; exit 0 only when all hold, else 8.
+    """Run every check, also after one failed; `DONE` only when all hold, else `CHECK_FAILED`.
 
     :param world: with the state file not read yet.
     :raises SetupError: the state file cannot be read at all, so that nothing can be checked.
@@ -73,7 +74,7 @@ def verify(world: World) -> Result:
             remedies += [remedy] * (not evidence.startswith(_WITHOUT))  # the cause is that of another check
         warnings += not holds and advisory
         world.emit(_event(name, title, holds, advisory, evidence))
-    result = Result("unchanged", 0)
+    result = Result("unchanged", ExitCode.DONE)
     if failures:
         listing = "; ".join(title for _, title in failures)
         # what a migration mends comes first; most of the rest may hold then, too

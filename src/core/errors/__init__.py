@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from core.errors import codes
 from core.errors.codes import Code
+from core.errors.exit_codes import ExitCode
 from core.secret import redactor
 
 #: What Microsoft Graph calls a status, for answers that hold no code.
@@ -66,9 +67,9 @@ class SetupError(Exception):
         super().__init__(id)
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """The exit code of the process if nothing else happens (table in docs/reference/exit-codes.md)."""
-        return int(table()[self.id]["exit"])
+        return ExitCode(table()[self.id]["exit"])
 
     @property
     def summary(self) -> str:
@@ -113,7 +114,7 @@ class InsecureKeyringBackendError(KeystoreError):
 class Interrupted(SetupError):
     """A signal or a key asked for the end.
 
-    :param signal: the signal's number; the exit code is 128 plus it.
+    :param signal: the number of one of those that this program listens to.
     """
 
     def __init__(self, signal: int) -> None:
@@ -121,8 +122,8 @@ class Interrupted(SetupError):
         self.signal = signal
 
     @property
-    def exit_code(self) -> int:
-        return 128 + self.signal
+    def exit_code(self) -> ExitCode:
+        return ExitCode.of_signal(self.signal)
 
 
 class NetworkError(SetupError):
@@ -147,7 +148,7 @@ class CodedError(SetupError):
         self.known = known
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         return self.known.exit if self.known else super().exit_code
 
     def _advice(self) -> str:
@@ -234,9 +235,9 @@ class GraphError(CodedError):
         self.retry_after = retry_after
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """Of the code, if it says something of its own; else of the status, which is all there is."""
-        return super().exit_code if self.telling or self.id != "graph.forbidden" else 5
+        return super().exit_code if self.telling or self.id != "graph.forbidden" else ExitCode.NOT_PERMITTED
 
     @property
     def transient(self) -> bool:
@@ -308,7 +309,7 @@ class SignInError(CodedError):
     def __init__(self, message: str, tenant: str) -> None:
         self.refusal = codes.read(redactor.redact(message))
         known = codes.of_token(*self.refusal.codes)
-        again = known.exit == 4 if known else not self.refusal.codes
+        again = known.exit == ExitCode.NEEDS_HUMAN if known else not self.refusal.codes
         super().__init__(
             "az.expired" if again else "az.refused",
             known,

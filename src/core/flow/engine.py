@@ -8,10 +8,11 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Blocked, Done, Flow, Left, Stage, Status, Step, W
@@ -19,6 +20,8 @@ from core.secret import redactor
 from core.trace import kind, places
 
 Outcome = Literal["changed", "unchanged", "planned", "failed", "partial"]
+#: Of errors that say nothing was touched, or that something was left: neither holds once all of it was undone.
+_UNTOUCHED: Final = frozenset({ExitCode.USAGE, ExitCode.PREREQUISITE, ExitCode.HALF_WAY})
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Result:
     """What a run came to; the wizard and the command line show it, `--json` prints it."""
 
     outcome: Outcome = "failed"
-    exit_code: int = 70
+    exit_code: ExitCode = ExitCode.BUG
     plan: Plan | None = None
     summary: tuple[str, ...] = ()
     errors: list[dict[str, Any]] = field(default_factory=list)
@@ -50,7 +53,8 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
             _perform(stage, step, world, "unchanged")
         result.plan = _plan(flow, world)
         if dry_run:
-            result.outcome, result.exit_code = "unchanged" if result.plan.empty else "planned", 0
+            result.outcome = "unchanged" if result.plan.empty else "planned"
+            result.exit_code = ExitCode.DONE
         else:
             if not result.plan.empty:
                 _confirm(flow, world, result.plan)
@@ -60,7 +64,7 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
             if world.journal is not None:
                 world.journal.close("changed")
             result.outcome = "changed" if changed else "unchanged"
-            result.exit_code = 0
+            result.exit_code = ExitCode.DONE
     except SetupError as error:
         _fail(flow, world, result, error, changing)
     except Exception as bug:  # noqa: BLE001  whatever it is, what was done must be undone or named
@@ -108,21 +112,22 @@ def _not_undone(flow: Flow[W], world: W, result: Result, error: SetupError, *, l
     elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not _undid(world):
         error.standing = _unchanged(flow, world)
     result.errors += [each.as_dict() for each in errors]
-    result.outcome = "partial" if result.exit_code == 6 else "failed"
+    result.outcome = "partial" if result.exit_code == ExitCode.HALF_WAY else "failed"
 
 
 def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> None:
     journal = world.journal
     standing = [effect for effect in journal.effects if effect.standing] if journal is not None else []
     if journal is None or not (standing or journal.marked):
-        result.outcome, result.exit_code = "unchanged", 0
+        result.outcome, result.exit_code = "unchanged", ExitCode.DONE
         result.summary = ("Nothing to undo: no run is open.",)
         return
     if journal.marked:
         raise SetupError("flow.no-way-back", left=flow.left(world))
     listing = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
     if dry_run:
-        result.outcome, result.exit_code, result.summary = "planned", 0, (f"Would undo: {listing}.",)
+        result.outcome, result.exit_code = "planned", ExitCode.DONE
+        result.summary = (f"Would undo: {listing}.",)
         return
     if not world.ask(Question("undo", f"Undo what the interrupted {flow.name} did: {listing}?", False, "--yes")):
         raise SetupError("flow.no")
@@ -136,7 +141,7 @@ def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> Non
             journal.close("undone")
         raise _not_all_undone(asked, left)
     journal.close("undone")
-    result.outcome, result.exit_code = "changed", 0
+    result.outcome, result.exit_code = "changed", ExitCode.DONE
     result.summary = (f"Undone: what the interrupted {flow.name} had done.",)
 
 
@@ -246,8 +251,8 @@ def _consequences(flow: Flow[W], world: W, result: Result, error: SetupError, ch
     """
     journal = world.journal
     if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
-        if result.exit_code == 6:  # nothing was done, so nothing is half-way
-            result.exit_code = 1
+        if result.exit_code == ExitCode.HALF_WAY:  # nothing was done, so nothing is half-way
+            result.exit_code = ExitCode.FAILED
         if journal is not None and changing:
             journal.close("failed")
         error.standing = _unchanged(flow, world)
@@ -278,8 +283,8 @@ def _consequences(flow: Flow[W], world: W, result: Result, error: SetupError, ch
             journal.close("undone")
         return [failed]
     journal.close("undone")
-    if error.exit_code in (2, 3, 6):  # something had been touched, and it was undone
-        result.exit_code = 1
+    if error.exit_code in _UNTOUCHED:  # something had been touched, and it was undone
+        result.exit_code = ExitCode.FAILED
     whose = "an interrupted run before it" if journal.resumed else ""
     error.standing = f"Everything that this run{' and ' * bool(whose)}{whose} had done was undone."
     return []
@@ -292,7 +297,7 @@ def _half_way(flow: Flow[W], world: W, result: Result, error: SetupError) -> lis
         error.details.update(where=" after the point of no return")
         error.standing = f"{flow.left(world)} `entraclaw-setup resume`: it finishes."
         return []
-    if error.exit_code == 6:
+    if error.exit_code == ExitCode.HALF_WAY:
         error.standing = flow.left(world)
         return []
     half = SetupError("flow.half-way", cause=error.summary, left=flow.left(world))

@@ -14,6 +14,7 @@ from core import __version__
 from core.clock import SystemClock
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import Event, FlowFinished, Question
 from wizard import answers
 from wizard.console import trouble
@@ -53,13 +54,14 @@ _ABSENT: Final = {
 _PROVABLE: Final = frozenset({"migrate", "onboard"})
 
 
-def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> int:
+def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
     """Talk until the person quits.
 
     :param out: receives everything but errors.
     :param err: receives errors.
     :param source: gives the answers.
-    :returns: the exit code: that of the last run; 4 when the input ended at a question after nothing that failed.
+    :returns: the exit code: that of the last run; `NEEDS_HUMAN` when the input ended at a question and
+        nothing had failed.
     """
     plain = Plain(out, err, colour=False, quiet=False, verbose=ground.settings.verbose)
     menu = Menu(plain, source)
@@ -77,11 +79,11 @@ def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> int:
             code = _told(plain, error)
             dialogue.code = dialogue.code or code
         except OSError:  # nobody reads it any more
-            dialogue.code = dialogue.code or 4
+            dialogue.code = dialogue.code or ExitCode.NEEDS_HUMAN
     return dialogue.code
 
 
-def _told(plain: Plain, error: SetupError) -> int:
+def _told(plain: Plain, error: SetupError) -> ExitCode:
     with suppress(OSError):
         plain.result("", "failed", error.exit_code, {}, [error.as_dict()])
     return error.exit_code
@@ -118,7 +120,7 @@ class _Dialogue:
         self._kind: Kind = "verify"
         self._recording: Recording | None = None
         self._clock = SystemClock()
-        self.code = 0
+        self.code = ExitCode.DONE
         self.log: Callable[[Event], None] | None = None
 
     def greet(self) -> None:
@@ -222,13 +224,14 @@ class _Dialogue:
         while True:
             self._recording = self._ground.recording(kind, self._clock.now)
             last = ran = self._carry_out(kind)
-            proven = self.code == 0 and kind != "undo" and ran.flow in _PROVABLE and not self._menu.cancel.signal
+            provable = kind != "undo" and ran.flow in _PROVABLE
+            proven = provable and self.code == ExitCode.DONE and not self._menu.cancel.signal
             if proven:
                 last = self._carry_out("verify")
             self._sum_up(ran, last)
             if self._menu.cancel.signal or "flow.unanswered" in last.ids:
                 return False
-            if self.code == 0 or last.ids == ["flow.no"]:
+            if self.code == ExitCode.DONE or last.ids == ["flow.no"]:
                 if proven:
                     self._next(kind)
                 return True

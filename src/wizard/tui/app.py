@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 
 from core.errors import SetupError
+from core.errors.exit_codes import ExitCode
 from wizard.runs import LOOKS
 from wizard.tui import overlays
 from wizard.tui.job import Job, Told
@@ -114,7 +115,7 @@ class Wizard(Course):
     def _signalled(self) -> None:
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop(self._signal)
-        self.exit_code = 128 + self._signal
+        self.exit_code = ExitCode.of_signal(self._signal)
         self.exit(return_code=self.exit_code)
 
     def action_leave(self) -> None:
@@ -175,7 +176,7 @@ class Wizard(Course):
         if self._exception is None:
             self._exception = error
             self._exception_event.set()
-        self._return_code = self.exit_code = 70
+        self._return_code = self.exit_code = ExitCode.BUG
         bug = internal(error)
         id, trace = bug.as_dict().get("incident", bug.id), bug.details.get("trace", bug.summary)
         try:
@@ -205,7 +206,7 @@ class Wizard(Course):
         """Start what was chosen on the first screen."""
         if name == "sandbox":
             self.to_sandbox = True
-            self.exit(return_code=0)
+            self.exit(return_code=ExitCode.DONE)
             return
         if self.moving:
             return

@@ -11,6 +11,7 @@ from textual.events import Event, Key, MouseDown, Paste
 
 from core.clock import SystemClock
 from core.errors import SetupError
+from core.errors.exit_codes import ExitCode
 from wizard.runs import ALL, LOOKS, Diagnosis
 from wizard.tui.engine_thread import Bridge, Moved
 from wizard.tui.screens.dialogs import SMALLEST, Ask, TooSmall
@@ -71,7 +72,7 @@ class Course(App[None]):
         self.last = (self.model, self.proof)
         self.bridge: Feed | None = None
         self._recording: Recording | None = None
-        self.exit_code, self.outcome = 0, ""
+        self.exit_code, self.outcome = ExitCode.DONE, ""
         self.passed: set[str] = set()
         self.log_to: Callable[[CoreEvent], None] | None = None
         self._asking: Question | None = None
@@ -124,7 +125,7 @@ class Course(App[None]):
             self.verify() if kind == "verify" else self.diagnose()
             return
         self.model, self.proof = Model(kind), Model("verify")
-        self.exit_code, self.outcome = 0, ""
+        self.exit_code, self.outcome = ExitCode.DONE, ""
         self.bridge = self._bridge(kind)
         self._asking = None
         self.show("progress" if kind == "undo" else "prereqs")
@@ -279,7 +280,7 @@ class Course(App[None]):
         result = model.ended.result
         self.exit_code, self.outcome = result.exit_code, result.outcome if model is self.model else self.outcome
         if model.kind == "doctor" and any(seen.state == "failure" for seen in model.checks.values()):
-            self.exit_code = 8  # of all that was seen, also where only one line was looked at again
+            self.exit_code = ExitCode.CHECK_FAILED  # of all that was seen, also where only one line was looked at again
         for error in result.errors:
             if error["id"] == "bug.internal":
                 self._report_bug(error)
@@ -320,8 +321,8 @@ class Course(App[None]):
     def _stop_now(self) -> None:
         assert self.bridge is not None
         self.bridge.stop()
-        self.exit_code = 130
-        self.exit(return_code=130)
+        self.exit_code = ExitCode.INTERRUPTED
+        self.exit(return_code=self.exit_code)
 
     @property
     def base_screen(self) -> Screen[Any]:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import Question, StageStarted
 from core.flow.engine import Result
 from wizard.replay import head
@@ -89,9 +90,10 @@ class Playback(Feed):
     def _ended(self) -> Ended:
         told = self._part.result
         if told is None:
-            return Ended(Result("failed", 1, errors=[SetupError("replay.cut").as_dict()]), {})
+            return Ended(Result("failed", ExitCode.FAILED, errors=[SetupError("replay.cut").as_dict()]), {})
         outcome: Any = told.outcome
-        return Ended(Result(outcome, told.exit_code, errors=list(told.errors)), told.data)
+        code: Any = told.exit_code  # a later version may have more of both
+        return Ended(Result(outcome, code, errors=list(told.errors)), told.data)
 
 
 class Recorded:
@@ -183,7 +185,7 @@ class Replay(Wizard):
 
     def action_leave(self) -> None:
         """Quit."""
-        self.exit(return_code=0)
+        self.exit(return_code=ExitCode.DONE)
 
     def action_speed(self, factor: float) -> None:
         """Play faster or slower; what is skipped altogether is slowed down to how it was."""
@@ -199,7 +201,7 @@ class Replay(Wizard):
         """How the recorded run ended is no exit code of the replay."""
         super().finish()
         if not (self.incident or self._signal):
-            self.exit_code = 0
+            self.exit_code = ExitCode.DONE
 
     def _bridge(self, kind: Kind, asked: Diagnosis = ALL) -> Feed:
         ground = self._recorded

@@ -9,6 +9,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from core.errors.exit_codes import ExitCode
 from wizard.console.plain import clean
 from wizard.report import support
 from wizard.tui import overlays
@@ -90,7 +91,7 @@ class Summary(WizardScreen):
         word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(
             self.wizard.outcome, "Everything holds"
         )
-        if code == 0:
+        if code == ExitCode.DONE:
             return Content.assemble(("ok  ", "bold $text-success"), word)
         if any(error["id"] == "replay.cut" for error in self._errors):
             return Content.assemble(("stop  ", "bold $text-warning"), "How it ended is not known.")
