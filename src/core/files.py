@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import SetupError
+from core.errors.effected import Effected
 
 _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
 _CAREFULLY: Final = _NO_LINKS | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -257,6 +258,4 @@ def _wrong(found: os.stat_result) -> str:
 
 
 def _unsafe(path: Path, detail: str) -> SetupError:
-    error = SetupError("file.unsafe", path=path, detail=detail)
-    error.refused = True
-    return error
+    return SetupError("file.unsafe", effected=Effected.NO, path=path, detail=detail)

@@ -68,8 +68,7 @@ def _ended(error: BaseException) -> int:
     if not isinstance(error, KeyboardInterrupt):
         return refuse(sys.argv[1:], internal(error))
     early = Interrupted(2)  # later ones are kept for the run
-    early.standing = "Nothing was changed."
-    return refuse(sys.argv[1:], early)
+    return refuse(sys.argv[1:], early.copy(standing="Nothing was changed."))
 
 
 if __name__ == "__main__":

@@ -118,9 +118,8 @@ def _open(begin: Callable[[_Starting, ExitStack], ExitCode]) -> ExitCode:
             stack.enter_context(process.signals(starting))
             code = begin(starting, stack)
         except SetupError as error:
-            if isinstance(error, Interrupted):
-                error.standing = error.standing or "Nothing was changed."
-            code = _fail(error)
+            untold = isinstance(error, Interrupted) and not error.standing
+            code = _fail(error.copy(standing="Nothing was changed.") if untold else error)
         except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
             from core.flow.engine import internal
 

@@ -69,8 +69,8 @@ class Invocation:
     def fail(self, error: SetupError) -> ExitCode:
         """Show an error that no flow has shown; its exit code."""
         telling = isinstance(error, Interrupted) or (error.exit_code != ExitCode.USAGE and self.command in _CHANGING)
-        if telling and not self.effects:
-            error.standing = error.standing or "Nothing was changed."
+        if telling and not (self.effects or error.standing):
+            error = error.copy(standing="Nothing was changed.")
         if self.command == "token":
             print(clean(f"entraclaw-setup token: {error}\n{error.remedy}"), file=sys.stderr)
         else:

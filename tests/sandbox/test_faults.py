@@ -18,6 +18,7 @@ from core.config.profile import Profile
 from core.entra.graph import Graph
 from core.entra.http import Session
 from core.errors import GraphError, NetworkError
+from core.errors.effected import Effected
 from core.events import Event, Waiting
 from core.sandbox.directory.store import State
 from core.sandbox.faults import Fault, Kind
@@ -410,7 +411,7 @@ def test_S3_a_connection_is_cut_before_or_after_the_effect(start: Start, kind: s
     assert (stand.app["notes"] == "changed") is carried_out
     with pytest.raises(NetworkError) as caught:
         start(fault(kind, match="/me$", every=1)).graph.get("/me", "read who is signed in")
-    assert (caught.value.id, caught.value.maybe_done) == ("network.unreachable", True)
+    assert (caught.value.id, caught.value.effected) == ("network.unreachable", Effected.UNKNOWN)
 
 
 @pytest.mark.parametrize(("path", "method"), [("/me", "GET"), ("/applications/{}", "PATCH")])
@@ -428,7 +429,7 @@ def test_P11_half_a_body_may_have_been_carried_out_and_a_read_is_repeated(start:
     other = start(fault("half-body", match="/me$", every=1))
     with pytest.raises(NetworkError) as caught:
         other.session.call("GET", f"{other.tenant.graph}/v1.0/me")
-    assert (caught.value.id, caught.value.maybe_done) == ("network.unreachable", True)
+    assert (caught.value.id, caught.value.effected) == ("network.unreachable", Effected.UNKNOWN)
 
 
 SPOILED: list[tuple[Kind, str | None, bytes]] = [
@@ -451,7 +452,7 @@ def test_P11_what_is_no_json_is_never_taken_for_an_object(start: Start, kind: st
     assert stand.graph.get("/me", "read who is signed in")["id"] == stand.tenant.signed_in_user, "a read is repeated"
     with pytest.raises(NetworkError) as caught:
         start(fault(kind, match="/me$", every=1)).graph.get("/me", "read who is signed in")
-    assert (caught.value.id, caught.value.maybe_done) == ("network.garbage", True)
+    assert (caught.value.id, caught.value.effected) == ("network.garbage", Effected.UNKNOWN)
     assert caught.value.remedy
 
 

@@ -100,3 +100,74 @@ def test_U4_every_exit_code_says_what_it_means_and_stands_in_the_reference() -> 
     rows = re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE)
     assert [int(number) for row in rows for number in row.split(",")] == [int(code) for code in ExitCode]
     assert json.dumps({"exit_code": ExitCode.HALF_WAY}) == '{"exit_code": 6}'
+
+
+#: Names of types that are exceptions, here and in Python.
+ERROR: Final = re.compile(r"(\w+\.)*(\w*(Error|Exception)|Interrupted|Bug|_Foreign|_Ambiguous|_Usage)")
+
+
+def is_error(annotation: ast.expr | None) -> bool:
+    """Whether what is annotated like this is an exception, or may be one."""
+    match annotation:
+        case ast.BinOp(left=left, right=right):
+            return is_error(left) or is_error(right)
+        case ast.Name() | ast.Attribute():
+            return ERROR.fullmatch(ast.unparse(annotation)) is not None
+    return False
+
+
+def errors_of(tree: ast.AST) -> frozenset[str]:
+    """Names that stand for exceptions somewhere in a module."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ExceptHandler(name=str(name)):
+                found.add(name)
+            case ast.arg(arg=name, annotation=annotation) if is_error(annotation):
+                found.add(name)
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation) if is_error(annotation):
+                found.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=called)) if is_error(called):
+                found.add(name)
+    return frozenset(found)
+
+
+def test_M5_an_error_that_was_made_stays_as_it_is() -> None:
+    """Whoever knows more of it tells a copy; `SetupError.copy` is the only one that fills a made error."""
+    members = {"effected", "standing", "details"}
+    changing = {"update", "pop", "popitem", "clear", "setdefault", "__setitem__"}
+
+    def inside(node: ast.expr) -> ast.expr:
+        while isinstance(node, ast.Attribute | ast.Subscript):
+            node = node.value
+        return node
+
+    def mutates(node: ast.AST, errors: frozenset[str]) -> bool:
+        def part(target: ast.expr) -> bool:
+            if isinstance(target, ast.Tuple):
+                return any(map(part, target.elts))
+            if not isinstance(target, ast.Attribute | ast.Subscript):
+                return False
+            root = inside(target)
+            outside = isinstance(target, ast.Attribute) and not (isinstance(root, ast.Name) and root.id == "self")
+            named = isinstance(root, ast.Name) and root.id in errors
+            return named or (outside and isinstance(target, ast.Attribute) and target.attr in members)
+
+        match node:
+            case ast.Assign(targets=targets) | ast.Delete(targets=targets):
+                return any(map(part, targets))
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
+                return part(target)
+            case ast.Call(func=ast.Name(id="setattr"), args=[ast.Name(id=name), *_]):
+                return name in errors
+            case ast.Call(func=ast.Attribute(value=ast.Attribute() as whose, attr=attr)) if attr in changing:
+                root = inside(whose)
+                return isinstance(root, ast.Name) and root.id in errors
+        return False
+
+    found: list[str] = []
+    for name, tree in trees().items():
+        if not name.startswith("core/errors/"):
+            errors = errors_of(tree)
+            found += [f"{name}:{getattr(node, 'lineno', 0)}" for node in ast.walk(tree) if mutates(node, errors)]
+    assert found == []

@@ -36,7 +36,7 @@ GRAPH = [row for row in codes.table().values() if row.service == "Graph"]
 PARTS = ("0a1b2c3d-0000-1111-2222-333344445555", "9f8e7d6c-0000-1111-2222-333344445555", "2026-02-03 04:05:06Z")
 TRAILER = "Trace ID: {} Correlation ID: {} Timestamp: {}".format(*PARTS)
 #: Keywords of the constructors that are not details for the sentences.
-NOT_FACTS = frozenset({"maybe_done"})
+NOT_FACTS = frozenset({"effected"})
 
 
 class Raised(NamedTuple):
@@ -125,7 +125,7 @@ def test_every_fact_of_a_sentence_is_supplied_where_it_is_raised(place: Raised) 
     [
         InsecureKeyringBackendError("x.y.Keyring", "it is plain text", "install another"),
         Interrupted(2),
-        NetworkError("network.origin", maybe_done=False, url="https://x/…"),
+        NetworkError("network.origin", url="https://x/…"),
         GraphError(403, "c", "m", action="a", request_id="r", date="d"),
         GraphError(500, "c", "m", action="a", request_id="r", date="d"),
         TokenError("invalid_client", (7000215,), "m", app_id="a"),

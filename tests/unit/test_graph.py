@@ -18,6 +18,7 @@ from core.entra import application, permissions
 from core.entra.graph import TRIES, Graph, _read
 from core.entra.http import Response, Session
 from core.errors import Caller, GraphError, NetworkError, SetupError
+from core.errors.effected import Effected
 from core.events import Event, Waiting
 from core.sandbox import http
 from core.sandbox.directory import registrations
@@ -93,7 +94,7 @@ def test_a_read_is_given_up_after_some_tries(site: Site) -> None:
     site.fail("status", nth=0, status=503)
     with pytest.raises(GraphError) as caught:
         site.graph.get(site.path, "read the app")
-    assert (caught.value.status, caught.value.exit_code, caught.value.refused) == (503, 7, False)
+    assert (caught.value.status, caught.value.exit_code, caught.value.effected) == (503, 7, Effected.UNKNOWN)
     assert site.asked() == TRIES
     assert site.pauses == [2, 4, 8, 15]
 
@@ -130,7 +131,7 @@ def test_M8_a_write_whose_effect_cannot_be_seen_is_not_repeated(site: Site, faul
     site.fail(fault[0], match="^PATCH", status=fault[1])
     with pytest.raises(SetupError) as caught:
         site.rename("new")
-    assert not caught.value.refused, "it may have happened"
+    assert caught.value.effected is Effected.UNKNOWN, "it may have happened"
     assert site.asked("PATCH") == 1
 
 
@@ -140,12 +141,23 @@ def test_a_throttled_write_is_repeated_without_a_look(site: Site) -> None:
     assert (site.asked("PATCH"), site.asked("GET"), site.pauses) == (2, 0, [3])
 
 
-@pytest.mark.parametrize(("status", "refused"), [(400, True), (403, True), (404, True), (501, False), (507, False)])
-def test_M5_only_an_answer_that_proves_it_says_that_nothing_happened(site: Site, status: int, refused: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "effected"),
+    [
+        (400, Effected.NO),
+        (403, Effected.NO),
+        (404, Effected.NO),
+        (501, Effected.UNKNOWN),
+        (507, Effected.UNKNOWN),
+    ],
+)
+def test_M5_only_an_answer_that_proves_it_says_that_nothing_happened(
+    site: Site, status: int, effected: Effected
+) -> None:
     site.fail("status", match="^PATCH", status=status)
     with pytest.raises(GraphError) as caught:
         site.rename("new", lambda: False)
-    assert (caught.value.status, caught.value.refused, site.asked("PATCH")) == (status, refused, 1)
+    assert (caught.value.status, caught.value.effected, site.asked("PATCH")) == (status, effected, 1)
 
 
 def test_M5_a_refusal_after_a_doubtful_try_proves_nothing(site: Site) -> None:
@@ -154,7 +166,7 @@ def test_M5_a_refusal_after_a_doubtful_try_proves_nothing(site: Site) -> None:
     with pytest.raises(GraphError) as caught:
         site.rename("new", lambda: False)
     assert caught.value.status == 403
-    assert not caught.value.refused
+    assert caught.value.effected is Effected.UNKNOWN
 
 
 def test_a_refused_token_is_replaced_once(site: Site) -> None:

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 import core
 from core import errors
 from core.errors import Caller, CodedError, GraphError, Interrupted, SetupError, SignInError, TokenError, codes
+from core.errors.exit_codes import ExitCode
 
 SOURCES: Final = Path(core.__file__).parents[1]
 #: Errors whose first argument is an id, and those that name theirs themselves, with the details that they add.
 BY_ID: Final = frozenset({"SetupError", "KeystoreError", "NetworkError", "CodedError"})
 OWN: Final = {"InsecureKeyringBackendError", "Interrupted", "GraphError", "TokenError", "SignInError", "Bug"}
 #: Arguments that are no details.
-NO_DETAILS: Final = frozenset({"maybe_done"})
+NO_DETAILS: Final = frozenset({"effected"})
 TENANT, APP = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 
 
@@ -136,7 +137,7 @@ VALUES: Final = st.text("abcdefgh0123456789-/", min_size=1, max_size=12)
 @given(id=st.sampled_from(sorted(errors.table())), data=st.data())
 def test_P11_no_brace_and_no_gap_is_left_in_a_sentence(id: str, data: st.DataObject) -> None:
     row = errors.table()[id]
-    details = {name: data.draw(VALUES) for name in sorted(placeholders(row["summary"], row["remedy"]))}
+    details: dict[str, Any] = {name: data.draw(VALUES) for name in sorted(placeholders(row["summary"], row["remedy"]))}
     details |= {name: "" for name in details if name in OPTIONAL}
     error = SetupError(id, **details)
     for text in (error.summary, error.remedy):
@@ -167,7 +168,7 @@ def everything(name: str, service: str) -> Iterator[CodedError]:
 
 
 @pytest.mark.parametrize(
-    "row", [*codes.table().values(), codes.Code("Graph", "Odd", "", "", 7)], ids=lambda row: row.name
+    "row", [*codes.table().values(), codes.Code("Graph", "Odd", "", "", ExitCode.SERVICE)], ids=lambda row: row.name
 )
 def test_P11_every_remedy_of_a_code_is_filled(row: codes.Code) -> None:
     for error in everything(row.name, row.service):

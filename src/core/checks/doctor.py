@@ -95,8 +95,7 @@ class _Examination:
                 self._mend()
             except Interrupted as stop:
                 treated = "What is told as mended was changed." if self._patient.treated else "Nothing was changed."
-                stop.standing = treated
-                raise
+                raise stop.copy(standing=treated) from None
         return self._seen
 
     def _look(self, names: set[str]) -> None:

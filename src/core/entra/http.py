@@ -30,6 +30,7 @@ from core.clock import Cancel, Clock
 from core.config.cloud import Cloud, origin_of
 from core.entra import exchange
 from core.errors import NetworkError, SetupError
+from core.errors.effected import Effected
 from core.events import Event
 
 #: Seconds to connect, and seconds between two bytes of an answer; whoever shares the session has no others.
@@ -58,7 +59,7 @@ class Response:
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise NetworkError("network.garbage", maybe_done=True, host=self.host, status=self.status)
+            raise NetworkError("network.garbage", host=self.host, status=self.status)
         return data
 
 
@@ -135,7 +136,7 @@ class Session(requests.Session):
         url = request.url or ""
         host = urlsplit(url).netloc
         if origin_of(url) not in self._cloud.origins:
-            raise NetworkError("network.origin", maybe_done=False, url=f"{origin_of(url)}/…")
+            raise NetworkError("network.origin", effected=Effected.NO, url=f"{origin_of(url)}/…")
         discovery = request.method == "GET" and url.endswith(DISCOVERY)
         if discovery and url in self._discovered:
             return _again(request, *self._discovered[url])
@@ -146,20 +147,19 @@ class Session(requests.Session):
             response = exchange.answer(send, host, self._cancel, self._emit)
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):  # the handshake was through, so the request may be too
-                raise NetworkError("network.unreachable", maybe_done=True, host=host, detail=_reason(error)) from None
+                raise NetworkError("network.unreachable", host=host, detail=_reason(error)) from None
             raise NetworkError(
-                "network.untrusted", maybe_done=False, host=host, detail=_reason(error), roots=self._roots()
+                "network.untrusted", effected=Effected.NO, host=host, detail=_reason(error), roots=self._roots()
             ) from None
         except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
-            raise NetworkError("network.unreachable", maybe_done=False, host=host, detail=_reason(error)) from None
+            raise NetworkError("network.unreachable", effected=Effected.NO, host=host, detail=_reason(error)) from None
         except requests.exceptions.RequestException as error:
             never_connected = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
-            raise NetworkError(
-                "network.unreachable", maybe_done=not never_connected, host=host, detail=_reason(error)
-            ) from None
+            effected = Effected.NO if never_connected else Effected.UNKNOWN
+            raise NetworkError("network.unreachable", effected=effected, host=host, detail=_reason(error)) from None
         if response.is_redirect or response.is_permanent_redirect:
             raise NetworkError(
-                "network.origin", maybe_done=False, url=f"{origin_of(response.headers.get('Location', ''))}/…"
+                "network.origin", effected=Effected.NO, url=f"{origin_of(response.headers.get('Location', ''))}/…"
             )
         with suppress(ValueError, TypeError):  # a proxy may send no date, or nonsense
             stamp = parsedate_to_datetime(response.headers.get("Date", ""))

@@ -110,7 +110,7 @@ def _not_undone(flow: Flow[W], world: W, result: Result, error: SetupError, *, l
         errors.append(still)
         result.exit_code = still.exit_code
     elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not _undid(world):
-        error.standing = _unchanged(flow, world)
+        errors = [error.copy(standing=_unchanged(flow, world))]
     result.errors += [each.as_dict() for each in errors]
     result.outcome = "partial" if result.exit_code == ExitCode.HALF_WAY else "failed"
 
@@ -238,16 +238,15 @@ def _confirm(flow: Flow[W], world: W, plan: Plan) -> None:
 def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> None:
     """Decide what a failure means, undo if that is still right, and compute outcome, exit code and what stands."""
     result.outcome, result.exit_code = "failed", error.exit_code
-    errors = [error, *_consequences(flow, world, result, error, changing)]
-    result.errors += [each.as_dict() for each in errors]
+    result.errors += [each.as_dict() for each in _told(flow, world, result, error, changing)]
 
 
-def _consequences(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
+def _told(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
     """What comes of a failure.
 
     A run that fails while it only looks leaves the work of an earlier, interrupted run alone.
 
-    :returns: what has to be told besides; what stands is said by these or by the error itself.
+    :returns: all that has to be told, the failure first; what stands is said by it or by one of the others.
     """
     journal = world.journal
     if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
@@ -255,54 +254,49 @@ def _consequences(flow: Flow[W], world: W, result: Result, error: SetupError, ch
             result.exit_code = ExitCode.FAILED
         if journal is not None and changing:
             journal.close("failed")
-        error.standing = _unchanged(flow, world)
-        return []
+        return [error.copy(standing=_unchanged(flow, world))]
     if not changing and not journal.marked:
         still = SetupError("flow.open")
         result.outcome = "partial"
         result.exit_code = error.exit_code if isinstance(error, Interrupted) else still.exit_code
         if isinstance(error, Interrupted):
-            error.standing = "This run changed nothing."
-        return [still]
+            error = error.copy(standing="This run changed nothing.")
+        return [error, still]
     with world.cancel.shielded():
         if not journal.marked and (instead := _asked_before_undo(flow, world, error)) is not None:
             result.outcome, result.exit_code = "partial", instead.exit_code
             if instead is error:
-                return []
-            error.standing = "What was done so far is kept."
-            return [instead]
+                return [error]
+            return [error.copy(standing="What was done so far is kept."), instead]
         if journal.marked:
             return _half_way(flow, world, result, error)
         left = _undo(flow, world)
     if left is not None:
         if isinstance(error, Interrupted):
-            error.standing = "It could not be undone completely."
+            error = error.copy(standing="It could not be undone completely.")
         failed = _not_all_undone(error, left)
         result.outcome, result.exit_code = "partial", failed.exit_code
         if left.final:
             journal.close("undone")
-        return [failed]
+        return [error, failed]
     journal.close("undone")
     if error.exit_code in _UNTOUCHED:  # something had been touched, and it was undone
         result.exit_code = ExitCode.FAILED
     whose = "an interrupted run before it" if journal.resumed else ""
-    error.standing = f"Everything that this run{' and ' * bool(whose)}{whose} had done was undone."
-    return []
+    return [error.copy(standing=f"Everything that this run{' and ' * bool(whose)}{whose} had done was undone.")]
 
 
 def _half_way(flow: Flow[W], world: W, result: Result, error: SetupError) -> list[SetupError]:
     """A failure after the point of no return."""
     result.outcome = "partial"
     if isinstance(error, Interrupted):
-        error.details.update(where=" after the point of no return")
-        error.standing = f"{flow.left(world)} `entraclaw-setup resume`: it finishes."
-        return []
+        standing = f"{flow.left(world)} `entraclaw-setup resume`: it finishes."
+        return [error.copy(where=" after the point of no return", standing=standing)]
     if error.exit_code == ExitCode.HALF_WAY:
-        error.standing = flow.left(world)
-        return []
+        return [error.copy(standing=flow.left(world))]
     half = SetupError("flow.half-way", cause=error.summary, left=flow.left(world))
     result.exit_code = half.exit_code
-    return [half]
+    return [error, half]
 
 
 def _unchanged(flow: Flow[W], world: W) -> str:

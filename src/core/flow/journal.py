@@ -19,6 +19,7 @@ from core import files, paths
 from core.clock import Clock
 from core.display import quoted
 from core.errors import SetupError
+from core.errors.effected import Effected
 from core.events import ChangeMade
 from core.secret import looks_secret, redactor
 
@@ -79,7 +80,7 @@ class Journal:
     def effect(self, action: str, target: str, emit: Any = None, **data: Any) -> Iterator[Effect]:
         """Surround an effect: written before it, closed after it, also when it fails.
 
-        An effect that raises is closed as `failed` only if the error proves that nothing happened (`refused`);
+        An effect that raises is closed as `failed` only if the error proves that nothing happened;
         otherwise it stays open, and the next look at reality decides.
 
         :param action: action-shaped name.
@@ -92,7 +93,7 @@ class Journal:
         try:
             yield entry
         except SetupError as error:
-            if error.refused:
+            if error.effected is Effected.NO:
                 self.failed(entry)
             raise
         self.done(entry, emit)

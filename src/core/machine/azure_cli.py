@@ -20,6 +20,7 @@ from core.display import one_line
 from core.entra.http import trusted_roots
 from core.entra.tokens import Token, claims_of
 from core.errors import NetworkError, SetupError, SignInError
+from core.errors.effected import Effected
 from core.machine import azure_login, process
 from core.machine.azure_login import Prompt
 from core.secret import Secret
@@ -219,8 +220,8 @@ def _failure(command: str, finished: process.Finished, tenant: str) -> SetupErro
         said, host = f"{command} says: {detail or 'no connection'}", "The sign-in service"
         if "CERTIFICATE_VERIFY_FAILED" in finished.stderr:
             roots = trusted_roots(os.environ)[1]
-            return NetworkError("network.untrusted", maybe_done=False, host=host, detail=said, roots=roots)
-        return NetworkError("network.unreachable", maybe_done=False, host=host, detail=said)
+            return NetworkError("network.untrusted", effected=Effected.NO, host=host, detail=said, roots=roots)
+        return NetworkError("network.unreachable", effected=Effected.NO, host=host, detail=said)
     if any(text in finished.stderr for text in _NOT_SIGNED_IN):
         return SetupError("az.signed-out", tenant_option=option)
     if any(text in finished.stderr for text in _REFUSED):

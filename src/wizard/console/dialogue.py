@@ -73,8 +73,7 @@ def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:
-            error.standing = "No run was under way."
-            dialogue.code = _told(plain, error)
+            dialogue.code = _told(plain, error.copy(standing="No run was under way."))
         except SetupError as error:
             code = _told(plain, error)
             dialogue.code = dialogue.code or code

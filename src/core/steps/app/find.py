@@ -211,8 +211,8 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
 def several(world: World, found: Sequence[dict[str, Any]]) -> SetupError:
     """The error for two apps of one name: stop and list them (P1)."""
     listing = "\n".join(f"  {app['appId']}, created {str(app.get('createdDateTime'))[:10]}" for app in found)
-    details = {"name": world.profile.app_display_name, "tenant": world.known.tenant, "count": len(found)}
-    return SetupError("app.several", listing=listing, **details)
+    name, tenant = world.profile.app_display_name, world.known.tenant
+    return SetupError("app.several", listing=listing, name=name, tenant=tenant, count=len(found))
 
 
 def deleted(world: World, app_id: str) -> SetupError | None:

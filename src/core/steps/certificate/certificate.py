@@ -19,6 +19,7 @@ from core.entra.credentials import Merge
 from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
+from core.errors.effected import Effected
 from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
@@ -354,7 +355,7 @@ def _dropping(world: World) -> Iterator[Callable[[tuple[Key, ...]], Collection[s
     try:
         yield drop
     except SetupError as error:
-        for effect in effects if error.refused else ():
+        for effect in effects if error.effected is Effected.NO else ():
             world.log.failed(effect)
         raise
     for effect in effects:

@@ -53,8 +53,8 @@ class FindKey(Step[World]):
             self._refuse_another_apps_key(world, current.der)
         if current is not None and known.app is None:
             if not self._orphan(world, current.der):
-                details = {"tenant": known.tenant, "service": world.service, "thumbprint": current.thumbprint}
-                raise SetupError("keystore.occupied", **details)
+                service, thumbprint = world.service, current.thumbprint
+                raise SetupError("keystore.occupied", tenant=known.tenant, service=service, thumbprint=thumbprint)
         elif current is not None and self._usable(world, current):
             known.key_pair = current
             _say_due(world, current)
@@ -235,5 +235,5 @@ def _unproven(world: World, what: str) -> SetupError:
 
 
 def _another_apps(world: World, der: bytes, app_id: str) -> SetupError:
-    details = {"tenant": world.known.tenant, "service": world.service, "thumbprint": certificates.thumbprint(der)}
-    return SetupError("keystore.other-app", app_id=app_id, **details)
+    tenant, service, thumbprint = world.known.tenant, world.service, certificates.thumbprint(der)
+    return SetupError("keystore.other-app", app_id=app_id, tenant=tenant, service=service, thumbprint=thumbprint)

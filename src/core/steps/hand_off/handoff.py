@@ -12,6 +12,7 @@ from uuid import uuid4
 from core import files
 from core.entra import application, creation
 from core.errors import GraphError, SetupError
+from core.errors.effected import Effected
 from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
@@ -81,7 +82,7 @@ def on_refusal(world: World) -> Iterator[None]:
     try:
         yield
     except GraphError as error:
-        if error.lacks_rights and error.refused and world.flow != "apply":
+        if error.lacks_rights and error.effected is Effected.NO and world.flow != "apply":
             raise instead(world, error) from None
         raise
 
@@ -217,9 +218,7 @@ def _replace(target: Path, text: str) -> None:
 
 
 def _unwritten(target: Path, detail: object) -> SetupError:
-    failed = SetupError("request.io", path=target, detail=detail)
-    failed.refused = True
-    return failed
+    return SetupError("request.io", effected=Effected.NO, path=target, detail=detail)
 
 
 def _another(path: Path) -> bool:

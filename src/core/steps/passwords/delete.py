@@ -11,6 +11,7 @@ from core.entra.application import Holder, Key, Password
 from core.entra.credentials import strangers
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
+from core.errors.effected import Effected
 from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
@@ -331,7 +332,7 @@ def delete(world: World, password: Password) -> bool:
                 effect.data["by_others"] = not removed
             return removed
         except GraphError as error:
-            if error.transient or not error.refused:
+            if error.transient or error.effected is not Effected.NO:
                 raise
             refused = error
     assert refused is not None
@@ -384,7 +385,7 @@ def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
         except SetupError as error:
             if isinstance(error, Interrupted):
                 raise
-            if error.refused:  # the batch itself was not taken, so nothing in it happened
+            if error.effected is Effected.NO:  # the batch itself was not taken, so nothing in it happened
                 for effect in effects:
                     world.log.failed(effect)
             continue
@@ -392,7 +393,7 @@ def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
             if not isinstance(answer, GraphError):
                 world.log.done(effect, world.emit)
                 gone.add(password.id)
-            elif answer.status < 500:
+            elif answer.effected is Effected.NO:
                 world.log.failed(effect)
     return gone
 

@@ -10,6 +10,7 @@ from core.clock import wait_until
 from core.entra import application, credentials
 from core.entra.tokens import SecretState, try_secret
 from core.errors import GraphError, NetworkError, SetupError
+from core.errors.effected import Effected
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
@@ -81,7 +82,7 @@ class AddPassword(Step[World]):
             try:
                 return self._add(world, attempt)
             except (GraphError, NetworkError) as error:
-                if error.refused or attempt == ATTEMPTS:
+                if error.effected is Effected.NO or attempt == ATTEMPTS:
                     raise
             # whatever was made is useless, since its secret was lost with the answer: it goes, and another one comes
             rollback_secret.take_off(world, world.log, world.user_graph(), patience=LOST, forget=False)
@@ -99,9 +100,7 @@ class AddPassword(Step[World]):
             except GraphError as error:
                 if error.code != _FORBIDDEN:
                     raise
-                refusal = forbidden(world)
-                refusal.refused = error.refused
-                raise refusal from None
+                raise forbidden(world).copy(effected=error.effected) from None
             secret = Secret(str(answer.pop("secretText", None) or ""))
             effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.reveal()[:3]}
             _check(secret, str(answer.get("endDateTime")), end)
@@ -209,10 +208,11 @@ def forbidden(world: World) -> SetupError:
 def _check(secret: Secret, ends: str, wanted: datetime) -> None:
     """Whether the credential is what was asked for."""
     if not secret:
-        raise SetupError("rollback.unusable", detail="did not tell its secret")
+        raise SetupError("rollback.unusable", effected=Effected.YES, detail="did not tell its secret")
     try:
         exact = abs(application.moment(ends) - wanted) <= timedelta(minutes=1)
     except ValueError:
         exact = False
     if not exact:
-        raise SetupError("rollback.unusable", detail=f"it ends at {ends} and not in {LIFETIME.seconds // 60} minutes")
+        detail = f"it ends at {ends} and not in {LIFETIME.seconds // 60} minutes"
+        raise SetupError("rollback.unusable", effected=Effected.YES, detail=detail)
