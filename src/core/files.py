@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from core.errors import SetupError
 from core.errors.effected import Effected
@@ -35,7 +35,7 @@ def check(path: Path) -> None:
     check_folder(path)
     with suppress(FileNotFoundError):
         if wrong := _wrong(path.lstat()):
-            raise _unsafe(path, wrong)
+            _refuse(path, wrong)
 
 
 def check_folder(path: Path) -> None:
@@ -49,9 +49,9 @@ def check_folder(path: Path) -> None:
     folder = path.absolute().parent
     for place in (folder, *folder.parents):
         if place.is_symlink() and _foreign(place.lstat()):
-            raise _unsafe(path, f"{place} is a link of the user with id {place.lstat().st_uid}")
+            _refuse(path, f"{place} is a link of the user with id {place.lstat().st_uid}")
     if _foreign(found := folder.stat()):
-        raise _unsafe(path, f"its folder belongs to the user with id {found.st_uid}")
+        _refuse(path, f"its folder belongs to the user with id {found.st_uid}")
 
 
 def text(path: Path) -> str:
@@ -88,7 +88,7 @@ def opened(path: Path, *, append: bool = False) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _CAREFULLY | (os.O_APPEND if append else 0), 0o600)
     if wrong := _wrong(os.fstat(descriptor)):  # it was put there just now
         os.close(descriptor)
-        raise _unsafe(path, wrong)
+        _refuse(path, wrong)
     return descriptor
 
 
@@ -257,5 +257,5 @@ def _wrong(found: os.stat_result) -> str:
     return f"it has {found.st_nlink} names (hard links)" if found.st_nlink > 1 else ""
 
 
-def _unsafe(path: Path, detail: str) -> SetupError:
-    return SetupError("file.unsafe", effected=Effected.NO, path=path, detail=detail)
+def _refuse(path: Path, detail: str) -> NoReturn:
+    raise SetupError("file.unsafe", effected=Effected.NO, path=path, detail=detail)

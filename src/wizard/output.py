@@ -88,7 +88,7 @@ class Invocation:
             self._missed(error)
         if self.lost is None or self.command in ("token", "sandbox"):  # to those it is an error like any other
             return code
-        failed = _unwritten(self.lost)
+        failed = SetupError("output.lost", detail=_reason(self.lost))
         with suppress(OSError, ValueError):
             if self.settings.json:
                 Ndjson(sys.stderr, None).event(Finding(failed.id, "failure", failed.summary, failed.remedy))
@@ -194,7 +194,7 @@ class Invocation:
         try:
             print(text, flush=True)
         except (OSError, ValueError) as error:
-            raise _unwritten(error) from None
+            raise SetupError("output.lost", detail=_reason(error)) from None
 
     def _renderer(self, settings: Settings) -> Renderer:
         if settings.json:
@@ -208,5 +208,5 @@ class Invocation:
             self.lost = self.lost or error
 
 
-def _unwritten(error: Exception) -> SetupError:
-    return SetupError("output.lost", detail=getattr(error, "strerror", None) or error)
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

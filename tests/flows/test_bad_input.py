@@ -597,7 +597,7 @@ class Failing(MemoryKeystore):
     error: BaseException
 
     def write(self, service: str, account: str, value: Secret) -> None:
-        raise refusal.named(self.error, "write", 60)
+        refusal.translate(self.error, "write", 60)
 
 
 def _raised(name: str, text: str, module: str = "backend") -> BaseException:

@@ -20,9 +20,8 @@ from core.errors import Caller, CodedError, GraphError, Interrupted, SetupError,
 from core.errors.exit_codes import ExitCode
 
 SOURCES: Final = Path(core.__file__).parents[1]
-#: Errors whose first argument is an id, and those that name theirs themselves, with the details that they add.
-BY_ID: Final = frozenset({"SetupError", "KeystoreError", "NetworkError", "CodedError"})
-OWN: Final = {"InsecureKeyringBackendError", "Interrupted", "GraphError", "TokenError", "SignInError", "Bug"}
+#: Errors whose first argument is an id, and what gives theirs to those that name it themselves.
+BY_ID: Final = frozenset({"SetupError", "KeystoreError", "NetworkError", "CodedError", "__init__"})
 #: Arguments that are no details.
 NO_DETAILS: Final = frozenset({"effected"})
 TENANT, APP = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -55,7 +54,7 @@ def _sites(path: Path) -> Iterator[Site]:
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)):
             continue
         called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-        if called not in BY_ID and not (called == "__init__" and path.name in ("errors.py", "engine.py")):
+        if called not in BY_ID:
             continue
         first = node.args[0] if node.args else None
         for id in _texts(first):

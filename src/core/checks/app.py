@@ -51,7 +51,7 @@ def _app(patient: Patient) -> Verdict:
     stale = f"There is no app {known.app_id} in tenant {known.tenant}. " if known.app_id else ""
     same = find.of_that_name(patient.world) if known.user is not None else []
     if len(same) > 1:
-        told = find.several(patient.world, same)
+        told = find.Several(patient.world, same)
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
     if same:
         other = same[0]["appId"]

@@ -37,14 +37,9 @@ def documented(action: str) -> Iterator[None]:
     try:
         yield
     except KeyError as error:
-        raise garbled(action, f"{error} is missing") from None
+        raise SetupError("graph.garbled", action=action, detail=f"{error} is missing") from None
     except (AttributeError, TypeError, ValueError, OverflowError):
-        raise garbled(action, "a member is of another kind") from None
-
-
-def garbled(action: str, detail: str) -> SetupError:
-    """The error for an answer that is JSON, and not what it documents."""
-    return SetupError("graph.garbled", action=action, detail=detail)
+        raise SetupError("graph.garbled", action=action, detail="a member is of another kind") from None
 
 
 def items_of(page: dict[str, Any], action: str) -> list[dict[str, Any]]:
@@ -54,7 +49,7 @@ def items_of(page: dict[str, Any], action: str) -> list[dict[str, Any]]:
     """
     items = page.get("value", [])
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise garbled(action, "what it lists are no objects")
+        raise SetupError("graph.garbled", action=action, detail="what it lists are no objects")
     return items
 
 
@@ -306,7 +301,8 @@ def _read(response: Response, action: str, caller: Caller = _NOBODY, sure: bool 
         raise NetworkError("network.garbage", host=response.host, status=response.status)
     if response.status < 300 and "error" not in body:
         return body
-    raise _error(response.status, body, response.headers, action, caller, sure)
+    refusal = _error(response.status, body, response.headers, action, caller, sure)
+    raise refusal
 
 
 def _error(status: int, body: Any, headers: Any, action: str, caller: Caller, sure: bool) -> GraphError:

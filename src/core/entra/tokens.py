@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 from core.clock import Clock, wait_until
 from core.config.cloud import Cloud
@@ -104,7 +104,7 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, key_pair: Key
                 raise cause from None
         # for an unknown tenant MSAL tells the answer in the cause only
         text = next((str(cause) for cause in _causes(error) if read(str(cause)).codes), str(error))
-        raise _refused(text, tenant, app_id, session) from None
+        _refuse(text, tenant, app_id, session)
     return checked(value, cloud, tenant, app_id)
 
 
@@ -238,14 +238,15 @@ def try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret:
     return SecretState("dead" if answer.get("error") == "invalid_client" else "unknown", detail)
 
 
-def _refused(text: str, tenant: str, app_id: str, session: Session) -> TokenError:
+def _refuse(text: str, tenant: str, app_id: str, session: Session) -> NoReturn:
     """MSAL and azure-identity keep only the text of the answer, so the codes are read from there."""
     codes = read(text).codes
     error = "invalid_client" if set(codes) & {7000215, 7000222, 700027, 700024, 7000229} else "unknown"
     if codes and error == "unknown":
         error = "refused"
     message = text.removeprefix("Authentication failed: ")
-    return TokenError(error, codes, message, app_id=app_id, tenant=tenant, clock=session.clock_error)
+    clock = session.clock_error
+    raise TokenError(error, codes, message, app_id=app_id, tenant=tenant, clock=clock) from None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -139,7 +139,7 @@ def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> Non
     if left is not None:
         if left.final:
             journal.close("undone")
-        raise _not_all_undone(asked, left)
+        raise NotUndone(asked, left)
     journal.close("undone")
     result.outcome, result.exit_code = "changed", ExitCode.DONE
     result.summary = (f"Undone: what the interrupted {flow.name} had done.",)
@@ -155,10 +155,23 @@ class Bug(SetupError):
         return {"incident": self.details["incident"]}
 
 
+class NotUndone(SetupError):
+    """An undo left something behind.
+
+    :param error: what made it necessary.
+    """
+
+    def __init__(self, error: SetupError, left: Left) -> None:
+        id = "flow.undo-short" if left.final else "flow.undo-failed"
+        super().__init__(id, cause=error.summary, left=left.what, how=left.how)
+
+
 def internal(bug: BaseException) -> SetupError:
     """The error for an unexpected exception: where it happened, without the values it happened with.
 
     A library that cannot be loaded is no bug of this program, but an installation that is not whole.
+
+    :returns: a value to tell, and nothing to raise: the run that it ended has its end by now.
     """
     if isinstance(bug, ImportError) and _whose(bug).partition(".")[0] not in ("core", "wizard"):
         return SetupError("install.broken", what=redactor.redact(str(bug)))
@@ -274,7 +287,7 @@ def _told(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
     if left is not None:
         if isinstance(error, Interrupted):
             error = error.copy(standing="It could not be undone completely.")
-        failed = _not_all_undone(error, left)
+        failed = NotUndone(error, left)
         result.outcome, result.exit_code = "partial", failed.exit_code
         if left.final:
             journal.close("undone")
@@ -310,17 +323,13 @@ def _undid(world: W) -> bool:
 
 
 def _asked_before_undo(flow: Flow[W], world: W, error: SetupError) -> SetupError | None:
+    """The flow's answer; where it fails to give one, nobody knows whether undoing is safe."""
     try:
         return flow.before_undo(world, error)
     except SetupError as unknown:
         standing = [effect for effect in world.journal.effects if effect.standing] if world.journal is not None else []
         kept = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
         return SetupError("flow.undo-unsafe", cause=error.summary, why=unknown.summary, kept=kept)
-
-
-def _not_all_undone(error: SetupError, left: Left) -> SetupError:
-    id = "flow.undo-short" if left.final else "flow.undo-failed"
-    return SetupError(id, cause=error.summary, left=left.what, how=left.how)
 
 
 def _undo(flow: Flow[W], world: W) -> Left | None:

@@ -141,7 +141,8 @@ class Flow(Generic[W]):
     :param basis: what the plan's fingerprint is taken over, once the look stages are through.
     :param refresh: reads again what the basis is taken over, if a person took time to think about the plan.
     :param question: the question before the first change.
-    :param before_undo: asked when a run fails before the marker; an answer forbids the undo and becomes the result.
+    :param before_undo: asked when a run fails before the marker. Its answer is an error as a value, which is told and
+        not raised: it forbids the undo and becomes the result. None: the undo is safe.
     :param left: what is left, in words, when a run stops after the marker.
     :param summary: the sentences that are true at the end (M7).
     :param open: what an earlier run of the project left open, in words, for a run that stops before it came to that;

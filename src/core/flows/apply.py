@@ -101,8 +101,8 @@ class FindRequestedApp(Step[World]):
                 raise SetupError("permissions.not-offered", names=name)
         if known.app is None:
             if request.app_id:
-                gone = SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
-                raise find.deleted(world, request.app_id) or gone
+                find.refuse_deleted(world, request.app_id)
+                raise SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
             return f"{quoted(request.app_name)} will be created"
         effect = created_here(world)
         noted = effect is not None and effect.data.get("object_id") == known.app.object_id

@@ -150,6 +150,7 @@ def _left(world: World) -> str:
 
 
 def _before_undo(world: World, error: SetupError) -> SetupError | None:
+    """What forbids the undo (`Flow.before_undo`)."""
     return handoff.before_undo(world, error) or vanished(world, error)
 
 

@@ -22,7 +22,7 @@ from core.steps.app import find
 from core.steps.context import World
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
-from core.steps.passwords.temporary_password import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
+from core.steps.passwords.temporary_password import LIFETIME, AddPassword, Forbidden, ProveSecret, TakeBack, WriteSecret
 
 
 class NoMigration(Step[World]):
@@ -52,7 +52,7 @@ class CheckRights(Step[World]):
     title = "Check who may add a secret"
 
     def check(self, world: World) -> Status:
-        return Blocked(forbidden(world)) if not world.app.policy.passwords else Needed()
+        return Blocked(Forbidden(world)) if not world.app.policy.passwords else Needed()
 
     def apply(self, world: World) -> str:
         reason = directory_roles.may_write(world)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from core import files, paths
 from core.errors import SetupError
@@ -100,7 +100,7 @@ class StateFile:
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            raise not_written(self.path, error) from None
+            fail_to_write(self.path, error)
 
     def links(self) -> int:
         """How many names the file has; more than one means that a copy survives its replacement."""
@@ -230,7 +230,7 @@ class StateFile:
                         raise SetupError("statefile.changed", path=self.path)
                     (put if really else put.rehearse)()
             except OSError as error:
-                raise not_written(self.path, error) from None
+                fail_to_write(self.path, error)
 
     def _bytes(self) -> bytes:
         try:
@@ -257,20 +257,20 @@ class StateFile:
         try:
             text = content.decode("utf-8-sig")
             if not text.strip():
-                raise self._broken("it is empty", 1, 1)
+                self._refuse("it is empty", 1, 1)
             members = json_text.read(text)
         except json.JSONDecodeError as error:
-            raise self._broken(error.msg, error.lineno, error.colno) from None
+            self._refuse(error.msg, error.lineno, error.colno)
         except UnicodeDecodeError as error:
             before = content[: error.start]
             line = before.count(b"\n") + 1
-            raise self._broken("not UTF-8", line, error.start - before.rfind(b"\n")) from None
+            self._refuse("not UTF-8", line, error.start - before.rfind(b"\n"))
         except ValueError as error:
-            raise self._broken(str(error), 1, 1) from None
+            self._refuse(str(error), 1, 1)
         except RecursionError:
-            raise self._broken("nested too deeply", 1, 1) from None
+            self._refuse("nested too deeply", 1, 1)
         if not isinstance(members, dict):
-            raise self._broken("not a JSON object", 1, 1)
+            self._refuse("not a JSON object", 1, 1)
         self._refuse_twice(text)
         return members
 
@@ -281,12 +281,12 @@ class StateFile:
             if member.name in once and (self._own is None or member.name in self._own):
                 head = text[: member.start]
                 line, column = head.count("\n") + 1, len(head) - head.rfind("\n")
-                raise self._broken(f"the member {member.name} appears twice", line, column)
+                self._refuse(f"the member {member.name} appears twice", line, column)
             once.add(member.name)
 
-    def _broken(self, detail: str, line: int, column: int) -> SetupError:
+    def _refuse(self, detail: str, line: int, column: int) -> NoReturn:
         where = f"{detail}, line {line} column {column}"
-        return SetupError("statefile.broken", path=self.path, detail=where, line=line, column=column)
+        raise SetupError("statefile.broken", path=self.path, detail=where, line=line, column=column) from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -300,13 +300,16 @@ class StateFile:
         except TimeoutError:
             raise SetupError("lock.held", path=self._lock) from None
         except OSError as error:
-            raise not_written(self._lock, error) from None
+            fail_to_write(self._lock, error)
 
 
-def not_written(path: Path, error: OSError) -> SetupError:
-    """The error for a file that could not be written: `statefile.io`, with what helps against this very cause."""
+def fail_to_write(path: Path, error: OSError) -> NoReturn:
+    """A file could not be written: what helps against this very cause.
+
+    :raises SetupError: `statefile.io`.
+    """
     how = _HELP.get(error.errno or 0, "Make room or grant write access to the folder.")
-    return SetupError("statefile.io", path=path, detail=error.strerror or error, how=how)
+    raise SetupError("statefile.io", path=path, detail=error.strerror or error, how=how) from None
 
 
 def _edited(content: bytes, values: Mapping[str, str], remove: Collection[str]) -> bytes:

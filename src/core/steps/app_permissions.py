@@ -108,7 +108,7 @@ class GrantRoles(Step[World]):
             role = "Privileged Role Administrator (to grant permissions), or Global Administrator"
             refusal = error.copy(role=role)
             if world.flow == "onboard":
-                raise handoff.instead(world, refusal) from None
+                handoff.hand_over_instead(world, refusal)
             raise refusal from None
         fresh = tuple(application.Grant("", role, known.resource_id) for role in known.wanted.values())
         known.app = replace(world.app, grants=(*world.app.grants, *fresh))

@@ -15,7 +15,7 @@ import secrets
 import string
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -233,7 +233,7 @@ class SystemKeystore:
             raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
         self._tell()
         if errors:
-            raise refusal.named(errors[0], action, self._patience) from None
+            refusal.translate(errors[0], action, self._patience)
         return values[0]
 
     def _ends(self, thread: threading.Thread) -> bool:
@@ -325,7 +325,21 @@ def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:
             candidates = list(active.backends) if type(active) is chainer.ChainerBackend else [active]
     except Exception as error:  # noqa: BLE001  it asks every backend, and each answers with errors of its own
         raise KeystoreError("keystore.gone", detail=f"{type(error).__name__}: {error}") from None
-    # `is`, not `in`: a class decides by its metaclass what it is equal to
+    chosen = _first(candidates, own, others)
+    if chosen is None:
+        refusal.refuse(active, candidates)
+    return chosen
+
+
+def _first(
+    candidates: Sequence[KeyringBackend],
+    own: Sequence[type[KeyringBackend]],
+    others: Sequence[tuple[type[KeyringBackend], str]],
+) -> tuple[KeyringBackend, str] | None:
+    """The first backend of the system's own classes, else the first of those that an operator allows, and who did.
+
+    Compared is by `is` and not by `in`: a class decides by its metaclass what it is equal to.
+    """
     for candidate in candidates:
         for cls in own:
             if type(candidate) is cls:
@@ -338,7 +352,7 @@ def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:
                 # the instance itself: where such a backend keeps its entries may have been set on it, and a fresh one
                 # would look elsewhere. KEYRING_PROPERTY_* is refused for it too.
                 return candidate, who
-    raise refusal.of(active, candidates)
+    return None
 
 
 @undisturbed()

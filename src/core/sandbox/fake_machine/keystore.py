@@ -68,12 +68,12 @@ class MemoryKeystore:
         """
         match self._fault:
             case "none":
-                raise refusal.of_name(NOTHING, environ={})
+                refusal.refuse_class(NOTHING, environ={})
             case "plaintext":
-                raise refusal.of_name(PLAINTEXT, PLAINTEXT, _BUS)
+                refusal.refuse_class(PLAINTEXT, PLAINTEXT, _BUS)
             case "spoofed":
-                raise refusal.of_name(GENUINE, environ=_BUS | {"PYTHON_KEYRING_BACKEND": GENUINE})
+                refusal.refuse_class(GENUINE, environ=_BUS | {"PYTHON_KEYRING_BACKEND": GENUINE})
             case "locked":
                 raise KeystoreError("keystore.locked", detail="the prompt was dismissed")
             case "broken":
-                raise refusal.named(ImportError(BROKEN), action, PATIENCE)
+                refusal.translate(ImportError(BROKEN), action, PATIENCE)

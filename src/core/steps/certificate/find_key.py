@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 from core import paths
@@ -48,7 +48,7 @@ class FindKey(Step[World]):
         known.occupant = Secret(text, learn=credential) if text is not None else None
         current = self._read(world, known.tenant, text)
         if current is None and credential:
-            raise _unproven(world, "what may be a private key or a secret and cannot be used here")
+            _refuse_unproven(world, "what may be a private key or a secret and cannot be used here")
         if current is not None:
             self._refuse_another_apps_key(world, current.der)
         if current is not None and known.app is None:
@@ -110,7 +110,7 @@ class FindKey(Step[World]):
         mine, owners = _mine(world), owners_of(world, der)
         listed = world.known.app is not None and world.known.app.holds_certificate(der)
         if mine and owners and mine not in owners and not listed:
-            raise _another_apps(world, der, sorted(owners)[0])
+            _refuse_key_of(sorted(owners)[0], world, der)
 
     def _refuse_foreign(self, world: World, der: bytes) -> None:
         """See that a key which this app cannot sign in with was its own, before another one takes its place.
@@ -124,7 +124,9 @@ class FindKey(Step[World]):
         owner = next(iter(sorted(owners)), "") or _holder(world, thumbprint)
         if owner == _mine(world) if owner else self._recorded(world, thumbprint):
             return
-        raise _another_apps(world, der, owner) if owner else _unproven(world, f"the certificate {thumbprint}")
+        if owner:
+            _refuse_key_of(owner, world, der)
+        _refuse_unproven(world, f"the certificate {thumbprint}")
 
     def _recorded(self, world: World, thumbprint: str) -> bool:
         """Whether this project's state file names the certificate as that of the very app it names.
@@ -229,11 +231,11 @@ def _holder(world: World, thumbprint: str) -> str:
     return ""
 
 
-def _unproven(world: World, what: str) -> SetupError:
+def _refuse_unproven(world: World, what: str) -> NoReturn:
     app = f"the app {world.known.app_id}" if world.known.app_id else "the new app"
-    return SetupError("keystore.unproven", what=what, app=app, tenant=world.known.tenant, service=world.service)
+    raise SetupError("keystore.unproven", what=what, app=app, tenant=world.known.tenant, service=world.service)
 
 
-def _another_apps(world: World, der: bytes, app_id: str) -> SetupError:
+def _refuse_key_of(app_id: str, world: World, der: bytes) -> NoReturn:
     tenant, service, thumbprint = world.known.tenant, world.service, certificates.thumbprint(der)
-    return SetupError("keystore.other-app", app_id=app_id, tenant=tenant, service=service, thumbprint=thumbprint)
+    raise SetupError("keystore.other-app", app_id=app_id, tenant=tenant, service=service, thumbprint=thumbprint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from core.clock import pause, wait_until
 from core.entra import application, credentials
@@ -58,7 +58,7 @@ class CheckDeletion(Step[World]):
             if directory_roles.may_write(world, holder) is not None:
                 deleters.append("user")
             if not deleters:
-                raise handoff.write(world, removal=True)
+                handoff.hand_over(world, removal=True)
             known.deleters[holder] = tuple(deleters)
         return "the Provisioner itself" if directory_roles.WRITE in proof.roles else "by ownership or directory role"
 
@@ -200,7 +200,7 @@ class TwoCleanReads(Step[World]):
             if newcomers:
                 rounds += 1
                 if rounds > ROUNDS:
-                    raise self._returning(world, newcomers, rounds)
+                    self._give_up(world, newcomers, rounds)
                 world.emit(
                     Finding(
                         "secret.returned",
@@ -231,9 +231,9 @@ class TwoCleanReads(Step[World]):
             world.known.removed[holder] = ids
 
     @staticmethod
-    def _returning(world: World, newcomers: list[Password], rounds: int) -> SetupError:
+    def _give_up(world: World, newcomers: list[Password], rounds: int) -> NoReturn:
         owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in world.app.owners)
-        return SetupError(
+        raise SetupError(
             "migrate.secret-returns", rounds=rounds, listing=_listing(newcomers), owners=owners or "an administrator"
         )
 

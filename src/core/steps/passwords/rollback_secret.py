@@ -23,7 +23,7 @@ from core.events import ChangeMade, Finding
 from core.flow.journal import Effect, Journal
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
-from core.machine.state_file import Basis, not_written
+from core.machine.state_file import Basis, fail_to_write
 from core.steps import directory_roles, prerequisites
 from core.steps.context import World
 from core.steps.passwords.delete import REMOVE
@@ -116,7 +116,7 @@ def take_out(world: World, journal: Journal) -> None:
             try:
                 stray.unlink(missing_ok=True)
             except OSError as error:
-                raise not_written(stray, error) from None
+                fail_to_write(stray, error)
         members = _members(world, effect)
         if _is_in(members, effect):
             file.update({}, (member,), basis=Basis.of(members, (member,)))

@@ -100,7 +100,7 @@ class AddPassword(Step[World]):
             except GraphError as error:
                 if error.code != _FORBIDDEN:
                     raise
-                raise forbidden(world).copy(effected=error.effected) from None
+                raise Forbidden(world, effected=error.effected) from None
             secret = Secret(str(answer.pop("secretText", None) or ""))
             effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.reveal()[:3]}
             _check(secret, str(answer.get("endDateTime")), end)
@@ -199,10 +199,13 @@ def _end(world: World) -> datetime:
     return (rollback_secret.service_time(world) + LIFETIME).replace(microsecond=0)
 
 
-def forbidden(world: World) -> SetupError:
-    """The error for a policy that forbids password credentials (M13)."""
-    names = ", ".join(world.app.policy.names)
-    return SetupError("rollback.forbidden", app=world.app.name, names=f" ({names})" if names else "")
+class Forbidden(SetupError):
+    """A policy forbids password credentials (M13)."""
+
+    def __init__(self, world: World, *, effected: Effected = Effected.UNKNOWN) -> None:
+        names = ", ".join(world.app.policy.names)
+        told = f" ({names})" if names else ""
+        super().__init__("rollback.forbidden", effected=effected, app=world.app.name, names=told)
 
 
 def _check(secret: Secret, ends: str, wanted: datetime) -> None:
