@@ -39,7 +39,7 @@ class Site:
     value: str = ""
 
     def __post_init__(self) -> None:
-        cloud = load_cloud(str(self.lab.cloud_file))
+        cloud = self.cloud = load_cloud(str(self.lab.cloud_file))
         self.graph = Graph(Session(cloud, self.clock), cloud, self.token, self.clock, self.events.append)
         self.app = next(iter(self.lab.tenant.all_seen("application", 0)))
         self.path = f"/applications/{self.app['id']}"
@@ -167,6 +167,55 @@ def test_M5_a_refusal_after_a_doubtful_try_proves_nothing(site: Site) -> None:
         site.rename("new", lambda: False)
     assert caught.value.status == 403
     assert caught.value.effected is Effected.UNKNOWN
+
+
+@pytest.mark.parametrize(("doubtful", "effected"), [(False, Effected.NO), (True, Effected.UNKNOWN)])
+@pytest.mark.parametrize("status", [403, 409, 429])
+def test_M5_after_an_earlier_request_no_refusal_proves_anything(
+    site: Site, doubtful: bool, effected: Effected, status: int
+) -> None:
+    site.fail("status", match="^PATCH", status=status)
+    with pytest.raises(GraphError) as caught:
+        site.graph.write("PATCH", site.path, {"displayName": "new"}, "rename", once=True, doubtful=doubtful)
+    assert (caught.value.status, caught.value.effected) == (status, effected)
+
+
+def test_M5_of_several_writes_each_answer_tells_of_its_own(site: Site) -> None:
+    told = [{"id": str(n), "status": status, "body": {}} for n, status in enumerate((204, 400, 403, 429, 503))]
+    site.pretend(lambda request, response: http.answer(200, {"responses": told}))
+    answers = site.graph.batch_once([("PATCH", site.path, {}, "rename")] * len(told))
+    effected = [answer.effected if isinstance(answer, GraphError) else Effected.YES for answer in answers]
+    assert effected == [Effected.YES, Effected.NO, Effected.NO, Effected.NO, Effected.UNKNOWN]
+    reads = [answer for answer in site.graph.batch([("/me", "look")] * 3) if isinstance(answer, GraphError)]
+    assert {answer.effected for answer in reads} == {Effected.UNKNOWN}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_M5_a_look_that_is_refused_tells_nothing_of_an_effect(site: Site, status: int) -> None:
+    site.fail("status", match="^GET", status=status)
+    with pytest.raises(GraphError) as caught:
+        site.renamed("new")
+    assert (caught.value.status, caught.value.effected) == (status, Effected.UNKNOWN)
+
+
+def test_M5_a_request_that_was_never_sent_proves_something_of_a_write_alone(site: Site) -> None:
+    def no_token(again: bool) -> str:
+        raise NetworkError("network.unreachable", effected=Effected.NO, host="h", detail="d")
+
+    graph = Graph(Session(site.cloud, site.clock), site.cloud, no_token, site.clock, site.events.append)
+
+    def write(*, doubtful: bool) -> None:
+        graph.write("PATCH", site.path, {}, "rename", once=doubtful, doubtful=doubtful)
+
+    asks: list[tuple[Callable[[], object], Effected]] = [
+        (lambda: write(doubtful=False), Effected.NO),
+        (lambda: write(doubtful=True), Effected.UNKNOWN),
+        (lambda: graph.get(site.path, "read"), Effected.UNKNOWN),
+    ]
+    for ask, effected in asks:
+        with pytest.raises(NetworkError) as caught:
+            ask()
+        assert caught.value.effected is effected
 
 
 def test_a_refused_token_is_replaced_once(site: Site) -> None:
