@@ -17,6 +17,7 @@ from core.config.cloud import load as load_cloud
 from core.entra import application, permissions
 from core.entra.graph import TRIES, Graph, _read
 from core.entra.http import Response, Session
+from core.entra.tokens import Token
 from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
 from core.sandbox import http
@@ -24,6 +25,7 @@ from core.sandbox.directory import registrations
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from core.sandbox.token_service.tokens import AZURE_CLI, user_token
+from core.secret import Secret
 from tests.machine import VirtualClock
 
 
@@ -35,7 +37,7 @@ class Site:
     clock: VirtualClock
     events: list[Event] = field(default_factory=list)
     tokens: list[bool] = field(default_factory=list)
-    value: str = ""
+    value: Token | None = None
 
     def __post_init__(self) -> None:
         cloud = load_cloud(str(self.lab.cloud_file))
@@ -43,12 +45,12 @@ class Site:
         self.app = next(iter(self.lab.tenant.all_seen("application", 0)))
         self.path = f"/applications/{self.app['id']}"
 
-    def token(self, again: bool) -> str:
+    def token(self, again: bool) -> Token:
         self.tokens.append(again)
-        if again or not self.value:
+        if again or self.value is None:
             user = self.lab.tenant.latest("user", self.lab.tenant.signed_in_user)
             assert user is not None
-            self.value = user_token(self.lab.tenant, user, self.lab.tenant.graph, AZURE_CLI)
+            self.value = Token(Secret(user_token(self.lab.tenant, user, self.lab.tenant.graph, AZURE_CLI)), {})
         return self.value
 
     def asked(self, method: str = "") -> int:
@@ -158,7 +160,7 @@ def test_M5_a_refusal_after_a_doubtful_try_proves_nothing(site: Site) -> None:
 
 
 def test_a_refused_token_is_replaced_once(site: Site) -> None:
-    site.value = "stale"
+    site.value = Token(Secret("stale"), {})
     assert site.renamed(site.app["displayName"])
     assert site.tokens == [False, True, False]
     site.fail("status", nth=0, status=401)

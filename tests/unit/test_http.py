@@ -18,12 +18,14 @@ from core.clock import Cancel, SystemClock
 from core.config.cloud import Cloud
 from core.config.cloud import load as load_cloud
 from core.entra.http import Session
+from core.entra.tokens import Token
 from core.errors import Interrupted, NetworkError
 from core.events import Event, Waiting
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
 from core.sandbox.server import tls
+from core.secret import Secret
 from tests.machine import VirtualClock
 
 
@@ -45,7 +47,8 @@ def session(cloud: Cloud) -> Iterator[Session]:
 
 def failure(session: Session, url: str, method: str = "GET") -> NetworkError:
     with pytest.raises(NetworkError) as caught:
-        session.call(method, url, token="bearer-token", form={"client_secret": "form-secret"}).json()
+        token = Token(Secret("bearer-token", learn=False), {})
+        session.call(method, url, token=token, form={"client_secret": "form-secret"}).json()
     assert caught.value.exit_code == 7
     for secret in ("bearer-token", "form-secret", "query-secret"):
         assert secret not in caught.value.summary + caught.value.remedy
@@ -128,7 +131,7 @@ def test_a_netrc_entry_does_not_replace_or_add_a_token(session: Session, cloud: 
     netrc.write_text("default login mallory password stolen\n")
     netrc.chmod(0o600)
     asked = answers(lab, Response(200, {}, b"{}"))
-    session.call("GET", f"{cloud.graph}/v1.0/me", token="mine")
+    session.call("GET", f"{cloud.graph}/v1.0/me", token=Token(Secret("mine"), {}))
     session.call("POST", f"{cloud.authority}/x", form={"a": "b"})
     session.get(f"{cloud.graph}/v1.0/me")
     assert [request.headers.get("authorization") for request in asked] == ["Bearer mine", None, None]
