@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from wizard.workspace import Ground
 
 _SUBJECTS: Final = {"onboard": "set up", "verify": "verify", "doctor": "diagnose"}
-_CLASSES: Final = {"signin": "SignIn"}
+#: Screens whose module is not called by their place, and the class in it.
+_SCREENS: Final = {"prereqs": ("prerequisites", "Prerequisites"), "signin": ("sign_in", "SignIn")}
 #: Events that are taken in at a time, and seconds until the rest: an engine may report faster than anybody can take it,
 #: and keys and painting have to come in between.
 _SLICE: Final = 500
@@ -359,5 +360,6 @@ class Course(App[None]):
 
 def _screen(name: str) -> WizardScreen:
     """The screen of a place; its module is loaded when it is shown."""
-    made: WizardScreen = getattr(import_module(f"wizard.tui.screens.{name}"), _CLASSES.get(name, name.capitalize()))()
+    module, cls = _SCREENS.get(name, (name, name.capitalize()))
+    made: WizardScreen = getattr(import_module(f"wizard.tui.screens.{module}"), cls)()
     return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wizard.tui.screens.base import StageScreen
 
 
-class Prereqs(StageScreen):
+class Prerequisites(StageScreen):
     """What is here, and what is missing."""
 
     place = "prereqs"
