@@ -56,7 +56,7 @@ class Secret:
             redactor.learn(value)
 
     def reveal(self) -> str:
-        """The value. Only what sends, stores or parses it calls this: `tests/unit/test_secrets_stay.py` lists where."""
+        """The value. Only what sends, stores or parses it calls this: `tests/unit/test_revealed.py` lists where."""
         return self.__value
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import tempfile
@@ -25,7 +26,7 @@ from core.sandbox.faults import Fault, Kind
 from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
 from core.sandbox.server import tls
-from core.secret import Secret
+from core.secret import Secret, looks_secret
 from tests.machine import VirtualClock
 
 
@@ -124,6 +125,17 @@ def test_an_intercepting_proxys_ca_is_taken_from_the_environment(
 ) -> None:
     monkeypatch.setenv(variable, str(lab.ca))
     assert Session(replace(cloud, ca_bundle=None), SystemClock()).call("GET", metadata(cloud, lab)).status == 200
+
+
+@pytest.mark.parametrize("name", ["secretText", "access_token", "refresh_token", "id_token"])
+def test_P4_what_an_answer_tells_in_confidence_is_a_secret_at_once(
+    session: Session, cloud: Cloud, lab: Lab, name: str
+) -> None:
+    value = f"told-in-confidence-as-{name}"
+    answers(lab, Response(200, {}, json.dumps({"batched": [{name: value}], "name": value[:4]}).encode()))
+    answer = session.call("GET", f"{cloud.graph}/v1.0/me").json()
+    assert answer == {"batched": [{name: Secret(value, learn=False)}], "name": "told"}
+    assert looks_secret(f"it is {value}")
 
 
 def test_a_netrc_entry_does_not_replace_or_add_a_token(session: Session, cloud: Cloud, lab: Lab, home: Path) -> None:
