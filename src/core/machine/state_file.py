@@ -78,7 +78,7 @@ class Basis:
 class Contents:
     """What a state file holds, with its client secret apart (P4).
 
-    :param members: all but the secret's own; a text that holds the very secret, too, is a `Secret` where it stands.
+    :param members: all but the secret's own; one that holds the very secret somewhere, too, is a `Secret`.
     :param secret: what stands under the secret's name, if it can be a client secret at all.
     :param unusable: what kind of thing stands there if it can be none: not learnt by the redactor, and purged all the
         same.
@@ -126,7 +126,11 @@ class StateFile:
 
         :raises SetupError: `statefile.missing`, `statefile.unsafe`, `statefile.broken`.
         """
-        return self._contents(self._parse(self._bytes()))
+        found = self._parse(self._bytes())
+        try:
+            return self._contents(found)
+        except RecursionError:
+            raise self._broken("nested too deeply", 1, 1) from None
 
     def exists(self) -> bool:
         """Whether there is something of that name, be it readable or not."""
@@ -336,8 +340,8 @@ class StateFile:
         ids = (members.get(profile.tenant_member), members.get(profile.client_id_member))
         if not _PLAUSIBLE.fullmatch(text) or text in ids:
             return Contents(members, None, _kind(value), basis)
-        secret = Secret(text)
-        return Contents({name: _guarded(member, secret) for name, member in members.items()}, secret, "", basis)
+        guarded = {name: _guarded(member, text) for name, member in members.items()}
+        return Contents(guarded, Secret(text), "", basis)
 
     def _refuse_twice(self, text: str) -> None:
         """A member of ours that stands there twice: nobody knows which one its readers take."""
@@ -378,18 +382,12 @@ def _kind(value: Any) -> Unusable:
     return "a placeholder" if value.startswith("<") else "another text"
 
 
-def _guarded(value: Any, secret: Secret) -> Any:
-    """The value, with a `Secret` in place of each text that holds the secret."""
-    match value:
-        case str() if secret.occurs_in(value):
-            return Secret(value.strip(), learn=False)
-        case list():
-            return [_guarded(item, secret) for item in value]
-        case dict() if any(map(secret.occurs_in, value)):
-            return Secret(json.dumps(value), learn=False)
-        case dict():
-            return {name: _guarded(item, secret) for name, item in value.items()}
-    return value
+def _guarded(value: Any, secret: str) -> Any:
+    """A member as it is, or as a `Secret` of its text or JSON if it holds the secret, however deep."""
+    spelled = json.dumps(value)
+    if json.dumps(secret)[1:-1] not in spelled:
+        return value
+    return Secret(value.strip() if isinstance(value, str) else spelled, learn=False)
 
 
 def _stripped(value: Any) -> Any:
