@@ -194,7 +194,8 @@ class SystemKeystore:
         return self._within("read", (service, account), get)
 
     def has(self, service: str, account: str) -> bool:
-        return self._within("read", (service, account), lambda it: it.get_password(service, account) is not None)
+        entry = (service, account)
+        return self._within("read", entry, lambda backend: backend.get_password(*entry) is not None)
 
     def write(self, service: str, account: str, value: Secret) -> None:
         size = len(value)
