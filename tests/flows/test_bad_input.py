@@ -99,7 +99,7 @@ class Everything:
     """All that a run could change: the directory, the keystore, and every file of the project."""
 
     directory: str
-    keystore: dict[str, str | None]
+    keystore: dict[str, Secret | None]
     project: dict[str, tuple[int, int, bytes | str]]
 
     @classmethod

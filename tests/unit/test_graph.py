@@ -16,7 +16,8 @@ from core.config.cloud import GRAPH_APP_ID
 from core.config.cloud import load as load_cloud
 from core.entra import application, permissions
 from core.entra.graph import TRIES, Graph, _read
-from core.entra.http import Response, Session
+from core.entra.http import Credential, Response, Session
+from core.entra.tokens import Token
 from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.errors.effected import Effected
 from core.events import Event, Waiting
@@ -25,6 +26,7 @@ from core.sandbox.directory import registrations
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from core.sandbox.token_service.tokens import AZURE_CLI, user_token
+from core.secret import Secret
 from tests.machine import VirtualClock
 
 
@@ -36,7 +38,7 @@ class Site:
     clock: VirtualClock
     events: list[Event] = field(default_factory=list)
     tokens: list[bool] = field(default_factory=list)
-    value: str = ""
+    value: Token | None = None
 
     def __post_init__(self) -> None:
         cloud = self.cloud = load_cloud(str(self.lab.cloud_file))
@@ -44,12 +46,12 @@ class Site:
         self.app = next(iter(self.lab.tenant.all_seen("application", 0)))
         self.path = f"/applications/{self.app['id']}"
 
-    def token(self, again: bool) -> str:
+    def token(self, again: bool) -> Token:
         self.tokens.append(again)
-        if again or not self.value:
+        if again or self.value is None:
             user = self.lab.tenant.latest("user", self.lab.tenant.signed_in_user)
             assert user is not None
-            self.value = user_token(self.lab.tenant, user, self.lab.tenant.graph, AZURE_CLI)
+            self.value = Token(Secret(user_token(self.lab.tenant, user, self.lab.tenant.graph, AZURE_CLI)), {})
         return self.value
 
     def asked(self, method: str = "") -> int:
@@ -199,7 +201,7 @@ def test_M5_a_look_that_is_refused_tells_nothing_of_an_effect(site: Site, status
 
 
 def test_M5_a_request_that_was_never_sent_proves_something_of_a_write_alone(site: Site) -> None:
-    def no_token(again: bool) -> str:
+    def no_token(again: bool) -> Credential:
         raise NetworkError("network.unreachable", effected=Effected.NO, host="h", detail="d")
 
     graph = Graph(Session(site.cloud, site.clock), site.cloud, no_token, site.clock, site.events.append)
@@ -219,7 +221,7 @@ def test_M5_a_request_that_was_never_sent_proves_something_of_a_write_alone(site
 
 
 def test_a_refused_token_is_replaced_once(site: Site) -> None:
-    site.value = "stale"
+    site.value = Token(Secret("stale"), {})
     assert site.renamed(site.app["displayName"])
     assert site.tokens == [False, True, False]
     site.fail("status", nth=0, status=401)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import tempfile
@@ -18,6 +19,7 @@ from core.clock import Cancel, SystemClock
 from core.config.cloud import Cloud
 from core.config.cloud import load as load_cloud
 from core.entra.http import Session
+from core.entra.tokens import Token
 from core.errors import Interrupted, NetworkError
 from core.errors.effected import Effected
 from core.events import Event, Waiting
@@ -25,6 +27,7 @@ from core.sandbox.faults import Fault, Kind
 from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
 from core.sandbox.server import tls
+from core.secret import Secret, looks_secret
 from tests.machine import VirtualClock
 
 
@@ -46,7 +49,8 @@ def session(cloud: Cloud) -> Iterator[Session]:
 
 def failure(session: Session, url: str, method: str = "GET") -> NetworkError:
     with pytest.raises(NetworkError) as caught:
-        session.call(method, url, token="bearer-token", form={"client_secret": "form-secret"}).json()
+        token = Token(Secret("bearer-token", learn=False), {})
+        session.call(method, url, token=token, form={"client_secret": "form-secret"}).json()
     assert caught.value.exit_code == 7
     for secret in ("bearer-token", "form-secret", "query-secret"):
         assert secret not in caught.value.summary + caught.value.remedy
@@ -124,12 +128,23 @@ def test_an_intercepting_proxys_ca_is_taken_from_the_environment(
     assert Session(replace(cloud, ca_bundle=None), SystemClock()).call("GET", metadata(cloud, lab)).status == 200
 
 
+@pytest.mark.parametrize("name", ["secretText", "access_token", "refresh_token", "id_token"])
+def test_P4_what_an_answer_tells_in_confidence_is_a_secret_at_once(
+    session: Session, cloud: Cloud, lab: Lab, name: str
+) -> None:
+    value = f"told-in-confidence-as-{name}"
+    answers(lab, Response(200, {}, json.dumps({"batched": [{name: value}], "name": value[:4]}).encode()))
+    answer = session.call("GET", f"{cloud.graph}/v1.0/me").json()
+    assert answer == {"batched": [{name: Secret(value, learn=False)}], "name": "told"}
+    assert looks_secret(f"it is {value}")
+
+
 def test_a_netrc_entry_does_not_replace_or_add_a_token(session: Session, cloud: Cloud, lab: Lab, home: Path) -> None:
     netrc = home / ".netrc"
     netrc.write_text("default login mallory password stolen\n")
     netrc.chmod(0o600)
     asked = answers(lab, Response(200, {}, b"{}"))
-    session.call("GET", f"{cloud.graph}/v1.0/me", token="mine")
+    session.call("GET", f"{cloud.graph}/v1.0/me", token=Token(Secret("mine"), {}))
     session.call("POST", f"{cloud.authority}/x", form={"a": "b"})
     session.get(f"{cloud.graph}/v1.0/me")
     assert [request.headers.get("authorization") for request in asked] == ["Bearer mine", None, None]

@@ -110,8 +110,7 @@ def _passwords(patient: Patient) -> Verdict:
     listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
     if patient.verdicts["rollback"].state == "failure":
         return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
-    held = profile.secret_member in members or patient.known.secret is not None  # reading the file takes it out
-    if members.get(profile.thumbprint_member) and not held:
+    if members.get(profile.thumbprint_member) and patient.known.secret is None:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
             f"whatever it said. Whoever has such a secret still signs in as the app.\n{listing}"

@@ -135,10 +135,8 @@ def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], 
 
 
 def _no_secret(world: World) -> Check:
-    member = world.profile.secret_member
-    members = world.statefile.read()
-    if member in members:
-        return False, f"{member} is in {world.statefile.path}"
+    if world.statefile.read().present:
+        return False, f"{world.profile.secret_member} is in {world.statefile.path}"
     if alike := world.statefile.where(looks_secret):
         return False, f"what looks like a secret is in {world.statefile.path}: {redactor.redact(', '.join(alike))}"
     return True, str(world.statefile.path)
@@ -151,11 +149,11 @@ def _git(world: World) -> Check:
 
 def _key(world: World, seen: _Seen) -> Check:
     world.known.backend = world.keystore.backend()
-    text = world.keystore.read(world.service, world.known.tenant)
-    if text is None:
+    entry = world.keystore.read(world.service, world.known.tenant)
+    if entry is None:
         error = SetupError("keystore.empty", tenant=world.known.tenant, service=world.service)
         return False, error.summary
-    seen.key_pair = certificates.parse(text, world.known.tenant)
+    seen.key_pair = certificates.parse(entry, world.known.tenant)
     return True, f"{world.known.backend}, certificate {seen.key_pair.thumbprint}"
 
 

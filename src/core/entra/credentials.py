@@ -284,7 +284,7 @@ def add_password(
     :param name: its display name.
     :param start: from when it is accepted, by the service's clock.
     :param end: until when, by the service's clock.
-    :returns: the credential with its `secretText`, which the service tells this once.
+    :returns: the credential with its `secretText`, a `Secret`, which the service tells this once.
     :raises GraphError, NetworkError: the error tells whether it certainly does not exist.
     """
     entry = {"displayName": name, "startDateTime": _stamp(start), "endDateTime": _stamp(end)}

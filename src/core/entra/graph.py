@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from core.clock import Clock, backoff
 from core.config.cloud import Cloud, origin_of
-from core.entra.http import Response, Session
+from core.entra.http import Credential, Response, Session
 from core.errors import Caller, GraphError, NetworkError, SetupError
 from core.errors.effected import Effected
 from core.events import Event, Waiting
@@ -56,7 +56,7 @@ def items_of(page: dict[str, Any], action: str) -> list[dict[str, Any]]:
 class Graph:
     """A client for one identity.
 
-    :param token: gives the bearer token; called with True when the last one was refused with 401.
+    :param token: gives the access token; called with True when the last one was refused with 401.
     :param caller: whose it is, for what a refusal advises.
     :param chance: parts the further tries of machines that failed together; None: they come at fixed times.
     """
@@ -65,7 +65,7 @@ class Graph:
         self,
         session: Session,
         cloud: Cloud,
-        token: Callable[[bool], str],
+        token: Callable[[bool], Credential],
         clock: Clock,
         emit: Callable[[Event], None],
         caller: Callable[[], Caller] = Caller,

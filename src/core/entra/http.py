@@ -12,14 +12,14 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -32,12 +32,15 @@ from core.entra import exchange
 from core.errors import NetworkError, SetupError
 from core.errors.effected import Effected
 from core.events import Event
+from core.secret import Secret
 
 #: Seconds to connect, and seconds between two bytes of an answer; whoever shares the session has no others.
 TIMEOUT: Final = (10.0, 60.0)
 USER_AGENT: Final = "entraclaw-setup"
 #: Where an authority describes itself. Every new credential asks for it; one answer serves a whole run.
 DISCOVERY: Final = "/v2.0/.well-known/openid-configuration"
+#: Members of answers that hold a secret.
+_SECRETS: Final = ("secretText", "access_token", "refresh_token", "id_token")
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ class Response:
     host: str
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object.
+        """The body as a JSON object, in which a new client secret or a token is a `Secret` (P4).
 
         :raises NetworkError: `network.garbage`: it is something else, for example a proxy's page.
         """
         try:
-            data = json.loads(self.body) if self.body else {}
+            data = json.loads(self.body, object_hook=_guarded) if self.body else {}
         except ValueError:
             data = None
         if not isinstance(data, dict):
@@ -63,15 +66,22 @@ class Response:
         return data
 
 
+class Credential(Protocol):
+    """What lets a request in, such as an access token."""
+
+    def authorize(self, headers: MutableMapping[str, str]) -> None:
+        """Name it in the headers of a request that is about to be sent."""
+
+
 class _Bearer(AuthBase):
     """Sets the header itself, so that a .netrc entry cannot replace it."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: Credential | None = None) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
+        if self._token is not None:
+            self._token.authorize(request.headers)
         return request
 
 
@@ -117,7 +127,7 @@ class Session(requests.Session):
         self._verify: bool | str = str(cloud.ca_bundle) if cloud.ca_bundle else trusted_roots(os.environ)[0] or True
         if isinstance(self._verify, str):
             _check_roots(Path(self._verify))
-        self.auth = _Bearer("")
+        self.auth = _Bearer()
         self.headers["User-Agent"] = USER_AGENT
 
     @property
@@ -191,19 +201,26 @@ class Session(requests.Session):
         method: str,
         url: str,
         *,
-        token: str = "",
+        token: Credential | None = None,
         body: Any = None,
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """One request with everything that is always the same.
 
-        :param token: bearer token, sent to this URL only.
+        :param token: sent to this URL only.
         :param body: JSON body.
         :param form: form fields instead of a body.
         """
         response = self.request(method, url, auth=_Bearer(token), json=body, data=form, headers=headers)
         return Response(response.status_code, response.headers, response.content, urlsplit(url).netloc)
+
+
+def _guarded(data: dict[str, Any]) -> dict[str, Any]:
+    for name in _SECRETS:
+        if isinstance(value := data.get(name), str):
+            data[name] = Secret(value)
+    return data
 
 
 def trusted_roots(environ: Mapping[str, str]) -> tuple[str, str]:

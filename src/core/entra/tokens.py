@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
@@ -52,6 +52,10 @@ class Token:
     def scopes(self) -> frozenset[str]:
         """Delegated permissions."""
         return frozenset(str(self.claims.get("scp") or "").split())
+
+    def authorize(self, headers: MutableMapping[str, str]) -> None:
+        """Name it in the headers of a request that is about to be sent."""
+        headers["Authorization"] = f"Bearer {self.value.reveal()}"
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -231,7 +235,6 @@ def try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret:
     except NetworkError as error:
         return SecretState("unknown", error.summary)
     if "error" not in answer and response.status == 200 and answer.get("access_token"):
-        Secret(str(answer["access_token"]))  # known to the redactor from here on
         return SecretState("live", "accepted")
     codes = read(str(answer.get("error_description"))).codes
     detail = f"{answer.get('error')}, AADSTS{codes[0]}" if codes else str(answer.get("error") or response.status)

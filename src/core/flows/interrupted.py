@@ -44,7 +44,7 @@ def find(world: World) -> Open | None:
 
     :raises SetupError: the state file or a journal cannot be read; `journal.foreign`: another version wrote it.
     """
-    members, profile = world.statefile.read_or_empty(), world.profile
+    members, profile = world.statefile.read_or_empty().members, world.profile
     tenant = world.settings.tenant or members.get(profile.tenant_member)
     app_id = world.settings.app_id or members.get(profile.client_id_member)
     candidates = [paths.journal(profile, world.cloud.key, "new", paths.digest(world.settings.folder))]

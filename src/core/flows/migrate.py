@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from core.clock import wait_until
 from core.entra import application
@@ -109,9 +109,7 @@ def _refresh(world: World) -> None:
         raise SetupError("flow.outdated")
     world.known.app = app
     world.known.initial = app.all_passwords
-    members: dict[str, Any] = world.statefile.read()
-    members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.known.members = world.statefile.read().members
 
 
 def _question(world: World, plan: Plan) -> Question:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from core.entra import application, permissions
 from core.errors import SetupError
@@ -128,9 +127,7 @@ def _refresh(world: World) -> None:
     if world.settings.yes:
         return
     FindOrCreate().still_none(world)
-    members: dict[str, Any] = world.statefile.read_or_empty()
-    members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.known.members = world.statefile.read_or_empty().members
     if world.known.app is not None:
         app = application.read(world.user_graph(), world.known.app_id)
         if app is None:

@@ -123,9 +123,7 @@ def _refresh(world: World) -> None:
     if app is None:
         raise SetupError("flow.outdated")
     world.known.app = app
-    members = world.statefile.read()
-    members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.known.members = world.statefile.read().members
 
 
 def summary(world: World, outcome: str) -> Sequence[str]:

@@ -203,10 +203,10 @@ class World:
         """Microsoft Graph as the signed-in principal."""
         from core.entra.graph import Graph
 
-        def token(again: bool) -> str:
+        def token(again: bool) -> Token:
             if again or self.known.user is None:
                 self.known.user = self._same_user(self.sign_in.graph_token(self.known.tenant))
-            return self.known.user.value.reveal()
+            return self.known.user
 
         return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller, self.chance)
 
@@ -225,11 +225,11 @@ class World:
         from core.entra.graph import Graph
         from core.entra.tokens import mint
 
-        def token(again: bool) -> str:
+        def token(again: bool) -> Token:
             known = self.known
             if again or known.proof is None:
                 known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.key_pair)
-            return known.proof.value.reveal()
+            return known.proof
 
         return Graph(
             self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True), self.chance

@@ -34,17 +34,19 @@ class MemoryKeystore:
         self._open("open")
         return Backend("in-memory keystore (sandbox only)", limit=WINDOWS_LIMIT if self._fault == "small" else 0)
 
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         self._open("read")
-        entry = self._entries.get((service, account))
-        return None if entry is None else entry.reveal()
+        return self._entries.get((service, account))
+
+    def has(self, service: str, account: str) -> bool:
+        return self.read(service, account) is not None
 
     def write(self, service: str, account: str, value: Secret) -> None:
         self._open("write")
         if self._locked:
             self._locked -= 1
             raise KeystoreError("keystore.locked", detail="by script; it is unlocked now, so check again")
-        if self._fault == "small" and (size := len(value.reveal())) > WINDOWS_LIMIT:
+        if self._fault == "small" and (size := len(value)) > WINDOWS_LIMIT:
             raise KeystoreError("keystore.too-large", limit=WINDOWS_LIMIT, size=size)
         self.put(service, account, value)
 

@@ -36,7 +36,7 @@ class FindOrCreate(Step[World]):
 
     def apply(self, world: World) -> str:
         known = world.known
-        if known.secret or world.profile.secret_member in world.statefile.read_or_empty():
+        if known.secret or world.statefile.read_or_empty().present:
             raise SetupError("app.has-secrets", listing="the state file holds one")
         known.app_id = self._interrupted(world) or known.app_id
         tell = partial(discover, world.session, world.cloud, known.tenant)

@@ -8,9 +8,8 @@ this app tells how it was made. That nothing tells of another app proves nothing
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from core import paths
@@ -20,13 +19,9 @@ from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
 from core.flow.step import Needed, Status, Step
-from core.secret import ENTRA_SECRET, Secret
+from core.secret import Secret
 from core.steps import prerequisites
 from core.steps.context import World
-
-_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
-#: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
-_MATERIAL: Final = re.compile(r"[A-Za-z0-9+/=_-]{43,}")
 
 
 class FindKey(Step[World]):
@@ -43,10 +38,9 @@ class FindKey(Step[World]):
         known.key_pair = known.proof = None
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
         prerequisites.take_lock(world, known.tenant, "keystore")
-        text = world.keystore.read(world.service, known.tenant)
-        credential = text is not None and _may_sign_in(text)
-        known.occupant = Secret(text, learn=credential) if text is not None else None
-        current = self._read(world, known.tenant, text)
+        known.occupant = entry = world.keystore.read(world.service, known.tenant)
+        credential = entry is not None and certificates.may_sign_in(entry)
+        current = self._read(world, known.tenant, entry)
         if current is None and credential:
             _refuse_unproven(world, "what may be a private key or a secret and cannot be used here")
         if current is not None:
@@ -96,11 +90,11 @@ class FindKey(Step[World]):
         account = f"{world.known.tenant}#{thumbprint}"
         return self._read(world, account, world.keystore.read(world.service, account))
 
-    def _read(self, world: World, account: str, text: str | None) -> KeyPair | None:
-        if text is None:
+    def _read(self, world: World, account: str, entry: Secret | None) -> KeyPair | None:
+        if entry is None:
             return None
         try:
-            return certificates.parse(text, account)
+            return certificates.parse(entry, account)
         except SetupError as error:
             world.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
             return None
@@ -167,12 +161,6 @@ class FindKey(Step[World]):
             )
             return False
         return True
-
-
-def _may_sign_in(text: str) -> bool:
-    """Whether an entry may hold a credential, of whatever kind and whosever."""
-    rest = _CERTIFICATE.sub("", text)
-    return bool(_MATERIAL.search(rest) or ENTRA_SECRET.search(rest))
 
 
 def _say_due(world: World, key_pair: KeyPair) -> None:

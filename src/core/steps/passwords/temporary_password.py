@@ -101,8 +101,9 @@ class AddPassword(Step[World]):
                 if error.code != _FORBIDDEN:
                     raise
                 raise Forbidden(world, effected=error.effected) from None
-            secret = Secret(str(answer.pop("secretText", None) or ""))
-            effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.reveal()[:3]}
+            secret = answer.get("secretText")
+            secret = secret if isinstance(secret, Secret) else Secret("")
+            effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.hint}
             _check(secret, str(answer.get("endDateTime")), end)
         world.known.secret = secret
         return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
@@ -134,7 +135,7 @@ class WriteSecret(Step[World]):
 
     def check(self, world: World) -> Status:
         member = world.profile.secret_member
-        theirs = member in world.statefile.read()
+        theirs = world.statefile.read().present
         if theirs and not any(rollback_secret.holds(world, effect) for effect in journal_of(world).standing(WRITE)):
             return Blocked(SetupError("rollback.present", path=world.statefile.path, member=member))
         return Needed()
@@ -151,7 +152,7 @@ class WriteSecret(Step[World]):
         details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
         with world.log.effect(WRITE, str(file.path), world.emit, **details):
             file.put_secret(member, secret, world.known.basis)
-            if file.read().get(member) != secret.reveal():
+            if not file.holds(secret):
                 raise SetupError("statefile.changed", path=file.path)
         return f"{member} in {file.path}"
 
