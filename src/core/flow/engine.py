@@ -20,8 +20,8 @@ from core.secret import redactor
 from core.trace import kind, places
 
 Outcome = Literal["changed", "unchanged", "planned", "failed", "partial"]
-#: Of errors that say nothing was touched, or that something was left: neither holds once all of it was undone.
-_UNTOUCHED: Final = frozenset({ExitCode.USAGE, ExitCode.PREREQUISITE, ExitCode.HALF_WAY})
+#: They say that nothing was touched, or that something is left: neither holds once everything was undone.
+_FAILED_ONCE_UNDONE: Final = frozenset({ExitCode.USAGE, ExitCode.PREREQUISITE, ExitCode.HALF_WAY})
 
 
 @dataclass
@@ -251,10 +251,10 @@ def _confirm(flow: Flow[W], world: W, plan: Plan) -> None:
 def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> None:
     """Decide what a failure means, undo if that is still right, and compute outcome, exit code and what stands."""
     result.outcome, result.exit_code = "failed", error.exit_code
-    result.errors += [each.as_dict() for each in _told(flow, world, result, error, changing)]
+    result.errors += [each.as_dict() for each in _judge_failure(flow, world, result, error, changing)]
 
 
-def _told(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
+def _judge_failure(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
     """What comes of a failure.
 
     A run that fails while it only looks leaves the work of an earlier, interrupted run alone.
@@ -293,7 +293,7 @@ def _told(flow: Flow[W], world: W, result: Result, error: SetupError, changing: 
             journal.close("undone")
         return [error, failed]
     journal.close("undone")
-    if error.exit_code in _UNTOUCHED:  # something had been touched, and it was undone
+    if error.exit_code in _FAILED_ONCE_UNDONE:
         result.exit_code = ExitCode.FAILED
     whose = "an interrupted run before it" if journal.resumed else ""
     return [error.copy(standing=f"Everything that this run{' and ' * bool(whose)}{whose} had done was undone.")]
