@@ -105,7 +105,7 @@ class GrantRoles(Step[World]):
             if not error.lacks_rights:
                 raise
             error.details["role"] = "Privileged Role Administrator (to grant permissions), or Global Administrator"
-            if world.flow == "onboard":
+            if world.flow.hands_off_grants:
                 raise handoff.instead(world, error) from None
             raise
         fresh = tuple(application.Grant("", role, known.resource_id) for role in known.wanted.values())

@@ -15,12 +15,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from core.config.options import OPTIONS
+
 if TYPE_CHECKING:
     from core.errors import SetupError
 
-FLAG: Final = "--allow-keyring-backend"
+_OPTION: Final = OPTIONS["allow_keyring_backend"]
+FLAG: Final = _OPTION.flag
 #: Counts only where the flag is given without a class.
-VARIABLE: Final = "ENTRACLAW_KEYRING_BACKEND_ALLOWLIST"
+VARIABLE: Final = _OPTION.instead
 MEMBER: Final = "keyring_backend_allowlist"
 _CLASS_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
@@ -41,7 +44,7 @@ def read(flags: Sequence[str], environ: Mapping[str, str], file: Path) -> dict[s
         listed = [part.strip() for part in environ.get(VARIABLE, "").split(",") if part.strip()]
         if not listed:
             detail = f"{FLAG} names no class, and {VARIABLE} is not set"
-            raise _error("usage.settings", detail=detail, command="migrate")
+            raise _error("usage.settings", detail=detail, command=_OPTION.command)
         _add(allowed, listed, f"{VARIABLE} with {FLAG}")
     _add(allowed, _listed(file), str(file))
     return allowed
@@ -51,7 +54,7 @@ def _add(allowed: dict[str, str], paths: Iterable[str], who: str) -> None:
     for path in paths:
         if not _CLASS_PATH.fullmatch(path):
             detail = f"{who}: {path!r} is not the path of a class (module.Class)"
-            raise _error("usage.settings", detail=detail, command="migrate")
+            raise _error("usage.settings", detail=detail, command=_OPTION.command)
         allowed.setdefault(path, who)
 
 

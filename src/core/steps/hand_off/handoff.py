@@ -81,7 +81,7 @@ def on_refusal(world: World) -> Iterator[None]:
     try:
         yield
     except GraphError as error:
-        if error.lacks_rights and error.refused and world.flow != "apply":
+        if error.lacks_rights and error.refused and world.flow.hands_off:
             raise instead(world, error) from None
         raise
 
