@@ -139,7 +139,7 @@ def _real(given: Mapping[str, Any]) -> Settings:
     settings = resolve(given)
     for name in _HEADLESS:
         if getattr(settings, name):
-            detail = f"--{name.replace('_', '-')} ({settings.origin[name]}) needs a command: the wizard shows and asks"
+            detail = f"{OPTIONS[name].flag} ({settings.origin[name]}) needs a command: the wizard shows and asks"
             raise SetupError("usage.settings", detail=detail, command="COMMAND")
     if not _terminal(sys.stdin):
         raise SetupError("flow.no-terminal")

@@ -29,7 +29,8 @@ from wizard.console import dialogue
 from wizard.workspace import Real
 
 Command = Callable[..., int]
-Emit, Answer = Callable[[Event], None], Callable[[Question], bool]
+Emit = Callable[[Event], None]
+Answer = Callable[[Question], bool]
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +112,7 @@ def test_U4_an_answers_file_replays_it(command: Command, machine: Machine, tmp_p
     assert path.name == "entraclaw-dummy.toml"
     answers.save(path, "dummy", settings)
     assert tomllib.loads(path.read_text()) == {"lock": True, "project": settings.project, "yes": True}
+    assert "--lock" in shlex.split(answers.command_line("dummy", settings))
     program, *arguments = shlex.split(answers.replay("dummy", settings, path))
     assert (program, arguments[0], "--new" in arguments) == ("entraclaw-setup", "dummy", False), "it has no such option"
     assert command(*arguments) == 0
