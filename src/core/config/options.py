@@ -111,11 +111,7 @@ _ROWS: Final = (
     Option("repair_permissions", "also grant what the app declares and was not granted"),
     Option("new", "create an app even if one of that name exists", source="flag"),
     Option("lock", "forbid new password credentials on the app by a policy, or print how"),
-    Option(
-        "accept_live_secret",
-        "the second yes: a live secret in plain text in the state file",
-        source="flag",
-    ),
+    Option("accept_live_secret", "the second yes: a live secret in plain text in the state file", source="flag"),
     _text("log_file", "F", "", "append every event to this file"),
     _text("project", "DIR", ".", "the project's folder (default: the current one)"),
     _text("profile", "NAME|FILE", "entraclaw", "names of the product to set up (default: entraclaw)"),

@@ -42,14 +42,7 @@ Row = FlowSpec | Command
 
 _KEYRING: Final = ("allow_keyring_backend",)
 #: Options of the flows that put a certificate on the app.
-_CERTIFYING: Final = (
-    *_KEYRING,
-    "drop_expired",
-    "key_outlives_job",
-    "lock",
-    "hardware",
-    "certificate_days",
-)
+_CERTIFYING: Final = (*_KEYRING, "drop_expired", "key_outlives_job", "lock", "hardware", "certificate_days")
 
 ONBOARD: Final = FlowSpec(
     "onboard",
@@ -167,10 +160,7 @@ ROWS: tuple[Row, ...] = (
         started=True,
     ),
     Command(
-        "token",
-        "print a Microsoft Graph access token for this machine's app",
-        options=_KEYRING,
-        refuses=("json",),
+        "token", "print a Microsoft Graph access token for this machine's app", options=_KEYRING, refuses=("json",)
     ),
     Command(
         "replay",
