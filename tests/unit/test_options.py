@@ -14,7 +14,7 @@ from core.config.options import OPTIONS, PREFIX, Option
 from core.errors import SetupError
 from core.flows import registry
 from tests.dummy import add_option
-from wizard import answers
+from wizard import answers, early
 from wizard.cli import _parser
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
@@ -88,6 +88,16 @@ def test_every_option_is_taken_by_a_command_and_named_as_it_is_typed() -> None:
     assert {name: option.name for name, option in OPTIONS.items() if option.name != name} == {}
     known = {row.name for row in registry.commands()} | {"COMMAND"}
     assert {option.command for option in OPTIONS.values()} <= known
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_U4_what_is_read_before_the_table_is_loaded_agrees_with_it(
+    monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    json = OPTIONS["json"]
+    monkeypatch.setenv(json.variable, str(wanted))
+    assert early.json_wanted(()) is wanted
+    assert early.json_wanted((json.flag,))
 
 
 def test_U4_the_reference_is_the_table() -> None:
