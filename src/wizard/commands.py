@@ -15,6 +15,7 @@ from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import Checked, Event, Finding, FlowFinished, StepFinished
+from core.flows import registry
 from core.recording.writer import folder
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
@@ -23,6 +24,7 @@ from wizard.process import flush, prepare, signals
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
+    from core.flow.spec import FlowSpec
     from core.steps.context import World
 
 
@@ -71,12 +73,12 @@ class _Session(Invocation):
                 "usage.settings", detail="--json has no place here: the output is the token", command="token"
             )
         self.settle(self.given)
+        if (flow := registry.flow(self.command)) is not None:
+            if flow.part and self.given.get("only") != flow.part:
+                detail = f"the agent chain is not part of this version: pass --only {flow.part}"
+                raise SetupError("usage.settings", detail=detail, command=flow.name)
+            return self._finish(self._flow(flow, self.real()))
         match self.command:
-            case "migrate" | "onboard" | "apply" | "rollback" as name:
-                if name == "onboard" and self.given.get("only") != "provisioner":
-                    detail = "the agent chain is not part of this version: pass --only provisioner"
-                    raise SetupError("usage.settings", detail=detail, command="onboard")
-                return self._finish(self._flow(name, self.real()))
             case "resume" | "undo":
                 return self._interrupted(self.real())
             case "verify":
@@ -89,14 +91,11 @@ class _Session(Invocation):
                 return self._sandbox()
         raise AssertionError(self.command)
 
-    def _flow(self, name: str, world: World, *, undo: bool = False) -> tuple[World, Result]:
-        from importlib import import_module
-
+    def _flow(self, flow: FlowSpec, world: World, *, undo: bool = False) -> tuple[World, Result]:
         from core.flow import engine
 
-        flow = import_module(f"core.flows.{name}").FLOW
         act = engine.undo if undo else engine.run
-        return world, act(flow, world, world.run_id, dry_run=self.settings.dry_run)
+        return world, act(registry.load(flow.load), world, world.run_id, dry_run=self.settings.dry_run)
 
     def _interrupted(self, world: World) -> ExitCode:
         """Continue, or take back, the run of this project that was interrupted."""
@@ -115,7 +114,9 @@ class _Session(Invocation):
             world.keeps_nothing()
         what = f"Open is an interrupted '{found.flow}': {'; '.join(found.done) or 'nothing that is left'}."
         self.emit(Finding("journal.open", "info", what))
-        return self._finish(self._flow(found.flow, world, undo=undo))
+        flow = registry.flow(found.flow)
+        assert flow is not None  # any other journal was refused
+        return self._finish(self._flow(flow, world, undo=undo))
 
     def _verify(self, world: World) -> tuple[World, Result]:
         from core.checks.verify import verify
@@ -277,8 +278,8 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
         world, result = self._flow(flow, world)
         if result.exit_code == ExitCode.DONE and not self.settings.dry_run:
             assert self.recording is not None
-            told = data(flow, world, result, [])
-            self.recording.result(flow, result.outcome, result.exit_code, told, result.errors)
+            told = data(flow.name, world, result, [])
+            self.recording.result(flow.name, result.outcome, result.exit_code, told, result.errors)
             again = ground.world(self.cancel, self.emit, self.ask)
             self.stack.callback(again.close)
             _, proof = self._verify(again)

@@ -12,7 +12,8 @@ from contextlib import ExitStack, suppress
 from typing import Any, Final, TextIO
 
 from core.clock import Cancel, SystemClock
-from core.config.settings import PREFIX, Settings, resolve
+from core.config.options import OPTIONS
+from core.config.settings import Settings, resolve
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from wizard import process
@@ -138,7 +139,7 @@ def _real(given: Mapping[str, Any]) -> Settings:
     settings = resolve(given)
     for name in _HEADLESS:
         if getattr(settings, name):
-            detail = f"--{name.replace('_', '-')} ({settings.origin[name]}) needs a command: the wizard shows and asks"
+            detail = f"{OPTIONS[name].flag} ({settings.origin[name]}) needs a command: the wizard shows and asks"
             raise SetupError("usage.settings", detail=detail, command="COMMAND")
     if not _terminal(sys.stdin):
         raise SetupError("flow.no-terminal")
@@ -148,7 +149,7 @@ def _real(given: Mapping[str, Any]) -> Settings:
 def _demo(given: Mapping[str, Any]) -> Settings:
     """Which front end it is; everything else of the environment is dropped before a demo begins (U8)."""
     refuse(dict(given))
-    variable = f"{PREFIX}PLAIN"
+    variable = OPTIONS["plain"].variable
     return resolve({"plain": given.get("plain")}, {variable: os.environ[variable]} if variable in os.environ else {})
 
 

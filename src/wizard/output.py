@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.clock import Cancel, SystemClock
 from core.config.settings import Settings, resolve
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import ChangeMade, Event, Finding, Question
+from core.flows import registry
 from core.recording.writer import Recording
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain, clean
@@ -22,9 +23,6 @@ from wizard.process import log
 
 if TYPE_CHECKING:
     from core.steps.context import World
-
-
-_CHANGING: Final = frozenset({"migrate", "onboard", "apply", "rollback", "resume", "undo", "demo"})
 
 
 class Renderer(Protocol):
@@ -68,7 +66,9 @@ class Invocation:
 
     def fail(self, error: SetupError) -> ExitCode:
         """Show an error that no flow has shown; its exit code."""
-        telling = isinstance(error, Interrupted) or (error.exit_code != ExitCode.USAGE and self.command in _CHANGING)
+        row = registry.find(self.command)
+        changing = row is not None and row.changes
+        telling = isinstance(error, Interrupted) or (error.exit_code != ExitCode.USAGE and changing)
         if telling and not (self.effects or error.standing):
             error = error.copy(standing="Nothing was changed.")
         if self.command == "token":

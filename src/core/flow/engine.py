@@ -44,7 +44,7 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
     :returns: the result; expected failures do not raise.
     """
     start = world.clock.monotonic()
-    world.flow = flow.name
+    world.flow = flow.spec
     world.emit(FlowStarted(flow.name, run_id))
     result = Result()
     changed = changing = False
@@ -83,7 +83,7 @@ def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resu
     :returns: the result; expected failures do not raise.
     """
     start = world.clock.monotonic()
-    world.flow = flow.name
+    world.flow = flow.spec
     world.emit(FlowStarted("undo", run_id))
     result = Result()
     looking = True

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from core.events import Event, Question
     from core.flow.journal import Journal
     from core.flow.plan import Plan, PlanRow
+    from core.flow.spec import FlowSpec
 
 
 class Runtime(Protocol):
     """What the engine itself needs of the world.
 
-    :ivar flow: name of the flow that runs; the engine sets it.
+    :ivar flow: the row of the flow that runs; the engine sets it.
     """
 
-    flow: str
+    flow: FlowSpec
 
     @property
     def clock(self) -> Clock:
@@ -136,6 +137,7 @@ class Stage(Generic[W]):
 class Flow(Generic[W]):
     """Stages that look, then a plan, then stages that change.
 
+    :param spec: its row in the registry.
     :param look: read-only stages; they run before the plan and also in a dry run.
     :param change: stages with effects, in order; one of their steps sets the marker.
     :param basis: what the plan's fingerprint is taken over, once the look stages are through.
@@ -149,7 +151,7 @@ class Flow(Generic[W]):
         empty if nothing is.
     """
 
-    name: str
+    spec: FlowSpec
     look: tuple[Stage[W], ...]
     change: tuple[Stage[W], ...]
     basis: Callable[[W], dict[str, object]]
@@ -159,3 +161,8 @@ class Flow(Generic[W]):
     left: Callable[[W], str]
     summary: Callable[[W, str], Sequence[str]]
     open: Callable[[W], str] = lambda world: ""
+
+    @property
+    def name(self) -> str:
+        """Of its command, in its journals and in its events."""
+        return self.spec.name

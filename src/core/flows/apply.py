@@ -19,7 +19,7 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import app_permissions, directory_roles, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
@@ -353,7 +353,7 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
 
 
 FLOW: Flow[World] = Flow(
-    "apply",
+    registry.APPLY,
     look=(
         Stage("request", "Request", (ReadRequest(),)),
         sign_in.STAGE,

@@ -13,7 +13,7 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.secret import looks_secret, redactor
 from core.steps import hardware, keystore, prerequisites, sign_in
 from core.steps.app import find
@@ -208,7 +208,7 @@ class _Remember(Step[World]):
 
 
 FLOW: Flow[World] = Flow(
-    "migrate",
+    registry.MIGRATE,
     look=(
         prerequisites.STAGE,
         sign_in.STAGE,

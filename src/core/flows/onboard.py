@@ -9,7 +9,7 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import app_permissions, directory_roles, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal
@@ -173,7 +173,7 @@ class Remember(Step[World]):
 
 
 FLOW: Flow[World] = Flow(
-    "onboard",
+    registry.ONBOARD,
     look=(
         Stage(
             "prereqs",

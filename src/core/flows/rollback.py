@@ -8,15 +8,17 @@ its key stay. A failure undoes everything; a success is remembered until the sec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from core import paths
 from core.entra import application
 from core.errors import SetupError
 from core.events import Finding, Question
+from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.flow.plan import Plan
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import World
@@ -37,9 +39,9 @@ class NoMigration(Step[World]):
     def apply(self, world: World) -> str:
         prerequisites.take_lock(world, world.known.tenant, world.known.app_id)
         names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
-        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
-        if prerequisites.unfinished(world):
-            raise SetupError("rollback.migration-open", theirs="onboard")
+        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow.name)
+        if (theirs := prerequisites.unfinished(world)) is not None:
+            raise SetupError("rollback.migration-open", theirs=theirs)
         if journal.resumed:
             raise SetupError("rollback.migration-open", theirs=journal.flow or "migrate")
         return "there is none"
@@ -140,14 +142,16 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     )
 
 
-def facts(world: World) -> dict[str, str]:
+def result(world: World, result: Result) -> dict[str, Any]:
     """The new password credential for `--json`: keyId, end in ISO 8601, and where its secret was written."""
+    if result.outcome != "changed":
+        return {}
     made = world.log.standing(ADD)[-1].data
-    return {"key_id": made["key_id"], "ends": made["ends"], "path": str(world.statefile.path)}
+    return {"rollback": {"key_id": made["key_id"], "ends": made["ends"], "path": str(world.statefile.path)}}
 
 
 FLOW: Flow[World] = Flow(
-    "rollback",
+    registry.ROLLBACK,
     look=(
         Stage("prereqs", "Prerequisites", (prerequisites.ReadStateFile(), NoMigration())),
         sign_in.STAGE,

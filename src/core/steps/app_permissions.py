@@ -107,7 +107,7 @@ class GrantRoles(Step[World]):
                 raise
             role = "Privileged Role Administrator (to grant permissions), or Global Administrator"
             refusal = error.copy(role=role)
-            if world.flow == "onboard":
+            if world.flow.hands_off_grants:
                 handoff.hand_over_instead(world, refusal)
             raise refusal from None
         fresh = tuple(application.Grant("", role, known.resource_id) for role in known.wanted.values())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
 from core.errors import Caller
+from core.flow.spec import FlowSpec
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.clock import Cancel, Clock
@@ -140,7 +141,7 @@ class World:
     hardware: Callable[[], Hardware]
     packages: Callable[[], tuple[Package, ...]]
     run_id: str
-    flow: str = ""
+    flow: FlowSpec = FlowSpec("")  # noqa: RUF009  it cannot be changed
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
     known: Known = field(default_factory=Known)

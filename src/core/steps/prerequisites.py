@@ -8,6 +8,7 @@ from typing import Any
 
 from core import files, paths
 from core.config.cloud import option_of
+from core.config.options import OPTIONS
 from core.config.settings import guid
 from core.errors import SetupError
 from core.events import Finding
@@ -119,24 +120,25 @@ class OpenJournal(Step[World]):
     def check(self, world: World) -> Status:
         if world.journal is not None:
             return Done("open")
-        known_or_new = world.known.app_id or world.flow == "onboard" or world.known.request is not None
+        known_or_new = world.known.app_id or world.flow.creates_app or world.known.request is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
         if (request := world.known.request) is not None:  # an administrator's undertaking, none of this machine's
-            return _open(world, "apply", paths.digest(request.app_id or request.unique_name))
+            return _open(world, world.flow.name, paths.digest(request.app_id or request.unique_name))
         if not world.known.app_id:
             return open_of_project(world)
-        if world.flow != "onboard" and unfinished(world):
-            raise SetupError("journal.other-flow", theirs="onboard", ours=world.flow)
+        if not world.flow.creates_app and (theirs := unfinished(world)) is not None:
+            raise SetupError("journal.other-flow", theirs=theirs, ours=world.flow.name)
         return _open(world, world.known.tenant, world.known.app_id)
 
 
-def unfinished(world: World) -> bool:
-    """Whether an interrupted run of this project made the app that the state file names by now."""
+def unfinished(world: World) -> str | None:
+    """The flow of an interrupted run of this project that made the app that the state file names by now, if one did."""
     path = paths.journal(world.profile, world.cloud.key, *of_project(world))
-    effects = Journal(path, world.run_id, world.clock).effects
-    return any(effect.standing and effect.data.get("app_id") == world.known.app_id for effect in effects)
+    journal = Journal(path, world.run_id, world.clock)
+    ours = any(effect.standing and effect.data.get("app_id") == world.known.app_id for effect in journal.effects)
+    return journal.flow if ours else None
 
 
 def of_project(world: World) -> tuple[str, str]:
@@ -156,10 +158,10 @@ def open_of_project(world: World) -> str:
 def _open(world: World, tenant: str, app_id: str) -> str:
     take_lock(world, tenant, app_id)
     journal = Journal(
-        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow
+        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow.name
     )
-    if journal.resumed and journal.flow not in ("", world.flow):
-        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
+    if journal.resumed and journal.flow not in ("", world.flow.name):
+        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow.name)
     for effect in journal.standing("keystore.write"):
         ours = effect.target.partition("#")[0]
         if ours != world.known.tenant:
@@ -230,13 +232,13 @@ def _report(world: World, contents: Contents) -> None:
 
 def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) -> str:
     """A GUID from the settings or the state file; when both name one, they must be the same."""
-    flag = f"--{setting.replace('_', '-')}"
+    option = OPTIONS[setting]
     given = str(getattr(world.settings, setting))
     named = members.get(member) not in (None, "")
     stored = guid(f"{member} in {world.statefile.path.name}", members[member]) if named else ""
     if given and stored and given != stored:
-        detail = f"{flag} says {given}, but {member} in {world.statefile.path.name} is {stored}"
-        raise SetupError("usage.settings", detail=detail, command="migrate")
+        detail = f"{option.flag} says {given}, but {member} in {world.statefile.path.name} is {stored}"
+        raise SetupError("usage.settings", detail=detail, command=option.command)
     return given or stored
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from core import __version__
 from core.clock import SystemClock
@@ -16,6 +16,7 @@ from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import Event, FlowFinished, Question
+from core.flows import registry
 from wizard import answers
 from wizard.console import trouble
 from wizard.console.menu import Menu
@@ -33,25 +34,13 @@ if TYPE_CHECKING:
     from core.recording.writer import Recording
     from wizard.workspace import Ground
 
-#: What the survey found, in words, and what is recommended then.
+#: What the survey found, in words.
 _SUBJECTS: Final = {
-    "secret": ("The state file of this project holds a client secret.", "migrate"),
-    "certificate": ("The state file of this project names an app and holds no client secret.", "verify"),
-    "nothing": ("This project has no state file: nothing is set up here yet.", "onboard"),
-    "unreadable": ("The state file of this project cannot be read.", "verify"),
+    "secret": "The state file of this project holds a client secret.",
+    "certificate": "The state file of this project names an app and holds no client secret.",
+    "nothing": "This project has no state file: nothing is set up here yet.",
+    "unreadable": "The state file of this project cannot be read.",
 }
-_MENU: Final = {
-    "migrate": "Migrate: replace the client secret by a certificate",
-    "onboard": "Set up from nothing: app registration, certificate, permissions (the Provisioner part)",
-    "verify": "Verify: prove that no secret is left and that the certificate works",
-    "doctor": "Diagnose: look at everything that a run needs, and say what is wrong",
-    "rotate": "Rotate the certificate (not in this version)",
-}
-_ABSENT: Final = {
-    "rotate": "Rotation is not in this version.",
-}
-#: Flows that end with this machine's certificate at work, so that a verification follows.
-_PROVABLE: Final = frozenset({"migrate", "onboard"})
 
 
 def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
@@ -103,6 +92,12 @@ class _Ran:
     data: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def provable(self) -> bool:
+        """Whether a verification follows."""
+        spec = registry.flow(self.flow)
+        return spec is not None and spec.provable
+
+    @property
     def ids(self) -> list[str]:
         """Ids of the errors."""
         return [error["id"] for error in self.result.errors]
@@ -148,11 +143,12 @@ class _Dialogue:
                     self._visit()
                 case "scenario":
                     self._move()
-                case "migrate" | "onboard" | "verify" | "doctor" | "resume" | "undo":
-                    if not self._undertake(wish):
-                        return
                 case _:
-                    self._plain.say(f"\n{_ABSENT[wish]}")
+                    row = registry.find(wish)
+                    if row is None:
+                        self._plain.say(f"\n{registry.missing(wish)}")
+                    elif not self._undertake(wish):
+                        return
 
     def _survey(self) -> Survey:
         from core.flows.project_status import survey
@@ -178,16 +174,15 @@ class _Dialogue:
         return self._menu.choose("\n".join(parts), options, "resume")
 
     def _choose(self, found: Survey) -> str:
-        text, recommended = _SUBJECTS[found.subject]
-        options = dict(_MENU)
+        options = {row.name: entry.line for row, entry in registry.menu() if entry.line}
         if self._ground.scenarios:
             options["scenario"] = "Start over with another scenario of the sandbox"
         else:
             options["sandbox"] = "Try it on a sandbox: nothing real is touched"
         options["quit"] = self._quit
         trouble = f" {found.trouble}" if found.trouble else ""
-        heading = f"{text}{trouble}\nWhat do you want to do?"
-        return self._menu.choose(heading, options, recommended, "recommended, Enter")
+        heading = f"{_SUBJECTS[found.subject]}{trouble}\nWhat do you want to do?"
+        return self._menu.choose(heading, options, registry.likely(found.subject).name, "recommended, Enter")
 
     @property
     def _quit(self) -> str:
@@ -223,7 +218,7 @@ class _Dialogue:
         while True:
             self._recording = self._ground.recording(kind, self._clock.now)
             last = ran = self._carry_out(kind)
-            provable = kind != "undo" and ran.flow in _PROVABLE
+            provable = kind != "undo" and ran.provable
             proven = provable and self.code == ExitCode.DONE and not self._menu.cancel.signal
             if proven:
                 last = self._carry_out("verify")
@@ -239,8 +234,8 @@ class _Dialogue:
                 return wish == "menu"
             if proven:
                 kind = "verify"
-            elif kind == "resume" and ran.flow in _PROVABLE:
-                kind = cast("Kind", ran.flow)  # what it was to go on with may be undone by now
+            elif kind == "resume" and ran.provable:
+                kind = ran.flow  # what it was to go on with may be undone by now
 
     def _carry_out(self, kind: Kind) -> _Ran:
         from core.flow.engine import Result

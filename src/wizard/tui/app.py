@@ -211,7 +211,7 @@ class Wizard(Course):
         if self.moving:
             return
         if not name.startswith("demo:"):
-            self.begin(name)  # type: ignore[arg-type]
+            self.begin(name)
             return
         chosen = name.removeprefix("demo:")
         flow = self.ground.scenarios[chosen].flow

@@ -12,6 +12,7 @@ from textual.events import Event, Key, MouseDown, Paste
 from core.clock import SystemClock
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
+from core.flows import registry
 from wizard.runs import ALL, LOOKS, Diagnosis
 from wizard.tui.engine_thread import Bridge, Moved
 from wizard.tui.screens.dialogs import SMALLEST, Ask, TooSmall
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from wizard.tui.screens.base import WizardScreen
     from wizard.workspace import Ground
 
-_SUBJECTS: Final = {"onboard": "set up", "verify": "verify", "doctor": "diagnose"}
 #: Screens whose module is not called by their place, and the class in it.
 _SCREENS: Final = {"prereqs": ("prerequisites", "Prerequisites"), "signin": ("sign_in", "SignIn")}
 #: Events that are taken in at a time, and seconds until the rest: an engine may report faster than anybody can take it,
@@ -103,7 +103,9 @@ class Course(App[None]):
     @property
     def subject(self) -> str:
         """What is being done, for the top line."""
-        return _SUBJECTS.get(self.model.kind, self.model.kind) if self._begun else ""
+        row = registry.find(self.model.kind)
+        told = row.doing if row is not None else ""
+        return (told or self.model.kind) if self._begun else ""
 
     @property
     def prospect(self) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -15,6 +14,7 @@ from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import Question, StageStarted
 from core.flow.engine import Result
+from core.flows import registry
 from wizard.replay import head
 from wizard.runs import ALL, LOOKS, Kind
 from wizard.tui.app import Wizard
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from wizard.tui.state import Model
     from wizard.workspace import Ask, Emit, Scenario
 
-#: Flows whose steps are known before they begin.
-_KNOWN: Final = ("migrate", "onboard")
 #: The keys double and halve the speed between these.
 _SLOWEST, _FASTEST = 0.125, 128.0
 
@@ -74,8 +72,9 @@ class Playback(Feed):
         self._pace.leap(moment)
 
     def _items_in_order(self, first: float) -> Iterator[tuple[float, Item]]:
-        if self._part.flow in _KNOWN:
-            yield first, outline(import_module(f"core.flows.{self._part.flow}").FLOW)
+        spec = registry.flow(self._part.flow)
+        if spec is not None and spec.started:  # its steps are known before they begin
+            yield first, outline(registry.load(spec.load))
         following = [event for _, event in self._part.events[1:]]
         stage, asked, last = "", False, first
         for (last, event), after in zip(self._part.events, [*following, None], strict=False):
@@ -110,7 +109,8 @@ class Recorded:
     def __init__(self, tape: Tape, settings: Settings, pace: Pace) -> None:
         self.tape, self.settings, self.pace = tape, settings, pace
         first = tape.parts[0]
-        self.kind = cast("Kind", tape.command if tape.command in get_args(Kind) else first.flow)
+        row = registry.find(tape.command)
+        self.kind = tape.command if row is not None and row.started else first.flow
         proofs = [part for part in tape.parts if part.flow == "verify"]
         self.proof: Part | None = proofs[-1] if proofs else None
 

@@ -15,9 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-FLAG: Final = "--allow-keyring-backend"
+from core.config.options import OPTIONS
+
+_OPTION: Final = OPTIONS["allow_keyring_backend"]
+FLAG: Final = _OPTION.flag
 #: Counts only where the flag is given without a class.
-VARIABLE: Final = "ENTRACLAW_KEYRING_BACKEND_ALLOWLIST"
+VARIABLE: Final = _OPTION.instead
 MEMBER: Final = "keyring_backend_allowlist"
 _CLASS_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
@@ -38,7 +41,7 @@ def read(flags: Sequence[str], environ: Mapping[str, str], file: Path) -> dict[s
         listed = [part.strip() for part in environ.get(VARIABLE, "").split(",") if part.strip()]
         if not listed:
             detail = f"{FLAG} names no class, and {VARIABLE} is not set"
-            _refuse("usage.settings", detail=detail, command="migrate")
+            _refuse("usage.settings", detail=detail, command=_OPTION.command)
         _add(allowed, listed, f"{VARIABLE} with {FLAG}")
     _add(allowed, _listed(file), str(file))
     return allowed
@@ -48,7 +51,7 @@ def _add(allowed: dict[str, str], paths: Iterable[str], who: str) -> None:
     for path in paths:
         if not _CLASS_PATH.fullmatch(path):
             detail = f"{who}: {path!r} is not the path of a class (module.Class)"
-            _refuse("usage.settings", detail=detail, command="migrate")
+            _refuse("usage.settings", detail=detail, command=_OPTION.command)
         allowed.setdefault(path, who)
 
 

@@ -85,7 +85,7 @@ def on_refusal(world: World) -> Iterator[None]:
     try:
         yield
     except GraphError as error:
-        if error.lacks_rights and error.effected is Effected.NO and world.flow != "apply":
+        if error.lacks_rights and error.effected is Effected.NO and world.flow.hands_off:
             hand_over_instead(world, error)
         raise
 

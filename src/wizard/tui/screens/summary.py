@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from core.errors.exit_codes import ExitCode
+from core.flows import registry
 from wizard.console.plain import clean
 from wizard.report import support
 from wizard.tui import overlays
@@ -128,7 +129,8 @@ class Summary(WizardScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":
-            return not self._errors and self.model.kind in ("migrate", "onboard")
+            flow = registry.flow(self.model.kind)
+            return not self._errors and flow is not None and flow.started
         if action in ("explain", "copy"):
             return bool(self._errors)
         return True
