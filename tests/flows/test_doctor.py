@@ -27,7 +27,7 @@ from core.events import Checked, FlowFinished, StageStarted, to_json
 from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.machine import prerequisites
-from core.machine.keys.detect import Hardware
+from core.machine.keys.hardware import Hardware
 from core.machine.prerequisites import Tool
 from core.sandbox.faults import Fault
 from core.secret import Secret

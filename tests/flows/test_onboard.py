@@ -18,12 +18,11 @@ from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
 from core.flows import interrupted, onboard
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.faults import Fault
 from core.sandbox.graph import deleted, grants, policies, roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import catalogue as scenarios
-from core.sandbox.scenarios import seeds
 from core.secret import Secret
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import (
@@ -95,7 +94,7 @@ def crash_after(machine: Machine, step: str, **options: Any) -> None:
 
 
 def user(machine: Machine, name: str, *directory_roles: str) -> None:
-    person = seeds.person(machine.tenant, name) | {"_roles": list(directory_roles)}
+    person = users.find(machine.tenant, name) | {"_roles": list(directory_roles)}
     machine.tenant.commit("user", person["id"], person)
 
 

@@ -29,12 +29,11 @@ from core.entra.http import Session
 from core.entra.tokens import Token, claims_of
 from core.errors import NetworkError
 from core.sandbox import consent, logs, origins
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID
 from core.sandbox.graph import consents, grants, roles
 from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import seeds
 from core.sandbox.server.proxy import Proxy
 from core.sandbox.service import handle
 from core.sandbox.token_service.tokens import AZURE_CLI, user_token
@@ -348,7 +347,7 @@ class Admin(Client):
     """A client that also calls the consent back end."""
 
     def consent(self, who: str) -> Response:
-        user = seeds.person(self.tenant, who)
+        user = users.find(self.tenant, who)
         token = user_token(self.tenant, user, consent.RESOURCE, AZURE_CLI)
         return self.post(token)
 
@@ -429,7 +428,7 @@ def test_S2_consent_passes_over_a_scope_without_a_value(admin: Admin) -> None:
 
 @pytest.mark.parametrize("case", ["app", "token", "audience", "query", "api"])
 def test_S2_consent_is_refused(admin: Admin, case: str) -> None:
-    before, alex = admin.granted, seeds.person(admin.tenant, "alex")
+    before, alex = admin.granted, users.find(admin.tenant, "alex")
     right = user_token(admin.tenant, alex, consent.RESOURCE, AZURE_CLI)
     if case == "api":
         admin.declare((admin.tenant.new_id(), "Role"), api=admin.tenant.new_id())
@@ -448,8 +447,8 @@ def test_S2_consent_is_refused(admin: Admin, case: str) -> None:
 
 
 def test_S4_owners_are_added_and_removed_by_reference(admin: Admin) -> None:
-    path, dana = f"/applications/{admin.app['id']}/owners", seeds.person(admin.tenant, "dana")["id"]
-    alex = seeds.person(admin.tenant, "alex")["id"]
+    path, dana = f"/applications/{admin.app['id']}/owners", users.find(admin.tenant, "dana")["id"]
+    alex = users.find(admin.tenant, "alex")["id"]
     reference = {"@odata.id": f"{admin.tenant.graph}/v1.0/directoryObjects/{alex}"}
     assert admin.call("POST", f"{path}/$ref", reference).status == 204
     assert admin.app["_owners"] == [dana, alex]

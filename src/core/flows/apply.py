@@ -21,11 +21,11 @@ from core.flow.plan import Plan, PlanRow
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted, registry
 from core.steps import app_permissions, directory_roles, prerequisites, sign_in
+from core.steps.admin_request import Request, parse
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
 from core.steps.context import World
-from core.steps.hand_off.request import Request, parse
 from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, vanished
 
 

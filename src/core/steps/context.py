@@ -29,14 +29,14 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.events import Event, Question
     from core.flow.journal import Journal
     from core.machine.azure_cli import Account, SignIn
-    from core.machine.keys.detect import Hardware
+    from core.machine.keys.hardware import Hardware
     from core.machine.keystore.system import Backend, Keystore
     from core.machine.keystore.weak_files import WeakFile
     from core.machine.prerequisites import Tool
     from core.machine.python_packages import Package
     from core.machine.state_file import Basis, StateFile
     from core.secret import Secret
-    from core.steps.hand_off.request import Request
+    from core.steps.admin_request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
 Identity = Literal["app", "user"]

@@ -6,7 +6,6 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.app import App
 from textual.events import Event, Key, MouseDown, Paste
 
 from core.clock import SystemClock
@@ -14,9 +13,10 @@ from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
 from wizard.runs import ALL, LOOKS, Diagnosis
+from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.engine_thread import Bridge, Moved
-from wizard.tui.screens.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.state import HAND_OFF, LOOK, RAIL, Model
+from wizard.tui.textual_compat import TextualApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ _STOPPING: Final = {
 }
 
 
-class Course(App[None]):
+class Course(TextualApp):
     """An app that leads a person through one undertaking after the other.
 
     :param ground: where it stands.
@@ -212,7 +212,7 @@ class Course(App[None]):
     def on_moved(self, message: Moved) -> None:
         """Something happened."""
         bridge = message.bridge
-        if self._exit:
+        if self.exiting:
             return  # nothing is shown any more; `finish` takes it
         items = bridge.take(_SLICE)
         if len(items) == _SLICE:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from core.entra.certificates import thumbprint
 from core.sandbox import disclosure
+from core.sandbox.directory import defaults
 from core.sandbox.directory.store import State, Tenant, copied
-from core.sandbox.graph import defaults
 from core.secret import Secret
 
 _KEY_FIXED: Final = ("type", "usage", "startDateTime", "endDateTime", "displayName", "customKeyIdentifier")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.directory import registrations
+from core.sandbox.directory import defaults, registrations
 from core.sandbox.directory.registrations import Refused, moment
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import chain, defaults, grants, members, policies, rights, views
+from core.sandbox.graph import chain, grants, members, policies, rights, views
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response, answer

@@ -17,8 +17,8 @@ from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
+from core.steps.admin_request import LARGEST, Request
 from core.steps.context import World
-from core.steps.hand_off.request import LARGEST, Request
 
 WRITE: Final = "request.write"
 WAITING: Final = "handoff.waiting"
