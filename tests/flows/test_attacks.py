@@ -181,8 +181,8 @@ def test_M5_an_undo_after_the_clean_up_keeps_the_key_while_its_certificate_stays
     assert drift.run(onboard.FLOW, act=engine.undo, app_id=drift.app_id).exit_code == 6
     ders = list(drift.keys.values())
     assert len(ders) == 1
-    texts = [drift.keystore.read(drift.service, account) or "" for account in drift.keystore.accounts(drift.service)]
-    assert certificates.parse(texts[0], "").der == ders[0]
+    entry = drift.keystore.read(drift.service, drift.keystore.accounts(drift.service)[0]) or Secret("")
+    assert certificates.parse(entry, "").der == ders[0]
     drift.tenant.faults.script.clear()
     assert drift.run(onboard.FLOW, act=engine.undo, app_id=drift.app_id).exit_code == 0
     assert (drift.keys, drift.keystore.accounts(drift.service)) == ({}, [])

@@ -608,9 +608,9 @@ def interrupt(machine: Machine, *, marked: bool) -> None:
 
 
 def _own(machine: Machine) -> certificates.KeyPair:
-    text = machine.keystore.read(machine.service, machine.tenant.id)
-    assert text is not None
-    return certificates.parse(text, machine.tenant.id)
+    entry = machine.keystore.read(machine.service, machine.tenant.id)
+    assert entry is not None
+    return certificates.parse(entry, machine.tenant.id)
 
 
 def _tree(folder: Path) -> dict[str, tuple[int, bytes]]:

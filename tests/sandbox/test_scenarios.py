@@ -46,7 +46,7 @@ def test_U8_every_scenario_has_its_user_an_administrator_and_graphs_roles(scenar
 @pytest.mark.parametrize("scenario", LEGACY)
 def test_U8_a_machine_before_its_migration_signs_in_with_its_secret(scenario: str) -> None:
     client = Client(scenario)
-    assert client.sign_in(client_secret=client.members[Profile.secret_member]).status == 200
+    assert client.sign_in(client_secret=client.members[Profile.secret_member].reveal()).status == 200
 
 
 @pytest.mark.parametrize("scenario", ["fresh", "taken"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from core.clock import Clock, SystemClock
 from core.config.cloud import load as load_cloud
 from core.config.profile import Profile
 from core.machine.keystore import weak_files
+from core.sandbox import disclosure
 from core.sandbox.directory import users
 from core.sandbox.directory.store import Tenant
 from core.sandbox.fake_machine import azfolder, outside
@@ -96,7 +96,7 @@ class Lab:
             encoding="utf-8",
         )
         self.project.mkdir()
-        state = json.dumps({**self._named, **found.members}, indent=2) + "\n"
+        state = disclosure.as_json({**self._named, **found.members}, indent=2) + "\n"
         for name, text in {**({Profile.state_file: state} if found.members else {}), **found.files}.items():
             file = self.project / name
             file.touch(mode=0o600)

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 
 from core.errors import SetupError
+from core.errors.exit_codes import ExitCode
 from wizard.runs import LOOKS
 from wizard.tui import overlays
 from wizard.tui.dialogs import Text
@@ -114,7 +115,7 @@ class Wizard(Course):
     def _signalled(self) -> None:
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop(self._signal)
-        self.exit_code = 128 + self._signal
+        self.exit_code = ExitCode.of_signal(self._signal)
         self.exit(return_code=self.exit_code)
 
     def action_leave(self) -> None:
@@ -172,7 +173,7 @@ class Wizard(Course):
 
         if self.exiting and isinstance(error, NoMatches) and not self.incident:
             return None  # a screen that was not complete when it was told to go; how the run ended is told by `finish`
-        self.exit_code = 70
+        self.exit_code = ExitCode.BUG
         bug = internal(error)
         id, trace = bug.as_dict().get("incident", bug.id), bug.details.get("trace", bug.summary)
         try:
@@ -186,7 +187,7 @@ class Wizard(Course):
         self.incident = f"entraclaw-setup: a bug in this program ({kind}) [bug.internal].\n{where}"
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop()
-        return 70
+        return ExitCode.BUG
 
     # the way through
 
@@ -194,12 +195,12 @@ class Wizard(Course):
         """Start what was chosen on the first screen."""
         if name == "sandbox":
             self.to_sandbox = True
-            self.exit(return_code=0)
+            self.exit(return_code=ExitCode.DONE)
             return
         if self.moving:
             return
         if not name.startswith("demo:"):
-            self.begin(name)  # type: ignore[arg-type]
+            self.begin(name)
             return
         chosen = name.removeprefix("demo:")
         flow = self.ground.scenarios[chosen].flow

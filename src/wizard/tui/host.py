@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from core.clock import Cancel
+    from core.errors.exit_codes import ExitCode
     from core.flows.project_status import Survey
     from core.steps.context import World
     from wizard.tui.engine_thread import Feed
@@ -45,7 +46,7 @@ class Host(Protocol):
     passed: set[str]
     moving: bool
     outcome: str
-    exit_code: int
+    exit_code: ExitCode
 
     @property
     def subject(self) -> str:

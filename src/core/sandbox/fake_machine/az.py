@@ -13,7 +13,7 @@ from core.clock import Cancel
 from core.config.cloud import Cloud
 from core.entra.tokens import Token, claims_of
 from core.errors import SetupError, SignInError
-from core.machine.azure_cli import NO_JSON, checked_user_token, garbage
+from core.machine.azure_cli import NO_JSON, checked_user_token, refuse_answer
 from core.machine.azure_login import Prompt, checked_tenant
 from core.machine.keys.hardware import Hardware
 from core.machine.prerequisites import (
@@ -94,7 +94,7 @@ class SandboxSignIn:
         if not self.signed_in:
             raise SetupError("az.signed-out", tenant_option=f" --tenant {tenant}" if tenant else "")
         if self._fault == "noisy":
-            raise garbage(_AZ, NO_JSON)
+            refuse_answer(_AZ, NO_JSON)
         app, audience = self._app(), f"{self._tenant.graph}/"
         if app:
             value = app_token(self._tenant, app, audience, self._tenant.replica())

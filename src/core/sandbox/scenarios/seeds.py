@@ -13,6 +13,7 @@ from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID, State, Tenant
 from core.sandbox.fake_machine.machine import Machine
 from core.sandbox.graph import grants, reports, roles
+from core.secret import Secret
 
 Members = dict[str, Any]
 
@@ -62,12 +63,12 @@ def with_certificate(tenant: Tenant, holder: State, name: str, days: float = 0) 
     return made
 
 
-def with_passwords(tenant: Tenant, holder: State, *names: str) -> list[str]:
+def with_passwords(tenant: Tenant, holder: State, *names: str) -> list[Secret]:
     """Add passwords to an object that is not committed yet; their values."""
     start, end = (tenant.stamp(tenant.now() + timedelta(days=days)) for days in (-500, 230))
     made = [registrations.new_password(tenant, name, start, end) for name in names]
     holder["passwordCredentials"] = [*holder["passwordCredentials"], *(entry for entry, _ in made)]
-    return [secret.reveal() for _, secret in made]
+    return [secret for _, secret in made]
 
 
 def named(tenant: Tenant, app: State, key_pair: KeyPair | None = None) -> Members:
