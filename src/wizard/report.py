@@ -53,9 +53,13 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     if (request := handoff.written(world)) is not None:
         body["request"] = request.target
     if command in ("migrate", "resume", "apply", "demo"):
-        body["removed"] = {holder: len(ids) for holder, ids in known.removed.items()}
+        from core.steps.passwords.delete import removed
+
+        body["removed"] = removed(world)
     if command in ("migrate", "resume", "demo"):
-        body["purged"] = known.purged
+        from core.steps.state_file.purge import purged
+
+        body["purged"] = purged(world)
         body["secret_refusal_unproven"] = known.unproven
     if command == "rollback" and result.outcome == "changed":
         from core.flows.rollback import facts

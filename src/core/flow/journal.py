@@ -67,6 +67,7 @@ class Journal:
         self._content = b""  # all that was read and written, for the case that the file is removed
         self._number = 0
         self.effects: list[Effect] = []
+        self._over: tuple[Effect, ...] = ()
         self.marked = False
         self.marked_here = False
         self.resumed = False
@@ -75,6 +76,11 @@ class Journal:
     def standing(self, action: str) -> list[Effect]:
         """Effects of this kind in the open undertaking that happened or may have happened, oldest first."""
         return [effect for effect in self.effects if effect.action == action and effect.standing]
+
+    def did(self, *actions: str) -> list[Effect]:
+        """What the undertaking came to, also after this run has closed it: its effects of these kinds, or of any."""
+        effects = [effect for effect in (*self._over, *self.effects) if effect.standing]
+        return [effect for effect in effects if effect.action in actions or not actions]
 
     @contextmanager
     def effect(self, action: str, target: str, emit: Any = None, **data: Any) -> Iterator[Effect]:
@@ -134,9 +140,10 @@ class Journal:
         self.marked = False
 
     def close(self, outcome: str) -> None:
-        """End the undertaking; nothing is written when it never began."""
+        """End the undertaking; nothing is written when it never began. What it came to is known to `did`."""
         if self.effects or self.marked:
             self._write(state="closed", outcome=outcome)
+        self._over = (*self._over, *self.effects)
         self.effects.clear()
         self.marked = False
 

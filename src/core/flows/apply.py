@@ -26,7 +26,7 @@ from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find
 from core.steps.certificate.certificate import Register
 from core.steps.context import World
 from core.steps.hand_off.request import Request, parse
-from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, vanished
+from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, removed, vanished
 
 
 class ReadRequest(Step[World]):
@@ -344,7 +344,7 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
         return ()
     known = world.known
     if _removing(world):
-        count = sum(len(ids) for ids in known.removed.values())
+        count = sum(removed(world).values())
         first = f"{count} password credential(s) removed from '{world.app.name}' ({known.app_id})."
     else:
         first = f"'{world.app.name}' ({known.app_id}) now accepts the certificate {world.key_pair.thumbprint}."

@@ -34,10 +34,11 @@ from core.steps.passwords.delete import (
     Mark,
     ProveAfterDeletion,
     TwoCleanReads,
+    removed,
     vanished,
 )
 from core.steps.state_file.backup import Backup
-from core.steps.state_file.purge import Purge, secret_members
+from core.steps.state_file.purge import Purge, purged, secret_members
 
 #: Journalled when the service refused the old secret.
 REFUSED: Final = "secret.refused"
@@ -52,9 +53,7 @@ class SecretIsDead(Step[World]):
     def check(self, world: World) -> Status:
         if world.known.secret:
             return Needed()
-        journal = world.journal
-        purged = journal is not None and any(e.data["purged"] for e in journal.standing("statefile.update"))
-        if journal is not None and purged and not journal.standing(REFUSED):
+        if purged(world) and not world.log.standing(REFUSED):
             world.known.unproven = "an earlier run purged it before that was proven, so it cannot be asked any more"
             return Done(f"not proven: {world.known.unproven}")
         return Done("no old secret is known to this run")
@@ -158,13 +157,14 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     known, profile = world.known, world.profile
     if outcome not in ("changed", "unchanged"):
         return ()
-    on_app, on_principal = (len(known.removed.get(holder, ())) for holder in REMOVE)
+    deleted, secret_purged = removed(world), purged(world)
+    on_app, on_principal = (deleted.get(holder, 0) for holder in REMOVE)
     first = []
-    if on_app or on_principal or known.purged:
+    if on_app or on_principal or secret_purged:
         first.append(f"Migrated {_subject(world)} from secret-auth to cert-auth.")
     if on_app:
         first.append(f"{on_app} password credential{'s' * (on_app > 1)} removed from the app registration.")
-    if known.purged:
+    if secret_purged:
         first.append(f"{profile.secret_member} purged from state file.")
     sentences = [" ".join(first)] if first else []
     if not first and outcome == "unchanged":
@@ -189,16 +189,13 @@ def _subject(world: World) -> str:
     return "Provisioner" if world.profile.name == "entraclaw" else world.profile.app_display_name
 
 
-class _Remember(Step[World]):
-    """Keep what the summary says about, before the journal of this undertaking is closed."""
+class CheckResult(Step[World]):
+    """Say what holds at the end."""
 
     name = "result"
     title = "Check the result"
 
     def check(self, world: World) -> Status:
-        world.known.purged = world.journal is not None and any(
-            effect.data["purged"] for effect in world.journal.standing("statefile.update")
-        )
         alike = world.statefile.where(looks_secret) if world.statefile.exists() else ()
         left = redactor.redact(", ".join(alike))
         file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
@@ -240,7 +237,7 @@ FLOW: Flow[World] = Flow(
                 Lock(),
                 rollback_secret.Forget(),
                 LastLook(),
-                _Remember(),
+                CheckResult(),
             ),
         ),
     ),

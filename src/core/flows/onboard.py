@@ -162,8 +162,8 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
     return (f"{first}{len(known.wanted)} permissions.", *sentences)
 
 
-class Remember(Step[World]):
-    """Keep what the summary says about, before the journal of this undertaking is closed."""
+class CheckResult(Step[World]):
+    """Say what holds at the end."""
 
     name = "result"
     title = "Check the result"
@@ -220,7 +220,7 @@ FLOW: Flow[World] = Flow(
                 Lock(),
                 Tidy(),
                 LastLook(),
-                Remember(),
+                CheckResult(),
             ),
         ),
     ),

@@ -57,7 +57,6 @@ class Known:
     :param activity: when each password credential was last used.
     :param last: password credentials as the last look before the deletion showed them.
     :param deleters: by holder, the identities that may delete its password credentials, best first.
-    :param removed: ids of password credentials that this undertaking deleted, by holder.
     :param may_change: whether the signed-in principal may make the changes in the directory, as far as is known.
     :param wanted: Microsoft Graph permissions that this run sees to, name to id.
     :param resource_id: Microsoft Graph's own service principal.
@@ -68,7 +67,6 @@ class Known:
     :param machine: name of the machine whose certificate it is.
     :param request: what an administrator was asked to do.
     :param created: whether this undertaking created the app.
-    :param purged: whether this undertaking removed the secret from the state file.
     :param listed: keyIds on the app when this machine's certificate was last registered; empty when an earlier run did.
     :param watched: whether it was watched for some seconds then, because others were at work.
     :param bereft: whether it was said that others deleted the secrets this machine began with.
@@ -93,7 +91,6 @@ class Known:
     activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
     deleters: dict[str, tuple[Identity, ...]] = field(default_factory=dict)
-    removed: dict[str, set[str]] = field(default_factory=dict)
     may_change: bool = True
     wanted: dict[str, str] = field(default_factory=dict)
     resource_id: str = ""
@@ -104,7 +101,6 @@ class Known:
     machine: str = field(default_factory=socket.gethostname)
     request: Request | None = None
     created: bool = False
-    purged: bool = False
     unproven: str = ""
     listed: set[str] = field(default_factory=set)
     watched: bool = False

@@ -189,7 +189,6 @@ class TwoCleanReads(Step[World]):
                     presence.holds(application.read_keys(graph, world.app.object_id))
                 self._pause(world, first + APART - world.clock.monotonic())
                 if clean():
-                    self._count(world)
                     return f"two reads {APART:.0f} s apart show none"
                 continue
             if not left:
@@ -223,13 +222,6 @@ class TwoCleanReads(Step[World]):
             pause(seconds, clock=world.clock, emit=world.emit, reason="the second clean read")
 
     @staticmethod
-    def _count(world: World) -> None:
-        """What this undertaking deleted, over all its runs; nothing that others deleted first."""
-        for holder, action in REMOVE.items():
-            ids = {e.data["key_id"] for e in world.log.standing(action) if not e.data.get("by_others")}
-            world.known.removed[holder] = ids
-
-    @staticmethod
     def _returning(world: World, newcomers: list[Password], rounds: int) -> SetupError:
         owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in world.app.owners)
         return SetupError(
@@ -244,8 +236,7 @@ class ProveAfterDeletion(Step[World]):
     title = "Prove the certificate again"
 
     def check(self, world: World) -> Status:
-        deleted = any(world.known.removed.values())
-        return Needed() if deleted or world.app.all_passwords else Done("nothing was deleted")
+        return Needed() if any(removed(world).values()) or world.app.all_passwords else Done("nothing was deleted")
 
     def apply(self, world: World) -> str:
         return prove_again(world)
@@ -274,6 +265,20 @@ class LastLook(Step[World]):
         if presence.registered:
             return f"registered again: {prove_again(world)}"
         return "it is on the app"
+
+
+def removed(world: World) -> dict[Holder, int]:
+    """How many password credentials the undertaking deleted, over all its runs; none that others deleted first.
+
+    :returns: by holder; empty when nothing at all was done.
+    """
+    journal = world.journal
+    if journal is None or not journal.did():
+        return {}
+    return {
+        holder: len({effect.data["key_id"] for effect in journal.did(action) if not effect.data.get("by_others")})
+        for holder, action in REMOVE.items()
+    }
 
 
 def vanished(world: World, error: SetupError) -> SetupError | None:

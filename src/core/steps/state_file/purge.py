@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from core.errors import SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps.context import World
+
+UPDATE: Final = "statefile.update"
 
 
 class Purge(Step[World]):
@@ -46,12 +49,17 @@ class Purge(Step[World]):
 
     def apply(self, world: World) -> str:
         values, remove = self.change(world)
-        with world.log.effect("statefile.update", str(world.statefile.path), world.emit, purged=bool(remove)):
+        with world.log.effect(UPDATE, str(world.statefile.path), world.emit, purged=bool(remove)):
             world.statefile.update(values, remove, basis=world.known.basis)
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
         rebase(world, values, remove)
         return f"{world.profile.secret_member} is gone from it" if remove else "thumbprint recorded"
+
+
+def purged(world: World) -> bool:
+    """Whether the undertaking removed the secret from the state file, in any of its runs."""
+    return world.journal is not None and any(effect.data["purged"] for effect in world.journal.did(UPDATE))
 
 
 def rebase(world: World, values: Mapping[str, str], remove: Collection[str] = ()) -> None:

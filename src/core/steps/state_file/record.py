@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Status, Step
 from core.steps.context import World
-from core.steps.state_file.purge import rebase, replaceable
-
-UPDATE: Final = "statefile.update"
+from core.steps.state_file.purge import UPDATE, rebase, replaceable
 
 
 class Record(Step[World]):
