@@ -9,6 +9,7 @@ from pathlib import Path
 from core.clock import Cancel
 from core.errors import SetupError
 from core.events import Event, Question, StepFinished
+from core.flow.facts import Facts
 from core.flow.journal import Journal
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Flow, Left, Needed, Stage, Status, Step
@@ -33,6 +34,8 @@ class World:
     vetoed: SetupError | None = None
     journal: Journal | None = None
     flow: str = ""
+    store: Facts = field(default_factory=Facts)
+    facts: Facts = field(default_factory=Facts)
 
     def emit(self, event: Event) -> None:
         self.events.append(event)

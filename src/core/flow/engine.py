@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import uuid4
 
 from core.errors import Interrupted, SetupError
 from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
+from core.flow.facts import check_order
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Blocked, Done, Flow, Left, Stage, Status, Step, W
 from core.secret import redactor
@@ -39,7 +41,9 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
     :param run_id: random id that journal and events carry.
     :param dry_run: stop after the plan with outcome `planned`.
     :returns: the result; expected failures do not raise.
+    :raises FactError: a step needs what no step before it gives; nothing was run.
     """
+    check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
     start = world.clock.monotonic()
     world.flow = flow.name
     world.emit(FlowStarted(flow.name, run_id))
@@ -77,7 +81,9 @@ def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resu
 
     :param dry_run: only tell whether there is something to undo.
     :returns: the result; expected failures do not raise.
+    :raises FactError: a step needs what no step before it gives; nothing was run.
     """
+    check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
     start = world.clock.monotonic()
     world.flow = flow.name
     world.emit(FlowStarted("undo", run_id))
@@ -185,18 +191,33 @@ def _perform(stage: Stage[W], step: Step[W], world: W, acted: State = "done") ->
 
     effects = _effects(world)
     try:
-        check: Status = step.check(world)
-        if isinstance(check, Done):
-            finished("unchanged", check.evidence)
-            return False
+        with _seen_by(step, world):
+            check: Status = step.check(world)
         if isinstance(check, Blocked):
             raise check.error
+        if isinstance(check, Done):
+            world.store.check_given(step)
+            finished("unchanged", check.evidence)
+            return False
         world.emit(StepStarted(stage.name, step.name, step.title))
-        finished(acted, step.apply(world))
+        with _seen_by(step, world):
+            evidence = step.apply(world)
+        world.store.check_given(step)
+        finished(acted, evidence)
     except SetupError as error:
         finished("failed", error.summary)
         raise
     return _effects(world) > effects
+
+
+@contextmanager
+def _seen_by(step: Step[W], world: W) -> Iterator[None]:
+    """Show a step what it declares of what the run knows."""
+    world.facts = world.store.view(step)
+    try:
+        yield
+    finally:
+        world.facts = world.store
 
 
 def _effects(world: W) -> int:
@@ -208,13 +229,14 @@ def _plan(flow: Flow[W], world: W) -> Plan:
     changes: list[PlanRow] = []
     for stage in flow.change:
         for step in stage.steps:
-            match step.check(world):
-                case Blocked(error):
-                    raise error
-                case Done():
-                    continue
-                case _:
-                    changes.extend(step.plan(world))
+            with _seen_by(step, world):
+                match step.check(world):
+                    case Blocked(error):
+                        raise error
+                    case Done():
+                        continue
+                    case _:
+                        changes.extend(step.plan(world))
     plan = Plan(tuple(changes), flow.basis(world))
     for change in plan.changes:
         world.emit(change.as_event())
@@ -332,7 +354,8 @@ def _undo(flow: Flow[W], world: W) -> Left | None:
             before = _effects(world)
             again = "nothing has to be removed by hand; the next run looks at the real state."
             try:
-                left = step.undo(world)
+                with _seen_by(step, world):
+                    left = step.undo(world)
             except SetupError as error:
                 left = Left(f"{step.title} ({error.summary})", again)
             except Exception as bug:  # noqa: BLE001  it must be named, and what it stands on must stay

@@ -8,12 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
     from core.errors import SetupError
     from core.events import Event, Question
+    from core.flow.facts import Facts
     from core.flow.journal import Journal
     from core.flow.plan import Plan, PlanRow
 
@@ -22,9 +23,13 @@ class Runtime(Protocol):
     """What the engine itself needs of the world.
 
     :ivar flow: name of the flow that runs; the engine sets it.
+    :ivar store: what the run knows.
+    :ivar facts: the same; while a step is at work, only what it declares, to which the engine sees.
     """
 
     flow: str
+    store: Facts
+    facts: Facts
 
     @property
     def clock(self) -> Clock:
@@ -92,12 +97,23 @@ class Left:
 class Step(ABC, Generic[W]):
     """One effect.
 
+    What it uses of what the run knows (`core.flow.facts`), its helpers included, it declares by type; the engine holds
+    it to that.
+
     :cvar name: stable name, for events.
     :cvar title: what the user reads.
+    :cvar needs: facts that are there when it looks or applies: a step before it gives them.
+    :cvar maybe: facts that it only asks for, since "there is none" is an answer.
+    :cvar gives: facts that are there when it is through.
+    :cvar updates: facts that it may give, replace or drop.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    needs: ClassVar[tuple[type[Any], ...]] = ()
+    maybe: ClassVar[tuple[type[Any], ...]] = ()
+    gives: ClassVar[tuple[type[Any], ...]] = ()
+    updates: ClassVar[tuple[type[Any], ...]] = ()
 
     @abstractmethod
     def check(self, world: W) -> Status:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
 from core.errors import Caller
+from core.flow.facts import Facts
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.clock import Cancel, Clock
@@ -117,6 +118,8 @@ class World:
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param packages: looks at the Python packages that this program requires; likewise.
     :param chance: parts the moments of machines that began together; another one in every process (P7).
+    :param store: what the run knows (`core.steps.facts`).
+    :ivar facts: the same; while a step is at work, only what it declares.
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -140,9 +143,14 @@ class World:
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
     known: Known = field(default_factory=Known)
+    store: Facts = field(default_factory=Facts)
+    facts: Facts = field(init=False)
     journal: Journal | None = None
     locks: set[Path] = field(default_factory=set)
     resources: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        self.facts = self.store
 
     def keeps_nothing(self) -> None:
         """What runs next makes no key: nothing has to outlive it, or to be in hardware (an undo)."""
