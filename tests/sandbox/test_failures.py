@@ -35,6 +35,7 @@ from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.failures import FAILURES, LAG, ROW
 from core.secret import Secret
 from core.steps.context import World
+from core.steps.facts import SignedIn
 from tests.machine import Machine, VirtualClock
 from wizard.workspace import Demo
 
@@ -183,8 +184,7 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
         assert isinstance(error, GraphError)
         assert (error.status, error.code) == (403, "Authorization_RequestDenied")
     assert graph.get("/me", "read who I am")["displayName"] == "Alex Admin"
-    assert world.known.user is not None
-    assert "Directory.AccessAsUser.All" in world.known.user.scopes
+    assert "Directory.AccessAsUser.All" in world.facts.get(SignedIn).token.scopes
     world.close()
     assert len(list(machine.tenant.all_latest("application"))) == apps
 

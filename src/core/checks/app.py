@@ -13,6 +13,7 @@ from core.entra.tokens import mint
 from core.events import Grade
 from core.steps import directory_roles
 from core.steps.app import find, other_identities
+from core.steps.facts import SignedIn
 
 #: How long after it was added an unknown certificate is explained by replication; over five minutes have been seen.
 _LAG: Final = timedelta(minutes=30)
@@ -49,7 +50,7 @@ def _app(patient: Patient) -> Verdict:
             return Verdict("warning", what, f"If it is right, say so: --app-id {known.app_id}")
         return Verdict("ok", named)
     stale = f"There is no app {known.app_id} in tenant {known.tenant}. " if known.app_id else ""
-    same = find.of_that_name(patient.world) if known.user is not None else []
+    same = find.of_that_name(patient.world) if patient.world.facts.maybe(SignedIn) is not None else []
     if len(same) > 1:
         told = find.several(patient.world, same)
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
@@ -174,17 +175,18 @@ def _permissions(patient: Patient) -> Verdict:
 
 
 def _rights(patient: Patient) -> Verdict:
-    app, world, known = _read(patient), patient.world, patient.known
-    if known.user is None or known.account is None:
+    app, world = _read(patient), patient.world
+    signed_in = world.facts.maybe(SignedIn)
+    if signed_in is None:
         raise Unseen("nobody is signed in to the Azure CLI")
     reason = directory_roles.may_write(world)
     if reason is not None:
-        return Verdict("ok", f"{known.account.user} may: {reason}")
+        return Verdict("ok", f"{signed_in.account.user} may: {reason}")
     work = bool(app.all_passwords) or patient.token is None
     state: Grade = "failure" if work else "ok"
     evidence = (
-        f"{known.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, nor "
-        f"Cloud Application Administrator. Its owners: {app.owned_by}."
+        f"{signed_in.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, "
+        f"nor Cloud Application Administrator. Its owners: {app.owned_by}."
     )
     remedy = (
         "Run 'entraclaw-setup migrate' all the same: it makes the key and writes a request, which an administrator or "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, Grade
 from core.flow.engine import internal
+from core.steps.facts import SignedIn
 
 if TYPE_CHECKING:
     from core.config.profile import Profile
@@ -223,7 +224,7 @@ class Patient:
         if self.token is not None and self.token.roles & {directory_roles.WRITE, "Application.Read.All"}:
             self.known.key_pair, self.known.proof = self.key_pair, self.token
             return self.world.app_graph()
-        if self.known.user is None:
+        if self.world.facts.maybe(SignedIn) is None:
             raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")
         return self.world.user_graph()
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Protocol, TypeVar
 
 F = TypeVar("F")
-Kinds = Collection[type[Any]]
+Kinds = tuple[type[Any], ...]
 
 
 class Uses(Protocol):
@@ -112,7 +112,7 @@ class _View(Facts):
         self._declared(kind, self._changed, "drops")
         super().drop(kind)
 
-    def _declared(self, kind: type[Any], allowed: Kinds, verb: str) -> None:
+    def _declared(self, kind: type[Any], allowed: Collection[type[Any]], verb: str) -> None:
         if kind not in allowed:
             raise FactError(f"{self._who} {verb} {kind.__name__}, and does not declare it")
 

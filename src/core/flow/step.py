@@ -8,13 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
     from core.errors import SetupError
     from core.events import Event, Question
-    from core.flow.facts import Facts
+    from core.flow.facts import Facts, Kinds
     from core.flow.journal import Journal
     from core.flow.plan import Plan, PlanRow
 
@@ -110,10 +110,10 @@ class Step(ABC, Generic[W]):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    needs: ClassVar[tuple[type[Any], ...]] = ()
-    maybe: ClassVar[tuple[type[Any], ...]] = ()
-    gives: ClassVar[tuple[type[Any], ...]] = ()
-    updates: ClassVar[tuple[type[Any], ...]] = ()
+    needs: ClassVar[Kinds] = ()
+    maybe: ClassVar[Kinds] = ()
+    gives: ClassVar[Kinds] = ()
+    updates: ClassVar[Kinds] = ()
 
     @abstractmethod
     def check(self, world: W) -> Status:

@@ -25,6 +25,7 @@ from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.hand_off.request import Request, parse
 from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, removed, vanished
 
@@ -76,6 +77,8 @@ class FindRequestedApp(Step[World]):
 
     name = "app"
     title = "Find the app registration"
+    needs = (SignedIn,)
+    maybe = (OpenRun,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -130,6 +133,7 @@ class CheckAdministrator(Step[World]):
 
     name = "rights"
     title = "Check who may apply it"
+    needs = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -140,7 +144,7 @@ class CheckAdministrator(Step[World]):
             raise SetupError("request.too-early", thumbprint=world.key_pair.thumbprint, app=world.app.name)
         reasons = self._reasons(world)
         if None in reasons:
-            user = known.account.user if known.account else "?"
+            user = world.facts.get(SignedIn).account.user
             raise SetupError("rights.apply", user=user, role=request.role_needed)
         app_permissions.confirm(world)
         if reasons and not request.remove_passwords:
@@ -214,6 +218,7 @@ class Explain(Step[World]):
 
     name = "project"
     title = "Look at the request"
+    needs = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()

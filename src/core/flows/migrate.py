@@ -22,6 +22,7 @@ from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.context import World
+from core.steps.facts import OpenRun
 from core.steps.hand_off import handoff
 from core.steps.hand_off.handoff import HandOff
 from core.steps.passwords import rollback_secret
@@ -49,6 +50,7 @@ class SecretIsDead(Step[World]):
 
     name = "secret-dead"
     title = "Prove that the old secret is refused"
+    needs = (OpenRun,)
 
     def check(self, world: World) -> Status:
         if world.known.secret:

@@ -20,6 +20,7 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
+from core.steps.facts import SignedIn
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
@@ -66,6 +67,7 @@ class CheckProvisioning(Step[World]):
 
     name = "rights"
     title = "Check who may provision"
+    needs = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -98,6 +100,7 @@ class Describe(Step[World]):
 
     name = "project"
     title = "Look at what is there"
+    needs = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()

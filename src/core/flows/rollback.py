@@ -20,6 +20,7 @@ from core.flows import interrupted
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
@@ -50,6 +51,7 @@ class CheckRights(Step[World]):
 
     name = "rights"
     title = "Check who may add a secret"
+    needs = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Blocked(forbidden(world)) if not world.app.policy.passwords else Needed()
@@ -57,8 +59,8 @@ class CheckRights(Step[World]):
     def apply(self, world: World) -> str:
         reason = directory_roles.may_write(world)
         if reason is None:
-            account = world.known.account
-            raise SetupError("rollback.rights", user=account.user if account else "?", app=world.app.name)
+            user = world.facts.get(SignedIn).account.user
+            raise SetupError("rollback.rights", user=user, app=world.app.name)
         return reason
 
 
@@ -67,6 +69,8 @@ class Earlier(Step[World]):
 
     name = "earlier"
     title = "Look for an earlier rollback"
+    maybe = (SignedIn,)
+    gives = (OpenRun,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -82,7 +86,7 @@ class Earlier(Step[World]):
         elif journal.stands:
             message = "An earlier rollback was interrupted; what it left is taken back first."
             world.emit(Finding("journal.resumed", "warning", message))
-        world.journal = journal
+        world.facts.put(OpenRun(journal))
         return f"to be removed: {journal.listing()}" if journal.stands else "there is none"
 
 

@@ -11,6 +11,7 @@ from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 
 CREATE: Final = "graph.policy.create"
 ASSIGN: Final = "graph.policy.assign"
@@ -22,6 +23,7 @@ class Lock(Step[World]):
 
     name = "lock"
     title = "Forbid new password credentials"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         app = world.known.app
@@ -122,7 +124,8 @@ def requests(world: World) -> list[tuple[str, str, dict[str, Any]]]:
 def _graph(world: World) -> Graph | None:
     """Whoever may write policies."""
     known = world.known
-    if known.user is not None and NEEDED in known.user.roles | known.user.scopes:
+    user = world.facts.get(SignedIn).token
+    if NEEDED in user.roles | user.scopes:
         return world.user_graph()
     if known.proof is not None and NEEDED in known.proof.roles:
         return world.app_graph()

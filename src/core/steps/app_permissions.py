@@ -17,6 +17,7 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.hand_off import handoff
 
 DECLARE: Final = "graph.application.declare"
@@ -32,6 +33,7 @@ class Declare(Step[World]):
 
     name = "declare"
     title = "Declare the permissions"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         missing = _undeclared(world, world.known.app)
@@ -69,6 +71,7 @@ class GrantRoles(Step[World]):
 
     name = "grant"
     title = "Grant the permissions"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         if not _ungranted(world):

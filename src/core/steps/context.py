@@ -15,6 +15,7 @@ from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
 from core.errors import Caller
 from core.flow.facts import Facts
+from core.steps.facts import OpenRun, SignedIn
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.clock import Cancel, Clock
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.entra.tokens import Token
     from core.events import Event, Question
     from core.flow.journal import Journal
-    from core.machine.azure_cli import Account, SignIn
+    from core.machine.azure_cli import SignIn
     from core.machine.keys.detect import Hardware
     from core.machine.keystore.system import Backend, Keystore
     from core.machine.keystore.weak_files import WeakFile
@@ -81,8 +82,6 @@ class Known:
     secret: Secret | None = None
     tenant: str = ""
     app_id: str = ""
-    account: Account | None = None
-    user: Token | None = None
     app: App | None = None
     initial: tuple[Password, ...] = ()
     key_pair: KeyPair | None = None
@@ -145,7 +144,6 @@ class World:
     known: Known = field(default_factory=Known)
     store: Facts = field(default_factory=Facts)
     facts: Facts = field(init=False)
-    journal: Journal | None = None
     locks: set[Path] = field(default_factory=set)
     resources: ExitStack = field(default_factory=ExitStack)
 
@@ -184,10 +182,15 @@ class World:
         return self.known.key_pair
 
     @property
+    def journal(self) -> Journal | None:
+        """The journal of the open run, once a look step has opened it."""
+        run = self.facts.maybe(OpenRun)
+        return run.journal if run is not None else None
+
+    @property
     def log(self) -> Journal:
-        """The open journal; the review stage has opened it."""
-        assert self.journal is not None
-        return self.journal
+        """Likewise, where it has been opened."""
+        return self.facts.get(OpenRun).journal
 
     @property
     def service(self) -> str:
@@ -208,21 +211,24 @@ class World:
         from core.entra.graph import Graph
 
         def token(again: bool) -> str:
-            if again or self.known.user is None:
-                self.known.user = self._same_user(self.sign_in.graph_token(self.known.tenant))
-            return self.known.user.value.reveal()
+            signed_in = self.facts.maybe(SignedIn)
+            if again or signed_in is None:
+                signed_in = self._again(signed_in)
+                self.store.put(signed_in)
+            return signed_in.token.value.reveal()
 
         return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller, self.chance)
 
-    def _same_user(self, token: Token) -> Token:
-        """See that nobody else has signed in to the Azure CLI since the plan was made for somebody."""
+    def _again(self, before: SignedIn | None) -> SignedIn:
+        """Get a token again; nobody else may have signed in to the Azure CLI since the plan was made for somebody."""
         from core.errors import SetupError
+        from core.machine.azure_cli import Account
 
-        before = self.known.user
-        if before is not None and before.claims.get("oid") != token.claims.get("oid"):
-            names = [str(t.claims.get("upn") or t.claims.get("oid") or "?") for t in (before, token)]
+        token = self.sign_in.graph_token(self.known.tenant)
+        if before is not None and before.token.claims.get("oid") != token.claims.get("oid"):
+            names = [str(t.claims.get("upn") or t.claims.get("oid") or "?") for t in (before.token, token)]
             raise SetupError("az.another-user", ours=names[0], theirs=names[1])
-        return token
+        return SignedIn(Account.of(token), token)
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""

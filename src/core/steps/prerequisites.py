@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from core import files, paths
 from core.config.cloud import option_of
 from core.config.settings import guid
 from core.errors import SetupError
 from core.events import Finding
+from core.flow.facts import Kinds
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.state_file import Basis
 from core.secret import Secret, looks_secret, redactor
 from core.steps.context import World
+from core.steps.facts import OpenRun
 
 #: What can be a client secret at all; anything else would only confuse the guards that look for it.
 _PLAUSIBLE: Final = re.compile(r"[!-~]{16,128}")
@@ -118,6 +120,7 @@ class OpenJournal(Step[World]):
 
     name = "journal"
     title = "Open the journal"
+    gives: ClassVar[Kinds] = (OpenRun,)
 
     def check(self, world: World) -> Status:
         if world.journal is not None:
@@ -133,6 +136,13 @@ class OpenJournal(Step[World]):
         if world.flow != "onboard" and unfinished(world):
             raise SetupError("journal.other-flow", theirs="onboard", ours=world.flow)
         return _open(world, world.known.tenant, world.known.app_id)
+
+
+class MayOpenJournal(OpenJournal):
+    """The same as early as possible: for an app that is known by its id."""
+
+    gives = ()
+    updates = (OpenRun,)
 
 
 def unfinished(world: World) -> bool:
@@ -167,10 +177,10 @@ def _open(world: World, tenant: str, app_id: str) -> str:
         ours = effect.target.partition("#")[0]
         if ours != world.known.tenant:
             raise SetupError("az.wrong-tenant", theirs=world.known.tenant, ours=ours)
-    world.journal = journal
-    if not world.journal.resumed:
+    world.facts.put(OpenRun(journal))
+    if not journal.resumed:
         return "new"
-    side = "after" if world.journal.marked else "before"
+    side = "after" if journal.marked else "before"
     message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
     world.emit(Finding("journal.resumed", "warning", message))
     return "continues an interrupted run"
@@ -242,4 +252,4 @@ def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) ->
     return given or stored
 
 
-STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), OpenJournal()))
+STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), MayOpenJournal()))

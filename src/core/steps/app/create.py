@@ -19,6 +19,7 @@ from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import key_name, lifetime
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.hand_off import handoff
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class CreateApp(Step[World]):
 
     name = "create-app"
     title = "Create the app registration"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         app = world.known.app
@@ -114,6 +116,7 @@ class CreatePrincipal(Step[World]):
 
     name = "create-principal"
     title = "Create its service principal"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         app = world.known.app
@@ -182,8 +185,8 @@ def untouched(world: World, app: App) -> bool:
 
     The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
     """
-    key_pair, user = world.known.key_pair, world.known.user
-    me = str(user.claims.get("oid")) if user is not None else ""
+    key_pair = world.known.key_pair
+    me = str(world.facts.get(SignedIn).token.claims.get("oid"))
     others = {key.thumbprint for key in app.keys} - {key_pair.thumbprint if key_pair else ""}
     return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)
 

@@ -21,6 +21,7 @@ from core.steps import directory_roles, prerequisites
 from core.steps.app import other_identities
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
+from core.steps.facts import SignedIn
 from core.steps.hand_off import handoff
 
 #: Seconds of clock difference that the token endpoint tolerates.
@@ -32,6 +33,7 @@ class FindApp(Step[World]):
 
     name = "app"
     title = "Find the app registration"
+    maybe = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -88,6 +90,7 @@ class TestSecret(Step[World]):
     __test__ = False
     name = "secret"
     title = "Check the old secrets"
+    maybe = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -128,6 +131,7 @@ class CheckRights(Step[World]):
 
     name = "rights"
     title = "Check who may change the app"
+    needs = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -147,6 +151,7 @@ class ReadProject(Step[World]):
 
     name = "project"
     title = "Look at the project"
+    needs = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -245,9 +250,11 @@ def refuse_another_name(world: World, app: App) -> None:
 def say_subject(world: World) -> None:
     """Which app, tenant and cloud this is about, and who is signed in (M2)."""
     known, app = world.known, world.known.app
-    user = f"{known.account.user} ({known.account.kind})" if known.account else "?"
+    account = world.facts.get(SignedIn).account
     what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{world.app_name}'"
-    message = f"{what} in tenant {known.tenant}, cloud {world.cloud.name}, signed in as {user}."
+    message = (
+        f"{what} in tenant {known.tenant}, cloud {world.cloud.name}, signed in as {account.user} ({account.kind})."
+    )
     world.emit(Finding("plan.subject", "info", message))
 
 

@@ -15,6 +15,7 @@ from core.steps import prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.hand_off import handoff
 
 
@@ -30,6 +31,8 @@ class FindOrCreate(Step[World]):
 
     name = "app"
     title = "Find the app registration"
+    maybe = (SignedIn,)
+    updates = (OpenRun,)
 
     def check(self, world: World) -> Status:
         return Needed()

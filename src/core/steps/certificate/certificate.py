@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from typing import Final
+from typing import ClassVar, Final
 from uuid import uuid4
 
 from core.clock import wait_until
@@ -20,6 +20,7 @@ from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
 from core.events import Finding, Question
+from core.flow.facts import Kinds
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
@@ -28,6 +29,7 @@ from core.secret import Secret
 from core.steps.certificate import presence
 from core.steps.certificate.presence import Presence
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.hand_off import handoff
 
 #: The effect of leaving out an expired entry of others.
@@ -39,6 +41,7 @@ class StoreKey(Step[World]):
 
     name = "store-key"
     title = "Create a key and store it"
+    needs = (OpenRun,)
 
     def check(self, world: World) -> Status:
         key_pair = world.known.key_pair
@@ -70,6 +73,7 @@ class Register(Step[World]):
 
     name = "register"
     title = "Add the certificate to the app"
+    needs: ClassVar[Kinds] = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         key_pair = world.known.key_pair
@@ -135,6 +139,7 @@ class Prove(Step[World]):
 
     name = "prove"
     title = "Prove the certificate with a token"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         proof, app = world.known.proof, world.known.app
@@ -154,6 +159,7 @@ class Adopt(Step[World]):
 
     name = "adopt"
     title = "Make it this machine's key"
+    needs = (OpenRun,)
 
     def check(self, world: World) -> Status:
         key_pair = world.known.key_pair

@@ -13,6 +13,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.hand_off import handoff
 
 
@@ -21,6 +22,8 @@ class Tidy(Step[World]):
 
     name = "tidy"
     title = "Remove pending keystore entries"
+    needs = (OpenRun,)
+    maybe = (SignedIn,)
 
     def _accounts(self, world: World) -> list[str]:
         journal, accounts = world.journal, []

@@ -23,6 +23,7 @@ from core.flow.step import Needed, Status, Step
 from core.secret import ENTRA_SECRET, Secret
 from core.steps import prerequisites
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 #: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
@@ -34,6 +35,8 @@ class FindKey(Step[World]):
 
     name = "key"
     title = "Look for a key in the keystore"
+    needs = (OpenRun,)
+    maybe = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()

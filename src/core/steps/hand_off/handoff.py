@@ -17,6 +17,7 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.hand_off.request import LARGEST, Request
 
 WRITE: Final = "request.write"
@@ -32,6 +33,7 @@ class HandOff(Step[World]):
 
     name = "hand-off"
     title = "Write a request for an administrator"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         return Needed() if needed(world) else Done("not needed")
@@ -137,7 +139,7 @@ def write(world: World, *, removal: bool = False) -> SetupError:
         der=key_pair.der,
         key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
         machine=known.machine,
-        requested_by=known.account.user if known.account else "?",
+        requested_by=world.facts.get(SignedIn).account.user,
         created=world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         roles={} if removal else dict(known.wanted),
         remove_passwords=removal,

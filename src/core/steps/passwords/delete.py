@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from core.clock import pause, wait_until
 from core.entra import application, credentials
@@ -12,12 +12,14 @@ from core.entra.credentials import strangers
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
 from core.events import Finding
+from core.flow.facts import Kinds
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.certificate.certificate import prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
 from core.steps.context import Identity, World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.hand_off import handoff
 from core.steps.state_file.purge import Purge
 
@@ -41,6 +43,7 @@ class CheckDeletion(Step[World]):
 
     name = "deletion-rights"
     title = "Check who may delete the secrets"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         return Needed() if world.app.all_passwords else Done("there are none")
@@ -67,6 +70,7 @@ class Mark(Step[World]):
 
     name = "marker"
     title = "Point of no return"
+    needs: ClassVar[Kinds] = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         irreversible = world.app.all_passwords or isinstance(Purge().check(world), Needed)
@@ -119,6 +123,8 @@ class DeletePasswords(Step[World]):
 
     name = "delete-passwords"
     title = "Delete the password credentials"
+    needs: ClassVar[Kinds] = (OpenRun,)
+    maybe: ClassVar[Kinds] = (SignedIn,)
 
     def check(self, world: World) -> Status:
         app = world.app
@@ -162,6 +168,7 @@ class TwoCleanReads(Step[World]):
 
     name = "clean-reads"
     title = "See twice that none is left"
+    needs: ClassVar[Kinds] = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         changed = world.journal is not None and any(effect.standing for effect in world.journal.effects)
@@ -234,6 +241,7 @@ class ProveAfterDeletion(Step[World]):
 
     name = "prove-again"
     title = "Prove the certificate again"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         return Needed() if any(removed(world).values()) or world.app.all_passwords else Done("nothing was deleted")
@@ -247,6 +255,7 @@ class LastLook(Step[World]):
 
     name = "last-look"
     title = "See the certificate once more"
+    needs = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         journal = world.journal

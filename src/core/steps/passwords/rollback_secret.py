@@ -26,6 +26,7 @@ from core.flow.step import Done, Needed, Status, Step
 from core.machine.state_file import Basis, not_written
 from core.steps import directory_roles, prerequisites
 from core.steps.context import World
+from core.steps.facts import SignedIn
 from core.steps.passwords.delete import REMOVE
 from core.steps.state_file.purge import rebase
 
@@ -311,6 +312,7 @@ class Sweep(Step[World]):
 
     name = "leftover"
     title = "Look for an earlier rollback"
+    maybe = (SignedIn,)
 
     def check(self, world: World) -> Status:
         stands = world.known.app_id and RollbackJournal.of(world).stands

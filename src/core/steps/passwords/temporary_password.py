@@ -14,6 +14,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
 from core.steps.context import World
+from core.steps.facts import OpenRun, SignedIn
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
 
@@ -35,6 +36,7 @@ class TakeBack(Step[World]):
 
     name = "take-back"
     title = "Take back what an earlier rollback left"
+    maybe = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
         return Needed() if journal_of(world).stands else Done("there is nothing")
@@ -57,6 +59,8 @@ class AddPassword(Step[World]):
 
     name = "add-password"
     title = "Create a client secret for 15 minutes"
+    needs = (OpenRun,)
+    maybe = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -132,6 +136,7 @@ class WriteSecret(Step[World]):
 
     name = "write-secret"
     title = "Write the secret into the state file"
+    needs = (OpenRun,)
 
     def check(self, world: World) -> Status:
         member = world.profile.secret_member
@@ -162,6 +167,7 @@ class ProveSecret(Step[World]):
 
     name = "prove-secret"
     title = "Prove that the secret is accepted"
+    needs = (OpenRun,)
 
     def check(self, world: World) -> Status:
         return Needed()

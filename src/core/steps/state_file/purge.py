@@ -9,6 +9,7 @@ from core.errors import SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps.context import World
+from core.steps.facts import OpenRun
 
 UPDATE: Final = "statefile.update"
 
@@ -18,6 +19,7 @@ class Purge(Step[World]):
 
     name = "purge"
     title = "Purge the secret from the state file"
+    needs = (OpenRun,)
 
     @staticmethod
     def change(world: World) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Status, Step
 from core.steps.context import World
+from core.steps.facts import OpenRun
 from core.steps.state_file.purge import UPDATE, rebase, replaceable
 
 
@@ -15,6 +16,7 @@ class Record(Step[World]):
 
     name = "record"
     title = "Write the state file"
+    needs = (OpenRun,)
 
     def check(self, world: World) -> Status:
         if world.known.key_pair is None or not world.known.app_id:

@@ -1,0 +1,32 @@
+"""The facts of a run, data only: what its steps found out, for each other and for what is said at the end (Q3).
+
+A fact is replaced as a whole, with `dataclasses.replace`; which step may do so, it declares (`core.flow.facts`). What a
+run *did* is no fact: its journal says it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from core.entra.tokens import Token
+    from core.flow.journal import Journal
+    from core.machine.azure_cli import Account
+
+
+@final
+@dataclass(frozen=True)
+class OpenRun:
+    """The journal of the run that is open; its lock is held."""
+
+    journal: Journal
+
+
+@final
+@dataclass(frozen=True)
+class SignedIn:
+    """Who is signed in to Azure, and the Microsoft Graph token of that principal."""
+
+    account: Account
+    token: Token
