@@ -43,10 +43,10 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     if known.backend is not None:
         held = known.backend
         body["keystore"] = {"backend": held.name, "allowed_by": held.allowed_by, "served_by": held.served_by}
-    if known.key_pair is not None:
-        end = known.key_pair.not_after.isoformat()
-        due = known.key_pair.renewal.due.isoformat()
-        body["certificate"] = {"thumbprint": known.key_pair.thumbprint, "not_after": end, "due": due}
+    if (key_pair := world.maybe_key_pair) is not None:
+        end = key_pair.not_after.isoformat()
+        due = key_pair.renewal.due.isoformat()
+        body["certificate"] = {"thumbprint": key_pair.thumbprint, "not_after": end, "due": due}
     if known.app is not None:
         names = sorted(permissions.name_of(role) for role in known.app.granted)
         body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]

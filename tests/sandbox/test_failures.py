@@ -35,7 +35,7 @@ from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.failures import FAILURES, LAG, ROW
 from core.secret import Secret
 from core.steps.context import World
-from core.steps.facts import SignedIn
+from core.steps.facts import MachineKey, Proof, SignedIn
 from tests.machine import Machine, VirtualClock
 from wizard.workspace import Demo
 
@@ -192,11 +192,11 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
 def test_row_1_the_apps_own_token_has_the_roles_and_is_not_refused_for_want_of_them(begin: Begin) -> None:
     machine = begin(ROW[1])
     world = machine.build()
-    world.known.tenant, world.known.app_id, world.known.key_pair = machine.tenant.id, machine.app_id, own(machine)
+    world.known.tenant, world.known.app_id = machine.tenant.id, machine.app_id
+    world.facts.put(MachineKey(own(machine)))
     path = "/applications/microsoft.graph.agentIdentityBlueprint"
     assert world.app_graph().get(path, "list Blueprints")["value"] == []
-    assert world.known.proof is not None
-    assert world.known.proof.roles == roles.BASE.keys() | roles.AGENT.keys()
+    assert world.facts.get(Proof).token.roles == roles.BASE.keys() | roles.AGENT.keys()
     world.close()
 
 

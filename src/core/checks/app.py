@@ -13,7 +13,7 @@ from core.entra.tokens import mint
 from core.events import Grade
 from core.steps import directory_roles
 from core.steps.app import find, other_identities
-from core.steps.facts import SignedIn
+from core.steps.facts import MachineKey, SignedIn
 
 #: How long after it was added an unknown certificate is explained by replication; over five minutes have been seen.
 _LAG: Final = timedelta(minutes=30)
@@ -129,7 +129,8 @@ def _holder(password: Password) -> str:
 def _others(patient: Patient) -> Verdict:
     """Every key with its end, and whose it is (M17)."""
     app, now = _read(patient), patient.world.clock.now()
-    patient.known.key_pair = patient.key_pair
+    if patient.key_pair is not None:
+        patient.world.facts.put(MachineKey(patient.key_pair))
     unknown = [
         Verdict("warning", f.message, f.remedy)
         for f in other_identities.unacknowledged(patient.world, app, made_here(patient))

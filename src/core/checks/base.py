@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, Grade
 from core.flow.engine import internal
-from core.steps.facts import SignedIn
+from core.steps.facts import MachineKey, Proof, SignedIn
 
 if TYPE_CHECKING:
     from core.config.profile import Profile
@@ -222,7 +222,9 @@ class Patient:
         from core.steps import directory_roles
 
         if self.token is not None and self.token.roles & {directory_roles.WRITE, "Application.Read.All"}:
-            self.known.key_pair, self.known.proof = self.key_pair, self.token
+            if self.key_pair is not None:
+                self.world.facts.put(MachineKey(self.key_pair))
+            self.world.facts.put(Proof(self.token))
             return self.world.app_graph()
         if self.world.facts.maybe(SignedIn) is None:
             raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")

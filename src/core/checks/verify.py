@@ -21,6 +21,7 @@ from core.secret import looks_secret, redactor
 from core.steps import directory_roles, keystore, prerequisites
 from core.steps.app import other_identities
 from core.steps.context import World
+from core.steps.facts import MachineKey, Proof
 from core.steps.passwords import rollback_secret
 
 Check = tuple[bool, str]
@@ -184,7 +185,12 @@ def _passwords(world: World, seen: _Seen) -> Check:
     """Read with the certificate's own token if it may, else with the sign-in's."""
     if not world.known.app_id:
         return False, "no app id is known"
-    world.known.key_pair, world.known.proof = seen.key_pair, seen.token
+    world.facts.drop(MachineKey)
+    world.facts.drop(Proof)
+    if seen.key_pair is not None:
+        world.facts.put(MachineKey(seen.key_pair))
+    if seen.token is not None:
+        world.facts.put(Proof(seen.token))
     may_read = seen.token is not None and seen.token.roles & {directory_roles.WRITE, "Application.Read.All"}
     seen.app = application.read(world.app_graph() if may_read else world.user_graph(), world.known.app_id)
     if seen.app is None:

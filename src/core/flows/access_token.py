@@ -9,6 +9,7 @@ from core.entra.tokens import Token, mint, prepare
 from core.errors import SetupError
 from core.steps import prerequisites
 from core.steps.context import World
+from core.steps.facts import MachineKey, Proof
 
 
 def token(world: World) -> Token:
@@ -30,14 +31,16 @@ def token(world: World) -> Token:
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
-    known.key_pair = certificates.parse(text, known.tenant)
+    key_pair = certificates.parse(text, known.tenant)
+    world.facts.put(MachineKey(key_pair))
     prepared()
-    known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
+    minted = mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)
+    world.facts.put(Proof(minted))
     if _rolled_back(world):
         from core.steps.passwords import rollback_secret
 
         rollback_secret.sweep(world, signed_in=False)
-    return known.proof
+    return minted
 
 
 def _rolled_back(world: World) -> bool:

@@ -25,7 +25,7 @@ from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, SignedIn
 from core.steps.hand_off.request import Request, parse
 from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, removed, vanished
 
@@ -35,6 +35,7 @@ class ReadRequest(Step[World]):
 
     name = "request"
     title = "Read the request"
+    gives = (MachineKey,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -64,7 +65,8 @@ class ReadRequest(Step[World]):
             raise SetupError("request.broken", path=path, detail="its certificate has expired")
         if request.key_pair.not_before > world.clock.now() + timedelta(days=1):
             raise SetupError("request.broken", path=path, detail="its certificate is not valid yet")
-        known.request, known.key_pair = request, request.key_pair
+        known.request = request
+        world.facts.put(MachineKey(request.key_pair))
         known.tenant, known.app_id = request.tenant, request.app_id
         known.wanted, known.unique_name, known.key_id = dict(request.roles), request.unique_name, request.key_id
         known.machine = short(request.machine)
@@ -78,7 +80,7 @@ class FindRequestedApp(Step[World]):
     name = "app"
     title = "Find the app registration"
     needs = (SignedIn,)
-    maybe = (OpenRun,)
+    maybe = (OpenRun, MachineKey)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -133,7 +135,7 @@ class CheckAdministrator(Step[World]):
 
     name = "rights"
     title = "Check who may apply it"
-    needs = (SignedIn,)
+    needs = (SignedIn, MachineKey)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -218,7 +220,7 @@ class Explain(Step[World]):
 
     name = "project"
     title = "Look at the request"
-    needs = (SignedIn,)
+    needs = (SignedIn, MachineKey)
 
     def check(self, world: World) -> Status:
         return Needed()

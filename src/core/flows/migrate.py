@@ -90,12 +90,12 @@ class SecretIsDead(Step[World]):
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app = world.known, world.app
+    known, app, key_pair = world.known, world.app, world.maybe_key_pair
     return {
         "tenant": known.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id],
-        "certificate": known.key_pair.thumbprint if known.key_pair else "new",
+        "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys),
         "permissions": sorted(app.declared),
         "files": {str(world.statefile.path): known.members},
@@ -181,9 +181,9 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
     sentences += [keystore.cure(file) for file in known.weak if file.holds(known.tenant)]
-    if known.key_pair is not None:
-        end = known.key_pair.not_after.date()
-        sentences.append(f"The certificate {known.key_pair.thumbprint} is valid until {end}.")
+    if (key_pair := world.maybe_key_pair) is not None:
+        end = key_pair.not_after.date()
+        sentences.append(f"The certificate {key_pair.thumbprint} is valid until {end}.")
     return sentences
 
 

@@ -20,7 +20,7 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
-from core.steps.facts import SignedIn
+from core.steps.facts import MachineKey, Proof, SignedIn
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
@@ -68,12 +68,13 @@ class CheckProvisioning(Step[World]):
     name = "rights"
     title = "Check who may provision"
     needs = (SignedIn,)
+    maybe = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, app, key_pair = world.known, world.known.app, world.known.key_pair
+        known, app, key_pair = world.known, world.known.app, world.maybe_key_pair
         wanted = set(known.wanted.values())
         may: str | None = "nothing has to be changed there"
         what = ""
@@ -83,7 +84,7 @@ class CheckProvisioning(Step[World]):
             app.principal_id
             and wanted <= app.declared
             and key_pair
-            and (known.proof is not None or app.holds(key_pair))
+            and (world.maybe_proof is not None or app.holds(key_pair))
         ):
             may, what = directory_roles.may_write(world), f"change '{app.name}'"
         if may is not None and not wanted <= (app.granted if app else set()):
@@ -101,6 +102,7 @@ class Describe(Step[World]):
     name = "project"
     title = "Look at what is there"
     needs = (SignedIn,)
+    maybe = (MachineKey,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -115,12 +117,12 @@ class Describe(Step[World]):
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app = world.known, world.known.app
+    known, app, key_pair = world.known, world.known.app, world.maybe_key_pair
     return {
         "tenant": known.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id] if app else "new",
-        "certificate": known.key_pair.thumbprint if known.key_pair else "new",
+        "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys) if app else [],
         "permissions": known.wanted,
         "files": {str(world.statefile.path): known.members},
@@ -152,11 +154,11 @@ def _question(world: World, plan: Plan) -> Question:
 
 
 def _summary(world: World, outcome: str) -> Sequence[str]:
-    known = world.known
-    if outcome not in ("changed", "unchanged") or known.key_pair is None:
+    known, key_pair = world.known, world.maybe_key_pair
+    if outcome not in ("changed", "unchanged") or key_pair is None:
         return ()
-    end = known.key_pair.not_after.date()
-    sentences = [f"The certificate {known.key_pair.thumbprint} is valid until {end}."]
+    end = key_pair.not_after.date()
+    sentences = [f"The certificate {key_pair.thumbprint} is valid until {end}."]
     subject = f"'{world.app.name}' ({known.app_id})"
     if outcome == "unchanged":
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)

@@ -20,7 +20,7 @@ from core.flows import interrupted
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
@@ -71,6 +71,7 @@ class Earlier(Step[World]):
     title = "Look for an earlier rollback"
     maybe = (SignedIn,)
     gives = (OpenRun,)
+    updates = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()

@@ -11,7 +11,7 @@ from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
 
 CREATE: Final = "graph.policy.create"
 ASSIGN: Final = "graph.policy.assign"
@@ -23,7 +23,8 @@ class Lock(Step[World]):
 
     name = "lock"
     title = "Forbid new password credentials"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, MachineKey)
+    maybe = (Proof,)
 
     def check(self, world: World) -> Status:
         app = world.known.app
@@ -123,11 +124,10 @@ def requests(world: World) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _graph(world: World) -> Graph | None:
     """Whoever may write policies."""
-    known = world.known
     user = world.facts.get(SignedIn).token
     if NEEDED in user.roles | user.scopes:
         return world.user_graph()
-    if known.proof is not None and NEEDED in known.proof.roles:
+    if (proof := world.maybe_proof) is not None and NEEDED in proof.roles:
         return world.app_graph()
     return None
 

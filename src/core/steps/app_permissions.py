@@ -17,7 +17,7 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
 from core.steps.hand_off import handoff
 
 DECLARE: Final = "graph.application.declare"
@@ -33,7 +33,7 @@ class Declare(Step[World]):
 
     name = "declare"
     title = "Declare the permissions"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, MachineKey)
 
     def check(self, world: World) -> Status:
         missing = _undeclared(world, world.known.app)
@@ -71,7 +71,8 @@ class GrantRoles(Step[World]):
 
     name = "grant"
     title = "Grant the permissions"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, MachineKey)
+    updates = (Proof,)
 
     def check(self, world: World) -> Status:
         if not _ungranted(world):
@@ -113,7 +114,7 @@ class GrantRoles(Step[World]):
             raise
         fresh = tuple(application.Grant("", role, known.resource_id) for role in known.wanted.values())
         known.app = replace(world.app, grants=(*world.app.grants, *fresh))
-        known.proof = None  # a token that was minted before does not carry them
+        world.facts.drop(Proof)  # a token that was minted before does not carry them
         return f"{len(missing)} granted"
 
     def undo(self, world: World) -> Left | None:

@@ -15,7 +15,7 @@ from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
 from core.errors import Caller
 from core.flow.facts import Facts
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.clock import Cancel, Clock
@@ -51,11 +51,9 @@ class Known:
     :param basis: the members of ours in the state file, as they were read; no write goes over others.
     :param secret: the old client secret, in memory only (M3).
     :param initial: password credentials at the start of the undertaking.
-    :param key_pair: the key this run works with, None until there is one.
     :param occupant: what the keystore account of the tenant held when it was decided on.
     :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
     :param pending: keystore account that holds it before it is adopted.
-    :param proof: a token that was minted with `key_pair`.
     :param activity: when each password credential was last used.
     :param last: password credentials as the last look before the deletion showed them.
     :param deleters: by holder, the identities that may delete its password credentials, best first.
@@ -69,8 +67,6 @@ class Known:
     :param machine: name of the machine whose certificate it is.
     :param request: what an administrator was asked to do.
     :param created: whether this undertaking created the app.
-    :param listed: keyIds on the app when this machine's certificate was last registered; empty when an earlier run did.
-    :param watched: whether it was watched for some seconds then, because others were at work.
     :param bereft: whether it was said that others deleted the secrets this machine began with.
     :param backend: what holds the key, once it was proven or read from.
     :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
@@ -84,10 +80,8 @@ class Known:
     app_id: str = ""
     app: App | None = None
     initial: tuple[Password, ...] = ()
-    key_pair: KeyPair | None = None
     occupant: Secret | None = None
     spare: tuple[KeyPair, ...] = ()
-    proof: Token | None = None
     activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
     deleters: dict[str, tuple[Identity, ...]] = field(default_factory=dict)
@@ -102,8 +96,6 @@ class Known:
     request: Request | None = None
     created: bool = False
     unproven: str = ""
-    listed: set[str] = field(default_factory=set)
-    watched: bool = False
     bereft: bool = False
     backend: Backend | None = None
     weak: tuple[WeakFile, ...] = ()
@@ -178,8 +170,19 @@ class World:
     @property
     def key_pair(self) -> KeyPair:
         """The key this run works with; a step has stored or found it."""
-        assert self.known.key_pair is not None
-        return self.known.key_pair
+        return self.facts.get(MachineKey).key_pair
+
+    @property
+    def maybe_key_pair(self) -> KeyPair | None:
+        """Likewise, if there is one yet."""
+        key = self.facts.maybe(MachineKey)
+        return key.key_pair if key is not None else None
+
+    @property
+    def maybe_proof(self) -> Token | None:
+        """A token that was minted with the key, if it is proven."""
+        proof = self.facts.maybe(Proof)
+        return proof.token if proof is not None else None
 
     @property
     def journal(self) -> Journal | None:
@@ -236,10 +239,11 @@ class World:
         from core.entra.tokens import mint
 
         def token(again: bool) -> str:
-            known = self.known
-            if again or known.proof is None:
-                known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.key_pair)
-            return known.proof.value.reveal()
+            known, proof = self.known, self.maybe_proof
+            if again or proof is None:
+                proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.key_pair)
+                self.store.put(Proof(proof))
+            return proof.value.reveal()
 
         return Graph(
             self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True), self.chance

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
+    from core.entra.certificates import KeyPair
     from core.entra.tokens import Token
     from core.flow.journal import Journal
     from core.machine.azure_cli import Account
@@ -29,4 +30,26 @@ class SignedIn:
     """Who is signed in to Azure, and the Microsoft Graph token of that principal."""
 
     account: Account
+    token: Token
+
+
+@final
+@dataclass(frozen=True)
+class MachineKey:
+    """The key that the run works with: this machine's, or without its private part that of a request.
+
+    :param listed: keyIds on the app when its certificate was last registered; empty when an earlier run did.
+    :param watched: whether it was watched for some seconds then, because others were at work.
+    """
+
+    key_pair: KeyPair
+    listed: frozenset[str] = frozenset()
+    watched: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Proof:
+    """A token that was minted with the key: the service accepts its certificate."""
+
     token: Token

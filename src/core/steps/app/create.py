@@ -19,7 +19,7 @@ from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import key_name, lifetime
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, SignedIn
 from core.steps.hand_off import handoff
 
 T = TypeVar("T")
@@ -38,14 +38,14 @@ class CreateApp(Step[World]):
 
     name = "create-app"
     title = "Create the app registration"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, MachineKey)
 
     def check(self, world: World) -> Status:
         app = world.known.app
         return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        whose, key_pair = handoff.by_whom(world), world.known.key_pair
+        whose, key_pair = handoff.by_whom(world), world.maybe_key_pair
         what, call = f"'{world.app_name}', single tenant", "PATCH /applications(uniqueName='…')"
         days, why = lifetime(world)
         certificate = key_pair.thumbprint if key_pair else f"valid {days.days} days{why}"
@@ -98,7 +98,7 @@ class CreateApp(Step[World]):
         graph = world.user_graph()
         found = _by_unique_name(world, graph, effects[0].target)
         if found is not None:
-            object_id, key_pair = str(found["id"]), world.known.key_pair
+            object_id, key_pair = str(found["id"]), world.maybe_key_pair
             keys = _seen(world, lambda: application.read_keys(graph, object_id)) or ()
             ours = {key.thumbprint for key in keys} & {effect.data["thumbprint"] for effect in effects}
             if key_pair is None or key_pair.thumbprint not in ours:
@@ -116,7 +116,7 @@ class CreatePrincipal(Step[World]):
 
     name = "create-principal"
     title = "Create its service principal"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, MachineKey)
 
     def check(self, world: World) -> Status:
         app = world.known.app
@@ -185,7 +185,7 @@ def untouched(world: World, app: App) -> bool:
 
     The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
     """
-    key_pair = world.known.key_pair
+    key_pair = world.maybe_key_pair
     me = str(world.facts.get(SignedIn).token.claims.get("oid"))
     others = {key.thumbprint for key in app.keys} - {key_pair.thumbprint if key_pair else ""}
     return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)

@@ -21,7 +21,7 @@ from core.steps import directory_roles, prerequisites
 from core.steps.app import other_identities
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
-from core.steps.facts import SignedIn
+from core.steps.facts import MachineKey, Proof, SignedIn
 from core.steps.hand_off import handoff
 
 #: Seconds of clock difference that the token endpoint tolerates.
@@ -132,6 +132,7 @@ class CheckRights(Step[World]):
     name = "rights"
     title = "Check who may change the app"
     needs = (SignedIn,)
+    maybe = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -152,6 +153,7 @@ class ReadProject(Step[World]):
     name = "project"
     title = "Look at the project"
     needs = (SignedIn,)
+    maybe = (MachineKey,)
 
     def check(self, world: World) -> Status:
         return Needed()

@@ -23,7 +23,7 @@ def unacknowledged(world: World, app: App, made_here: frozenset[str] = frozenset
 
     :param made_here: thumbprints of further certificates of this machine, such as one that is not in use yet.
     """
-    key_pair, signed_in = world.known.key_pair, world.facts.maybe(SignedIn)
+    key_pair, signed_in = world.maybe_key_pair, world.facts.maybe(SignedIn)
     known = {part.strip().lower() for part in world.settings.acknowledge.split(",") if part.strip()}
     note = "If it is known, pass --acknowledge {id}; if nobody knows it, remove it."
 

@@ -29,7 +29,7 @@ from core.secret import Secret
 from core.steps.certificate import presence
 from core.steps.certificate.presence import Presence
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
 from core.steps.hand_off import handoff
 
 #: The effect of leaving out an expired entry of others.
@@ -42,9 +42,10 @@ class StoreKey(Step[World]):
     name = "store-key"
     title = "Create a key and store it"
     needs = (OpenRun,)
+    gives = (MachineKey,)
 
     def check(self, world: World) -> Status:
-        key_pair = world.known.key_pair
+        key_pair = world.maybe_key_pair
         return Done(f"certificate {key_pair.thumbprint} is in the keystore") if key_pair else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
@@ -55,7 +56,7 @@ class StoreKey(Step[World]):
         key_pair = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
         account = f"{world.known.tenant}#{key_pair.thumbprint}"
         with world.log.effect("keystore.write", account, world.emit, thumbprint=key_pair.thumbprint):
-            world.known.key_pair = store(world, account, key_pair.pem)
+            world.facts.put(MachineKey(certificates.parse(store(world, account, key_pair.pem), account)))
         return f"certificate {key_pair.thumbprint}, until {key_pair.not_after.date()}"
 
     def undo(self, world: World) -> Left | None:
@@ -64,7 +65,7 @@ class StoreKey(Step[World]):
             if world.keystore.read(world.service, effect.target) is not None:
                 return Left(f"keystore entry {effect.target}", f"Delete {effect.target} of {world.service} by hand.")
             world.log.undone(effect)
-            world.known.key_pair = None
+            world.facts.drop(MachineKey)
         return None
 
 
@@ -74,18 +75,20 @@ class Register(Step[World]):
     name = "register"
     title = "Add the certificate to the app"
     needs: ClassVar[Kinds] = (OpenRun, SignedIn)
+    maybe: ClassVar[Kinds] = (Proof,)
+    updates: ClassVar[Kinds] = (MachineKey,)
 
     def check(self, world: World) -> Status:
-        key_pair = world.known.key_pair
+        key_pair = world.maybe_key_pair
         if world.known.app is None:
             return Done("it comes with the new app")
         if key_pair and (key := world.app.holds(key_pair)):
             return Done(f"it is on the app (keyId {key.id})")
         # a proof outweighs a read: a token was minted with it, so the read came from a stale replica
-        return Done("the service accepts it") if key_pair and world.known.proof else Needed()
+        return Done("the service accepts it") if key_pair and world.maybe_proof else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        app, key_pair = world.app, world.known.key_pair
+        app, key_pair = world.app, world.maybe_key_pair
         days, why = lifetime(world)
         after = key_pair.thumbprint if key_pair else f"new, valid {days.days} days{why}"
         call = f"PATCH /applications/{app.object_id} keyCredentials"
@@ -123,7 +126,7 @@ class Register(Step[World]):
             keys = _where_seen(world, graph, object_id, key_id)
             if keys is not None:
                 (found,) = (key for key in keys if key.id == key_id)
-                held = world.known.key_pair is not None and world.known.key_pair.thumbprint == thumbprint
+                held = (key_pair := world.maybe_key_pair) is not None and key_pair.thumbprint == thumbprint
                 if found.thumbprint != thumbprint or not held:
                     return Left(f"certificate {found.thumbprint} (keyId {key_id}), which is not provably ours", by_hand)
                 try:
@@ -140,9 +143,11 @@ class Prove(Step[World]):
     name = "prove"
     title = "Prove the certificate with a token"
     needs = (OpenRun, SignedIn)
+    gives = (Proof,)
+    updates = (MachineKey,)
 
     def check(self, world: World) -> Status:
-        proof, app = world.known.proof, world.known.app
+        proof, app = world.maybe_proof, world.known.app
         if proof and set(world.known.wanted) <= proof.roles:
             return Done("a token was minted with it")
         if app is not None and app.disabled:  # then no sign-in can prove anything
@@ -159,10 +164,10 @@ class Adopt(Step[World]):
 
     name = "adopt"
     title = "Make it this machine's key"
-    needs = (OpenRun,)
+    needs = (OpenRun, MachineKey)
 
     def check(self, world: World) -> Status:
-        key_pair = world.known.key_pair
+        key_pair = world.maybe_key_pair
         if key_pair and world.keystore.read(world.service, world.known.tenant) == key_pair.pem.reveal():
             return Done(f"account {world.known.tenant} holds it")
         return Needed()
@@ -184,7 +189,7 @@ class Adopt(Step[World]):
                 raise SetupError("keystore.changed", tenant=tenant, service=world.service)
             aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
-                store(world, aside, Secret(former), parse=False)
+                store(world, aside, Secret(former))
         with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=key_pair.thumbprint):
             store(world, tenant, key_pair.pem)
         return f"account {tenant} holds it" + (", the former one is kept until the end" if kept else "")
@@ -199,7 +204,7 @@ class Adopt(Step[World]):
             if ours:
                 _put_back(world, tenant)
             if former is not None and (ours or empty):
-                store(world, tenant, Secret(former), parse=False)
+                store(world, tenant, Secret(former))
             elif ours and aside:
                 return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
             elif ours:
@@ -251,8 +256,7 @@ def register(world: World) -> tuple[Merge, str]:
         _dropping(world) as drop,
     ):
         merge = credentials.add_key(world.user_graph(), app.object_id, key_pair, entry, world.clock, world.emit, drop)
-    world.known.listed = {key.id for key in merge.keys}
-    world.known.watched = merge.contended
+    world.facts.put(MachineKey(key_pair, frozenset(key.id for key in merge.keys), merge.contended))
     return merge, key_id
 
 
@@ -288,7 +292,7 @@ def prove_again(world: World) -> str:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
     read_back = certificates.parse(text, known.tenant)
     roles = frozenset(known.wanted)
-    known.proof = prove(
+    proof = prove(
         world.session,
         world.cloud,
         known.tenant,
@@ -299,22 +303,22 @@ def prove_again(world: World) -> str:
         roles,
         watch(world).look,
     )
-    return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
+    world.facts.put(Proof(proof))
+    return f"token for {proof.claims['aud']}, app {known.app_id}, {len(proof.roles)} role(s)"
 
 
-def store(world: World, account: str, pem: Secret, *, parse: bool = True) -> certificates.KeyPair | None:
+def store(world: World, account: str, pem: Secret) -> str:
     """Write an entry and read it back byte for byte.
 
-    :param parse: False for a former entry, whose content is kept as it is, whatever it is.
-    :returns: the bundle as the keystore gave it back.
+    :returns: what the keystore gave back.
     :raises KeystoreError: `keystore.read-back`.
     """
     world.keystore.write(world.service, account, pem)
     found = world.keystore.read(world.service, account)
     verdict = compare(pem.reveal(), found)
-    if verdict != "intact":
+    if found is None or verdict != "intact":
         raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.known.backend)
-    return certificates.parse(found or "", account) if parse else None
+    return found
 
 
 def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tuple[Key, ...] | None:

@@ -13,7 +13,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
 from core.steps.hand_off import handoff
 
 
@@ -22,15 +22,15 @@ class Tidy(Step[World]):
 
     name = "tidy"
     title = "Remove pending keystore entries"
-    needs = (OpenRun,)
-    maybe = (SignedIn,)
+    needs = (OpenRun, MachineKey)
+    maybe = (SignedIn, Proof)
 
     def _accounts(self, world: World) -> list[str]:
         journal, accounts = world.journal, []
         if journal is not None:
             accounts = [effect.target for effect in journal.standing("keystore.write")]
             accounts += [effect.target for effect in journal.standing("keystore.aside")]
-        if world.known.key_pair is not None:
+        if world.maybe_key_pair is not None:
             accounts.append(world.pending)
         return list(dict.fromkeys(accounts))
 
@@ -41,7 +41,7 @@ class Tidy(Step[World]):
         return {path: key_id for path, key_id in requests.items() if path.exists()}
 
     def check(self, world: World) -> Status:
-        if world.known.key_pair is None or self._spare(world):
+        if world.maybe_key_pair is None or self._spare(world):
             return Needed()
         left = [a for a in self._accounts(world) if world.keystore.read(world.service, a) is not None]
         return Needed() if left or self._requests(world) else Done("there are none")
@@ -67,13 +67,13 @@ class Tidy(Step[World]):
 
     @staticmethod
     def _spare(world: World) -> tuple[KeyPair, ...]:
-        used = world.known.key_pair
+        used = world.maybe_key_pair
         return tuple(key_pair for key_pair in world.known.spare if used is None or key_pair.der != used.der)
 
     @staticmethod
     def _retire(world: World, key_pair: KeyPair) -> None:
         """Take a certificate of this machine off the app before its key goes; what nobody may remove is said."""
-        proof, app = world.known.proof, world.app
+        proof, app = world.maybe_proof, world.app
         graph = world.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else world.user_graph()
         keys = application.read_keys(graph, app.object_id)
         for key in keys:

@@ -23,7 +23,7 @@ from core.flow.step import Needed, Status, Step
 from core.secret import ENTRA_SECRET, Secret
 from core.steps import prerequisites
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
 
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 #: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
@@ -37,13 +37,15 @@ class FindKey(Step[World]):
     title = "Look for a key in the keystore"
     needs = (OpenRun,)
     maybe = (SignedIn,)
+    updates = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
         known = world.known
-        known.key_pair = known.proof = None
+        world.facts.drop(MachineKey)
+        world.facts.drop(Proof)
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
         prerequisites.take_lock(world, known.tenant, "keystore")
         text = world.keystore.read(world.service, known.tenant)
@@ -59,7 +61,7 @@ class FindKey(Step[World]):
                 details = {"tenant": known.tenant, "service": world.service, "thumbprint": current.thumbprint}
                 raise SetupError("keystore.occupied", **details)
         elif current is not None and self._usable(world, current):
-            known.key_pair = current
+            world.facts.put(MachineKey(current))
             _say_due(world, current)
             self._find_spare(world, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
@@ -67,7 +69,8 @@ class FindKey(Step[World]):
         # one that is about to end is this machine's all the same: it is brought into use before it is renewed
         usable = [key_pair for key_pair in self._candidates(world) if not key_pair.expired(now)]
         chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
-        known.key_pair = chosen
+        if chosen is not None:
+            world.facts.put(MachineKey(chosen))
         self._find_spare(world, current)
         return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
@@ -87,7 +90,7 @@ class FindKey(Step[World]):
 
         :param former: the one that the tenant's account held until now.
         """
-        app, used = world.known.app, world.known.key_pair
+        app, used = world.known.app, world.maybe_key_pair
         key_pairs = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
         world.known.spare = tuple(
             key_pair
@@ -150,7 +153,7 @@ class FindKey(Step[World]):
             world.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
             return False
         try:
-            known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)
+            world.facts.put(Proof(mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)))
         except TokenError as error:
             if world.app.holds(key_pair) and LAGGING & set(error.codes):
                 return True  # registered a moment ago; the proof will wait for it

@@ -6,7 +6,7 @@ moment later. Past the point of no return it is this machine's only credential.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from core.entra import application, credentials
 from core.entra.application import Key, Password
@@ -14,6 +14,7 @@ from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
 from core.events import Finding
 from core.steps.context import World
+from core.steps.facts import MachineKey
 
 
 class Presence:
@@ -30,9 +31,9 @@ class Presence:
         self.registered = False
 
     @property
-    def before(self) -> set[str]:
+    def before(self) -> Set[str]:
         """KeyIds that were on the app when this machine's certificate was registered."""
-        return self._world.known.listed or {key.id for key in self._world.app.keys}
+        return self._world.facts.get(MachineKey).listed or {key.id for key in self._world.app.keys}
 
     def look(self) -> None:
         """The service says that it does not know the certificate: see whether it is on the app.
@@ -89,7 +90,9 @@ def tell_of_secrets(world: World, passwords: Sequence[Password]) -> None:
     known = world.known
     if known.initial and not passwords and not known.bereft and not world.log.marked:
         known.bereft = True
-        proven = "its certificate is proven" if known.proof else "until its certificate is proven it cannot sign in"
+        proven = (
+            "its certificate is proven" if world.maybe_proof else "until its certificate is proven it cannot sign in"
+        )
         world.emit(
             Finding(
                 "secret.gone",

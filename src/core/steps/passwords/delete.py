@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from core.clock import pause, wait_until
@@ -19,7 +20,7 @@ from core.steps import directory_roles
 from core.steps.certificate.certificate import prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
 from core.steps.context import Identity, World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
 from core.steps.hand_off import handoff
 from core.steps.state_file.purge import Purge
 
@@ -43,15 +44,14 @@ class CheckDeletion(Step[World]):
 
     name = "deletion-rights"
     title = "Check who may delete the secrets"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed() if world.app.all_passwords else Done("there are none")
 
     def apply(self, world: World) -> str:
         known, app = world.known, world.app
-        proof = known.proof
-        assert proof is not None
+        proof = world.facts.get(Proof).token
         for holder in {password.holder for password in app.all_passwords}:
             deleters: list[Identity] = []
             owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
@@ -71,6 +71,7 @@ class Mark(Step[World]):
     name = "marker"
     title = "Point of no return"
     needs: ClassVar[Kinds] = (OpenRun, SignedIn)
+    updates: ClassVar[Kinds] = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         irreversible = world.app.all_passwords or isinstance(Purge().check(world), Needed)
@@ -79,8 +80,9 @@ class Mark(Step[World]):
     def apply(self, world: World) -> str:
         presence = watch(world)
         keys = self._see(world, presence)
-        if not world.known.watched and strangers(keys, presence.before):
-            world.known.watched = True  # one of them may have read the list before, and write it yet
+        key = world.facts.get(MachineKey)
+        if not key.watched and strangers(keys, presence.before):
+            world.facts.put(replace(key, watched=True))  # one of them may have read the list before, and write it yet
             for seconds in credentials.RECHECKS:
                 reason = "a moment, to see that the certificate stays on the app"
                 pause(seconds, clock=world.clock, emit=world.emit, reason=reason)
@@ -123,8 +125,8 @@ class DeletePasswords(Step[World]):
 
     name = "delete-passwords"
     title = "Delete the password credentials"
-    needs: ClassVar[Kinds] = (OpenRun,)
-    maybe: ClassVar[Kinds] = (SignedIn,)
+    needs: ClassVar[Kinds] = (OpenRun, MachineKey)
+    maybe: ClassVar[Kinds] = (SignedIn, Proof)
 
     def check(self, world: World) -> Status:
         app = world.app
@@ -169,6 +171,8 @@ class TwoCleanReads(Step[World]):
     name = "clean-reads"
     title = "See twice that none is left"
     needs: ClassVar[Kinds] = (OpenRun, SignedIn)
+    maybe: ClassVar[Kinds] = (Proof,)
+    updates: ClassVar[Kinds] = (MachineKey,)
 
     def check(self, world: World) -> Status:
         changed = world.journal is not None and any(effect.standing for effect in world.journal.effects)
@@ -242,6 +246,7 @@ class ProveAfterDeletion(Step[World]):
     name = "prove-again"
     title = "Prove the certificate again"
     needs = (OpenRun, SignedIn)
+    updates = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed() if any(removed(world).values()) or world.app.all_passwords else Done("nothing was deleted")
@@ -256,6 +261,7 @@ class LastLook(Step[World]):
     name = "last-look"
     title = "See the certificate once more"
     needs = (OpenRun, SignedIn)
+    updates = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         journal = world.journal
@@ -321,7 +327,7 @@ def vanished(world: World, error: SetupError) -> SetupError | None:
 
 def _reader(world: World) -> Graph:
     """The identity that reads the password credentials back: the Provisioner if it may, else the signed-in user."""
-    proof = world.known.proof
+    proof = world.maybe_proof
     return world.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else world.user_graph()
 
 

@@ -26,7 +26,7 @@ from core.flow.step import Done, Needed, Status, Step
 from core.machine.state_file import Basis, not_written
 from core.steps import directory_roles, prerequisites
 from core.steps.context import World
-from core.steps.facts import SignedIn
+from core.steps.facts import MachineKey, Proof, SignedIn
 from core.steps.passwords.delete import REMOVE
 from core.steps.state_file.purge import rebase
 
@@ -269,14 +269,16 @@ def _take_off_expired(world: World, journal: RollbackJournal, graph: Graph) -> N
 
 def _as_certificate(world: World) -> Graph | None:
     """Microsoft Graph as the app itself; None when this machine has no key, or its token certainly may not write."""
-    known = world.known
-    if known.proof is None:
+    known, proof = world.known, world.maybe_proof
+    if proof is None:
         text = world.keystore.read(world.service, known.tenant)
         if text is None:
             return None
-        known.key_pair = certificates.parse(text, known.tenant)
-        known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
-    may = known.proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
+        key_pair = certificates.parse(text, known.tenant)
+        world.facts.put(MachineKey(key_pair))
+        proof = mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)
+        world.facts.put(Proof(proof))
+    may = proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
     return world.app_graph() if may else None
 
 
@@ -313,6 +315,7 @@ class Sweep(Step[World]):
     name = "leftover"
     title = "Look for an earlier rollback"
     maybe = (SignedIn,)
+    updates = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         stands = world.known.app_id and RollbackJournal.of(world).stands

@@ -12,7 +12,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.machine import backup
 from core.steps.context import World
-from core.steps.facts import OpenRun
+from core.steps.facts import MachineKey, OpenRun
 from core.steps.state_file.purge import Purge
 
 ACTION: Final = "statefile.backup"
@@ -23,7 +23,7 @@ class Backup(Step[World]):
 
     name = "backup"
     title = "Back up the state file without its secrets"
-    needs = (OpenRun,)
+    needs = (OpenRun, MachineKey)
 
     def check(self, world: World) -> Status:
         if isinstance(Purge().check(world), Done):

@@ -9,7 +9,7 @@ from core.errors import SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import OpenRun
+from core.steps.facts import MachineKey, OpenRun
 
 UPDATE: Final = "statefile.update"
 
@@ -19,7 +19,7 @@ class Purge(Step[World]):
 
     name = "purge"
     title = "Purge the secret from the state file"
-    needs = (OpenRun,)
+    needs = (OpenRun, MachineKey)
 
     @staticmethod
     def change(world: World) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -34,7 +34,7 @@ class Purge(Step[World]):
 
     def check(self, world: World) -> Status:
         members = world.statefile.read()
-        if world.known.key_pair is None or secret_members(world):
+        if world.maybe_key_pair is None or secret_members(world):
             return replaceable(world)
         for name, value in self.change(world)[0].items():
             if str(members.get(name, "")).lower() != value.lower():

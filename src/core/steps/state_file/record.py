@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Status, Step
 from core.steps.context import World
-from core.steps.facts import OpenRun
+from core.steps.facts import MachineKey, OpenRun
 from core.steps.state_file.purge import UPDATE, rebase, replaceable
 
 
@@ -17,9 +17,10 @@ class Record(Step[World]):
     name = "record"
     title = "Write the state file"
     needs = (OpenRun,)
+    maybe = (MachineKey,)
 
     def check(self, world: World) -> Status:
-        if world.known.key_pair is None or not world.known.app_id:
+        if world.maybe_key_pair is None or not world.known.app_id:
             return replaceable(world)
         members = world.statefile.read_or_empty()
         same = all(str(members.get(n, "")).lower() == v.lower() for n, v in self.values(world).items())
@@ -60,7 +61,7 @@ class Record(Step[World]):
         """Members to set, as far as they are known."""
         profile, known = world.profile, world.known
         cloud = {} if world.cloud.name == "public" else {"CLOUD": world.cloud.name}
-        thumbprint = known.key_pair.thumbprint if known.key_pair else ""
+        thumbprint = key_pair.thumbprint if (key_pair := world.maybe_key_pair) else ""
         ids = {profile.tenant_member: known.tenant, profile.client_id_member: known.app_id}
         return cloud | ids | {profile.thumbprint_member: thumbprint}
 
@@ -70,6 +71,7 @@ class Rehearse(Step[World]):
 
     name = "rehearse"
     title = "Check that the state file can be written"
+    maybe = (MachineKey,)
 
     def check(self, world: World) -> Status:
         return Record().check(world)
