@@ -147,6 +147,9 @@ def _kind(node: ast.AST | None, names: dict[str, object], kinds: dict[str, type]
     """The type of a fact that an expression makes, as far as it is told by its form."""
     if isinstance(node, ast.Name):
         return kinds.get(node.id)
+    if isinstance(node, ast.Attribute) and (read := _plain(vars(World).get(node.attr))) is not None:
+        told = read.__globals__.get(str(read.__annotations__.get("return")))
+        return told if isinstance(told, type) else None
     if isinstance(node, ast.BoolOp):
         return next((kind for value in node.values if (kind := _kind(value, names, kinds)) is not None), None)
     if isinstance(node, ast.Call):

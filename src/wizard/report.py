@@ -47,8 +47,8 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
         end = key_pair.not_after.isoformat()
         due = key_pair.renewal.due.isoformat()
         body["certificate"] = {"thumbprint": key_pair.thumbprint, "not_after": end, "due": due}
-    if known.app is not None:
-        names = sorted(permissions.name_of(role) for role in known.app.granted)
+    if (app := world.maybe_app) is not None:
+        names = sorted(permissions.name_of(role) for role in app.granted)
         body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]
     if (request := handoff.written(world)) is not None:
         body["request"] = request.target

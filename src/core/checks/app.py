@@ -43,7 +43,7 @@ def _app(patient: Patient) -> Verdict:
     if known.app_id:
         patient.app = application.read(graph, known.app_id)
     if patient.app is not None:
-        known.app = patient.app
+        patient.world.update_app(patient.app)
         named = f"'{patient.app.name}' ({patient.app.app_id}), created {patient.app.created[:10]}"
         if patient.app.name != profile.app_display_name and not patient.settings.named(known.app_id):
             what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
@@ -180,7 +180,7 @@ def _rights(patient: Patient) -> Verdict:
     signed_in = world.facts.maybe(SignedIn)
     if signed_in is None:
         raise Unseen("nobody is signed in to the Azure CLI")
-    reason = directory_roles.may_write(world)
+    reason = directory_roles.may_write(world, app)
     if reason is not None:
         return Verdict("ok", f"{signed_in.account.user} may: {reason}")
     work = bool(app.all_passwords) or patient.token is None

@@ -22,7 +22,7 @@ from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.context import World
-from core.steps.facts import OpenRun
+from core.steps.facts import AppRegistration, OpenRun
 from core.steps.hand_off import handoff
 from core.steps.hand_off.handoff import HandOff
 from core.steps.passwords import rollback_secret
@@ -108,8 +108,7 @@ def _refresh(world: World) -> None:
     app = application.read(world.user_graph(), world.known.app_id)
     if app is None:
         raise SetupError("flow.outdated")
-    world.known.app = app
-    world.known.initial = app.all_passwords
+    world.facts.put(AppRegistration(app, app.all_passwords))
     members: dict[str, Any] = world.statefile.read()
     members.pop(world.profile.secret_member, None)
     world.known.members = members
@@ -135,11 +134,11 @@ def _question(world: World, plan: Plan) -> Question:
 def _left(world: World) -> str:
     """What is left after the point of no return, as far as this run knows."""
     left, unread = [], " Which password credentials are left on the app was not read by this run."
-    if world.journal is not None and world.known.app is not None:
+    if world.journal is not None and world.maybe_app is not None:
         unread = ""
         effects = [effect for action in REMOVE.values() for effect in world.journal.standing(action)]
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
-        passwords = [password for password in world.known.initial if password.id not in gone]
+        passwords = [password for password in world.facts.get(AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]
     try:
         left += [f"{name} in {world.statefile.path}" for name in secret_members(world)]

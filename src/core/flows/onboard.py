@@ -20,7 +20,7 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
-from core.steps.facts import MachineKey, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, Proof, SignedIn
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
@@ -32,6 +32,7 @@ class DecideRoles(Step[World]):
 
     name = "permissions"
     title = "Decide the permissions"
+    maybe = (AppRegistration,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -44,7 +45,7 @@ class DecideRoles(Step[World]):
         if fewer := [name for name in permissions.AGENT if name not in known.offered]:
             message = f"This tenant does not offer {len(fewer)} of the agent permissions: {', '.join(fewer)}."
             world.emit(Finding("permissions.fewer", "info", message))
-        granted = known.app.granted if known.app else frozenset()
+        granted = app.granted if (app := world.maybe_app) else frozenset()
         if extra := [name for name in permissions.unknown(known.offered) if known.offered[name] not in granted]:
             self._extra(world, extra)
         return f"{len(known.wanted)} of Microsoft Graph"
@@ -68,13 +69,13 @@ class CheckProvisioning(Step[World]):
     name = "rights"
     title = "Check who may provision"
     needs = (SignedIn,)
-    maybe = (MachineKey, Proof)
+    maybe = (AppRegistration, MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, app, key_pair = world.known, world.known.app, world.maybe_key_pair
+        known, app, key_pair = world.known, world.maybe_app, world.maybe_key_pair
         wanted = set(known.wanted.values())
         may: str | None = "nothing has to be changed there"
         what = ""
@@ -86,7 +87,7 @@ class CheckProvisioning(Step[World]):
             and key_pair
             and (world.maybe_proof is not None or app.holds(key_pair))
         ):
-            may, what = directory_roles.may_write(world), f"change '{app.name}'"
+            may, what = directory_roles.may_write(world, app), f"change '{app.name}'"
         if may is not None and not wanted <= (app.granted if app else set()):
             may, what = directory_roles.may_grant(world), "grant permissions"
         if may is not None:
@@ -102,22 +103,23 @@ class Describe(Step[World]):
     name = "project"
     title = "Look at what is there"
     needs = (SignedIn,)
-    maybe = (MachineKey,)
+    maybe = (AppRegistration, MachineKey)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
         find.say_subject(world)
-        if world.known.app is None:
+        app = world.maybe_app
+        if app is None:
             return "nothing is there yet"
-        for finding in other_identities.unacknowledged(world, world.app):
+        for finding in other_identities.unacknowledged(world, app):
             world.emit(finding)
-        return f"{len(world.app.keys)} certificate(s) on the app"
+        return f"{len(app.keys)} certificate(s) on the app"
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app, key_pair = world.known, world.known.app, world.maybe_key_pair
+    known, app, key_pair = world.known, world.maybe_app, world.maybe_key_pair
     return {
         "tenant": known.tenant,
         "cloud": world.cloud.authority,
@@ -136,17 +138,17 @@ def _refresh(world: World) -> None:
     members: dict[str, Any] = world.statefile.read_or_empty()
     members.pop(world.profile.secret_member, None)
     world.known.members = members
-    if world.known.app is not None:
+    if world.maybe_app is not None:
         app = application.read(world.user_graph(), world.known.app_id)
         if app is None:
             raise SetupError("flow.outdated")
-        world.known.app = app
+        world.update_app(app)
 
 
 def _question(world: World, plan: Plan) -> Question:
     if handoff.needed(world):
         return handoff.question(world)
-    app = world.known.app
+    app = world.maybe_app
     what = f"app {app.app_id}" if app is not None else "a new app registration"
     grants = sum(change.action == "add" and change.what == "permission" for change in plan.changes)
     note = f", with {grants} permission(s) to grant" if grants else ""
@@ -162,7 +164,7 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
     subject = f"'{world.app.name}' ({known.app_id})"
     if outcome == "unchanged":
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
-    verb = "Created" if known.created else "Set up"
+    verb = "Created" if world.new_app.created else "Set up"
     first = f"{verb} {subject}: it signs in with a certificate whose key is in the keystore, and its token carries "
     return (f"{first}{len(known.wanted)} permissions.", *sentences)
 

@@ -20,7 +20,7 @@ from core.flows import interrupted
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
@@ -51,13 +51,13 @@ class CheckRights(Step[World]):
 
     name = "rights"
     title = "Check who may add a secret"
-    needs = (SignedIn,)
+    needs = (SignedIn, AppRegistration)
 
     def check(self, world: World) -> Status:
         return Blocked(forbidden(world)) if not world.app.policy.passwords else Needed()
 
     def apply(self, world: World) -> str:
-        reason = directory_roles.may_write(world)
+        reason = directory_roles.may_write(world, world.app)
         if reason is None:
             user = world.facts.get(SignedIn).account.user
             raise SetupError("rollback.rights", user=user, app=world.app.name)
@@ -71,7 +71,7 @@ class Earlier(Step[World]):
     title = "Look for an earlier rollback"
     maybe = (SignedIn,)
     gives = (OpenRun,)
-    updates = (MachineKey, Proof)
+    updates = (AppRegistration, MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -127,7 +127,7 @@ def _refresh(world: World) -> None:
     app = application.read(world.user_graph(), world.known.app_id)
     if app is None:
         raise SetupError("flow.outdated")
-    world.known.app = app
+    world.update_app(app)
     members = world.statefile.read()
     members.pop(world.profile.secret_member, None)
     world.known.members = members

@@ -11,7 +11,7 @@ from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn
 
 CREATE: Final = "graph.policy.create"
 ASSIGN: Final = "graph.policy.assign"
@@ -23,11 +23,11 @@ class Lock(Step[World]):
 
     name = "lock"
     title = "Forbid new password credentials"
-    needs = (OpenRun, SignedIn, MachineKey)
+    needs = (OpenRun, SignedIn, AppRegistration, MachineKey)
     maybe = (Proof,)
 
     def check(self, world: World) -> Status:
-        app = world.known.app
+        app = world.maybe_app
         if not world.settings.lock:
             return Done("not asked for (--lock)")
         if app is not None and app.policy.readable and not app.policy.passwords:
@@ -37,7 +37,7 @@ class Lock(Step[World]):
     def plan(self, world: World) -> tuple[PlanRow, ...]:
         if _graph(world) is None:
             return ()
-        app = world.known.app
+        app = world.maybe_app
         where = f"app registration '{app.name if app else world.profile.app_display_name}'"
         what = "no new password credential can be added"
         return (

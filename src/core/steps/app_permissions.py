@@ -17,7 +17,7 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
 from core.steps.hand_off import handoff
 
 DECLARE: Final = "graph.application.declare"
@@ -34,13 +34,15 @@ class Declare(Step[World]):
     name = "declare"
     title = "Declare the permissions"
     needs = (OpenRun, SignedIn, MachineKey)
+    maybe = (NewApp,)
+    updates = (AppRegistration,)
 
     def check(self, world: World) -> Status:
-        missing = _undeclared(world, world.known.app)
+        missing = _undeclared(world, world.maybe_app)
         return Needed() if missing else Done(f"{len(world.known.wanted)} declared")
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        app = world.known.app
+        app = world.maybe_app
         where = f"app registration '{app.name}'" if app else "the new app registration"
         where += handoff.by_whom(world)
         names = sorted(permissions_of(world, _undeclared(world, app)))
@@ -53,12 +55,12 @@ class Declare(Step[World]):
         added = sorted(set(world.known.wanted.values()) - permissions.declared_in(fresh))
         with handoff.on_refusal(world), world.log.effect(DECLARE, app.object_id, world.emit, roles=added):
             _declare(world, graph, app, merged(fresh, added), set(added).issubset)
-        world.known.app = replace(app, access=tuple(merged(fresh, added)))
+        world.update_app(replace(app, access=tuple(merged(fresh, added))))
         return f"{len(added)} added, none removed"
 
     def undo(self, world: World) -> Left | None:
         for effect in world.log.standing(DECLARE):
-            if not world.known.created:  # else it goes with the app
+            if not world.new_app.created:  # else it goes with the app
                 graph, roles = world.user_graph(), set(effect.data["roles"])
                 fresh = permissions.read_access(graph, effect.target)
                 _declare(world, graph, world.app, without(fresh, roles), roles.isdisjoint)
@@ -72,7 +74,8 @@ class GrantRoles(Step[World]):
     name = "grant"
     title = "Grant the permissions"
     needs = (OpenRun, SignedIn, MachineKey)
-    updates = (Proof,)
+    maybe = (NewApp,)
+    updates = (AppRegistration, Proof)
 
     def check(self, world: World) -> Status:
         if not _ungranted(world):
@@ -84,7 +87,7 @@ class GrantRoles(Step[World]):
         names = permissions_of(world, _ungranted(world))
         taking = permissions.takeover(names)  # the most dangerous ones first
         call = f"POST /servicePrincipals/{world.known.resource_id}/appRoleAssignedTo"
-        where = f"service principal of '{world.known.app.name if world.known.app else world.app_name}'"
+        where = f"service principal of '{app.name if (app := world.maybe_app) else world.app_name}'"
         where += handoff.by_whom(world)
         return tuple(
             PlanRow(
@@ -113,7 +116,7 @@ class GrantRoles(Step[World]):
                 raise handoff.instead(world, error) from None
             raise
         fresh = tuple(application.Grant("", role, known.resource_id) for role in known.wanted.values())
-        known.app = replace(world.app, grants=(*world.app.grants, *fresh))
+        world.update_app(replace(world.app, grants=(*world.app.grants, *fresh)))
         world.facts.drop(Proof)  # a token that was minted before does not carry them
         return f"{len(missing)} granted"
 
@@ -127,7 +130,7 @@ class GrantRoles(Step[World]):
 
 def named(world: World) -> bool:
     """Whether the person named the app by the flag (P1)."""
-    app = world.known.app
+    app = world.maybe_app
     return app is not None and world.settings.named(app.app_id)
 
 
@@ -136,8 +139,8 @@ def confirm(world: World) -> None:
 
     :raises SetupError: `app.roles-unconfirmed`.
     """
-    known, app = world.known, world.known.app
-    if app is None or known.created or not world.settings.yes or named(world):
+    known, app = world.known, world.maybe_app
+    if app is None or world.new_app.created or not world.settings.yes or named(world):
         return
     if not known.may_change:
         return  # an administrator will decide
@@ -187,7 +190,7 @@ def _undeclared(world: World, app: App | None) -> list[str]:
 
 
 def _ungranted(world: World) -> list[str]:
-    app, resource = world.known.app, world.known.resource_id
+    app, resource = world.maybe_app, world.known.resource_id
     granted = {grant.role_id for grant in app.grants if grant.resource_id == resource} if app else set()
     return sorted(set(world.known.wanted.values()) - granted)
 
@@ -251,7 +254,7 @@ def _final(world: World, refusal: GraphError) -> bool:
     """Whether a refusal is one: neither lag about an object of this undertaking (P7), nor "it is granted already"."""
     if refusal.transient or refusal.status in (401, 404, 409) or refusal.code == _ALREADY:
         return False
-    return not refusal.explains_new or (refusal.status == 403 and not world.known.created)
+    return not refusal.explains_new or (refusal.status == 403 and not world.new_app.created)
 
 
 def _grants(world: World, graph: Graph, principal_id: str, resource_id: str) -> list[application.Grant]:
@@ -259,7 +262,7 @@ def _grants(world: World, graph: Graph, principal_id: str, resource_id: str) -> 
     try:
         found = application.read_grants(graph, principal_id)
     except GraphError as error:
-        if error.status == 404 or (world.known.created and error.explains_new):
+        if error.status == 404 or (world.new_app.created and error.explains_new):
             return []
         raise
     return [grant for grant in found if grant.resource_id == resource_id]

@@ -12,10 +12,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.entra.activity import Activity
-from core.entra.policies import UNREADABLE, Policy
 from core.errors import Caller
 from core.flow.facts import Facts
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.clock import Cancel, Clock
@@ -50,7 +49,6 @@ class Known:
     :param members: the state file's members, without the secret.
     :param basis: the members of ours in the state file, as they were read; no write goes over others.
     :param secret: the old client secret, in memory only (M3).
-    :param initial: password credentials at the start of the undertaking.
     :param occupant: what the keystore account of the tenant held when it was decided on.
     :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
     :param pending: keystore account that holds it before it is adopted.
@@ -61,12 +59,9 @@ class Known:
     :param wanted: Microsoft Graph permissions that this run sees to, name to id.
     :param resource_id: Microsoft Graph's own service principal.
     :param offered: permissions that Microsoft Graph offers to apps in this tenant, name to id.
-    :param policy: what the tenant's policy says of an app that is to be created.
-    :param unique_name: `uniqueName` of the app to create, if somebody else chose it.
     :param key_id: keyId of the certificate to add, if somebody else chose it.
     :param machine: name of the machine whose certificate it is.
     :param request: what an administrator was asked to do.
-    :param created: whether this undertaking created the app.
     :param bereft: whether it was said that others deleted the secrets this machine began with.
     :param backend: what holds the key, once it was proven or read from.
     :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
@@ -78,8 +73,6 @@ class Known:
     secret: Secret | None = None
     tenant: str = ""
     app_id: str = ""
-    app: App | None = None
-    initial: tuple[Password, ...] = ()
     occupant: Secret | None = None
     spare: tuple[KeyPair, ...] = ()
     activity: Activity = field(default_factory=Activity)
@@ -89,12 +82,9 @@ class Known:
     wanted: dict[str, str] = field(default_factory=dict)
     resource_id: str = ""
     offered: dict[str, str] = field(default_factory=dict)
-    policy: Policy = UNREADABLE
-    unique_name: str = ""
     key_id: str = ""
     machine: str = field(default_factory=socket.gethostname)
     request: Request | None = None
-    created: bool = False
     unproven: str = ""
     bereft: bool = False
     backend: Backend | None = None
@@ -159,8 +149,23 @@ class World:
     @property
     def app(self) -> App:
         """The app registration; the review stage has read it."""
-        assert self.known.app is not None
-        return self.known.app
+        return self.facts.get(AppRegistration).app
+
+    @property
+    def maybe_app(self) -> App | None:
+        """Likewise, if there is one and it is known."""
+        registration = self.facts.maybe(AppRegistration)
+        return registration.app if registration is not None else None
+
+    def update_app(self, app: App) -> None:
+        """Take over what a newer look at the app registration, or a change of it, shows."""
+        before = self.facts.maybe(AppRegistration)
+        self.facts.put(AppRegistration(app, before.initial if before is not None else ()))
+
+    @property
+    def new_app(self) -> NewApp:
+        """What is known of an app that is to be created."""
+        return self.facts.maybe(NewApp) or NewApp()
 
     @property
     def app_name(self) -> str:

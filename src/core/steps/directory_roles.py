@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.entra.application import HOLDER_NAME, Holder
+from core.entra.application import HOLDER_NAME, App, Holder
 from core.events import Finding
 from core.steps.context import World
 from core.steps.facts import SignedIn
@@ -31,11 +31,11 @@ ROLE_ADMINS: Final = frozenset({_GLOBAL, _PRIVILEGED_ROLE})
 _UNKNOWN: Final = "unknown until it is tried"
 
 
-def may_write(world: World, holder: Holder = "application") -> str | None:
+def may_write(world: World, app: App, holder: Holder = "application") -> str | None:
     """Why the signed-in principal may probably change the app, or None when it certainly may not."""
     user = world.facts.get(SignedIn).token
     oid = user.claims.get("oid")
-    owns = any(owner.get("id") == oid for owner in world.app.owners_of(holder))
+    owns = any(owner.get("id") == oid for owner in app.owners_of(holder))
     if WRITE in user.roles:
         return f"granted {WRITE}"
     if "Application.ReadWrite.OwnedBy" in user.roles and owns:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from core.entra.policies import UNREADABLE, Policy
+
 if TYPE_CHECKING:
+    from core.entra.application import App, Password
     from core.entra.certificates import KeyPair
     from core.entra.tokens import Token
     from core.flow.journal import Journal
@@ -31,6 +34,33 @@ class SignedIn:
 
     account: Account
     token: Token
+
+
+@final
+@dataclass(frozen=True)
+class AppRegistration:
+    """The app registration, as it was last read or changed.
+
+    :param initial: its password credentials at the start of the run.
+    """
+
+    app: App
+    initial: tuple[Password, ...] = ()
+
+
+@final
+@dataclass(frozen=True)
+class NewApp:
+    """What is known of an app that the run is to create.
+
+    :param unique_name: its `uniqueName`, if an earlier run or a request chose it.
+    :param policy: what the tenant's policy says of it.
+    :param created: whether the run, or an earlier one that it continues, created it.
+    """
+
+    unique_name: str = ""
+    policy: Policy = UNREADABLE
+    created: bool = False
 
 
 @final

@@ -19,7 +19,7 @@ from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import key_name, lifetime
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, SignedIn
 from core.steps.hand_off import handoff
 
 T = TypeVar("T")
@@ -39,9 +39,11 @@ class CreateApp(Step[World]):
     name = "create-app"
     title = "Create the app registration"
     needs = (OpenRun, SignedIn, MachineKey)
+    gives = (AppRegistration,)
+    updates = (NewApp,)
 
     def check(self, world: World) -> Status:
-        app = world.known.app
+        app = world.maybe_app
         return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
@@ -58,11 +60,11 @@ class CreateApp(Step[World]):
     def apply(self, world: World) -> str:
         known, key_pair = world.known, world.key_pair
         earlier = world.log.standing(CREATE)
-        unique = earlier[0].target if earlier else known.unique_name or f"{world.profile.name}-{uuid4()}"
+        unique = earlier[0].target if earlier else world.new_app.unique_name or f"{world.profile.name}-{uuid4()}"
         # the keyId of an interrupted run, so that its late write and ours are the same entry
         same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == key_pair.thumbprint]
         key_id = same[0] if same else known.key_id or str(uuid4())
-        known.unique_name = unique
+        world.facts.put(replace(world.new_app, unique_name=unique))
         entry = credentials.entry_of(key_pair, key_id, key_name(world))
         body = {
             "displayName": world.app_name,
@@ -81,9 +83,11 @@ class CreateApp(Step[World]):
             if "appId" not in created:
                 raise SetupError("app.not-created", name=world.app_name)
             effect.data.update(object_id=created["id"], app_id=created["appId"])
-        known.app = replace(creation.of_answer(created | body), policy=known.policy)
-        known.app_id, known.created = known.app.app_id, True
-        return f"'{known.app.name}' ({known.app_id})"
+        app = replace(creation.of_answer(created | body), policy=world.new_app.policy)
+        world.facts.put(AppRegistration(app))
+        world.facts.put(replace(world.new_app, created=True))
+        known.app_id = app.app_id
+        return f"'{app.name}' ({app.app_id})"
 
     @staticmethod
     def _ours(world: World, graph: Graph, app_id: str) -> None:
@@ -107,7 +111,8 @@ class CreateApp(Step[World]):
             remove(graph, f"/applications/{object_id}", "delete the app again", world.clock, world.emit)
         for effect in effects:
             world.log.undone(effect)
-        world.known.app, world.known.created = None, False
+        world.facts.drop(AppRegistration)
+        world.facts.put(replace(world.new_app, created=False))
         return None
 
 
@@ -117,9 +122,11 @@ class CreatePrincipal(Step[World]):
     name = "create-principal"
     title = "Create its service principal"
     needs = (OpenRun, SignedIn, MachineKey)
+    maybe = (NewApp,)
+    updates = (AppRegistration,)
 
     def check(self, world: World) -> Status:
-        app = world.known.app
+        app = world.maybe_app
         return Done(app.principal_id) if app is not None and app.principal_id else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
@@ -129,7 +136,7 @@ class CreatePrincipal(Step[World]):
         )
 
     def apply(self, world: World) -> str:
-        graph, app, known = world.user_graph(), world.app, world.known
+        graph, app = world.user_graph(), world.app
         found: dict[str, Any] = {}
         last: GraphError | None = None
 
@@ -146,7 +153,7 @@ class CreatePrincipal(Step[World]):
             except GraphError as error:
                 if error.status == 409:  # an earlier try was carried out after all
                     return there() or None
-                if not (error.explains_new if known.created else error.status == 404):
+                if not (error.explains_new if world.new_app.created else error.status == 404):
                     raise
                 last = error  # the app has not arrived everywhere yet; the service also calls that 400 and 403
                 return None
@@ -162,7 +169,7 @@ class CreatePrincipal(Step[World]):
             ):
                 raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=world.known.tenant)
             effect.data["principal_id"] = found["id"]
-        world.known.app = replace(app, principal_id=str(found["id"]))
+        world.update_app(replace(app, principal_id=str(found["id"])))
         return str(found["id"])
 
     def undo(self, world: World) -> Left | None:

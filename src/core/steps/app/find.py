@@ -21,7 +21,7 @@ from core.steps import directory_roles, prerequisites
 from core.steps.app import other_identities
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
-from core.steps.facts import MachineKey, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, NewApp, Proof, SignedIn
 from core.steps.hand_off import handoff
 
 #: Seconds of clock difference that the token endpoint tolerates.
@@ -33,7 +33,8 @@ class FindApp(Step[World]):
 
     name = "app"
     title = "Find the app registration"
-    maybe = (SignedIn,)
+    maybe = (SignedIn, NewApp)
+    gives = (AppRegistration,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -56,7 +57,8 @@ class FindApp(Step[World]):
             raise SetupError("app.no-principal", app_id=app_id, tenant=known.tenant)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
-        known.app, known.app_id, known.initial = app, app_id, app.all_passwords
+        world.facts.put(AppRegistration(app, app.all_passwords))
+        known.app_id = app_id
         return f"'{app.name}' ({app_id}), created {app.created[:10]}"
 
     def _by_name(self, world: World) -> str:
@@ -90,6 +92,7 @@ class TestSecret(Step[World]):
     __test__ = False
     name = "secret"
     title = "Check the old secrets"
+    needs = (AppRegistration,)
     maybe = (SignedIn,)
 
     def check(self, world: World) -> Status:
@@ -131,14 +134,14 @@ class CheckRights(Step[World]):
 
     name = "rights"
     title = "Check who may change the app"
-    needs = (SignedIn,)
+    needs = (SignedIn, AppRegistration)
     maybe = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        reason = directory_roles.may_write(world)
+        reason = directory_roles.may_write(world, world.app)
         if reason is None:
             world.known.may_change = False
             if not handoff.needed(world):
@@ -152,7 +155,7 @@ class ReadProject(Step[World]):
 
     name = "project"
     title = "Look at the project"
-    needs = (SignedIn,)
+    needs = (SignedIn, AppRegistration)
     maybe = (MachineKey,)
 
     def check(self, world: World) -> Status:
@@ -236,7 +239,7 @@ def refuse_another_name(world: World, app: App) -> None:
     :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).
     """
     known, name, member = world.known, world.profile.app_display_name, world.profile.client_id_member
-    if world.settings.named(app.app_id) or known.created:
+    if world.settings.named(app.app_id) or world.new_app.created:
         return
     if app.name != name:
         odd = "".join(f" It {what}." for what in oddities(app.name, name))
@@ -251,7 +254,7 @@ def refuse_another_name(world: World, app: App) -> None:
 
 def say_subject(world: World) -> None:
     """Which app, tenant and cloud this is about, and who is signed in (M2)."""
-    known, app = world.known, world.known.app
+    known, app = world.known, world.maybe_app
     account = world.facts.get(SignedIn).account
     what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{world.app_name}'"
     message = (

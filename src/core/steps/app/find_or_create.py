@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from core.clock import together, wait_until
@@ -15,7 +16,7 @@ from core.steps import prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import AppRegistration, NewApp, OpenRun, SignedIn
 from core.steps.hand_off import handoff
 
 
@@ -32,7 +33,7 @@ class FindOrCreate(Step[World]):
     name = "app"
     title = "Find the app registration"
     maybe = (SignedIn,)
-    updates = (OpenRun,)
+    updates = (OpenRun, AppRegistration, NewApp)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -46,10 +47,11 @@ class FindOrCreate(Step[World]):
         app, *_ = together(lambda: self._look(world), lambda: _offered(world), lambda: _policy(world), tell)
         if app is None and known.app_id:
             app = self._gone(world)
-        known.app = app
+        world.facts.drop(AppRegistration)
         if app is None:
             return f"there is none; '{world.profile.app_display_name}' will be created"
         known.app_id = app.app_id
+        world.facts.put(AppRegistration(app))
         find.refuse_another_name(world, app)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
@@ -62,19 +64,19 @@ class FindOrCreate(Step[World]):
 
         :raises SetupError: `app.adopt-or-new`, `app.several`.
         """
-        if world.known.app is None:
+        if world.maybe_app is None:
             self._by_name(world)
 
     def _interrupted(self, world: World) -> str:
         """App id of the app that an interrupted run created, or that an administrator created for it."""
-        known = world.known
         if (effect := created_here(world)) is not None:
-            known.created, known.unique_name = True, effect.target
+            world.facts.put(replace(world.new_app, unique_name=effect.target, created=True))
             return find_created(world, effect) or ""
         request = handoff.written(world)
         if request is not None and request.data["unique_name"]:
-            known.unique_name = request.data["unique_name"]
-            return creation.by_unique_name(world.user_graph(), known.unique_name) or ""
+            unique = str(request.data["unique_name"])
+            world.facts.put(replace(world.new_app, unique_name=unique))
+            return creation.by_unique_name(world.user_graph(), unique) or ""
         return ""
 
     def _look(self, world: World) -> App | None:
@@ -97,7 +99,7 @@ class FindOrCreate(Step[World]):
             emit=world.emit,
             reason="the app registration to be seen",
             expected=10,
-            deadline=REPLICATION / (8 if world.settings.app_id else 1 if known.created else 2),
+            deadline=REPLICATION / (8 if world.settings.app_id else 1 if world.new_app.created else 2),
         )
 
     def _by_name(self, world: World) -> App | None:
@@ -105,7 +107,7 @@ class FindOrCreate(Step[World]):
 
         :raises SetupError: `app.adopt-or-new`, `app.several`.
         """
-        graph, unique, new = world.user_graph(), world.known.unique_name, world.settings.new
+        graph, unique, new = world.user_graph(), world.new_app.unique_name, world.settings.new
         found = find.of_that_name(world) if unique or not new else []
         for ours in found:
             if unique and ours.get("uniqueName") == unique:
@@ -124,7 +126,7 @@ class FindOrCreate(Step[World]):
             raise deleted
         if world.settings.app_id:
             raise SetupError("app.missing", app_id=known.app_id, tenant=known.tenant, path=world.statefile.path)
-        if not known.created:
+        if not world.new_app.created:
             message = f"The app {known.app_id} of the state file does not exist any more; a new one will be created."
             world.emit(Finding("app.stale", "warning", message))
             prerequisites.open_of_project(world)  # from here on it is about a new app
@@ -143,4 +145,5 @@ def _policy(world: World) -> None:
     """What the tenant's policy will say of a new app; az's token may mostly not read it."""
     if not world.known.app_id:
         created = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        world.known.policy = application.read_default_policy(world.user_graph(), created)
+        policy = application.read_default_policy(world.user_graph(), created)
+        world.facts.put(replace(world.new_app, policy=policy))

@@ -29,7 +29,7 @@ from core.secret import Secret
 from core.steps.certificate import presence
 from core.steps.certificate.presence import Presence
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
 from core.steps.hand_off import handoff
 
 #: The effect of leaving out an expired entry of others.
@@ -42,6 +42,7 @@ class StoreKey(Step[World]):
     name = "store-key"
     title = "Create a key and store it"
     needs = (OpenRun,)
+    maybe = (AppRegistration, NewApp)
     gives = (MachineKey,)
 
     def check(self, world: World) -> Status:
@@ -74,13 +75,13 @@ class Register(Step[World]):
 
     name = "register"
     title = "Add the certificate to the app"
-    needs: ClassVar[Kinds] = (OpenRun, SignedIn)
-    maybe: ClassVar[Kinds] = (Proof,)
+    needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (NewApp, Proof)
     updates: ClassVar[Kinds] = (MachineKey,)
 
     def check(self, world: World) -> Status:
         key_pair = world.maybe_key_pair
-        if world.known.app is None:
+        if world.maybe_app is None:
             return Done("it comes with the new app")
         if key_pair and (key := world.app.holds(key_pair)):
             return Done(f"it is on the app (keyId {key.id})")
@@ -142,12 +143,13 @@ class Prove(Step[World]):
 
     name = "prove"
     title = "Prove the certificate with a token"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp,)
     gives = (Proof,)
     updates = (MachineKey,)
 
     def check(self, world: World) -> Status:
-        proof, app = world.maybe_proof, world.known.app
+        proof, app = world.maybe_proof, world.maybe_app
         if proof and set(world.known.wanted) <= proof.roles:
             return Done("a token was minted with it")
         if app is not None and app.disabled:  # then no sign-in can prove anything
@@ -247,7 +249,7 @@ def register(world: World) -> tuple[Merge, str]:
     chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
     key_id = earlier[0].data["key_id"] if earlier else chosen
     entry = credentials.entry_of(key_pair, key_id, key_name(world))
-    passwords = [password.id for password in world.known.initial]
+    passwords = [password.id for password in world.facts.get(AppRegistration).initial]
     details = {"object_id": app.object_id, "key_id": key_id, "thumbprint": key_pair.thumbprint, "passwords": passwords}
     stands = any(effect.state == "done" for effect in earlier)  # dropped since: it is one effect, with one undo
     with (
@@ -273,7 +275,7 @@ def key_name(world: World) -> str:
 def lifetime(world: World) -> tuple[timedelta, str]:
     """How long a new certificate may live, and why it is shorter than usual (P3, M13)."""
     asked = timedelta(days=world.settings.certificate_days)
-    policy = world.known.app.policy if world.known.app is not None else world.known.policy
+    policy = app.policy if (app := world.maybe_app) is not None else world.new_app.policy
     if policy.lifetime is not None and policy.lifetime < asked:
         return policy.lifetime, f" (the policy '{', '.join(policy.names)}' allows no longer)"
     return asked, ""

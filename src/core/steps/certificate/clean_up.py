@@ -13,7 +13,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn
 from core.steps.hand_off import handoff
 
 
@@ -22,7 +22,7 @@ class Tidy(Step[World]):
 
     name = "tidy"
     title = "Remove pending keystore entries"
-    needs = (OpenRun, MachineKey)
+    needs = (OpenRun, AppRegistration, MachineKey)
     maybe = (SignedIn, Proof)
 
     def _accounts(self, world: World) -> list[str]:
@@ -47,7 +47,7 @@ class Tidy(Step[World]):
         return Needed() if left or self._requests(world) else Done("there are none")
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        where, how = f"app registration '{world.app.name}'" if world.known.app else "", "PATCH keyCredentials"
+        where, how = f"app registration '{world.app.name}'" if world.maybe_app else "", "PATCH keyCredentials"
         return tuple(
             PlanRow(
                 "delete", "certificate", where, f"{key_pair.thumbprint}, this machine's, not in use", "", False, how

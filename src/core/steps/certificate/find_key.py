@@ -23,7 +23,7 @@ from core.flow.step import Needed, Status, Step
 from core.secret import ENTRA_SECRET, Secret
 from core.steps import prerequisites
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn
 
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 #: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
@@ -36,7 +36,7 @@ class FindKey(Step[World]):
     name = "key"
     title = "Look for a key in the keystore"
     needs = (OpenRun,)
-    maybe = (SignedIn,)
+    maybe = (SignedIn, AppRegistration)
     updates = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
@@ -56,7 +56,7 @@ class FindKey(Step[World]):
             raise _unproven(world, "what may be a private key or a secret and cannot be used here")
         if current is not None:
             self._refuse_another_apps_key(world, current.der)
-        if current is not None and known.app is None:
+        if current is not None and world.maybe_app is None:
             if not self._orphan(world, current.der):
                 details = {"tenant": known.tenant, "service": world.service, "thumbprint": current.thumbprint}
                 raise SetupError("keystore.occupied", **details)
@@ -65,7 +65,7 @@ class FindKey(Step[World]):
             _say_due(world, current)
             self._find_spare(world, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
-        app, now = known.app, world.clock.now()
+        app, now = world.maybe_app, world.clock.now()
         # one that is about to end is this machine's all the same: it is brought into use before it is renewed
         usable = [key_pair for key_pair in self._candidates(world) if not key_pair.expired(now)]
         chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
@@ -79,7 +79,7 @@ class FindKey(Step[World]):
 
         :param listed: look for one to each certificate on the app, too.
         """
-        app = world.known.app
+        app = world.maybe_app
         thumbprints = [effect.data["thumbprint"] for effect in world.log.standing("keystore.write")]
         thumbprints += [key.thumbprint for key in app.keys if key.thumbprint] if app is not None and listed else []
         key_pairs = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
@@ -90,7 +90,7 @@ class FindKey(Step[World]):
 
         :param former: the one that the tenant's account held until now.
         """
-        app, used = world.known.app, world.maybe_key_pair
+        app, used = world.maybe_app, world.maybe_key_pair
         key_pairs = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
         world.known.spare = tuple(
             key_pair
@@ -114,7 +114,7 @@ class FindKey(Step[World]):
     def _refuse_another_apps_key(self, world: World, der: bytes) -> None:
         """The account is the tenant alone (P4): a second app of one tenant must not take the first one's place."""
         mine, owners = _mine(world), owners_of(world, der)
-        listed = world.known.app is not None and world.known.app.holds_certificate(der)
+        listed = (app := world.maybe_app) is not None and app.holds_certificate(der)
         if mine and owners and mine not in owners and not listed:
             raise _another_apps(world, der, sorted(owners)[0])
 
@@ -123,7 +123,7 @@ class FindKey(Step[World]):
 
         :raises SetupError: `keystore.other-app`, `keystore.unproven`.
         """
-        app, owners = world.known.app, owners_of(world, der)
+        app, owners = world.maybe_app, owners_of(world, der)
         if _mine(world) in owners or (app is not None and app.holds_certificate(der) and not owners):
             return
         thumbprint = certificates.thumbprint(der)
@@ -155,7 +155,7 @@ class FindKey(Step[World]):
         try:
             world.facts.put(Proof(mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)))
         except TokenError as error:
-            if world.app.holds(key_pair) and LAGGING & set(error.codes):
+            if (app := world.maybe_app) is not None and app.holds(key_pair) and LAGGING & set(error.codes):
                 return True  # registered a moment ago; the proof will wait for it
             if 700027 not in error.codes:
                 raise
@@ -220,14 +220,15 @@ def _mine(world: World) -> str:
 
 def _holder(world: World, thumbprint: str) -> str:
     """Another app of one of our names that accepts a certificate, so that it can be named; empty when none is seen."""
-    names = {world.profile.app_display_name, world.app.name} if world.known.app else {world.profile.app_display_name}
+    app = world.maybe_app
+    names = {world.profile.app_display_name, *([app.name] if app is not None else [])}
     for name in sorted(names):
         quoted = quote(name.replace("'", "''"))
         path = f"/applications?$filter=displayName eq '{quoted}'&$select=appId,displayName,keyCredentials"
         try:
-            for app in world.user_graph().pages(path, "look whose certificate it is"):
-                if any(key.thumbprint == thumbprint for key in application.keys_of(app)):
-                    return str(app.get("appId"))
+            for entry in world.user_graph().pages(path, "look whose certificate it is"):
+                if any(key.thumbprint == thumbprint for key in application.keys_of(entry)):
+                    return str(entry.get("appId"))
         except Interrupted:
             raise
         except SetupError:

@@ -14,7 +14,7 @@ from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
 from core.events import Finding
 from core.steps.context import World
-from core.steps.facts import MachineKey
+from core.steps.facts import AppRegistration, MachineKey
 
 
 class Presence:
@@ -88,7 +88,7 @@ def tell_of_secrets(world: World, passwords: Sequence[Password]) -> None:
     :param passwords: those that are there now.
     """
     known = world.known
-    if known.initial and not passwords and not known.bereft and not world.log.marked:
+    if world.facts.get(AppRegistration).initial and not passwords and not known.bereft and not world.log.marked:
         known.bereft = True
         proven = (
             "its certificate is proven" if world.maybe_proof else "until its certificate is proven it cannot sign in"

@@ -17,7 +17,7 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
 from core.steps.hand_off.request import LARGEST, Request
 
 WRITE: Final = "request.write"
@@ -34,7 +34,7 @@ class HandOff(Step[World]):
     name = "hand-off"
     title = "Write a request for an administrator"
     needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (Proof,)
+    maybe = (AppRegistration, NewApp, Proof)
 
     def check(self, world: World) -> Status:
         return Needed() if needed(world) else Done("not needed")
@@ -99,7 +99,7 @@ def needed(world: World) -> bool:
     known = world.known
     if known.may_change:
         return False
-    app, key_pair = known.app, world.maybe_key_pair
+    app, key_pair = world.maybe_app, world.maybe_key_pair
     if app is None or key_pair is None or not (app.holds(key_pair) or world.maybe_proof):
         return True
     wanted = set(known.wanted.values())
@@ -125,9 +125,9 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     :returns: the error that ends this run: it waits for an administrator.
     :raises SetupError: `request.io`, `request.secret`, `file.unsafe`.
     """
-    known, key_pair, app = world.known, world.key_pair, world.known.app
+    known, key_pair, app = world.known, world.key_pair, world.maybe_app
     earlier = written(world)
-    unique = str(earlier.data["unique_name"]) if earlier else known.unique_name
+    unique = str(earlier.data["unique_name"]) if earlier else world.new_app.unique_name
     if app is None and not unique:
         unique = f"{world.profile.name}-{uuid4()}"
     request = Request(
@@ -157,7 +157,7 @@ def write(world: World, *, removal: bool = False) -> SetupError:
 
 def _applied(world: World, effect: Effect) -> Left | None:
     """What an administrator has done for this machine already, and how it is taken back."""
-    key_pair, app = world.maybe_key_pair, world.known.app
+    key_pair, app = world.maybe_key_pair, world.maybe_app
     if key_pair is None or any(
         e.data.get("thumbprint") == key_pair.thumbprint and e.action in OWN and e.state != "failed"
         for e in world.log.effects

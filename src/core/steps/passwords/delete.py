@@ -20,7 +20,7 @@ from core.steps import directory_roles
 from core.steps.certificate.certificate import prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
 from core.steps.context import Identity, World
-from core.steps.facts import MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
 from core.steps.hand_off import handoff
 from core.steps.state_file.purge import Purge
 
@@ -44,7 +44,8 @@ class CheckDeletion(Step[World]):
 
     name = "deletion-rights"
     title = "Check who may delete the secrets"
-    needs = (OpenRun, SignedIn, MachineKey, Proof)
+    needs = (OpenRun, SignedIn, AppRegistration, MachineKey, Proof)
+    maybe = (NewApp,)
 
     def check(self, world: World) -> Status:
         return Needed() if world.app.all_passwords else Done("there are none")
@@ -57,7 +58,7 @@ class CheckDeletion(Step[World]):
             owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
             if directory_roles.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
                 deleters.append("app")
-            if directory_roles.may_write(world, holder) is not None:
+            if directory_roles.may_write(world, app, holder) is not None:
                 deleters.append("user")
             if not deleters:
                 raise handoff.write(world, removal=True)
@@ -70,7 +71,8 @@ class Mark(Step[World]):
 
     name = "marker"
     title = "Point of no return"
-    needs: ClassVar[Kinds] = (OpenRun, SignedIn)
+    needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (NewApp,)
     updates: ClassVar[Kinds] = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
@@ -125,7 +127,7 @@ class DeletePasswords(Step[World]):
 
     name = "delete-passwords"
     title = "Delete the password credentials"
-    needs: ClassVar[Kinds] = (OpenRun, MachineKey)
+    needs: ClassVar[Kinds] = (OpenRun, AppRegistration, MachineKey)
     maybe: ClassVar[Kinds] = (SignedIn, Proof)
 
     def check(self, world: World) -> Status:
@@ -170,8 +172,8 @@ class TwoCleanReads(Step[World]):
 
     name = "clean-reads"
     title = "See twice that none is left"
-    needs: ClassVar[Kinds] = (OpenRun, SignedIn)
-    maybe: ClassVar[Kinds] = (Proof,)
+    needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (NewApp, Proof)
     updates: ClassVar[Kinds] = (MachineKey,)
 
     def check(self, world: World) -> Status:
@@ -181,7 +183,9 @@ class TwoCleanReads(Step[World]):
     def apply(self, world: World) -> str:
         graph = _reader(world)
         tried = {e.data["key_id"] for action in REMOVE.values() for e in world.log.standing(action)}
-        tried |= {password.id for password in world.known.initial}  # a stale read may have hidden one until now
+        tried |= {
+            password.id for password in world.facts.get(AppRegistration).initial
+        }  # a stale read may have hidden one until now
         rounds = 0
         left: tuple[Password, ...] = ()
         start = world.clock.monotonic()
@@ -245,7 +249,8 @@ class ProveAfterDeletion(Step[World]):
 
     name = "prove-again"
     title = "Prove the certificate again"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp,)
     updates = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
@@ -260,7 +265,8 @@ class LastLook(Step[World]):
 
     name = "last-look"
     title = "See the certificate once more"
-    needs = (OpenRun, SignedIn)
+    needs = (OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp,)
     updates = (MachineKey, Proof)
 
     def check(self, world: World) -> Status:
@@ -304,7 +310,7 @@ def vanished(world: World, error: SetupError) -> SetupError | None:
     registered = world.log.standing("graph.application.addKey")
     if not registered:
         return None  # the directory is as it was: undoing takes no credential from anybody
-    expected = {password.id for password in world.known.initial}
+    expected = {password.id for password in world.facts.get(AppRegistration).initial}
     for effect in registered:
         expected |= set(effect.data["passwords"])
     graph = world.user_graph()
@@ -358,7 +364,7 @@ def delete(world: World, password: Password) -> bool:
     irreversible = [*REMOVE.values(), "statefile.update"]
     if world.log.marked_here and not any(world.log.standing(name) for name in irreversible):
         here = {found.id for found in application.read_passwords(world.user_graph(), world.app)}
-        if {found.id for found in world.known.initial} <= here:
+        if {found.id for found in world.facts.get(AppRegistration).initial} <= here:
             world.log.unmark()
     raise refused
 

@@ -26,7 +26,7 @@ from core.flow.step import Done, Needed, Status, Step
 from core.machine.state_file import Basis, not_written
 from core.steps import directory_roles, prerequisites
 from core.steps.context import World
-from core.steps.facts import MachineKey, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, Proof, SignedIn
 from core.steps.passwords.delete import REMOVE
 from core.steps.state_file.purge import rebase
 
@@ -260,7 +260,7 @@ def remove_expired(world: World, journal: RollbackJournal, *, signed_in: bool) -
 def _take_off_expired(world: World, journal: RollbackJournal, graph: Graph) -> None:
     app = application.read(graph, world.known.app_id)
     if app is not None:
-        world.known.app = app
+        world.update_app(app)
         take_off(world, journal, graph, patience=0)
         return
     for effect in journal.standing(ADD):  # it went with its app
@@ -315,7 +315,7 @@ class Sweep(Step[World]):
     name = "leftover"
     title = "Look for an earlier rollback"
     maybe = (SignedIn,)
-    updates = (MachineKey, Proof)
+    updates = (AppRegistration, MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         stands = world.known.app_id and RollbackJournal.of(world).stands

@@ -14,7 +14,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
 from core.steps.context import World
-from core.steps.facts import OpenRun, SignedIn
+from core.steps.facts import AppRegistration, OpenRun, SignedIn
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
 
@@ -36,6 +36,7 @@ class TakeBack(Step[World]):
 
     name = "take-back"
     title = "Take back what an earlier rollback left"
+    needs = (AppRegistration,)
     maybe = (OpenRun, SignedIn)
 
     def check(self, world: World) -> Status:
@@ -59,7 +60,7 @@ class AddPassword(Step[World]):
 
     name = "add-password"
     title = "Create a client secret for 15 minutes"
-    needs = (OpenRun,)
+    needs = (OpenRun, AppRegistration)
     maybe = (SignedIn,)
 
     def check(self, world: World) -> Status:
