@@ -26,7 +26,16 @@ from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, SignedIn
+from core.steps.facts import (
+    AppRegistration,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    PasswordRemoval,
+    SignedIn,
+    WantedPermissions,
+)
 from core.steps.hand_off.request import Request, parse
 from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, removed, vanished
 
@@ -36,8 +45,8 @@ class ReadRequest(Step[World]):
 
     name = "request"
     title = "Read the request"
-    gives = (MachineKey,)
-    updates = (NewApp,)
+    gives = (MachineKey, WantedPermissions)
+    updates = (NewApp, PasswordRemoval)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -70,10 +79,12 @@ class ReadRequest(Step[World]):
         known.request = request
         world.facts.put(MachineKey(request.key_pair))
         known.tenant, known.app_id = request.tenant, request.app_id
-        known.wanted, known.key_id = dict(request.roles), request.key_id
+        world.facts.put(WantedPermissions(dict(request.roles)))
+        known.key_id = request.key_id
         world.facts.put(NewApp(request.unique_name))
         known.machine = short(request.machine)
-        known.deleters = {"application": ("user",), "servicePrincipal": ("user",)}  # the app's key is not here
+        # the app's key is not here
+        world.facts.put(PasswordRemoval(deleters={"application": ("user",), "servicePrincipal": ("user",)}))
         return f"by {quoted(request.requested_by)} on {quoted(request.machine)}, {request.created[:10]}"
 
 
@@ -84,7 +95,7 @@ class FindRequestedApp(Step[World]):
     title = "Find the app registration"
     needs = (SignedIn,)
     maybe = (OpenRun, MachineKey)
-    updates = (AppRegistration, NewApp)
+    updates = (AppRegistration, NewApp, WantedPermissions)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -96,7 +107,8 @@ class FindRequestedApp(Step[World]):
 
         def offered() -> None:
             if not request.remove_passwords:
-                known.resource_id, known.offered = permissions.read_offered(graph)
+                resource_id, found = permissions.read_offered(graph)
+                world.facts.put(replace(world.permissions, resource_id=resource_id, offered=found))
 
         found: list[App | None] = []
 
@@ -106,7 +118,7 @@ class FindRequestedApp(Step[World]):
         together(read, offered)
         app = found[0]
         for name, role in request.roles.items():
-            if known.offered.get(name) != role:
+            if world.permissions.offered.get(name) != role:
                 raise SetupError("permissions.not-offered", names=name)
         if app is None:
             if request.app_id:
@@ -142,7 +154,7 @@ class CheckAdministrator(Step[World]):
     name = "rights"
     title = "Check who may apply it"
     needs = (SignedIn, MachineKey)
-    maybe = (AppRegistration, NewApp)
+    maybe = (AppRegistration, NewApp, WantedPermissions, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -175,7 +187,7 @@ class CheckAdministrator(Step[World]):
     @staticmethod
     def _reasons(world: World) -> list[str | None]:
         """For each right that what is missing takes, why the signed-in principal has it; None where it has not."""
-        app, wanted = world.maybe_app, set(world.known.wanted.values())
+        app, wanted = world.maybe_app, set(world.permissions.wanted.values())
         if app is None:
             return [directory_roles.may_create(world), directory_roles.may_grant(world) if wanted else ""]
         if _removing(world):
@@ -217,7 +229,9 @@ class CheckAdministrator(Step[World]):
         """Permissions that no Provisioner needs take a yes of their own (P6)."""
         settings, app = world.settings, world.maybe_app
         granted = app.granted if app is not None else frozenset()
-        names = sorted(n for n, r in world.known.wanted.items() if n not in permissions.KNOWN and r not in granted)
+        names = sorted(
+            n for n, r in world.permissions.wanted.items() if n not in permissions.KNOWN and r not in granted
+        )
         if not names or settings.extra_roles or settings.dry_run:
             return
         text = f"The request asks for more than a Provisioner needs: {', '.join(names)}. Grant them too?"
@@ -231,7 +245,8 @@ class Explain(Step[World]):
     name = "project"
     title = "Look at the request"
     needs = (SignedIn, MachineKey)
-    maybe = (AppRegistration, NewApp)
+    maybe = (AppRegistration, NewApp, WantedPermissions)
+    updates = (PasswordRemoval,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -250,7 +265,8 @@ class Explain(Step[World]):
             message = f"The app also accepts {len(app.all_passwords)} password credential(s), which stay: {listing}."
             world.emit(Finding("app.passwords", "warning", message))
         if app is not None and _removing(world) and app.all_passwords:
-            world.known.activity = activity.read(world.user_graph(), world.cloud, app.app_id)
+            last_used = activity.read(world.user_graph(), world.cloud, app.app_id)
+            world.facts.put(replace(world.removal, activity=last_used))
             world.emit(find.others_stop())
         message = (
             f"{quoted(request.requested_by)} asks for it, says the file. The certificate {key_pair.thumbprint} belongs "
@@ -274,10 +290,9 @@ class Explain(Step[World]):
         """What the certificate opens that amounts to a takeover: permissions asked for, and those the app has (M14)."""
         if _removing(world):
             return []
-        known = world.known
-        names = {role: name for name, role in known.offered.items()}
+        names = {role: name for name, role in world.permissions.offered.items()}
         granted = app.granted if (app := world.maybe_app) is not None else frozenset[str]()
-        return permissions.takeover({*known.wanted, *(names.get(role, "") for role in granted)})
+        return permissions.takeover({*world.permissions.wanted, *(names.get(role, "") for role in granted)})
 
 
 class MarkRemoval(Mark):
@@ -332,7 +347,7 @@ def _basis(world: World) -> dict[str, object]:
         "app": [app.app_id, app.object_id] if app else world.new_app.unique_name,
         "certificate": world.key_pair.thumbprint,
         "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": known.wanted,
+        "permissions": world.permissions.wanted,
     }
 
 

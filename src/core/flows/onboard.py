@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.entra import application, permissions
@@ -20,7 +21,7 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, NeedsAdministrator, Proof, SignedIn, WantedPermissions
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
@@ -33,22 +34,23 @@ class DecideRoles(Step[World]):
     name = "permissions"
     title = "Decide the permissions"
     maybe = (AppRegistration,)
+    updates = (WantedPermissions,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
-        if missing := sorted(name for name in permissions.BASE if name not in known.offered):
+        offered = world.permissions.offered
+        if missing := sorted(name for name in permissions.BASE if name not in offered):
             raise SetupError("permissions.not-offered", names=", ".join(missing))
-        known.wanted = permissions.wanted(known.offered)
-        if fewer := [name for name in permissions.AGENT if name not in known.offered]:
+        world.facts.put(replace(world.permissions, wanted=permissions.wanted(offered)))
+        if fewer := [name for name in permissions.AGENT if name not in offered]:
             message = f"This tenant does not offer {len(fewer)} of the agent permissions: {', '.join(fewer)}."
             world.emit(Finding("permissions.fewer", "info", message))
         granted = app.granted if (app := world.maybe_app) else frozenset()
-        if extra := [name for name in permissions.unknown(known.offered) if known.offered[name] not in granted]:
+        if extra := [name for name in permissions.unknown(offered) if offered[name] not in granted]:
             self._extra(world, extra)
-        return f"{len(known.wanted)} of Microsoft Graph"
+        return f"{len(world.permissions.wanted)} of Microsoft Graph"
 
     def _extra(self, world: World, extra: list[str]) -> None:
         settings = world.settings
@@ -57,7 +59,9 @@ class DecideRoles(Step[World]):
         if not (agreed or settings.yes or settings.dry_run):
             agreed = world.ask(Question("extra-roles", text, False, "--extra-roles"))
         if agreed:
-            world.known.wanted |= {name: world.known.offered[name] for name in extra}
+            known = world.permissions
+            more = {name: known.offered[name] for name in extra}
+            world.facts.put(replace(known, wanted={**world.permissions.wanted, **more}))
         else:
             message = f"Not granted, because they are not known: {', '.join(extra)}."
             world.emit(Finding("permissions.unknown", "warning", message, "Grant them with --extra-roles."))
@@ -69,14 +73,15 @@ class CheckProvisioning(Step[World]):
     name = "rights"
     title = "Check who may provision"
     needs = (SignedIn,)
-    maybe = (AppRegistration, MachineKey, Proof)
+    maybe = (AppRegistration, MachineKey, Proof, WantedPermissions)
+    updates = (NeedsAdministrator,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, app, key_pair = world.known, world.maybe_app, world.maybe_key_pair
-        wanted = set(known.wanted.values())
+        app, key_pair = world.maybe_app, world.maybe_key_pair
+        wanted = set(world.permissions.wanted.values())
         may: str | None = "nothing has to be changed there"
         what = ""
         if app is None:
@@ -92,7 +97,7 @@ class CheckProvisioning(Step[World]):
             may, what = directory_roles.may_grant(world), "grant permissions"
         if may is not None:
             return may
-        known.may_change = False
+        world.facts.put(NeedsAdministrator())
         directory_roles.say_unprivileged(world, what)
         return "no: a request for an administrator will be written"
 
@@ -126,7 +131,7 @@ def _basis(world: World) -> dict[str, object]:
         "app": [app.app_id, app.object_id] if app else "new",
         "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": known.wanted,
+        "permissions": world.permissions.wanted,
         "files": {str(world.statefile.path): known.members},
     }
 
@@ -166,7 +171,7 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
     verb = "Created" if world.new_app.created else "Set up"
     first = f"{verb} {subject}: it signs in with a certificate whose key is in the keystore, and its token carries "
-    return (f"{first}{len(known.wanted)} permissions.", *sentences)
+    return (f"{first}{len(world.permissions.wanted)} permissions.", *sentences)
 
 
 class CheckResult(Step[World]):

@@ -9,19 +9,28 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from core.entra.activity import Activity
 from core.errors import Caller
 from core.flow.facts import Facts
-from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
+from core.steps.facts import (
+    AppRegistration,
+    Identity,
+    MachineKey,
+    NewApp,
+    OpenRun,
+    PasswordRemoval,
+    Proof,
+    SignedIn,
+    WantedPermissions,
+)
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.clock import Cancel, Clock
     from core.config.cloud import Cloud
     from core.config.profile import Profile
     from core.config.settings import Settings
-    from core.entra.application import App, Password
+    from core.entra.application import App
     from core.entra.certificates import KeyPair
     from core.entra.graph import Graph
     from core.entra.http import Session
@@ -38,9 +47,6 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.secret import Secret
     from core.steps.hand_off.request import Request
 
-#: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
-Identity = Literal["app", "user"]
-
 
 @dataclass
 class Known:
@@ -52,17 +58,9 @@ class Known:
     :param occupant: what the keystore account of the tenant held when it was decided on.
     :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
     :param pending: keystore account that holds it before it is adopted.
-    :param activity: when each password credential was last used.
-    :param last: password credentials as the last look before the deletion showed them.
-    :param deleters: by holder, the identities that may delete its password credentials, best first.
-    :param may_change: whether the signed-in principal may make the changes in the directory, as far as is known.
-    :param wanted: Microsoft Graph permissions that this run sees to, name to id.
-    :param resource_id: Microsoft Graph's own service principal.
-    :param offered: permissions that Microsoft Graph offers to apps in this tenant, name to id.
     :param key_id: keyId of the certificate to add, if somebody else chose it.
     :param machine: name of the machine whose certificate it is.
     :param request: what an administrator was asked to do.
-    :param bereft: whether it was said that others deleted the secrets this machine began with.
     :param backend: what holds the key, once it was proven or read from.
     :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
     :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
@@ -75,18 +73,10 @@ class Known:
     app_id: str = ""
     occupant: Secret | None = None
     spare: tuple[KeyPair, ...] = ()
-    activity: Activity = field(default_factory=Activity)
-    last: tuple[Password, ...] = ()
-    deleters: dict[str, tuple[Identity, ...]] = field(default_factory=dict)
-    may_change: bool = True
-    wanted: dict[str, str] = field(default_factory=dict)
-    resource_id: str = ""
-    offered: dict[str, str] = field(default_factory=dict)
     key_id: str = ""
     machine: str = field(default_factory=socket.gethostname)
     request: Request | None = None
     unproven: str = ""
-    bereft: bool = False
     backend: Backend | None = None
     weak: tuple[WeakFile, ...] = ()
 
@@ -166,6 +156,16 @@ class World:
     def new_app(self) -> NewApp:
         """What is known of an app that is to be created."""
         return self.facts.maybe(NewApp) or NewApp()
+
+    @property
+    def permissions(self) -> WantedPermissions:
+        """The permissions that the run sees to: none, if none were asked for."""
+        return self.facts.maybe(WantedPermissions) or WantedPermissions()
+
+    @property
+    def removal(self) -> PasswordRemoval:
+        """What is known of the password credentials that are to be deleted."""
+        return self.facts.maybe(PasswordRemoval) or PasswordRemoval()
 
     @property
     def app_name(self) -> str:

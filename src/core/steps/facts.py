@@ -6,17 +6,23 @@ run *did* is no fact: its journal says it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, final
 
+from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
 
 if TYPE_CHECKING:
-    from core.entra.application import App, Password
+    from collections.abc import Mapping
+
+    from core.entra.application import App, Holder, Password
     from core.entra.certificates import KeyPair
     from core.entra.tokens import Token
     from core.flow.journal import Journal
     from core.machine.azure_cli import Account
+
+#: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
+Identity = Literal["app", "user"]
 
 
 @final
@@ -83,3 +89,41 @@ class Proof:
     """A token that was minted with the key: the service accepts its certificate."""
 
     token: Token
+
+
+@final
+@dataclass(frozen=True)
+class WantedPermissions:
+    """Microsoft Graph permissions, name to id.
+
+    :param wanted: those that the run sees to.
+    :param resource_id: Microsoft Graph's own service principal.
+    :param offered: those that it offers to apps in this tenant.
+    """
+
+    wanted: Mapping[str, str] = field(default_factory=dict)
+    resource_id: str = ""
+    offered: Mapping[str, str] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True)
+class NeedsAdministrator:
+    """The signed-in principal may not make the changes in the directory, as far as is known."""
+
+
+@final
+@dataclass(frozen=True)
+class PasswordRemoval:
+    """What is known of the password credentials that are to be deleted.
+
+    :param activity: when each was last used.
+    :param deleters: by holder, the identities that may delete its password credentials, best first.
+    :param last: those that the last look before the deletion showed.
+    :param gone_told: whether it was said that others deleted the secrets this machine began with.
+    """
+
+    activity: Activity = field(default_factory=Activity)
+    deleters: Mapping[Holder, tuple[Identity, ...]] = field(default_factory=dict)
+    last: tuple[Password, ...] = ()
+    gone_told: bool = False

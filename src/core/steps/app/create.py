@@ -19,7 +19,15 @@ from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import key_name, lifetime
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, SignedIn
+from core.steps.facts import (
+    AppRegistration,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    SignedIn,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 T = TypeVar("T")
@@ -39,8 +47,9 @@ class CreateApp(Step[World]):
     name = "create-app"
     title = "Create the app registration"
     needs = (OpenRun, SignedIn, MachineKey)
+    maybe = (WantedPermissions,)
     gives = (AppRegistration,)
-    updates = (NewApp,)
+    updates = (NewApp, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         app = world.maybe_app
@@ -70,7 +79,7 @@ class CreateApp(Step[World]):
             "displayName": world.app_name,
             "signInAudience": "AzureADMyOrg",
             "keyCredentials": [entry],
-            "requiredResourceAccess": merged((), known.wanted.values()),
+            "requiredResourceAccess": merged((), world.permissions.wanted.values()),
         }
         details = {"key_id": key_id, "thumbprint": key_pair.thumbprint}
         graph = world.user_graph()
@@ -122,8 +131,8 @@ class CreatePrincipal(Step[World]):
     name = "create-principal"
     title = "Create its service principal"
     needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp,)
-    updates = (AppRegistration,)
+    maybe = (NewApp, WantedPermissions)
+    updates = (AppRegistration, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         app = world.maybe_app

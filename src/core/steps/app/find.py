@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,7 +22,16 @@ from core.steps import directory_roles, prerequisites
 from core.steps.app import other_identities
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, NewApp, Proof, SignedIn
+from core.steps.facts import (
+    AppRegistration,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    PasswordRemoval,
+    Proof,
+    SignedIn,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 #: Seconds of clock difference that the token endpoint tolerates.
@@ -94,6 +104,7 @@ class TestSecret(Step[World]):
     title = "Check the old secrets"
     needs = (AppRegistration,)
     maybe = (SignedIn,)
+    updates = (PasswordRemoval,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -111,11 +122,12 @@ class TestSecret(Step[World]):
 
         def look() -> None:
             if world.app.all_passwords:
-                known.activity = activity.read(world.user_graph(), world.cloud, known.app_id)
+                last_used = activity.read(world.user_graph(), world.cloud, known.app_id)
+                world.facts.put(replace(world.removal, activity=last_used))
 
         together(test, look)
-        if known.activity.unknown:
-            message = f"When the password credentials were last used is unknown: {known.activity.unknown}."
+        if unknown := world.removal.activity.unknown:
+            message = f"When the password credentials were last used is unknown: {unknown}."
             world.emit(Finding("secret.activity", "info", message))
         return self._told(world, state) if state is not None else "the state file has none"
 
@@ -135,7 +147,8 @@ class CheckRights(Step[World]):
     name = "rights"
     title = "Check who may change the app"
     needs = (SignedIn, AppRegistration)
-    maybe = (MachineKey, Proof)
+    maybe = (MachineKey, Proof, WantedPermissions)
+    updates = (NeedsAdministrator,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -143,7 +156,7 @@ class CheckRights(Step[World]):
     def apply(self, world: World) -> str:
         reason = directory_roles.may_write(world, world.app)
         if reason is None:
-            world.known.may_change = False
+            world.facts.put(NeedsAdministrator())
             if not handoff.needed(world):
                 return "no, and nothing has to be added to it"
             directory_roles.say_unprivileged(world, f"add a certificate to '{world.app.name}'")
@@ -157,6 +170,7 @@ class ReadProject(Step[World]):
     title = "Look at the project"
     needs = (SignedIn, AppRegistration)
     maybe = (MachineKey,)
+    updates = (WantedPermissions, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -192,11 +206,11 @@ class ReadProject(Step[World]):
     @staticmethod
     def _repair(world: World, missing: Sequence[str]) -> None:
         """Plan to grant what the app declares; a migration by itself changes no permission (M18)."""
-        known = world.known
-        known.resource_id, offered = permissions.read_offered(world.user_graph())
-        known.wanted = {name: role for name, role in offered.items() if role in missing}
-        if known.wanted and directory_roles.may_grant(world) is None:
-            known.may_change = False
+        resource_id, offered = permissions.read_offered(world.user_graph())
+        wanted = {name: role for name, role in offered.items() if role in missing}
+        world.facts.put(WantedPermissions(wanted, resource_id, offered))
+        if wanted and directory_roles.may_grant(world) is None:
+            world.facts.put(NeedsAdministrator())
             directory_roles.say_unprivileged(world, "grant permissions")
 
 

@@ -16,7 +16,7 @@ from core.steps import prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
 from core.steps.context import World
-from core.steps.facts import AppRegistration, NewApp, OpenRun, SignedIn
+from core.steps.facts import AppRegistration, NewApp, OpenRun, SignedIn, WantedPermissions
 from core.steps.hand_off import handoff
 
 
@@ -33,6 +33,7 @@ class FindOrCreate(Step[World]):
     name = "app"
     title = "Find the app registration"
     maybe = (SignedIn,)
+    gives = (WantedPermissions,)
     updates = (OpenRun, AppRegistration, NewApp)
 
     def check(self, world: World) -> Status:
@@ -138,7 +139,8 @@ class FindOrCreate(Step[World]):
 
 
 def _offered(world: World) -> None:
-    world.known.resource_id, world.known.offered = permissions.read_offered(world.user_graph())
+    resource_id, offered = permissions.read_offered(world.user_graph())
+    world.facts.put(WantedPermissions(resource_id=resource_id, offered=offered))
 
 
 def _policy(world: World) -> None:

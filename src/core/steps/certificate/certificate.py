@@ -29,7 +29,17 @@ from core.secret import Secret
 from core.steps.certificate import presence
 from core.steps.certificate.presence import Presence
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
+from core.steps.facts import (
+    AppRegistration,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    PasswordRemoval,
+    Proof,
+    SignedIn,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 #: The effect of leaving out an expired entry of others.
@@ -76,8 +86,8 @@ class Register(Step[World]):
     name = "register"
     title = "Add the certificate to the app"
     needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, Proof)
-    updates: ClassVar[Kinds] = (MachineKey,)
+    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions)
+    updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator, PasswordRemoval)
 
     def check(self, world: World) -> Status:
         key_pair = world.maybe_key_pair
@@ -144,13 +154,13 @@ class Prove(Step[World]):
     name = "prove"
     title = "Prove the certificate with a token"
     needs = (OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp,)
+    maybe = (NewApp, WantedPermissions)
     gives = (Proof,)
-    updates = (MachineKey,)
+    updates = (MachineKey, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         proof, app = world.maybe_proof, world.maybe_app
-        if proof and set(world.known.wanted) <= proof.roles:
+        if proof and set(world.permissions.wanted) <= proof.roles:
             return Done("a token was minted with it")
         if app is not None and app.disabled:  # then no sign-in can prove anything
             what = " and its ".join(application.HOLDER_NAME[holder] for holder in app.disabled)
@@ -293,7 +303,7 @@ def prove_again(world: World) -> str:
     if text is None:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
     read_back = certificates.parse(text, known.tenant)
-    roles = frozenset(known.wanted)
+    roles = frozenset(world.permissions.wanted)
     proof = prove(
         world.session,
         world.cloud,

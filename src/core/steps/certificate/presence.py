@@ -7,6 +7,7 @@ moment later. Past the point of no return it is this machine's only credential.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 
 from core.entra import application, credentials
 from core.entra.application import Key, Password
@@ -87,9 +88,9 @@ def tell_of_secrets(world: World, passwords: Sequence[Password]) -> None:
 
     :param passwords: those that are there now.
     """
-    known = world.known
-    if world.facts.get(AppRegistration).initial and not passwords and not known.bereft and not world.log.marked:
-        known.bereft = True
+    begun_with = world.facts.get(AppRegistration).initial
+    if begun_with and not passwords and not world.removal.gone_told and not world.log.marked:
+        world.facts.put(replace(world.removal, gone_told=True))
         proven = (
             "its certificate is proven" if world.maybe_proof else "until its certificate is proven it cannot sign in"
         )

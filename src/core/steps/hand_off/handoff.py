@@ -17,7 +17,16 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
+from core.steps.facts import (
+    AppRegistration,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    Proof,
+    SignedIn,
+    WantedPermissions,
+)
 from core.steps.hand_off.request import LARGEST, Request
 
 WRITE: Final = "request.write"
@@ -34,7 +43,7 @@ class HandOff(Step[World]):
     name = "hand-off"
     title = "Write a request for an administrator"
     needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (AppRegistration, NewApp, Proof)
+    maybe = (AppRegistration, NewApp, Proof, WantedPermissions, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         return Needed() if needed(world) else Done("not needed")
@@ -91,18 +100,17 @@ def on_refusal(world: World) -> Iterator[None]:
 
 def by_whom(world: World) -> str:
     """Added to a row of the plan: that an administrator makes this change."""
-    return "" if world.known.may_change else ", by an administrator"
+    return "" if world.facts.maybe(NeedsAdministrator) is None else ", by an administrator"
 
 
 def needed(world: World) -> bool:
     """Whether something is to be done that the signed-in principal may not do."""
-    known = world.known
-    if known.may_change:
+    if world.facts.maybe(NeedsAdministrator) is None:
         return False
     app, key_pair = world.maybe_app, world.maybe_key_pair
     if app is None or key_pair is None or not (app.holds(key_pair) or world.maybe_proof):
         return True
-    wanted = set(known.wanted.values())
+    wanted = set(world.permissions.wanted.values())
     return bool(wanted - app.declared or wanted - app.granted)
 
 
@@ -142,7 +150,7 @@ def write(world: World, *, removal: bool = False) -> SetupError:
         machine=known.machine,
         requested_by=world.facts.get(SignedIn).account.user,
         created=world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-        roles={} if removal else dict(known.wanted),
+        roles={} if removal else dict(world.permissions.wanted),
         remove_passwords=removal,
     )
     target = path(world)
@@ -184,7 +192,7 @@ def instead(world: World, refusal: GraphError) -> SetupError:
 
     :raises SetupError: `request.io`.
     """
-    world.known.may_change = False
+    world.facts.put(NeedsAdministrator())
     world.emit(Finding("rights.refused", "warning", refusal.summary))
     return write(world)
 

@@ -19,8 +19,19 @@ from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.certificate.certificate import prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
-from core.steps.context import Identity, World
-from core.steps.facts import AppRegistration, MachineKey, NewApp, OpenRun, Proof, SignedIn
+from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    Identity,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    PasswordRemoval,
+    Proof,
+    SignedIn,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 from core.steps.state_file.purge import Purge
 
@@ -45,13 +56,14 @@ class CheckDeletion(Step[World]):
     name = "deletion-rights"
     title = "Check who may delete the secrets"
     needs = (OpenRun, SignedIn, AppRegistration, MachineKey, Proof)
-    maybe = (NewApp,)
+    maybe = (NewApp, WantedPermissions)
+    updates = (PasswordRemoval,)
 
     def check(self, world: World) -> Status:
         return Needed() if world.app.all_passwords else Done("there are none")
 
     def apply(self, world: World) -> str:
-        known, app = world.known, world.app
+        app = world.app
         proof = world.facts.get(Proof).token
         for holder in {password.holder for password in app.all_passwords}:
             deleters: list[Identity] = []
@@ -62,7 +74,7 @@ class CheckDeletion(Step[World]):
                 deleters.append("user")
             if not deleters:
                 raise handoff.write(world, removal=True)
-            known.deleters[holder] = tuple(deleters)
+            world.facts.put(replace(world.removal, deleters={**world.removal.deleters, holder: tuple(deleters)}))
         return "the Provisioner itself" if directory_roles.WRITE in proof.roles else "by ownership or directory role"
 
 
@@ -72,8 +84,8 @@ class Mark(Step[World]):
     name = "marker"
     title = "Point of no return"
     needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp,)
-    updates: ClassVar[Kinds] = (MachineKey, Proof)
+    maybe: ClassVar[Kinds] = (NewApp, WantedPermissions)
+    updates: ClassVar[Kinds] = (MachineKey, Proof, NeedsAdministrator, PasswordRemoval)
 
     def check(self, world: World) -> Status:
         irreversible = world.app.all_passwords or isinstance(Purge().check(world), Needed)
@@ -91,7 +103,7 @@ class Mark(Step[World]):
                 self._see(world, presence)
         if presence.registered:
             prove_again(world)
-        tell_of_secrets(world, world.known.last)
+        tell_of_secrets(world, world.removal.last)
         if not world.log.marked:  # behind an earlier run's marker there is no way back that an answer could open
             _ask_to_delete(world)
         self._rehearse(world)
@@ -105,7 +117,8 @@ class Mark(Step[World]):
         """The keys on the app, the certificate among them."""
 
         def there() -> tuple[Key, ...] | None:
-            keys, world.known.last = application.read_credentials(world.user_graph(), world.app)
+            keys, last = application.read_credentials(world.user_graph(), world.app)
+            world.facts.put(replace(world.removal, last=last))
             return keys if presence.holds(keys) else None
 
         reason, deadline = "the certificate to be seen on the app once more", 3 * credentials.REPLICATION
@@ -128,7 +141,7 @@ class DeletePasswords(Step[World]):
     name = "delete-passwords"
     title = "Delete the password credentials"
     needs: ClassVar[Kinds] = (OpenRun, AppRegistration, MachineKey)
-    maybe: ClassVar[Kinds] = (SignedIn, Proof)
+    maybe: ClassVar[Kinds] = (SignedIn, Proof, PasswordRemoval)
 
     def check(self, world: World) -> Status:
         app = world.app
@@ -144,7 +157,7 @@ class DeletePasswords(Step[World]):
                 "delete",
                 "password credential",
                 application.HOLDER_NAME[password.holder],
-                f"{password}, {world.known.activity.of(password.id)}",
+                f"{password}, {world.removal.activity.of(password.id)}",
                 "",
                 False,
                 " ".join(credentials.removal(app, password)[:2]),
@@ -153,7 +166,7 @@ class DeletePasswords(Step[World]):
         )
 
     def apply(self, world: World) -> str:
-        passwords = world.known.last
+        passwords = world.removal.last
         ours = 0
         # one object after the other, the one that may be locked first: when that is refused, nothing is gone yet
         for holder in reversed(REMOVE):
@@ -173,8 +186,8 @@ class TwoCleanReads(Step[World]):
     name = "clean-reads"
     title = "See twice that none is left"
     needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, Proof)
-    updates: ClassVar[Kinds] = (MachineKey,)
+    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, PasswordRemoval)
+    updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         changed = world.journal is not None and any(effect.standing for effect in world.journal.effects)
@@ -250,8 +263,8 @@ class ProveAfterDeletion(Step[World]):
     name = "prove-again"
     title = "Prove the certificate again"
     needs = (OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp,)
-    updates = (MachineKey, Proof)
+    maybe = (NewApp, WantedPermissions)
+    updates = (MachineKey, Proof, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         return Needed() if any(removed(world).values()) or world.app.all_passwords else Done("nothing was deleted")
@@ -266,8 +279,8 @@ class LastLook(Step[World]):
     name = "last-look"
     title = "See the certificate once more"
     needs = (OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp,)
-    updates = (MachineKey, Proof)
+    maybe = (NewApp, WantedPermissions)
+    updates = (MachineKey, Proof, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         journal = world.journal
@@ -349,7 +362,7 @@ def delete(world: World, password: Password) -> bool:
     refused: GraphError | None = None
     if not world.log.marked:  # a newcomer, where there was nothing to delete when the marker's turn came
         world.log.mark()
-    for identity in world.known.deleters.get(password.holder) or _IDENTITIES:
+    for identity in world.removal.deleters.get(password.holder) or _IDENTITIES:
         graph = world.graph_of(identity)
         try:
             with world.log.effect(action, password.id, world.emit, key_id=password.id) as effect:
@@ -374,20 +387,22 @@ def _ask_to_delete(world: World) -> None:
 
     :raises GraphError: both are refused for one of the objects.
     """
-    known = world.known
-    holders = [holder for holder in REMOVE if any(password.holder == holder for password in known.last)]
+    removal = world.removal
+    deleters = dict(removal.deleters)
+    holders = [holder for holder in REMOVE if any(password.holder == holder for password in removal.last)]
     may: set[Holder] = set()
     refusals: dict[Holder, GraphError] = {}
     for identity in _IDENTITIES:
-        asked = [h for h in holders if h not in may and identity in known.deleters.get(h, _IDENTITIES)]
+        asked = [h for h in holders if h not in may and identity in deleters.get(h, _IDENTITIES)]
         if not asked:
             continue
         found = credentials.refused_removals(world.graph_of(identity), world.app, asked)
         may |= set(asked) - set(found)
         refusals |= found
         for holder in found:
-            rest = (other for other in known.deleters.get(holder, _IDENTITIES) if other != identity)
-            known.deleters[holder] = tuple(rest)
+            rest = (other for other in deleters.get(holder, _IDENTITIES) if other != identity)
+            deleters[holder] = tuple(rest)
+    world.facts.put(replace(removal, deleters=deleters))
     for holder in holders:
         if holder not in may:
             raise refusals[holder]
@@ -398,7 +413,7 @@ def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
 
     :returns: ids of those that are certainly gone; the rest is left to `delete`, one by one.
     """
-    best = {password.id: (world.known.deleters.get(password.holder) or ("app",))[0] for password in passwords}
+    best = {password.id: (world.removal.deleters.get(password.holder) or ("app",))[0] for password in passwords}
     gone: set[str] = set()
     for identity in dict.fromkeys(best.values()):
         chosen = [password for password in passwords if best[password.id] == identity][:20]
