@@ -6,6 +6,8 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from core.steps.facts import SecretUnproven
+
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.steps.context import World
@@ -33,15 +35,13 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     from core.entra import permissions
     from core.steps.hand_off import handoff
 
-    known = world.known
-    body: dict[str, Any] = {"tenant": known.tenant, "app_id": known.app_id, "cloud": world.cloud.name}
+    body: dict[str, Any] = {"tenant": world.target.tenant, "app_id": world.target.app_id, "cloud": world.cloud.name}
     body["summary"] = list(result.summary)
     if result.plan is not None:
         changes = [asdict(change) for change in result.plan.changes]
         body["plan"] = {"fingerprint": result.plan.fingerprint, "changes": changes}
         body["dry_run"] = world.settings.dry_run
-    if known.backend is not None:
-        held = known.backend
+    if (held := world.keystore_findings.backend) is not None:
         body["keystore"] = {"backend": held.name, "allowed_by": held.allowed_by, "served_by": held.served_by}
     if (key_pair := world.maybe_key_pair) is not None:
         end = key_pair.not_after.isoformat()
@@ -60,7 +60,8 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
         from core.steps.state_file.purge import purged
 
         body["purged"] = purged(world)
-        body["secret_refusal_unproven"] = known.unproven
+        unproven = world.facts.maybe(SecretUnproven)
+        body["secret_refusal_unproven"] = unproven.why if unproven is not None else ""
     if command == "rollback" and result.outcome == "changed":
         from core.flows.rollback import facts
 

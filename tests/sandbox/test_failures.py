@@ -35,7 +35,7 @@ from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.failures import FAILURES, LAG, ROW
 from core.secret import Secret
 from core.steps.context import World
-from core.steps.facts import MachineKey, Proof, SignedIn
+from core.steps.facts import MachineKey, Proof, SignedIn, Target
 from tests.machine import Machine, VirtualClock
 from wizard.workspace import Demo
 
@@ -73,7 +73,7 @@ def world(request: pytest.FixtureRequest, begin: Begin) -> Iterator[World]:
     """The world of the scenario that the test names."""
     machine = begin(request.param)
     world = machine.build()
-    world.known.tenant, world.known.app_id = machine.tenant.id, machine.app_id
+    world.facts.put(Target(machine.tenant.id, machine.app_id))
     yield world
     world.close()
 
@@ -171,7 +171,7 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
     machine = begin(ROW[1])
     apps = len(list(machine.tenant.all_latest("application")))
     world = machine.build(who="alex")  # a global administrator
-    world.known.tenant = machine.tenant.id
+    world.facts.put(Target(machine.tenant.id))
     graph = world.user_graph()
     typed = {"@odata.type": "#microsoft.graph.agentIdentityBlueprint", "displayName": "x"}
     for act in (
@@ -192,7 +192,7 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
 def test_row_1_the_apps_own_token_has_the_roles_and_is_not_refused_for_want_of_them(begin: Begin) -> None:
     machine = begin(ROW[1])
     world = machine.build()
-    world.known.tenant, world.known.app_id = machine.tenant.id, machine.app_id
+    world.facts.put(Target(machine.tenant.id, machine.app_id))
     world.facts.put(MachineKey(own(machine)))
     path = "/applications/microsoft.graph.agentIdentityBlueprint"
     assert world.app_graph().get(path, "list Blueprints")["value"] == []

@@ -27,36 +27,37 @@ _SOON: Final = timedelta(days=30)
 
 def _token(patient: Patient) -> Verdict:
     patient.need("reach", "the sign-in service was not reached")
-    world, known = patient.world, patient.known
+    world = patient.world
     if patient.key_pair is None:
         raise Unseen("this machine has no key that could be read")
-    if not known.app_id:
+    if not world.target.app_id:
         raise Unseen("no app id is known")
-    token = patient.token = mint(world.session, world.cloud, known.tenant, known.app_id, patient.key_pair)
-    return Verdict("ok", f"a token of app {known.app_id}, with {len(token.roles)} permissions")
+    token = patient.token = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, patient.key_pair)
+    return Verdict("ok", f"a token of app {world.target.app_id}, with {len(token.roles)} permissions")
 
 
 def _app(patient: Patient) -> Verdict:
-    known, profile = patient.known, patient.profile
+    profile = patient.profile
+    target = patient.world.target
     patient.need("reach", "Microsoft Graph was not reached")
     graph = patient.graph()
-    if known.app_id:
-        patient.app = application.read(graph, known.app_id)
+    if target.app_id:
+        patient.app = application.read(graph, target.app_id)
     if patient.app is not None:
         patient.world.update_app(patient.app)
         named = f"'{patient.app.name}' ({patient.app.app_id}), created {patient.app.created[:10]}"
-        if patient.app.name != profile.app_display_name and not patient.settings.named(known.app_id):
+        if patient.app.name != profile.app_display_name and not patient.settings.named(target.app_id):
             what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
-            return Verdict("warning", what, f"If it is right, say so: --app-id {known.app_id}")
+            return Verdict("warning", what, f"If it is right, say so: --app-id {target.app_id}")
         return Verdict("ok", named)
-    stale = f"There is no app {known.app_id} in tenant {known.tenant}. " if known.app_id else ""
+    stale = f"There is no app {target.app_id} in tenant {target.tenant}. " if target.app_id else ""
     same = find.of_that_name(patient.world) if patient.world.facts.maybe(SignedIn) is not None else []
     if len(same) > 1:
         told = find.several(patient.world, same)
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
     if same:
         other = same[0]["appId"]
-        unread = not known.members and patient.statefile.exists()
+        unread = not patient.world.project.members and patient.statefile.exists()
         why = "could not be read" if unread else "does not name it"
         found = f"{stale}One app is called '{profile.app_display_name}': {other}; the state file {why}."
         return Verdict("warning", found, f"If it is the one, say so: --app-id {other}")
@@ -104,14 +105,14 @@ def _refused(until: str, age: timedelta) -> Verdict:
 
 
 def _passwords(patient: Patient) -> Verdict:
-    app, profile, members = _read(patient), patient.profile, patient.known.members
+    app, profile, members = _read(patient), patient.profile, patient.world.project.members
     left = app.all_passwords
     if not left:
         return Verdict("ok", "none on the app registration, none on its service principal")
     listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
     if patient.verdicts["rollback"].state == "failure":
         return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
-    held = profile.secret_member in members or patient.known.secret is not None  # reading the file takes it out
+    held = profile.secret_member in members or patient.world.project.secret is not None  # reading the file takes it out
     if members.get(profile.thumbprint_member) and not held:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from core.checks.base import Check, Group, Patient, Unseen, Verdict
@@ -28,9 +29,9 @@ def _cli(patient: Patient) -> Verdict:
 def _session(patient: Patient) -> Verdict:
     patient.need("azure-cli", "the Azure CLI cannot be used")
     patient.need("reach", "the service was not reached")
-    world, known = patient.world, patient.known
+    world = patient.world
     try:
-        token = world.sign_in.graph_token(known.tenant)
+        token = world.sign_in.graph_token(world.target.tenant)
     except Interrupted:
         raise
     except SetupError as error:
@@ -39,9 +40,9 @@ def _session(patient: Patient) -> Verdict:
         return Verdict.of(error)
     account = Account.of(token)
     world.facts.put(SignedIn(account, token))
-    known.tenant = known.tenant or account.tenant
+    world.facts.put(replace(world.target, tenant=world.target.tenant or account.tenant))
     roles = directory_roles.directory_roles(world)
-    return Verdict("ok", f"{account.user} ({account.kind}), tenant {known.tenant}, roles: {roles}")
+    return Verdict("ok", f"{account.user} ({account.kind}), tenant {world.target.tenant}, roles: {roles}")
 
 
 def _agents(patient: Patient) -> Verdict:

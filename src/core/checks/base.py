@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.entra.graph import Graph
     from core.entra.tokens import Token
     from core.machine.state_file import StateFile
-    from core.steps.context import Known, World
+    from core.steps.context import World
 
 #: Seconds after which a check is given up; az alone is waited for 30 s.
 PATIENCE: Final = 40.0
@@ -136,11 +136,6 @@ class Patient:
     def __post_init__(self) -> None:
         self._here = threading.local()
         self.world = replace(self.world, emitter=self._emitted)
-
-    @property
-    def known(self) -> Known:
-        """What was found of identifiers."""
-        return self.world.known
 
     @property
     def settings(self) -> Settings:

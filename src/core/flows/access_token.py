@@ -18,23 +18,22 @@ def token(world: World) -> Token:
     :raises SetupError: whatever stands in the way.
     """
     prerequisites.ReadStateFile().apply(world)
-    known = world.known
-    if not known.app_id:
+    if not world.target.app_id:
         raise SetupError("usage.settings", detail="no app id in the state file; pass --app-id", command="token")
     # the keystore's daemon, the network and the imports for signing in wait for each other no longer than they must
-    prepared = ahead(lambda: prepare(world.session, world.cloud, known.tenant))
-    text = world.keystore.read(world.service, known.tenant)
+    prepared = ahead(lambda: prepare(world.session, world.cloud, world.target.tenant))
+    text = world.keystore.read(world.service, world.target.tenant)
     if text is None:
         from core.flows import interrupted
 
         found = interrupted.find(world)
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
-        raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
-    key_pair = certificates.parse(text, known.tenant)
+        raise SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
+    key_pair = certificates.parse(text, world.target.tenant)
     world.facts.put(MachineKey(key_pair))
     prepared()
-    minted = mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)
+    minted = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
     world.facts.put(Proof(minted))
     if _rolled_back(world):
         from core.steps.passwords import rollback_secret
@@ -45,9 +44,8 @@ def token(world: World) -> Token:
 
 def _rolled_back(world: World) -> bool:
     """Whether a rollback may have left something; what looks after it takes 20 ms to load."""
-    known = world.known
     try:
-        paths.rollback(world.profile, world.cloud.key, known.tenant, known.app_id).lstat()
+        paths.rollback(world.profile, world.cloud.key, world.target.tenant, world.target.app_id).lstat()
     except FileNotFoundError:
         return False
     except OSError:

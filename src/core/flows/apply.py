@@ -28,12 +28,17 @@ from core.steps.certificate.certificate import Register
 from core.steps.context import World
 from core.steps.facts import (
     AppRegistration,
+    HandOffRequest,
+    KeystoreFindings,
     MachineKey,
     NeedsAdministrator,
     NewApp,
     OpenRun,
     PasswordRemoval,
+    Project,
+    Proof,
     SignedIn,
+    Target,
     WantedPermissions,
 )
 from core.steps.hand_off.request import Request, parse
@@ -45,7 +50,7 @@ class ReadRequest(Step[World]):
 
     name = "request"
     title = "Read the request"
-    gives = (MachineKey, WantedPermissions)
+    gives = (Target, MachineKey, WantedPermissions, HandOffRequest)
     updates = (NewApp, PasswordRemoval)
 
     def check(self, world: World) -> Status:
@@ -53,7 +58,7 @@ class ReadRequest(Step[World]):
 
     def apply(self, world: World) -> str:
         path = Path(world.settings.request)
-        request, known = parse(path), world.known
+        request = parse(path)
         if (request.cloud, request.authority) != (world.cloud.name, world.cloud.authority):
             theirs = f"{quoted(request.cloud)} ({quoted(request.authority)})"
             ours = f"'{world.cloud.name}' ({world.cloud.authority})"
@@ -76,13 +81,11 @@ class ReadRequest(Step[World]):
             raise SetupError("request.broken", path=path, detail="its certificate has expired")
         if request.key_pair.not_before > world.clock.now() + timedelta(days=1):
             raise SetupError("request.broken", path=path, detail="its certificate is not valid yet")
-        known.request = request
+        world.facts.put(HandOffRequest(request))
         world.facts.put(MachineKey(request.key_pair))
-        known.tenant, known.app_id = request.tenant, request.app_id
+        world.facts.put(Target(request.tenant, request.app_id))
         world.facts.put(WantedPermissions(dict(request.roles)))
-        known.key_id = request.key_id
         world.facts.put(NewApp(request.unique_name))
-        known.machine = short(request.machine)
         # the app's key is not here
         world.facts.put(PasswordRemoval(deleters={"application": ("user",), "servicePrincipal": ("user",)}))
         return f"by {quoted(request.requested_by)} on {quoted(request.machine)}, {request.created[:10]}"
@@ -93,17 +96,17 @@ class FindRequestedApp(Step[World]):
 
     name = "app"
     title = "Find the app registration"
-    needs = (SignedIn,)
-    maybe = (OpenRun, MachineKey)
-    updates = (AppRegistration, NewApp, WantedPermissions)
+    needs = (SignedIn, HandOffRequest)
+    maybe = (Project, OpenRun, MachineKey)
+    updates = (Target, AppRegistration, NewApp, WantedPermissions)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, request = world.known, requested(world)
+        request = requested(world)
         graph = world.user_graph()
-        app_id = known.app_id or self._created(world)
+        app_id = world.target.app_id or self._created(world)
 
         def offered() -> None:
             if not request.remove_passwords:
@@ -122,7 +125,7 @@ class FindRequestedApp(Step[World]):
                 raise SetupError("permissions.not-offered", names=name)
         if app is None:
             if request.app_id:
-                gone = SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
+                gone = SetupError("app.missing", app_id=app_id, tenant=world.target.tenant, path=world.settings.request)
                 raise find.deleted(world, request.app_id) or gone
             return f"{quoted(request.app_name)} will be created"
         effect = created_here(world)
@@ -134,10 +137,10 @@ class FindRequestedApp(Step[World]):
         if any(key.id == request.key_id and key.der != request.der for key in app.keys):
             detail = f"its keyId {request.key_id} is that of another certificate on the app"
             raise SetupError("request.broken", path=world.settings.request, detail=detail)
-        known.app_id = app.app_id
+        world.facts.put(replace(world.target, app_id=app.app_id))
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
-        return f"'{app.name}' ({known.app_id}), created {app.created[:10]}"
+        return f"'{app.name}' ({world.target.app_id}), created {app.created[:10]}"
 
     @staticmethod
     def _created(world: World) -> str | None:
@@ -153,7 +156,7 @@ class CheckAdministrator(Step[World]):
 
     name = "rights"
     title = "Check who may apply it"
-    needs = (SignedIn, MachineKey)
+    needs = (SignedIn, MachineKey, HandOffRequest)
     maybe = (AppRegistration, NewApp, WantedPermissions, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
@@ -244,7 +247,7 @@ class Explain(Step[World]):
 
     name = "project"
     title = "Look at the request"
-    needs = (SignedIn, MachineKey)
+    needs = (Target, SignedIn, MachineKey, HandOffRequest)
     maybe = (AppRegistration, NewApp, WantedPermissions)
     updates = (PasswordRemoval,)
 
@@ -298,6 +301,9 @@ class Explain(Step[World]):
 class MarkRemoval(Mark):
     """The point of no return of a removal; this machine has no state file to rehearse."""
 
+    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
+    maybe = (NewApp, WantedPermissions, KeystoreFindings)
+
     def check(self, world: World) -> Status:
         return Needed() if _removing(world) and world.app.all_passwords else Done("nothing irreversible is asked for")
 
@@ -308,6 +314,8 @@ class MarkRemoval(Mark):
 class Remove(DeletePasswords):
     """Delete the password credentials, if that is what was asked for."""
 
+    needs = (Target, OpenRun, AppRegistration, MachineKey, HandOffRequest)
+
     def check(self, world: World) -> Status:
         return super().check(world) if _removing(world) else Done("not asked for")
 
@@ -315,12 +323,18 @@ class Remove(DeletePasswords):
 class SeeNone(TwoCleanReads):
     """See twice that none is left, if that is what was asked for."""
 
+    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
+    maybe = (NewApp, Proof, WantedPermissions, PasswordRemoval)
+
     def check(self, world: World) -> Status:
         return super().check(world) if _removing(world) else Done("not asked for")
 
 
 class RegisterRequested(Register):
     """Add the certificate of the request; every other one stays."""
+
+    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
+    maybe = (NewApp, Proof, WantedPermissions, KeystoreFindings)
 
     def check(self, world: World) -> Status:
         return Done("not asked for") if _removing(world) else super().check(world)
@@ -331,8 +345,7 @@ class RegisterRequested(Register):
 
 def requested(world: World) -> Request:
     """The request of this run."""
-    assert world.known.request is not None
-    return world.known.request
+    return world.facts.get(HandOffRequest).request
 
 
 def _removing(world: World) -> bool:
@@ -340,9 +353,9 @@ def _removing(world: World) -> bool:
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app = world.known, world.maybe_app
+    app = world.maybe_app
     return {
-        "tenant": known.tenant,
+        "tenant": world.target.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id] if app else world.new_app.unique_name,
         "certificate": world.key_pair.thumbprint,
@@ -357,7 +370,7 @@ def _refresh(world: World) -> None:
     if world.maybe_app is None and creation.by_unique_name(world.user_graph(), world.new_app.unique_name):
         raise SetupError("flow.outdated")
     if world.maybe_app is not None:
-        app = application.read(world.user_graph(), world.known.app_id)
+        app = application.read(world.user_graph(), world.target.app_id)
         if app is None:
             raise SetupError("flow.outdated")
         world.facts.put(AppRegistration(app, app.all_passwords))
@@ -366,7 +379,7 @@ def _refresh(world: World) -> None:
 def _question(world: World, plan: Plan) -> Question:
     app, request = world.maybe_app, requested(world)
     where = f"app {app.app_id} ('{app.name}')" if app is not None else f"a new app {quoted(request.app_name)}"
-    text = f"Apply the request of {quoted(request.requested_by)} to {where}, tenant {world.known.tenant}.\nGo on?"
+    text = f"Apply the request of {quoted(request.requested_by)} to {where}, tenant {world.target.tenant}.\nGo on?"
     return Question("apply", text, False, "--yes")
 
 
@@ -375,13 +388,13 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
         return ("Nothing to do: what the request asks for is there already.",)
     if outcome != "changed":
         return ()
-    known = world.known
     if _removing(world):
         count = sum(removed(world).values())
-        first = f"{count} password credential(s) removed from '{world.app.name}' ({known.app_id})."
+        first = f"{count} password credential(s) removed from '{world.app.name}' ({world.target.app_id})."
     else:
-        first = f"'{world.app.name}' ({known.app_id}) now accepts the certificate {world.key_pair.thumbprint}."
-    who, machine = quoted(requested(world).requested_by), quoted(known.machine)
+        first = f"'{world.app.name}' ({world.target.app_id}) now accepts the certificate {world.key_pair.thumbprint}."
+    request = requested(world)
+    who, machine = quoted(request.requested_by), quoted(short(request.machine))
     return (first, f"{who} runs the same command again on {machine} to finish.")
 
 

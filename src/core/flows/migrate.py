@@ -22,7 +22,7 @@ from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.context import World
-from core.steps.facts import AppRegistration, OpenRun
+from core.steps.facts import AppRegistration, OpenRun, Project, SecretUnproven, Target
 from core.steps.hand_off import handoff
 from core.steps.hand_off.handoff import HandOff
 from core.steps.passwords import rollback_secret
@@ -50,25 +50,27 @@ class SecretIsDead(Step[World]):
 
     name = "secret-dead"
     title = "Prove that the old secret is refused"
-    needs = (OpenRun,)
+    needs = (Target, OpenRun)
+    maybe = (Project,)
+    updates = (SecretUnproven,)
 
     def check(self, world: World) -> Status:
-        if world.known.secret:
+        if world.project.secret:
             return Needed()
         if purged(world) and not world.log.standing(REFUSED):
-            world.known.unproven = "an earlier run purged it before that was proven, so it cannot be asked any more"
-            return Done(f"not proven: {world.known.unproven}")
+            why = "an earlier run purged it before that was proven, so it cannot be asked any more"
+            world.facts.put(SecretUnproven(why))
+            return Done(f"not proven: {why}")
         return Done("no old secret is known to this run")
 
     def apply(self, world: World) -> str:
-        known = world.known
-        assert known.secret is not None
-        secret = known.secret
-        last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+        assert world.project.secret is not None
+        secret = world.project.secret
+        last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
 
         def not_live() -> bool | None:
             nonlocal last
-            last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+            last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
             return None if last.state == "live" else True
 
         if last.state == "live" and not wait_until(
@@ -81,37 +83,37 @@ class SecretIsDead(Step[World]):
         ):
             raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
         if last.state == "unknown":
-            world.known.unproven = last.detail
+            world.facts.put(SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
             world.emit(Finding("secret.inconclusive", "warning", message))
             return f"inconclusive ({last.detail})"
-        with world.log.effect(REFUSED, known.app_id):
+        with world.log.effect(REFUSED, world.target.app_id):
             return f"refused ({last.detail})"
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app, key_pair = world.known, world.app, world.maybe_key_pair
+    app, key_pair = world.app, world.maybe_key_pair
     return {
-        "tenant": known.tenant,
+        "tenant": world.target.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id],
         "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys),
         "permissions": sorted(app.declared),
-        "files": {str(world.statefile.path): known.members},
+        "files": {str(world.statefile.path): world.project.members},
     }
 
 
 def _refresh(world: World) -> None:
     if world.settings.yes:
         return  # the answer was given in advance: no time has passed
-    app = application.read(world.user_graph(), world.known.app_id)
+    app = application.read(world.user_graph(), world.target.app_id)
     if app is None:
         raise SetupError("flow.outdated")
     world.facts.put(AppRegistration(app, app.all_passwords))
     members: dict[str, Any] = world.statefile.read()
     members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.facts.put(replace(world.project, members=members))
 
 
 def _question(world: World, plan: Plan) -> Question:
@@ -155,7 +157,7 @@ def _before_undo(world: World, error: SetupError) -> SetupError | None:
 
 def summary(world: World, outcome: str) -> Sequence[str]:
     """The sentences of M7, each only if it is true."""
-    known, profile = world.known, world.profile
+    profile = world.profile
     if outcome not in ("changed", "unchanged"):
         return ()
     deleted, secret_purged = removed(world), purged(world)
@@ -175,11 +177,11 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
-    if known.unproven:
-        sentences.append(f"Whether the old secret is refused was NOT proven: {known.unproven}.")
+    if (unproven := world.facts.maybe(SecretUnproven)) is not None:
+        sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
-    sentences += [keystore.cure(file) for file in known.weak if file.holds(known.tenant)]
+    sentences += [keystore.cure(file) for file in world.keystore_findings.weak if file.holds(world.target.tenant)]
     if (key_pair := world.maybe_key_pair) is not None:
         end = key_pair.not_after.date()
         sentences.append(f"The certificate {key_pair.thumbprint} is valid until {end}.")

@@ -21,7 +21,16 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, NeedsAdministrator, Proof, SignedIn, WantedPermissions
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    MachineKey,
+    NeedsAdministrator,
+    Proof,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
@@ -107,8 +116,8 @@ class Describe(Step[World]):
 
     name = "project"
     title = "Look at what is there"
-    needs = (SignedIn,)
-    maybe = (AppRegistration, MachineKey)
+    needs = (Target, SignedIn)
+    maybe = (AppRegistration, MachineKey, HandOffRequest)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -124,15 +133,15 @@ class Describe(Step[World]):
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app, key_pair = world.known, world.maybe_app, world.maybe_key_pair
+    app, key_pair = world.maybe_app, world.maybe_key_pair
     return {
-        "tenant": known.tenant,
+        "tenant": world.target.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id] if app else "new",
         "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys) if app else [],
         "permissions": world.permissions.wanted,
-        "files": {str(world.statefile.path): known.members},
+        "files": {str(world.statefile.path): world.project.members},
     }
 
 
@@ -142,9 +151,9 @@ def _refresh(world: World) -> None:
     FindOrCreate().still_none(world)
     members: dict[str, Any] = world.statefile.read_or_empty()
     members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.facts.put(replace(world.project, members=members))
     if world.maybe_app is not None:
-        app = application.read(world.user_graph(), world.known.app_id)
+        app = application.read(world.user_graph(), world.target.app_id)
         if app is None:
             raise SetupError("flow.outdated")
         world.update_app(app)
@@ -157,16 +166,16 @@ def _question(world: World, plan: Plan) -> Question:
     what = f"app {app.app_id}" if app is not None else "a new app registration"
     grants = sum(change.action == "add" and change.what == "permission" for change in plan.changes)
     note = f", with {grants} permission(s) to grant" if grants else ""
-    return Question("onboard", f"Set up {what} in tenant {world.known.tenant}{note}.\nGo on?", False, "--yes")
+    return Question("onboard", f"Set up {what} in tenant {world.target.tenant}{note}.\nGo on?", False, "--yes")
 
 
 def _summary(world: World, outcome: str) -> Sequence[str]:
-    known, key_pair = world.known, world.maybe_key_pair
+    key_pair = world.maybe_key_pair
     if outcome not in ("changed", "unchanged") or key_pair is None:
         return ()
     end = key_pair.not_after.date()
     sentences = [f"The certificate {key_pair.thumbprint} is valid until {end}."]
-    subject = f"'{world.app.name}' ({known.app_id})"
+    subject = f"'{world.app.name}' ({world.target.app_id})"
     if outcome == "unchanged":
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
     verb = "Created" if world.new_app.created else "Set up"

@@ -8,6 +8,7 @@ its key stay. A failure undoes everything; a success is remembered until the sec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core import paths
 from core.entra import application
@@ -20,7 +21,7 @@ from core.flows import interrupted
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
@@ -31,13 +32,14 @@ class NoMigration(Step[World]):
 
     name = "journal"
     title = "Look for an open migration"
+    needs = (Target,)
 
     def check(self, world: World) -> Status:
-        return Needed() if world.known.app_id else Done("the app is not known yet")
+        return Needed() if world.target.app_id else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        prerequisites.take_lock(world, world.known.tenant, world.known.app_id)
-        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
+        prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
+        names = (world.profile, world.cloud.key, world.target.tenant, world.target.app_id)
         journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
         if prerequisites.unfinished(world):
             raise SetupError("rollback.migration-open", theirs="onboard")
@@ -69,9 +71,10 @@ class Earlier(Step[World]):
 
     name = "earlier"
     title = "Look for an earlier rollback"
+    needs = (Target,)
     maybe = (SignedIn,)
     gives = (OpenRun,)
-    updates = (AppRegistration, MachineKey, Proof)
+    updates = (Project, AppRegistration, MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -92,13 +95,13 @@ class Earlier(Step[World]):
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app = world.known, world.app
+    app = world.app
     return {
-        "tenant": known.tenant,
+        "tenant": world.target.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id],
         "permissions": sorted(app.declared),
-        "files": {str(world.statefile.path): known.members},
+        "files": {str(world.statefile.path): world.project.members},
     }
 
 
@@ -124,13 +127,13 @@ def _refresh(world: World) -> None:
             raise SetupError("flow.no")
     if settings.yes:
         return  # the answers were given in advance: no time has passed
-    app = application.read(world.user_graph(), world.known.app_id)
+    app = application.read(world.user_graph(), world.target.app_id)
     if app is None:
         raise SetupError("flow.outdated")
     world.update_app(app)
     members = world.statefile.read()
     members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.facts.put(replace(world.project, members=members))
 
 
 def summary(world: World, outcome: str) -> Sequence[str]:

@@ -11,7 +11,7 @@ from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn, Target
 
 CREATE: Final = "graph.policy.create"
 ASSIGN: Final = "graph.policy.assign"
@@ -23,7 +23,7 @@ class Lock(Step[World]):
 
     name = "lock"
     title = "Forbid new password credentials"
-    needs = (OpenRun, SignedIn, AppRegistration, MachineKey)
+    needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey)
     maybe = (Proof,)
 
     def check(self, world: World) -> Status:

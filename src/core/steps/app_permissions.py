@@ -19,12 +19,14 @@ from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
 from core.steps.facts import (
     AppRegistration,
+    HandOffRequest,
     MachineKey,
     NeedsAdministrator,
     NewApp,
     OpenRun,
     Proof,
     SignedIn,
+    Target,
     WantedPermissions,
 )
 from core.steps.hand_off import handoff
@@ -42,8 +44,8 @@ class Declare(Step[World]):
 
     name = "declare"
     title = "Declare the permissions"
-    needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions)
+    needs = (Target, OpenRun, SignedIn, MachineKey)
+    maybe = (NewApp, WantedPermissions, HandOffRequest)
     updates = (AppRegistration, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
@@ -82,8 +84,8 @@ class GrantRoles(Step[World]):
 
     name = "grant"
     title = "Grant the permissions"
-    needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions)
+    needs = (Target, OpenRun, SignedIn, MachineKey)
+    maybe = (NewApp, WantedPermissions, HandOffRequest)
     updates = (AppRegistration, Proof, NeedsAdministrator)
 
     def check(self, world: World) -> Status:

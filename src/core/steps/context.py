@@ -9,19 +9,23 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.errors import Caller
 from core.flow.facts import Facts
 from core.steps.facts import (
     AppRegistration,
+    HandOffRequest,
     Identity,
+    KeystoreFindings,
     MachineKey,
     NewApp,
     OpenRun,
     PasswordRemoval,
+    Project,
     Proof,
     SignedIn,
+    Target,
     WantedPermissions,
 )
 
@@ -39,46 +43,10 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.flow.journal import Journal
     from core.machine.azure_cli import SignIn
     from core.machine.keys.detect import Hardware
-    from core.machine.keystore.system import Backend, Keystore
-    from core.machine.keystore.weak_files import WeakFile
+    from core.machine.keystore.system import Keystore
     from core.machine.prerequisites import Tool
     from core.machine.python_packages import Package
-    from core.machine.state_file import Basis, StateFile
-    from core.secret import Secret
-    from core.steps.hand_off.request import Request
-
-
-@dataclass
-class Known:
-    """What the look steps found out; the change steps keep it up to date.
-
-    :param members: the state file's members, without the secret.
-    :param basis: the members of ours in the state file, as they were read; no write goes over others.
-    :param secret: the old client secret, in memory only (M3).
-    :param occupant: what the keystore account of the tenant held when it was decided on.
-    :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
-    :param pending: keystore account that holds it before it is adopted.
-    :param key_id: keyId of the certificate to add, if somebody else chose it.
-    :param machine: name of the machine whose certificate it is.
-    :param request: what an administrator was asked to do.
-    :param backend: what holds the key, once it was proven or read from.
-    :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
-    :param unproven: why it is not proven that the old secret is refused; empty when it is, or when there is none.
-    """
-
-    members: dict[str, Any] = field(default_factory=dict)
-    basis: Basis | None = None
-    secret: Secret | None = None
-    tenant: str = ""
-    app_id: str = ""
-    occupant: Secret | None = None
-    spare: tuple[KeyPair, ...] = ()
-    key_id: str = ""
-    machine: str = field(default_factory=socket.gethostname)
-    request: Request | None = None
-    unproven: str = ""
-    backend: Backend | None = None
-    weak: tuple[WeakFile, ...] = ()
+    from core.machine.state_file import StateFile
 
 
 @dataclass
@@ -89,6 +57,7 @@ class World:
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param packages: looks at the Python packages that this program requires; likewise.
     :param chance: parts the moments of machines that began together; another one in every process (P7).
+    :param machine: name of this computer, as its certificate is called.
     :param store: what the run knows (`core.steps.facts`).
     :ivar facts: the same; while a step is at work, only what it declares.
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
@@ -113,7 +82,7 @@ class World:
     flow: str = ""
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
-    known: Known = field(default_factory=Known)
+    machine: str = field(default_factory=socket.gethostname)
     store: Facts = field(default_factory=Facts)
     facts: Facts = field(init=False)
     locks: set[Path] = field(default_factory=set)
@@ -137,6 +106,16 @@ class World:
         return self.asker(question)
 
     @property
+    def project(self) -> Project:
+        """The project's state file, as it was read; empty if it was not."""
+        return self.facts.maybe(Project) or Project()
+
+    @property
+    def target(self) -> Target:
+        """Which app of which tenant this is about, as far as that is known."""
+        return self.facts.maybe(Target) or Target()
+
+    @property
     def app(self) -> App:
         """The app registration; the review stage has read it."""
         return self.facts.get(AppRegistration).app
@@ -158,6 +137,11 @@ class World:
         return self.facts.maybe(NewApp) or NewApp()
 
     @property
+    def keystore_findings(self) -> KeystoreFindings:
+        """What the keystores of this computer were found to be and to hold, so far."""
+        return self.facts.maybe(KeystoreFindings) or KeystoreFindings()
+
+    @property
     def permissions(self) -> WantedPermissions:
         """The permissions that the run sees to: none, if none were asked for."""
         return self.facts.maybe(WantedPermissions) or WantedPermissions()
@@ -170,7 +154,8 @@ class World:
     @property
     def app_name(self) -> str:
         """Display name of an app that this run creates: what a request asks for, else the profile's."""
-        return self.known.request.app_name if self.known.request is not None else self.profile.app_display_name
+        asked = self.facts.maybe(HandOffRequest)
+        return asked.request.app_name if asked is not None else self.profile.app_display_name
 
     @property
     def key_pair(self) -> KeyPair:
@@ -208,7 +193,7 @@ class World:
     @property
     def pending(self) -> str:
         """Keystore account of a key that is not proven yet (M4)."""
-        return f"{self.known.tenant}#{self.key_pair.thumbprint}"
+        return f"{self.target.tenant}#{self.key_pair.thumbprint}"
 
     def graph_of(self, identity: Identity) -> Graph:
         """Microsoft Graph as one of the two identities of a run."""
@@ -232,7 +217,7 @@ class World:
         from core.errors import SetupError
         from core.machine.azure_cli import Account
 
-        token = self.sign_in.graph_token(self.known.tenant)
+        token = self.sign_in.graph_token(self.target.tenant)
         if before is not None and before.token.claims.get("oid") != token.claims.get("oid"):
             names = [str(t.claims.get("upn") or t.claims.get("oid") or "?") for t in (before.token, token)]
             raise SetupError("az.another-user", ours=names[0], theirs=names[1])
@@ -244,9 +229,9 @@ class World:
         from core.entra.tokens import mint
 
         def token(again: bool) -> str:
-            known, proof = self.known, self.maybe_proof
+            target, proof = self.target, self.maybe_proof
             if again or proof is None:
-                proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.key_pair)
+                proof = mint(self.session, self.cloud, target.tenant, target.app_id, self.key_pair)
                 self.store.put(Proof(proof))
             return proof.value.reveal()
 
@@ -255,7 +240,7 @@ class World:
         )
 
     def _caller(self, *, app: bool = False) -> Caller:
-        return Caller(self.known.tenant, self.known.app_id, app)
+        return Caller(self.target.tenant, self.target.app_id, app)
 
     def close(self) -> None:
         """Release lock and connections."""

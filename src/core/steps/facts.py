@@ -7,7 +7,7 @@ run *did* is no fact: its journal says it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
@@ -20,9 +20,38 @@ if TYPE_CHECKING:
     from core.entra.tokens import Token
     from core.flow.journal import Journal
     from core.machine.azure_cli import Account
+    from core.machine.keystore.system import Backend
+    from core.machine.keystore.weak_files import WeakFile
+    from core.machine.state_file import Basis
+    from core.secret import Secret
+    from core.steps.hand_off.request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
 Identity = Literal["app", "user"]
+
+
+@final
+@dataclass(frozen=True)
+class Project:
+    """The project's state file, as it was read.
+
+    :param members: without the secret.
+    :param basis: the members of ours, as they were read; no write goes over others.
+    :param secret: the old client secret, in memory only (M3).
+    """
+
+    members: Mapping[str, Any] = field(default_factory=dict)
+    basis: Basis | None = None
+    secret: Secret | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Target:
+    """Which app of which tenant the run is about; empty while that is not known."""
+
+    tenant: str = ""
+    app_id: str = ""
 
 
 @final
@@ -127,3 +156,36 @@ class PasswordRemoval:
     deleters: Mapping[Holder, tuple[Identity, ...]] = field(default_factory=dict)
     last: tuple[Password, ...] = ()
     gone_told: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class KeystoreFindings:
+    """What the keystores of this computer were found to be and to hold.
+
+    :param backend: what holds the key, once it was proven or read from.
+    :param weak: files of weak keystores that hold a key of this service, or cannot be read (K3).
+    :param occupant: what the keystore account of the tenant held when it was decided on.
+    :param spare: further keys of this machine whose certificates are on the app; they are not to stay there.
+    """
+
+    backend: Backend | None = None
+    weak: tuple[WeakFile, ...] = ()
+    occupant: Secret | None = None
+    spare: tuple[KeyPair, ...] = ()
+
+
+@final
+@dataclass(frozen=True)
+class HandOffRequest:
+    """What an administrator, who is at work here, was asked to do."""
+
+    request: Request
+
+
+@final
+@dataclass(frozen=True)
+class SecretUnproven:
+    """That the old secret is refused was not proven, and why."""
+
+    why: str

@@ -18,7 +18,7 @@ from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.state_file import Basis
 from core.secret import Secret, looks_secret, redactor
 from core.steps.context import World
-from core.steps.facts import OpenRun
+from core.steps.facts import HandOffRequest, OpenRun, Project, Target
 
 #: What can be a client secret at all; anything else would only confuse the guards that look for it.
 _PLAUSIBLE: Final = re.compile(r"[!-~]{16,128}")
@@ -32,6 +32,7 @@ class ReadStateFile(Step[World]):
 
     name = "state-file"
     title = "Read the state file"
+    gives = (Project, Target)
 
     def __init__(self, *, required: bool = True) -> None:
         self._required = required
@@ -40,20 +41,21 @@ class ReadStateFile(Step[World]):
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, profile = world.known, world.profile
+        profile = world.profile
         folder = world.statefile.path.parent
         if not folder.is_dir():
             raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
         missing = not self._required and not world.statefile.exists()
         members = {} if missing else world.statefile.read()
-        known.basis = Basis.of(members, profile.members)
+        basis = Basis.of(members, profile.members)
+        secret: Secret | None = None
         _refuse_another_cloud(world, members.get("CLOUD", world.cloud.name if missing else "public"))
         present = profile.secret_member in members
         value = members.pop(profile.secret_member, None)
         text = value.strip() if isinstance(value, str) else ""
         ids = (members.get(profile.tenant_member), members.get(profile.client_id_member))
         if _PLAUSIBLE.fullmatch(text) and text not in ids:
-            known.secret = Secret(text)
+            secret = Secret(text)
         elif present:
             message = (
                 f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
@@ -62,20 +64,20 @@ class ReadStateFile(Step[World]):
         if present and world.statefile.links() > 1:
             message = f"{world.statefile.path} has another name (a hard link); under that name the secret stays."
             world.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
-        known.members = members
-        known.tenant = _agreed(world, "tenant", profile.tenant_member, members)
-        known.app_id = _agreed(world, "app_id", profile.client_id_member, members)
-        if not known.tenant and self._required:
+        world.facts.put(Project(members, basis, secret))
+        tenant = _agreed(world, "tenant", profile.tenant_member, members)
+        world.facts.put(Target(tenant))
+        app_id = _agreed(world, "app_id", profile.client_id_member, members)
+        world.facts.put(Target(tenant, app_id))
+        if not tenant and self._required:
             raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=world.statefile.path)
-        if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
-            raise SetupError("app.blueprint", app_id=known.app_id)
+        if app_id and app_id == str(members.get(profile.blueprint_member, "")).lower():
+            raise SetupError("app.blueprint", app_id=app_id)
         if not missing:
             _report(world, members)
         if missing:
             return f"there is none at {world.statefile.path}; it will be made"
-        found = (
-            "with a client secret" if known.secret else "with an unusable one" if present else "without a client secret"
-        )
+        found = "with a client secret" if secret else "with an unusable one" if present else "without a client secret"
         return f"{world.statefile.path} ({found})"
 
 
@@ -120,22 +122,25 @@ class OpenJournal(Step[World]):
 
     name = "journal"
     title = "Open the journal"
+    needs: ClassVar[Kinds] = (Target,)
+    maybe: ClassVar[Kinds] = (HandOffRequest,)
     gives: ClassVar[Kinds] = (OpenRun,)
 
     def check(self, world: World) -> Status:
         if world.journal is not None:
             return Done("open")
-        known_or_new = world.known.app_id or world.flow == "onboard" or world.known.request is not None
+        known_or_new = world.target.app_id or world.flow == "onboard" or world.facts.maybe(HandOffRequest) is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        if (request := world.known.request) is not None:  # an administrator's undertaking, none of this machine's
+        if (asked := world.facts.maybe(HandOffRequest)) is not None:  # an administrator's run, none of this machine's
+            request = asked.request
             return _open(world, "apply", paths.digest(request.app_id or request.unique_name))
-        if not world.known.app_id:
+        if not world.target.app_id:
             return open_of_project(world)
         if world.flow != "onboard" and unfinished(world):
             raise SetupError("journal.other-flow", theirs="onboard", ours=world.flow)
-        return _open(world, world.known.tenant, world.known.app_id)
+        return _open(world, world.target.tenant, world.target.app_id)
 
 
 class MayOpenJournal(OpenJournal):
@@ -149,7 +154,7 @@ def unfinished(world: World) -> bool:
     """Whether an interrupted run of this project made the app that the state file names by now."""
     path = paths.journal(world.profile, world.cloud.key, *of_project(world))
     effects = Journal(path, world.run_id, world.clock).effects
-    return any(effect.standing and effect.data.get("app_id") == world.known.app_id for effect in effects)
+    return any(effect.standing and effect.data.get("app_id") == world.target.app_id for effect in effects)
 
 
 def of_project(world: World) -> tuple[str, str]:
@@ -175,8 +180,8 @@ def _open(world: World, tenant: str, app_id: str) -> str:
         raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
     for effect in journal.standing("keystore.write"):
         ours = effect.target.partition("#")[0]
-        if ours != world.known.tenant:
-            raise SetupError("az.wrong-tenant", theirs=world.known.tenant, ours=ours)
+        if ours != world.target.tenant:
+            raise SetupError("az.wrong-tenant", theirs=world.target.tenant, ours=ours)
     world.facts.put(OpenRun(journal))
     if not journal.resumed:
         return "new"
@@ -218,7 +223,7 @@ def _refuse_another_cloud(world: World, theirs: object) -> None:
 
 def _report(world: World, members: dict[str, Any]) -> None:
     """Say which other members hold the secret again, or something that looks like one, however deep (M11)."""
-    file, secret = world.statefile.path.name, world.known.secret
+    file, secret = world.statefile.path.name, world.project.secret
     inside = world.statefile.where(lambda text: secret.reveal() in text) if secret is not None else ()
     for member in dict.fromkeys((*inside, *world.statefile.where(looks_secret))):
         if member == world.profile.secret_member:

@@ -17,15 +17,17 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.app_permissions import merged
-from core.steps.certificate.certificate import key_name, lifetime
+from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime
 from core.steps.context import World
 from core.steps.facts import (
     AppRegistration,
+    HandOffRequest,
     MachineKey,
     NeedsAdministrator,
     NewApp,
     OpenRun,
     SignedIn,
+    Target,
     WantedPermissions,
 )
 from core.steps.hand_off import handoff
@@ -47,9 +49,9 @@ class CreateApp(Step[World]):
     name = "create-app"
     title = "Create the app registration"
     needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (WantedPermissions,)
+    maybe = (WantedPermissions, HandOffRequest)
     gives = (AppRegistration,)
-    updates = (NewApp, NeedsAdministrator)
+    updates = (Target, NewApp, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         app = world.maybe_app
@@ -62,17 +64,17 @@ class CreateApp(Step[World]):
         certificate = key_pair.thumbprint if key_pair else f"valid {days.days} days{why}"
         app = f"the new app registration{whose}"
         return (
-            PlanRow("add", "app registration", f"tenant {world.known.tenant}{whose}", "", what, True, call),
+            PlanRow("add", "app registration", f"tenant {world.target.tenant}{whose}", "", what, True, call),
             PlanRow("add", "certificate", app, "", certificate, True, "in the same request"),
         )
 
     def apply(self, world: World) -> str:
-        known, key_pair = world.known, world.key_pair
+        key_pair = world.key_pair
         earlier = world.log.standing(CREATE)
         unique = earlier[0].target if earlier else world.new_app.unique_name or f"{world.profile.name}-{uuid4()}"
         # the keyId of an interrupted run, so that its late write and ours are the same entry
         same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == key_pair.thumbprint]
-        key_id = same[0] if same else known.key_id or str(uuid4())
+        key_id = same[0] if same else chosen_key_id(world)
         world.facts.put(replace(world.new_app, unique_name=unique))
         entry = credentials.entry_of(key_pair, key_id, key_name(world))
         body = {
@@ -95,7 +97,7 @@ class CreateApp(Step[World]):
         app = replace(creation.of_answer(created | body), policy=world.new_app.policy)
         world.facts.put(AppRegistration(app))
         world.facts.put(replace(world.new_app, created=True))
-        known.app_id = app.app_id
+        world.facts.put(replace(world.target, app_id=app.app_id))
         return f"'{app.name}' ({app.app_id})"
 
     @staticmethod
@@ -130,8 +132,8 @@ class CreatePrincipal(Step[World]):
 
     name = "create-principal"
     title = "Create its service principal"
-    needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions)
+    needs = (Target, OpenRun, SignedIn, MachineKey)
+    maybe = (NewApp, WantedPermissions, HandOffRequest)
     updates = (AppRegistration, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
@@ -139,7 +141,7 @@ class CreatePrincipal(Step[World]):
         return Done(app.principal_id) if app is not None and app.principal_id else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        where = f"tenant {world.known.tenant}{handoff.by_whom(world)}"
+        where = f"tenant {world.target.tenant}{handoff.by_whom(world)}"
         return (
             PlanRow("add", "service principal", where, "", "of the app registration", True, "POST /servicePrincipals"),
         )
@@ -176,7 +178,7 @@ class CreatePrincipal(Step[World]):
                 expected=10,
                 deadline=REPLICATION,
             ):
-                raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=world.known.tenant)
+                raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=world.target.tenant)
             effect.data["principal_id"] = found["id"]
         world.update_app(replace(app, principal_id=str(found["id"])))
         return str(found["id"])

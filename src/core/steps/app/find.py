@@ -24,12 +24,15 @@ from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
 from core.steps.facts import (
     AppRegistration,
+    HandOffRequest,
     MachineKey,
     NeedsAdministrator,
     NewApp,
     PasswordRemoval,
+    Project,
     Proof,
     SignedIn,
+    Target,
     WantedPermissions,
 )
 from core.steps.hand_off import handoff
@@ -43,38 +46,40 @@ class FindApp(Step[World]):
 
     name = "app"
     title = "Find the app registration"
-    maybe = (SignedIn, NewApp)
+    maybe = (Project, SignedIn, NewApp, HandOffRequest)
     gives = (AppRegistration,)
+    updates = (Target,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
         graph = world.user_graph()
-        app_id = known.app_id or self._by_name(world)
+        app_id = world.target.app_id or self._by_name(world)
         # the next sign-in asks what the authority says of itself: that answer can come meanwhile
-        tell = partial(discover, world.session, world.cloud, known.tenant)
+        tell = partial(discover, world.session, world.cloud, world.target.tenant)
         app, _ = together(lambda: application.read(graph, app_id), tell)
         if app is None:
             path = world.statefile.path
-            raise deleted(world, app_id) or SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=path)
-        if not known.app_id:
+            raise deleted(world, app_id) or SetupError(
+                "app.missing", app_id=app_id, tenant=world.target.tenant, path=path
+            )
+        if not world.target.app_id:
             why = f"The app was found by its name '{app.name}' only."
             raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app_id)
         refuse_another_name(world, app)
         if not app.principal_id:
-            raise SetupError("app.no-principal", app_id=app_id, tenant=known.tenant)
+            raise SetupError("app.no-principal", app_id=app_id, tenant=world.target.tenant)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
         world.facts.put(AppRegistration(app, app.all_passwords))
-        known.app_id = app_id
+        world.facts.put(replace(world.target, app_id=app_id))
         return f"'{app.name}' ({app_id}), created {app.created[:10]}"
 
     def _by_name(self, world: World) -> str:
         found = of_that_name(world)
         if not found:
-            raise SetupError("app.not-found", name=world.profile.app_display_name, tenant=world.known.tenant)
+            raise SetupError("app.not-found", name=world.profile.app_display_name, tenant=world.target.tenant)
         if len(found) > 1:
             raise several(world, found)
         return str(found[0]["appId"])
@@ -102,27 +107,28 @@ class TestSecret(Step[World]):
     __test__ = False
     name = "secret"
     title = "Check the old secrets"
-    needs = (AppRegistration,)
-    maybe = (SignedIn,)
+    needs = (Target, AppRegistration)
+    maybe = (Project, SignedIn)
     updates = (PasswordRemoval,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
-        if known.secret is None and not world.app.all_passwords:
+        if world.project.secret is None and not world.app.all_passwords:
             return "there are none"
         state = None
 
         def test() -> None:
             nonlocal state
-            if known.secret is not None:
-                state = try_secret(world.session, world.cloud, known.tenant, known.app_id, known.secret)
+            if world.project.secret is not None:
+                state = try_secret(
+                    world.session, world.cloud, world.target.tenant, world.target.app_id, world.project.secret
+                )
 
         def look() -> None:
             if world.app.all_passwords:
-                last_used = activity.read(world.user_graph(), world.cloud, known.app_id)
+                last_used = activity.read(world.user_graph(), world.cloud, world.target.app_id)
                 world.facts.put(replace(world.removal, activity=last_used))
 
         together(test, look)
@@ -168,8 +174,8 @@ class ReadProject(Step[World]):
 
     name = "project"
     title = "Look at the project"
-    needs = (SignedIn, AppRegistration)
-    maybe = (MachineKey,)
+    needs = (Target, SignedIn, AppRegistration)
+    maybe = (Project, MachineKey, HandOffRequest)
     updates = (WantedPermissions, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
@@ -178,7 +184,7 @@ class ReadProject(Step[World]):
     def apply(self, world: World) -> str:
         app = world.app
         say_subject(world)
-        found = readers(world.settings.folder, world.profile.secret_member, world.known.secret, world.statefile.path)
+        found = readers(world.settings.folder, world.profile.secret_member, world.project.secret, world.statefile.path)
         for reader in found.found:
             place = f"{reader.path.relative_to(world.settings.folder)}:{reader.line}"
             world.emit(
@@ -235,7 +241,7 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
 def several(world: World, found: Sequence[dict[str, Any]]) -> SetupError:
     """The error for two apps of one name: stop and list them (P1)."""
     listing = "\n".join(f"  {app['appId']}, created {str(app.get('createdDateTime'))[:10]}" for app in found)
-    details = {"name": world.profile.app_display_name, "tenant": world.known.tenant, "count": len(found)}
+    details = {"name": world.profile.app_display_name, "tenant": world.target.tenant, "count": len(found)}
     return SetupError("app.several", listing=listing, **details)
 
 
@@ -252,13 +258,14 @@ def refuse_another_name(world: World, app: App) -> None:
 
     :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).
     """
-    known, name, member = world.known, world.profile.app_display_name, world.profile.client_id_member
+    name, member = world.profile.app_display_name, world.profile.client_id_member
+    asked = world.facts.maybe(HandOffRequest)
     if world.settings.named(app.app_id) or world.new_app.created:
         return
     if app.name != name:
         odd = "".join(f" It {what}." for what in oddities(app.name, name))
         why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
-    elif world.settings.app_id == app.app_id and known.request is None and not known.members.get(member):
+    elif world.settings.app_id == app.app_id and asked is None and not world.project.members.get(member):
         origin = world.settings.origin.get("app_id")
         why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."
     else:
@@ -268,12 +275,11 @@ def refuse_another_name(world: World, app: App) -> None:
 
 def say_subject(world: World) -> None:
     """Which app, tenant and cloud this is about, and who is signed in (M2)."""
-    known, app = world.known, world.maybe_app
+    app = world.maybe_app
     account = world.facts.get(SignedIn).account
     what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{world.app_name}'"
-    message = (
-        f"{what} in tenant {known.tenant}, cloud {world.cloud.name}, signed in as {account.user} ({account.kind})."
-    )
+    where = f"tenant {world.target.tenant}, cloud {world.cloud.name}"
+    message = f"{what} in {where}, signed in as {account.user} ({account.kind})."
     world.emit(Finding("plan.subject", "info", message))
 
 

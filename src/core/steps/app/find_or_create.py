@@ -16,7 +16,16 @@ from core.steps import prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
 from core.steps.context import World
-from core.steps.facts import AppRegistration, NewApp, OpenRun, SignedIn, WantedPermissions
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    NewApp,
+    OpenRun,
+    Project,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 
@@ -32,26 +41,25 @@ class FindOrCreate(Step[World]):
 
     name = "app"
     title = "Find the app registration"
-    maybe = (SignedIn,)
+    maybe = (Project, SignedIn, HandOffRequest)
     gives = (WantedPermissions,)
-    updates = (OpenRun, AppRegistration, NewApp)
+    updates = (Target, OpenRun, AppRegistration, NewApp)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
-        if known.secret or world.profile.secret_member in world.statefile.read_or_empty():
+        if world.project.secret or world.profile.secret_member in world.statefile.read_or_empty():
             raise SetupError("app.has-secrets", listing="the state file holds one")
-        known.app_id = self._interrupted(world) or known.app_id
-        tell = partial(discover, world.session, world.cloud, known.tenant)
+        world.facts.put(replace(world.target, app_id=self._interrupted(world) or world.target.app_id))
+        tell = partial(discover, world.session, world.cloud, world.target.tenant)
         app, *_ = together(lambda: self._look(world), lambda: _offered(world), lambda: _policy(world), tell)
-        if app is None and known.app_id:
+        if app is None and world.target.app_id:
             app = self._gone(world)
         world.facts.drop(AppRegistration)
         if app is None:
             return f"there is none; '{world.profile.app_display_name}' will be created"
-        known.app_id = app.app_id
+        world.facts.put(replace(world.target, app_id=app.app_id))
         world.facts.put(AppRegistration(app))
         find.refuse_another_name(world, app)
         if app.saml_passwords:
@@ -82,13 +90,13 @@ class FindOrCreate(Step[World]):
 
     def _look(self, world: World) -> App | None:
         """The app. That there is none is believed when it lasts: a replica may not know a new one yet."""
-        known, graph = world.known, world.user_graph()
-        if not known.app_id:
+        graph = world.user_graph()
+        if not world.target.app_id:
             return self._by_name(world)
 
         def look() -> App | None:
             try:
-                return application.read(graph, known.app_id)
+                return application.read(graph, world.target.app_id)
             except GraphError as error:
                 if error.status == 404:  # a part of it
                     return None
@@ -122,18 +130,19 @@ class FindOrCreate(Step[World]):
 
     def _gone(self, world: World) -> App | None:
         """A definite 404 makes an id stale; a deleted app that can be restored stops the run."""
-        known = world.known
-        if (deleted := find.deleted(world, known.app_id)) is not None:
+        target = world.target
+        if (deleted := find.deleted(world, target.app_id)) is not None:
             raise deleted
         if world.settings.app_id:
-            raise SetupError("app.missing", app_id=known.app_id, tenant=known.tenant, path=world.statefile.path)
+            raise SetupError("app.missing", app_id=target.app_id, tenant=target.tenant, path=world.statefile.path)
         if not world.new_app.created:
-            message = f"The app {known.app_id} of the state file does not exist any more; a new one will be created."
+            message = f"The app {target.app_id} of the state file does not exist any more; a new one will be created."
             world.emit(Finding("app.stale", "warning", message))
             prerequisites.open_of_project(world)  # from here on it is about a new app
-            known.app_id = self._interrupted(world)
+            app_id = self._interrupted(world)
         else:
-            known.app_id = ""
+            app_id = ""
+        world.facts.put(replace(world.target, app_id=app_id))
         _policy(world)
         return self._look(world)
 
@@ -145,7 +154,7 @@ def _offered(world: World) -> None:
 
 def _policy(world: World) -> None:
     """What the tenant's policy will say of a new app; az's token may mostly not read it."""
-    if not world.known.app_id:
+    if not world.target.app_id:
         created = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         policy = application.read_default_policy(world.user_graph(), created)
         world.facts.put(replace(world.new_app, policy=policy))

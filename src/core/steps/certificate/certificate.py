@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 from uuid import uuid4
 
 from core.clock import wait_until
+from core.display import short
 from core.entra import application, certificates, credentials
 from core.entra.application import Key
 from core.entra.credentials import Merge
@@ -31,6 +32,8 @@ from core.steps.certificate.presence import Presence
 from core.steps.context import World
 from core.steps.facts import (
     AppRegistration,
+    HandOffRequest,
+    KeystoreFindings,
     MachineKey,
     NeedsAdministrator,
     NewApp,
@@ -38,6 +41,7 @@ from core.steps.facts import (
     PasswordRemoval,
     Proof,
     SignedIn,
+    Target,
     WantedPermissions,
 )
 from core.steps.hand_off import handoff
@@ -51,8 +55,8 @@ class StoreKey(Step[World]):
 
     name = "store-key"
     title = "Create a key and store it"
-    needs = (OpenRun,)
-    maybe = (AppRegistration, NewApp)
+    needs = (Target, OpenRun)
+    maybe = (AppRegistration, NewApp, KeystoreFindings)
     gives = (MachineKey,)
 
     def check(self, world: World) -> Status:
@@ -60,12 +64,12 @@ class StoreKey(Step[World]):
         return Done(f"certificate {key_pair.thumbprint} is in the keystore") if key_pair else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        where = f"{world.known.backend}, service {world.service}"
+        where = f"{world.keystore_findings.backend}, service {world.service}"
         return (PlanRow("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        key_pair = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
-        account = f"{world.known.tenant}#{key_pair.thumbprint}"
+        key_pair = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.target.app_id)
+        account = f"{world.target.tenant}#{key_pair.thumbprint}"
         with world.log.effect("keystore.write", account, world.emit, thumbprint=key_pair.thumbprint):
             world.facts.put(MachineKey(certificates.parse(store(world, account, key_pair.pem), account)))
         return f"certificate {key_pair.thumbprint}, until {key_pair.not_after.date()}"
@@ -85,8 +89,8 @@ class Register(Step[World]):
 
     name = "register"
     title = "Add the certificate to the app"
-    needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions)
+    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, KeystoreFindings, HandOffRequest)
     updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator, PasswordRemoval)
 
     def check(self, world: World) -> Status:
@@ -108,7 +112,7 @@ class Register(Step[World]):
         stay = tuple(
             PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
-            if all(key.der != spare.der for spare in world.known.spare)
+            if all(key.der != spare.der for spare in world.keystore_findings.spare)
         )
         return (PlanRow("add", "certificate", whose, "", after, True, call), *stay)
 
@@ -133,7 +137,7 @@ class Register(Step[World]):
         for effect in reversed(world.log.standing("graph.application.addKey")):
             object_id, key_id = effect.data["object_id"], effect.data["key_id"]
             thumbprint = effect.data["thumbprint"]
-            by_hand = f"az ad app credential delete --id {world.known.app_id} --key-id {key_id} --cert"
+            by_hand = f"az ad app credential delete --id {world.target.app_id} --key-id {key_id} --cert"
             keys = _where_seen(world, graph, object_id, key_id)
             if keys is not None:
                 (found,) = (key for key in keys if key.id == key_id)
@@ -153,8 +157,8 @@ class Prove(Step[World]):
 
     name = "prove"
     title = "Prove the certificate with a token"
-    needs = (OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions)
+    needs = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
     gives = (Proof,)
     updates = (MachineKey, NeedsAdministrator)
 
@@ -176,28 +180,36 @@ class Adopt(Step[World]):
 
     name = "adopt"
     title = "Make it this machine's key"
-    needs = (OpenRun, MachineKey)
+    needs = (Target, OpenRun, MachineKey)
+    maybe = (KeystoreFindings,)
 
     def check(self, world: World) -> Status:
         key_pair = world.maybe_key_pair
-        if key_pair and world.keystore.read(world.service, world.known.tenant) == key_pair.pem.reveal():
-            return Done(f"account {world.known.tenant} holds it")
+        if key_pair and world.keystore.read(world.service, world.target.tenant) == key_pair.pem.reveal():
+            return Done(f"account {world.target.tenant} holds it")
         return Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        where = f"{world.known.backend}, service {world.service}"
+        where = f"{world.keystore_findings.backend}, service {world.service}"
         return (
             PlanRow(
-                "change", f"account {world.known.tenant}", where, "", "will hold the proven key", True, "keystore write"
+                "change",
+                f"account {world.target.tenant}",
+                where,
+                "",
+                "will hold the proven key",
+                True,
+                "keystore write",
             ),
         )
 
     def apply(self, world: World) -> str:
-        key_pair, tenant = world.key_pair, world.known.tenant
+        key_pair, tenant = world.key_pair, world.target.tenant
         former = world.keystore.read(world.service, tenant)
         kept = former is not None and former != key_pair.pem.reveal()
         if former is not None and kept:
-            if world.known.occupant is None or former != world.known.occupant.reveal():
+            occupant = world.keystore_findings.occupant
+            if occupant is None or former != occupant.reveal():
                 raise SetupError("keystore.changed", tenant=tenant, service=world.service)
             aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
@@ -256,7 +268,7 @@ def register(world: World) -> tuple[Merge, str]:
     # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
     earlier = [e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == key_pair.thumbprint]
     asked = handoff.written(world)  # whoever asked an administrator, and may do it himself by now
-    chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
+    chosen = asked.data["key_id"] if asked else chosen_key_id(world)
     key_id = earlier[0].data["key_id"] if earlier else chosen
     entry = credentials.entry_of(key_pair, key_id, key_name(world))
     passwords = [password.id for password in world.facts.get(AppRegistration).initial]
@@ -278,8 +290,15 @@ def watch(world: World) -> Presence:
 
 
 def key_name(world: World) -> str:
-    """Display name of this machine's certificate on the app."""
-    return f"{world.profile.subject} {world.known.machine}"
+    """Display name of the certificate on the app, after its machine."""
+    asked = world.facts.maybe(HandOffRequest)
+    return f"{world.profile.subject} {short(asked.request.machine) if asked is not None else world.machine}"
+
+
+def chosen_key_id(world: World) -> str:
+    """The keyId that a request asks for, else a new one."""
+    asked = world.facts.maybe(HandOffRequest)
+    return asked.request.key_id if asked is not None else str(uuid4())
 
 
 def lifetime(world: World) -> tuple[timedelta, str]:
@@ -296,19 +315,18 @@ def prove_again(world: World) -> str:
 
     :raises SetupError: it was not accepted.
     """
-    known = world.known
-    text = world.keystore.read(world.service, known.tenant)
+    text = world.keystore.read(world.service, world.target.tenant)
     if text != world.key_pair.pem.reveal():  # not adopted yet
         text = world.keystore.read(world.service, world.pending)
     if text is None:
-        raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
-    read_back = certificates.parse(text, known.tenant)
+        raise KeystoreError("keystore.read-back", verdict="missing", backend=world.keystore_findings.backend)
+    read_back = certificates.parse(text, world.target.tenant)
     roles = frozenset(world.permissions.wanted)
     proof = prove(
         world.session,
         world.cloud,
-        known.tenant,
-        known.app_id,
+        world.target.tenant,
+        world.target.app_id,
         read_back,
         world.clock,
         world.emit,
@@ -316,7 +334,7 @@ def prove_again(world: World) -> str:
         watch(world).look,
     )
     world.facts.put(Proof(proof))
-    return f"token for {proof.claims['aud']}, app {known.app_id}, {len(proof.roles)} role(s)"
+    return f"token for {proof.claims['aud']}, app {world.target.app_id}, {len(proof.roles)} role(s)"
 
 
 def store(world: World, account: str, pem: Secret) -> str:
@@ -329,7 +347,7 @@ def store(world: World, account: str, pem: Secret) -> str:
     found = world.keystore.read(world.service, account)
     verdict = compare(pem.reveal(), found)
     if found is None or verdict != "intact":
-        raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.known.backend)
+        raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.keystore_findings.backend)
     return found
 
 

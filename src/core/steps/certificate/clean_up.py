@@ -13,7 +13,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Proof, SignedIn, Target
 from core.steps.hand_off import handoff
 
 
@@ -22,8 +22,8 @@ class Tidy(Step[World]):
 
     name = "tidy"
     title = "Remove pending keystore entries"
-    needs = (OpenRun, AppRegistration, MachineKey)
-    maybe = (SignedIn, Proof)
+    needs = (Target, OpenRun, AppRegistration, MachineKey)
+    maybe = (SignedIn, Proof, KeystoreFindings)
 
     def _accounts(self, world: World) -> list[str]:
         journal, accounts = world.journal, []
@@ -68,7 +68,7 @@ class Tidy(Step[World]):
     @staticmethod
     def _spare(world: World) -> tuple[KeyPair, ...]:
         used = world.maybe_key_pair
-        return tuple(key_pair for key_pair in world.known.spare if used is None or key_pair.der != used.der)
+        return tuple(key_pair for key_pair in world.keystore_findings.spare if used is None or key_pair.der != used.der)
 
     @staticmethod
     def _retire(world: World, key_pair: KeyPair) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from core.flow.step import Needed, Status, Step
 from core.secret import ENTRA_SECRET, Secret
 from core.steps import prerequisites
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn
+from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 #: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
@@ -35,30 +36,30 @@ class FindKey(Step[World]):
 
     name = "key"
     title = "Look for a key in the keystore"
-    needs = (OpenRun,)
-    maybe = (SignedIn, AppRegistration)
-    updates = (MachineKey, Proof)
+    needs = (Target, OpenRun)
+    maybe = (Project, SignedIn, AppRegistration)
+    updates = (MachineKey, Proof, KeystoreFindings)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
         world.facts.drop(MachineKey)
         world.facts.drop(Proof)
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
-        prerequisites.take_lock(world, known.tenant, "keystore")
-        text = world.keystore.read(world.service, known.tenant)
+        prerequisites.take_lock(world, world.target.tenant, "keystore")
+        text = world.keystore.read(world.service, world.target.tenant)
         credential = text is not None and _may_sign_in(text)
-        known.occupant = Secret(text, learn=credential) if text is not None else None
-        current = self._read(world, known.tenant, text)
+        occupant = Secret(text, learn=credential) if text is not None else None
+        world.facts.put(replace(world.keystore_findings, occupant=occupant))
+        current = self._read(world, world.target.tenant, text)
         if current is None and credential:
             raise _unproven(world, "what may be a private key or a secret and cannot be used here")
         if current is not None:
             self._refuse_another_apps_key(world, current.der)
         if current is not None and world.maybe_app is None:
             if not self._orphan(world, current.der):
-                details = {"tenant": known.tenant, "service": world.service, "thumbprint": current.thumbprint}
+                details = {"tenant": world.target.tenant, "service": world.service, "thumbprint": current.thumbprint}
                 raise SetupError("keystore.occupied", **details)
         elif current is not None and self._usable(world, current):
             world.facts.put(MachineKey(current))
@@ -92,14 +93,15 @@ class FindKey(Step[World]):
         """
         app, used = world.maybe_app, world.maybe_key_pair
         key_pairs = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
-        world.known.spare = tuple(
+        spare = tuple(
             key_pair
             for key_pair in key_pairs
             if app is not None and app.holds(key_pair) and (used is None or key_pair.der != used.der)
         )
+        world.facts.put(replace(world.keystore_findings, spare=spare))
 
     def _pending(self, world: World, thumbprint: str) -> KeyPair | None:
-        account = f"{world.known.tenant}#{thumbprint}"
+        account = f"{world.target.tenant}#{thumbprint}"
         return self._read(world, account, world.keystore.read(world.service, account))
 
     def _read(self, world: World, account: str, text: str | None) -> KeyPair | None:
@@ -137,23 +139,22 @@ class FindKey(Step[World]):
 
         The original's certificates name no app, so nothing else tells of one that was removed from the app's list.
         """
-        members, profile = world.known.members, world.profile
+        members, profile = world.project.members, world.profile
         named = str(members.get(profile.client_id_member, "")).lower() == _mine(world)
         return named and str(members.get(profile.thumbprint_member, "")).upper() == thumbprint
 
     def _orphan(self, world: World, der: bytes) -> bool:
         """Whether it is provably the key of the app that the state file names, and that app does not exist any more."""
-        named = str(world.known.members.get(world.profile.client_id_member, "")).lower()
+        named = str(world.project.members.get(world.profile.client_id_member, "")).lower()
         return bool(named) and named in owners_of(world, der)
 
     def _usable(self, world: World, key_pair: KeyPair) -> bool:
-        known = world.known
         if key_pair.expired(world.clock.now()):
             self._refuse_foreign(world, key_pair.der)
             world.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
             return False
         try:
-            world.facts.put(Proof(mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)))
+            world.facts.put(Proof(mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)))
         except TokenError as error:
             if (app := world.maybe_app) is not None and app.holds(key_pair) and LAGGING & set(error.codes):
                 return True  # registered a moment ago; the proof will wait for it
@@ -215,7 +216,7 @@ def _noted(world: World, thumbprint: str) -> Iterator[str]:
 
 
 def _mine(world: World) -> str:
-    return world.known.app_id or str(world.known.members.get(world.profile.client_id_member, "")).lower()
+    return world.target.app_id or str(world.project.members.get(world.profile.client_id_member, "")).lower()
 
 
 def _holder(world: World, thumbprint: str) -> str:
@@ -237,10 +238,10 @@ def _holder(world: World, thumbprint: str) -> str:
 
 
 def _unproven(world: World, what: str) -> SetupError:
-    app = f"the app {world.known.app_id}" if world.known.app_id else "the new app"
-    return SetupError("keystore.unproven", what=what, app=app, tenant=world.known.tenant, service=world.service)
+    app = f"the app {world.target.app_id}" if world.target.app_id else "the new app"
+    return SetupError("keystore.unproven", what=what, app=app, tenant=world.target.tenant, service=world.service)
 
 
 def _another_apps(world: World, der: bytes, app_id: str) -> SetupError:
-    details = {"tenant": world.known.tenant, "service": world.service, "thumbprint": certificates.thumbprint(der)}
+    details = {"tenant": world.target.tenant, "service": world.service, "thumbprint": certificates.thumbprint(der)}
     return SetupError("keystore.other-app", app_id=app_id, **details)

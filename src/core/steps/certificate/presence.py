@@ -15,7 +15,7 @@ from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
 from core.events import Finding
 from core.steps.context import World
-from core.steps.facts import AppRegistration, MachineKey
+from core.steps.facts import AppRegistration, HandOffRequest, MachineKey
 
 
 class Presence:
@@ -56,11 +56,11 @@ class Presence:
         :param keys: what a read showed.
         :returns: False: it is not seen, and that is not believed yet.
         """
-        world, known = self._world, self._world.known
+        world = self._world
         if credentials.holds(keys, world.key_pair):
             self._missing_since = None
             return True
-        if known.request is not None:  # it is another machine's, which sees to it itself
+        if world.facts.maybe(HandOffRequest) is not None:  # it is another machine's, which sees to it itself
             return False
         now = world.clock.monotonic()
         if self._missing_since is None:

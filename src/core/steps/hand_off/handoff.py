@@ -19,12 +19,14 @@ from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
 from core.steps.facts import (
     AppRegistration,
+    HandOffRequest,
     MachineKey,
     NeedsAdministrator,
     NewApp,
     OpenRun,
     Proof,
     SignedIn,
+    Target,
     WantedPermissions,
 )
 from core.steps.hand_off.request import LARGEST, Request
@@ -42,8 +44,8 @@ class HandOff(Step[World]):
 
     name = "hand-off"
     title = "Write a request for an administrator"
-    needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (AppRegistration, NewApp, Proof, WantedPermissions, NeedsAdministrator)
+    needs = (Target, OpenRun, SignedIn, MachineKey)
+    maybe = (AppRegistration, NewApp, Proof, WantedPermissions, NeedsAdministrator, HandOffRequest)
 
     def check(self, world: World) -> Status:
         return Needed() if needed(world) else Done("not needed")
@@ -122,7 +124,7 @@ def written(world: World) -> Effect | None:
 
 def path(world: World) -> Path:
     """Where the request goes: the project folder."""
-    short = world.known.app_id[:8] or "new"
+    short = world.target.app_id[:8] or "new"
     return world.settings.folder / f"{world.profile.name}-request-{short}.json"
 
 
@@ -133,7 +135,7 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     :returns: the error that ends this run: it waits for an administrator.
     :raises SetupError: `request.io`, `request.secret`, `file.unsafe`.
     """
-    known, key_pair, app = world.known, world.key_pair, world.maybe_app
+    key_pair, app = world.key_pair, world.maybe_app
     earlier = written(world)
     unique = str(earlier.data["unique_name"]) if earlier else world.new_app.unique_name
     if app is None and not unique:
@@ -141,13 +143,13 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     request = Request(
         cloud=world.cloud.name,
         authority=world.cloud.authority,
-        tenant=known.tenant,
+        tenant=world.target.tenant,
         app_id=app.app_id if app is not None else "",
         app_name=app.name if app is not None else world.app_name,
         unique_name=unique if app is None else "",
         der=key_pair.der,
         key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
-        machine=known.machine,
+        machine=world.machine,
         requested_by=world.facts.get(SignedIn).account.user,
         created=world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         roles={} if removal else dict(world.permissions.wanted),

@@ -22,14 +22,18 @@ from core.steps.certificate.presence import Presence, tell_of_secrets
 from core.steps.context import World
 from core.steps.facts import (
     AppRegistration,
+    HandOffRequest,
     Identity,
+    KeystoreFindings,
     MachineKey,
     NeedsAdministrator,
     NewApp,
     OpenRun,
     PasswordRemoval,
+    Project,
     Proof,
     SignedIn,
+    Target,
     WantedPermissions,
 )
 from core.steps.hand_off import handoff
@@ -55,8 +59,8 @@ class CheckDeletion(Step[World]):
 
     name = "deletion-rights"
     title = "Check who may delete the secrets"
-    needs = (OpenRun, SignedIn, AppRegistration, MachineKey, Proof)
-    maybe = (NewApp, WantedPermissions)
+    needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey, Proof)
+    maybe = (NewApp, WantedPermissions, HandOffRequest)
     updates = (PasswordRemoval,)
 
     def check(self, world: World) -> Status:
@@ -83,8 +87,8 @@ class Mark(Step[World]):
 
     name = "marker"
     title = "Point of no return"
-    needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, WantedPermissions)
+    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (Project, NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
     updates: ClassVar[Kinds] = (MachineKey, Proof, NeedsAdministrator, PasswordRemoval)
 
     def check(self, world: World) -> Status:
@@ -129,10 +133,10 @@ class Mark(Step[World]):
 
     def _rehearse(self, world: World) -> None:
         """See that this machine's credential and its files still are what was decided on, and can be changed."""
-        tenant = world.known.tenant
+        tenant = world.target.tenant
         if world.keystore.read(world.service, tenant) != world.key_pair.pem.reveal():
             raise SetupError("keystore.changed", tenant=tenant, service=world.service)
-        world.statefile.rehearse(*Purge.change(world), basis=world.known.basis)
+        world.statefile.rehearse(*Purge.change(world), basis=world.project.basis)
 
 
 class DeletePasswords(Step[World]):
@@ -140,7 +144,7 @@ class DeletePasswords(Step[World]):
 
     name = "delete-passwords"
     title = "Delete the password credentials"
-    needs: ClassVar[Kinds] = (OpenRun, AppRegistration, MachineKey)
+    needs: ClassVar[Kinds] = (Target, OpenRun, AppRegistration, MachineKey)
     maybe: ClassVar[Kinds] = (SignedIn, Proof, PasswordRemoval)
 
     def check(self, world: World) -> Status:
@@ -185,8 +189,8 @@ class TwoCleanReads(Step[World]):
 
     name = "clean-reads"
     title = "See twice that none is left"
-    needs: ClassVar[Kinds] = (OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, PasswordRemoval)
+    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, PasswordRemoval, HandOffRequest)
     updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
@@ -207,7 +211,7 @@ class TwoCleanReads(Step[World]):
         def clean() -> bool:
             nonlocal left
             keys, left = application.read_credentials(graph, world.app)
-            return (presence.holds(keys) or world.known.request is not None) and not left
+            return (presence.holds(keys) or world.facts.maybe(HandOffRequest) is not None) and not left
 
         while world.clock.monotonic() - start < DELETION_DEADLINE:
             if clean():
@@ -262,8 +266,8 @@ class ProveAfterDeletion(Step[World]):
 
     name = "prove-again"
     title = "Prove the certificate again"
-    needs = (OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions)
+    needs = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
     updates = (MachineKey, Proof, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
@@ -278,8 +282,8 @@ class LastLook(Step[World]):
 
     name = "last-look"
     title = "See the certificate once more"
-    needs = (OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions)
+    needs = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
     updates = (MachineKey, Proof, NeedsAdministrator)
 
     def check(self, world: World) -> Status:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +15,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
 from core.steps.context import World
-from core.steps.facts import AppRegistration, OpenRun, SignedIn
+from core.steps.facts import AppRegistration, OpenRun, Project, SignedIn, Target
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
 
@@ -36,8 +37,9 @@ class TakeBack(Step[World]):
 
     name = "take-back"
     title = "Take back what an earlier rollback left"
-    needs = (AppRegistration,)
+    needs = (Target, AppRegistration)
     maybe = (OpenRun, SignedIn)
+    updates = (Project,)
 
     def check(self, world: World) -> Status:
         return Needed() if journal_of(world).stands else Done("there is nothing")
@@ -60,8 +62,9 @@ class AddPassword(Step[World]):
 
     name = "add-password"
     title = "Create a client secret for 15 minutes"
-    needs = (OpenRun, AppRegistration)
+    needs = (Target, OpenRun, AppRegistration)
     maybe = (SignedIn,)
+    updates = (Project,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -81,7 +84,7 @@ class AddPassword(Step[World]):
 
     def apply(self, world: World) -> str:
         # before the service is asked: whether the file can be written at all
-        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"}, basis=world.known.basis)
+        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"}, basis=world.project.basis)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._add(world, attempt)
@@ -110,7 +113,7 @@ class AddPassword(Step[World]):
             secret = Secret(str(answer.pop("secretText", None) or ""))
             effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.reveal()[:3]}
             _check(secret, str(answer.get("endDateTime")), end)
-        world.known.secret = secret
+        world.facts.put(replace(world.project, secret=secret))
         return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
 
     def undo(self, world: World) -> Left | None:
@@ -126,7 +129,7 @@ class AddPassword(Step[World]):
             problems.append(error)
         if not journal.stands:
             return None
-        app_id, key_ids = world.known.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]
+        app_id, key_ids = world.target.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]
         by_hand = [f"az ad app credential delete --id {app_id} --key-id {key_id}" for key_id in key_ids]
         by_hand += [f"delete {effect.data['member']} in {effect.target}" for effect in journal.standing(WRITE)]
         return Left(f"{journal.listing()} ({'; '.join(error.summary for error in problems)})", "; ".join(by_hand))
@@ -138,6 +141,7 @@ class WriteSecret(Step[World]):
     name = "write-secret"
     title = "Write the secret into the state file"
     needs = (OpenRun,)
+    maybe = (Project,)
 
     def check(self, world: World) -> Status:
         member = world.profile.secret_member
@@ -152,12 +156,12 @@ class WriteSecret(Step[World]):
         return (PlanRow("change", world.profile.secret_member, str(world.statefile.path), "", after, True, how),)
 
     def apply(self, world: World) -> str:
-        file, member, secret = world.statefile, world.profile.secret_member, world.known.secret
+        file, member, secret = world.statefile, world.profile.secret_member, world.project.secret
         assert secret is not None
         made = world.log.standing(ADD)[-1].data
         details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
         with world.log.effect(WRITE, str(file.path), world.emit, **details):
-            file.put_secret(member, secret, world.known.basis)
+            file.put_secret(member, secret, world.project.basis)
             if file.read().get(member) != secret.reveal():
                 raise SetupError("statefile.changed", path=file.path)
         return f"{member} in {file.path}"
@@ -168,19 +172,20 @@ class ProveSecret(Step[World]):
 
     name = "prove-secret"
     title = "Prove that the secret is accepted"
-    needs = (OpenRun,)
+    needs = (Target, OpenRun)
+    maybe = (Project,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, secret = world.known, world.known.secret
+        secret = world.project.secret
         assert secret is not None
         last = SecretState("unknown", "not asked")
 
         def live() -> bool | None:
             nonlocal last
-            last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+            last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
             return True if last.state == "live" else None
 
         if not wait_until(
@@ -192,7 +197,7 @@ class ProveSecret(Step[World]):
             deadline=DEADLINE,
         ):
             raise SetupError("rollback.not-accepted", minutes=round(DEADLINE / 60), detail=last.detail)
-        with world.log.effect(ACCEPTED, known.app_id, world.emit):
+        with world.log.effect(ACCEPTED, world.target.app_id, world.emit):
             return last.detail
 
 

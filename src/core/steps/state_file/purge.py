@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from core.errors import SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps.context import World
-from core.steps.facts import MachineKey, OpenRun
+from core.steps.facts import MachineKey, OpenRun, Project, Target
 
 UPDATE: Final = "statefile.update"
 
@@ -19,15 +20,16 @@ class Purge(Step[World]):
 
     name = "purge"
     title = "Purge the secret from the state file"
-    needs = (OpenRun, MachineKey)
+    needs = (Target, OpenRun, MachineKey)
+    updates = (Project,)
 
     @staticmethod
     def change(world: World) -> tuple[dict[str, str], tuple[str, ...]]:
         """Members to set, and members to remove."""
-        profile, known = world.profile, world.known
+        profile = world.profile
         values = {
-            profile.tenant_member: known.tenant,
-            profile.client_id_member: known.app_id,
+            profile.tenant_member: world.target.tenant,
+            profile.client_id_member: world.target.app_id,
             profile.thumbprint_member: world.key_pair.thumbprint,
         }
         return values, secret_members(world)
@@ -52,7 +54,7 @@ class Purge(Step[World]):
     def apply(self, world: World) -> str:
         values, remove = self.change(world)
         with world.log.effect(UPDATE, str(world.statefile.path), world.emit, purged=bool(remove)):
-            world.statefile.update(values, remove, basis=world.known.basis)
+            world.statefile.update(values, remove, basis=world.project.basis)
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
         rebase(world, values, remove)
@@ -66,8 +68,9 @@ def purged(world: World) -> bool:
 
 def rebase(world: World, values: Mapping[str, str], remove: Collection[str] = ()) -> None:
     """Remember a change of our own to the state file, so that it is not taken for somebody else's."""
-    if world.known.basis is not None:
-        world.known.basis = world.known.basis.after(values, remove)
+    basis = world.project.basis
+    if basis is not None:
+        world.facts.put(replace(world.project, basis=basis.after(values, remove)))
 
 
 def replaceable(world: World) -> Status:
@@ -81,7 +84,7 @@ def replaceable(world: World) -> Status:
 
 def secret_members(world: World) -> tuple[str, ...]:
     """Members of the state file, as it is now, that hold the secret: its own, whatever it holds, and exact copies."""
-    secret = world.known.secret
+    secret = world.project.secret
     return tuple(
         name
         for name, value in world.statefile.read_or_empty().items()
