@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-clock bench check fix docs screenshots lock clean
+.PHONY: demo test test-clock test-versions bench check fix docs screenshots lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -18,6 +18,10 @@ PART ?= fast
 test-clock: .venv/ready
 	@sh tests/real/services.sh
 	@$(BIN)/python -m tests.shift "$(CLOCK)" $(PART)
+
+# unit, contract and cli tests on every Python from 3.11 on that is installed (tests/versions.py tells where it looks)
+test-versions:
+	@$(PYTHON) -m tests.versions
 
 # the table of docs/explanation/performance.md; about five minutes
 bench: .venv/ready
@@ -42,10 +46,13 @@ docs: .venv/ready
 screenshots: .venv/ready
 	@$(BIN)/python -m tests.tui.pictures
 
-# Needs uv. Hashes, and no index address, so that any mirror serves.
+# Needs uv. Hashes, and no index address, so that any mirror serves. What users install (run.txt) has the versions
+# that the tests run with (dev.txt).
 lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 	  --extra sandbox --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	  --extra sandbox -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  requirements/clients.in -o requirements/clients.txt
 
@@ -58,4 +65,4 @@ lock:
 	@touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .versions .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,18 +8,23 @@ import os
 import re
 import signal
 import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pexpect
+import pytest
 
 from core.clock import SystemClock
 from core.config.profile import Profile
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import seeds
 from core.sandbox.token_service.tokens import AZURE_CLI, user_token
+
+if os.name != "posix":
+    pytest.skip("pseudo-terminals are POSIX'", allow_module_level=True)
+
+import termios
 
 #: What may stand between two words: blanks and line ends, styles, a cursor that moved.
 _BETWEEN = r"(?:\s|\x1b\[[\d;?]*[A-Za-z])+"

@@ -305,8 +305,10 @@ def test_D1_A8_a_folder_that_was_open_is_told_by_whoever_closes_it(run: Run, hom
     assert "folder.closed" not in run("doctor", "--json").stderr
 
 
-@pytest.mark.skipif(not shutil.which("setpriv") and os.geteuid() == 0, reason="modes do not bind root")
 @posix
+@pytest.mark.skipif(
+    os.name == "posix" and os.geteuid() == 0 and not shutil.which("setpriv"), reason="modes do not bind root"
+)
 def test_D1_a_folder_that_this_user_may_not_read_is_a_finding(run: Run, home: Path) -> None:
     bound = () if os.geteuid() else ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
     ours = home / ".entraclaw"

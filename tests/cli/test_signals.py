@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+if os.name != "posix":
+    pytest.skip("signals of POSIX", allow_module_level=True)
+
 #: Sends a signal to its own process when a module is looked for, or when a function of the program returns.
 SCRIPT = """
 import os, sys

@@ -11,6 +11,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
+if os.name != "posix":
+    pytest.skip("terminals and signals of POSIX", allow_module_level=True)
+
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[pexpect.spawn]:

@@ -140,7 +140,7 @@ def desktop(home: Path, password: str, keeper: str = "gnome-keyring-daemon") -> 
 def _wait_for_service(environment: dict[str, str]) -> None:
     """Wait until the Secret Service has a default collection."""
     script = "import secretstorage as s; s.Collection(s.dbus_init()).is_locked()"
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while subprocess.run(
         [sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL, check=False
     ).returncode:
