@@ -189,3 +189,11 @@ class SecretUnproven:
     """That the old secret is refused was not proven, and why."""
 
     why: str
+
+
+@final
+@dataclass(frozen=True)
+class TemporarySecret:
+    """The client secret that a rollback made, in memory until the old code's file holds it (M10)."""
+
+    secret: Secret

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,7 +14,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
 from core.steps.context import World
-from core.steps.facts import AppRegistration, OpenRun, Project, SignedIn, Target
+from core.steps.facts import AppRegistration, OpenRun, Project, SignedIn, Target, TemporarySecret
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
 
@@ -64,6 +63,7 @@ class AddPassword(Step[World]):
     title = "Create a client secret for 15 minutes"
     needs = (Target, OpenRun, AppRegistration)
     maybe = (SignedIn,)
+    gives = (TemporarySecret,)
     updates = (Project,)
 
     def check(self, world: World) -> Status:
@@ -113,7 +113,7 @@ class AddPassword(Step[World]):
             secret = Secret(str(answer.pop("secretText", None) or ""))
             effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.reveal()[:3]}
             _check(secret, str(answer.get("endDateTime")), end)
-        world.facts.put(replace(world.project, secret=secret))
+        world.facts.put(TemporarySecret(secret))
         return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
 
     def undo(self, world: World) -> Left | None:
@@ -140,7 +140,7 @@ class WriteSecret(Step[World]):
 
     name = "write-secret"
     title = "Write the secret into the state file"
-    needs = (OpenRun,)
+    needs = (OpenRun, TemporarySecret)
     maybe = (Project,)
 
     def check(self, world: World) -> Status:
@@ -156,8 +156,7 @@ class WriteSecret(Step[World]):
         return (PlanRow("change", world.profile.secret_member, str(world.statefile.path), "", after, True, how),)
 
     def apply(self, world: World) -> str:
-        file, member, secret = world.statefile, world.profile.secret_member, world.project.secret
-        assert secret is not None
+        file, member, secret = world.statefile, world.profile.secret_member, world.facts.get(TemporarySecret).secret
         made = world.log.standing(ADD)[-1].data
         details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
         with world.log.effect(WRITE, str(file.path), world.emit, **details):
@@ -172,15 +171,13 @@ class ProveSecret(Step[World]):
 
     name = "prove-secret"
     title = "Prove that the secret is accepted"
-    needs = (Target, OpenRun)
-    maybe = (Project,)
+    needs = (Target, OpenRun, TemporarySecret)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        secret = world.project.secret
-        assert secret is not None
+        secret = world.facts.get(TemporarySecret).secret
         last = SecretState("unknown", "not asked")
 
         def live() -> bool | None:
