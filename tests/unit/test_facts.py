@@ -12,7 +12,7 @@ import pytest
 from core.flow.engine import Result, run
 from core.flow.facts import FactError, Facts
 from tests.machine import VirtualClock
-from tests.unit.pretend import Add, Look, World, flow
+from tests.unit.pretend import Add, World, flow
 
 
 @final
@@ -108,7 +108,7 @@ def fails(world: World) -> None:
 
 
 def test_a_fact_that_is_only_asked_for_cannot_be_counted_on(world: World) -> None:
-    facts = world.store
+    facts = world.facts
     facts.put(Key("AB"))
     view = facts.view(Uses("use"))
     assert view.maybe(Key) == Key("AB")
@@ -125,6 +125,8 @@ def test_a_step_that_does_not_give_what_it_gives_is_a_bug(world: World) -> None:
     assert world.did == ["ask", "find", "-find"]
 
 
-def test_a_view_ends_with_its_step(world: World) -> None:
-    run(flow(Finds("find"), look=Look(then=lambda world: world.events.clear())), world, "r")
-    assert world.facts is world.store
+def test_a_view_is_the_steps_alone(world: World) -> None:
+    """Whoever shows the run looks meanwhile, from another thread."""
+    seen: list[Found] = []
+    run(flow(Finds("find"), Add("use", then=lambda _: seen.append(world.facts.get(Found)))), world, "r")
+    assert seen == [Found("an app")]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import uuid4
@@ -191,33 +190,22 @@ def _perform(stage: Stage[W], step: Step[W], world: W, acted: State = "done") ->
 
     effects = _effects(world)
     try:
-        with _seen_by(step, world):
-            check: Status = step.check(world)
+        seen = world.seen_by(step)
+        check: Status = step.check(seen)
         if isinstance(check, Blocked):
             raise check.error
         if isinstance(check, Done):
-            world.store.check_given(step)
+            world.facts.check_given(step)
             finished("unchanged", check.evidence)
             return False
         world.emit(StepStarted(stage.name, step.name, step.title))
-        with _seen_by(step, world):
-            evidence = step.apply(world)
-        world.store.check_given(step)
+        evidence = step.apply(seen)
+        world.facts.check_given(step)
         finished(acted, evidence)
     except SetupError as error:
         finished("failed", error.summary)
         raise
     return _effects(world) > effects
-
-
-@contextmanager
-def _seen_by(step: Step[W], world: W) -> Iterator[None]:
-    """Show a step what it declares of what the run knows."""
-    world.facts = world.store.view(step)
-    try:
-        yield
-    finally:
-        world.facts = world.store
 
 
 def _effects(world: W) -> int:
@@ -229,14 +217,14 @@ def _plan(flow: Flow[W], world: W) -> Plan:
     changes: list[PlanRow] = []
     for stage in flow.change:
         for step in stage.steps:
-            with _seen_by(step, world):
-                match step.check(world):
-                    case Blocked(error):
-                        raise error
-                    case Done():
-                        continue
-                    case _:
-                        changes.extend(step.plan(world))
+            seen = world.seen_by(step)
+            match step.check(seen):
+                case Blocked(error):
+                    raise error
+                case Done():
+                    continue
+                case _:
+                    changes.extend(step.plan(seen))
     plan = Plan(tuple(changes), flow.basis(world))
     for change in plan.changes:
         world.emit(change.as_event())
@@ -354,8 +342,7 @@ def _undo(flow: Flow[W], world: W) -> Left | None:
             before = _effects(world)
             again = "nothing has to be removed by hand; the next run looks at the real state."
             try:
-                with _seen_by(step, world):
-                    left = step.undo(world)
+                left = step.undo(world.seen_by(step))
             except SetupError as error:
                 left = Left(f"{step.title} ({error.summary})", again)
             except Exception as bug:  # noqa: BLE001  it must be named, and what it stands on must stay

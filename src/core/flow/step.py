@@ -8,13 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
     from core.errors import SetupError
     from core.events import Event, Question
-    from core.flow.facts import Facts, Kinds
+    from core.flow.facts import Facts, Kinds, Uses
     from core.flow.journal import Journal
     from core.flow.plan import Plan, PlanRow
 
@@ -23,12 +23,10 @@ class Runtime(Protocol):
     """What the engine itself needs of the world.
 
     :ivar flow: name of the flow that runs; the engine sets it.
-    :ivar store: what the run knows.
-    :ivar facts: the same; while a step is at work, only what it declares, to which the engine sees.
+    :ivar facts: what the run knows.
     """
 
     flow: str
-    store: Facts
     facts: Facts
 
     @property
@@ -42,6 +40,9 @@ class Runtime(Protocol):
     @property
     def journal(self) -> Journal | None:
         """The open journal, once a look step knows tenant and app."""
+
+    def seen_by(self, step: Uses) -> Self:
+        """The same for one step, with only those facts that it declares."""
 
     def emit(self, event: Event) -> None:
         """Report what happened."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from core.errors import Caller
 from core.flow.facts import Facts
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.entra.http import Session
     from core.entra.tokens import Token
     from core.events import Event, Question
+    from core.flow.facts import Uses
     from core.flow.journal import Journal
     from core.machine.azure_cli import SignIn
     from core.machine.keys.detect import Hardware
@@ -59,7 +61,7 @@ class World:
     :param chance: parts the moments of machines that began together; another one in every process (P7).
     :param machine: name of this computer, as its certificate is called.
     :param store: what the run knows (`core.steps.facts`).
-    :ivar facts: the same; while a step is at work, only what it declares.
+    :ivar facts: the same; of that a step sees only what it declares.
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -90,6 +92,12 @@ class World:
 
     def __post_init__(self) -> None:
         self.facts = self.store
+
+    def seen_by(self, step: Uses) -> Self:
+        """The same for one step, with only those facts that it declares; what works here by itself sees all."""
+        seen = copy(self)
+        seen.facts = self.store.view(step)
+        return seen
 
     def keeps_nothing(self) -> None:
         """What runs next makes no key: nothing has to outlive it, or to be in hardware (an undo)."""
