@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core import files, paths
 from core.clock import Clock
 from core.display import quoted
 from core.errors import SetupError
 from core.events import ChangeMade
+from core.flow.audit import Audit, Ending
 from core.secret import looks_secret, redactor
 
 
@@ -31,6 +32,7 @@ class Effect:
     :param number: its number in the file.
     :param action: action-shaped name, for example `graph.application.addKey`.
     :param data: identifiers that the undo needs.
+    :param audited: its number in the audit log of this run; None: another run began it.
     :param state: `intend` (nobody knows whether it happened), `done`, `failed` or `undone`.
     """
 
@@ -39,6 +41,7 @@ class Effect:
     target: str
     data: dict[str, Any] = field(default_factory=dict)
     state: str = "intend"
+    audited: int | None = field(default=None, compare=False)
 
     @property
     def standing(self) -> bool:
@@ -52,16 +55,18 @@ class Journal:
     :param path: where it lies; made with mode 0600 when the first entry is written.
     :param run: id of this run.
     :param flow: name of the flow that writes; `resume` and `undo` find it again.
+    :param audit: told of every effect, too (D3).
     :ivar flow: name of the flow whose undertaking is open, else empty.
     :ivar marked: whether the point of no return was passed, by this run (`marked_here`) or an earlier one.
     :raises SetupError: `journal.broken` for an unreadable entry that is not the torn last line of a crash;
         `folder.unsafe`.
     """
 
-    def __init__(self, path: Path, run: str, clock: Clock, flow: str = "") -> None:
+    def __init__(self, path: Path, run: str, clock: Clock, flow: str = "", audit: Audit | None = None) -> None:
         self.path = path
         self._run = run
         self._flow = flow
+        self._audit = audit or Audit()
         self.flow = ""
         self._clock = clock
         self._content = b""  # all that was read and written, for the case that the file is removed
@@ -101,17 +106,24 @@ class Journal:
         except SetupError as error:
             if error.refused:
                 self.failed(entry)
+            else:
+                self._tell(entry, "unknown")
             raise
         self.done(entry, emit)
 
     def intend(self, action: str, target: str, **data: Any) -> Effect:
         """Note an effect that is about to happen; for several at once, where `effect` does not fit.
 
-        :raises SetupError: `journal.io`, `journal.secret`, `file.unsafe`: then it must not happen.
+        :raises SetupError: `journal.io`, `journal.secret`, `audit.io`, `file.unsafe`: then it must not happen.
         """
         self._number += 1
         entry = Effect(self._number, action, target, dict(data))
         self._write(state="intend", n=entry.number, action=action, target=target, data=entry.data, flow=self._flow)
+        try:
+            entry.audited = self._audit.begin(action)
+        except SetupError:
+            self._write(state="failed", n=entry.number, data=entry.data)
+            raise
         self.effects.append(entry)
         return entry
 
@@ -147,9 +159,16 @@ class Journal:
         self.effects.clear()
         self.marked = False
 
-    def _close(self, effect: Effect, state: str) -> None:
+    def _close(self, effect: Effect, state: Literal["done", "failed", "undone"]) -> None:
         effect.state = state
         self._write(state=state, n=effect.number, data=effect.data)
+        self._tell(effect, state)
+
+    def _tell(self, effect: Effect, ending: Ending) -> None:
+        """Tell the audit log how an effect ended; one of an earlier run, which was cut off, ends in this one."""
+        if effect.audited is None:
+            effect.audited = self._audit.begin(effect.action)
+        self._audit.end(effect.audited, ending)
 
     def _write(self, **entry: Any) -> None:
         line = json.dumps({"time": self._clock.now().isoformat(), "run": self._run, **entry})

@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Self
 
 from core.errors import Caller
+from core.flow.audit import Audit
 from core.flow.facts import Facts
 from core.steps.facts import (
     AppRegistration,
@@ -60,6 +61,7 @@ class World:
     :param packages: looks at the Python packages that this program requires; likewise.
     :param chance: parts the moments of machines that began together; another one in every process (P7).
     :param machine: name of this computer, as its certificate is called.
+    :param audit: told of every privileged effect (D3).
     :param store: what the run knows (`core.steps.facts`).
     :ivar facts: the same; of that a step sees only what it declares.
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
@@ -85,6 +87,7 @@ class World:
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
     machine: str = field(default_factory=socket.gethostname)
+    audit: Audit = field(default_factory=Audit)
     store: Facts = field(default_factory=Facts)
     facts: Facts = field(init=False)
     locks: set[Path] = field(default_factory=set)

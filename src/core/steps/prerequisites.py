@@ -173,9 +173,8 @@ def open_of_project(world: World) -> str:
 
 def _open(world: World, tenant: str, app_id: str) -> str:
     take_lock(world, tenant, app_id)
-    journal = Journal(
-        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow
-    )
+    path = paths.journal(world.profile, world.cloud.key, tenant, app_id)
+    journal = Journal(path, world.run_id, world.clock, world.flow, world.audit)
     if journal.resumed and journal.flow not in ("", world.flow):
         raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
     for effect in journal.standing("keystore.write"):

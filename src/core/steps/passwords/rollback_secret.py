@@ -47,7 +47,7 @@ class RollbackJournal(Journal):
         :raises SetupError: `journal.broken`, `journal.io`.
         """
         path = paths.rollback(world.profile, world.cloud.key, world.target.tenant, world.target.app_id)
-        return cls(path, world.run_id, world.clock, "rollback")
+        return cls(path, world.run_id, world.clock, "rollback", world.audit)
 
     def close(self, outcome: str) -> None:
         """End the undertaking, unless its flow has just succeeded: then the secret stands from now on."""
