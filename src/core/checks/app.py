@@ -13,7 +13,7 @@ from core.entra.tokens import mint
 from core.events import Grade
 from core.steps import directory_roles
 from core.steps.app import find, other_identities
-from core.steps.facts import MachineKey, SignedIn
+from core.steps.facts import AppRegistration, Proof, SignedIn
 
 #: How long after it was added an unknown certificate is explained by replication; over five minutes have been seen.
 _LAG: Final = timedelta(minutes=30)
@@ -28,11 +28,13 @@ _SOON: Final = timedelta(days=30)
 def _token(patient: Patient) -> Verdict:
     patient.need("reach", "the sign-in service was not reached")
     world = patient.world
-    if patient.key_pair is None:
+    key_pair = world.maybe_key_pair
+    if key_pair is None:
         raise Unseen("this machine has no key that could be read")
     if not world.target.app_id:
         raise Unseen("no app id is known")
-    token = patient.token = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, patient.key_pair)
+    token = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
+    world.facts.put(Proof(token))
     return Verdict("ok", f"a token of app {world.target.app_id}, with {len(token.roles)} permissions")
 
 
@@ -41,12 +43,12 @@ def _app(patient: Patient) -> Verdict:
     target = patient.world.target
     patient.need("reach", "Microsoft Graph was not reached")
     graph = patient.graph()
-    if target.app_id:
-        patient.app = application.read(graph, target.app_id)
-    if patient.app is not None:
-        patient.world.update_app(patient.app)
-        named = f"'{patient.app.name}' ({patient.app.app_id}), created {patient.app.created[:10]}"
-        if patient.app.name != profile.app_display_name and not patient.settings.named(target.app_id):
+    app = application.read(graph, target.app_id) if target.app_id else None
+    patient.world.facts.drop(AppRegistration)
+    if app is not None:
+        patient.world.update_app(app)
+        named = f"'{app.name}' ({app.app_id}), created {app.created[:10]}"
+        if app.name != profile.app_display_name and not patient.settings.named(target.app_id):
             what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
             return Verdict("warning", what, f"If it is right, say so: --app-id {target.app_id}")
         return Verdict("ok", named)
@@ -67,7 +69,7 @@ def _app(patient: Patient) -> Verdict:
 
 def _certificate(patient: Patient) -> Verdict:
     """Whether the app knows this machine's certificate, and if not, what may have happened to it."""
-    app, key_pair = _read(patient), patient.key_pair
+    app, key_pair = _read(patient), patient.world.maybe_key_pair
     if key_pair is None:
         raise Unseen("this machine has no key that could be read")
     now = patient.world.clock.now()
@@ -76,7 +78,7 @@ def _certificate(patient: Patient) -> Verdict:
         until = f"{key_pair.thumbprint} (keyId {key.id}), {key.validity}"
         if key.expired(now):
             return Verdict("failure", f"{until}: it has expired", _RENEW)
-        if patient.token is None and patient.verdicts["token"].state == "failure":
+        if patient.world.maybe_proof is None and patient.verdicts["token"].state == "failure":
             return _refused(until, now - _begin(key))
         return Verdict("ok", until)
     gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
@@ -130,13 +132,11 @@ def _holder(password: Password) -> str:
 def _others(patient: Patient) -> Verdict:
     """Every key with its end, and whose it is (M17)."""
     app, now = _read(patient), patient.world.clock.now()
-    if patient.key_pair is not None:
-        patient.world.facts.put(MachineKey(patient.key_pair))
     unknown = [
         Verdict("warning", f.message, f.remedy)
         for f in other_identities.unacknowledged(patient.world, app, made_here(patient))
     ]
-    ours = patient.key_pair
+    ours = patient.world.maybe_key_pair
     ending = [
         Verdict(
             "warning", f"The certificate {key.thumbprint} '{key.name}' {_ends(key, now)}.", "Whoever uses it renews it."
@@ -184,7 +184,7 @@ def _rights(patient: Patient) -> Verdict:
     reason = directory_roles.may_write(world, app)
     if reason is not None:
         return Verdict("ok", f"{signed_in.account.user} may: {reason}")
-    work = bool(app.all_passwords) or patient.token is None
+    work = bool(app.all_passwords) or world.maybe_proof is None
     state: Grade = "failure" if work else "ok"
     evidence = (
         f"{signed_in.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, "
@@ -198,9 +198,10 @@ def _rights(patient: Patient) -> Verdict:
 
 
 def _read(patient: Patient) -> App:
-    if patient.app is None:
+    app = patient.world.maybe_app
+    if app is None:
         raise Unseen("the app could not be read")
-    return patient.app
+    return app
 
 
 def _begin(key: Key) -> datetime:

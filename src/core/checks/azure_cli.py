@@ -35,7 +35,7 @@ def _session(patient: Patient) -> Verdict:
     except Interrupted:
         raise
     except SetupError as error:
-        if patient.token is not None and error.id in ("az.signed-out", "az.expired"):
+        if patient.world.maybe_proof is not None and error.id in ("az.signed-out", "az.expired"):
             return Verdict("ok", f"{error.summary} This machine signs in with its certificate.")
         return Verdict.of(error)
     account = Account.of(token)
@@ -47,7 +47,7 @@ def _session(patient: Patient) -> Verdict:
 
 def _agents(patient: Patient) -> Verdict:
     """Whose token Agent ID APIs would take."""
-    signed_in, token = patient.world.facts.maybe(SignedIn), patient.token
+    signed_in, token = patient.world.facts.maybe(SignedIn), patient.world.maybe_proof
     own = sorted(role for role in token.roles if "AgentIdentity" in role) if token is not None else []
     refused = signed_in is not None and _REFUSED in signed_in.token.scopes
     why = f"Agent ID APIs answer 403 to every token that carries {_REFUSED}, as the Azure CLI's does."
@@ -57,7 +57,7 @@ def _agents(patient: Patient) -> Verdict:
         return Verdict("ok", f"{evidence}. {why}", call) if refused else Verdict("ok", evidence)
     if signed_in is None and token is None:
         raise Unseen("nobody is signed in")
-    if token is None and patient.key_pair is not None:
+    if token is None and patient.world.maybe_key_pair is not None:
         raise Unseen("this machine has a certificate, but no token could be had with it")
     mine = "this machine has none" if token is None else "this machine's carries no agent permission"
     if refused:

@@ -17,6 +17,7 @@ from core.machine.keystore import weak_files
 from core.machine.keystore.system import BUNDLE_SIZE
 from core.steps import keystore as stage
 from core.steps import prerequisites
+from core.steps.facts import AppRegistration, MachineKey
 
 
 def _backend(patient: Patient) -> Verdict:
@@ -66,7 +67,8 @@ def _key(patient: Patient) -> Verdict:
             return Verdict("warning", evidence, "See 'Interrupted runs'.")
         evidence = f"There is none yet for tenant {world.target.tenant} (service {world.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
-    key_pair = patient.key_pair = certificates.parse(text, world.target.tenant)
+    key_pair = certificates.parse(text, world.target.tenant)
+    world.facts.put(MachineKey(key_pair))
     now = world.clock.now()
     ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
     named = str(world.project.members.get(patient.profile.thumbprint_member) or "").upper()
@@ -146,9 +148,10 @@ def _useless(patient: Patient, account: str) -> bool:
         key_pair = certificates.parse(text or "", patient.world.target.tenant)
     except SetupError:
         return False
-    if patient.key_pair is not None and patient.key_pair.der == key_pair.der:
+    used, app = patient.world.maybe_key_pair, patient.world.maybe_app
+    if used is not None and used.der == key_pair.der:
         return True
-    return patient.app is not None and patient.app.holds(key_pair) is None
+    return app is not None and app.holds(key_pair) is None
 
 
 def _remove(patient: Patient, entries: list[str]) -> None:
@@ -156,8 +159,11 @@ def _remove(patient: Patient, entries: list[str]) -> None:
     world = patient.world
     prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
     _key(patient)
-    if patient.app is not None:
-        patient.app = application.read(patient.graph(), world.target.app_id)
+    if world.maybe_app is not None:
+        app = application.read(patient.graph(), world.target.app_id)
+        world.facts.drop(AppRegistration)
+        if app is not None:
+            world.update_app(app)
     for account in [entry.removeprefix(f"{world.service}/") for entry in entries]:
         if _useless(patient, account):
             world.keystore.delete(world.service, account)
