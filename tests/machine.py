@@ -253,7 +253,7 @@ class Machine:
         if PROFILE.secret_member in self.state and self.try_secret().state == "live":
             found.append("secret")
         for account in self.keystore.accounts(self.service):
-            key_pair = certificates.parse(self.keystore.read(self.service, account) or "", account)
+            key_pair = certificates.parse(self.keystore.read(self.service, account) or Secret(""), account)
             try:
                 mint(self.session, self.cloud, self.tenant.id, self.app_id, key_pair)
             except SetupError:

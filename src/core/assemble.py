@@ -54,7 +54,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         session=Session(cloud, clock, cancel, emit, audit),
         sign_in=AuditedSignIn(AzureCli(cloud, untrusted, cancel), audit),
         keystore=AuditedKeystore(SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed), audit),
-        statefile=StateFile(settings.folder / profile.state_file, lock, profile.members),
+        statefile=StateFile(settings.folder / profile.state_file, lock, profile),
         emitter=emit,
         asker=ask,
         untrusted=untrusted,

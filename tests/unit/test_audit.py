@@ -12,7 +12,8 @@ import pytest
 from core.audit.access import AuditedKeystore, AuditedSignIn
 from core.audit.log import AuditLog
 from core.entra.tokens import Token
-from core.errors import GraphError, KeystoreError, SetupError
+from core.errors import KeystoreError, SetupError
+from core.errors.effected import Effected
 from core.flow.facts import Facts
 from core.flow.journal import Journal
 from core.machine.azure_cli import Account
@@ -73,12 +74,11 @@ def test_D3_an_effect_is_told_before_it_happens_and_when_it_is_over(journal: Jou
 @pytest.mark.parametrize(
     ("error", "ending"),
     [
-        (GraphError(403, "Denied", "m", action="a", request_id="r", date="d"), "failed"),
+        (SetupError("az.missing", effected=Effected.NO), "failed"),
         (SetupError("az.missing"), "unknown"),
     ],
 )
 def test_D3_an_effect_that_fails_is_closed_too(journal: Journal, path: Path, error: SetupError, ending: str) -> None:
-    error.refused = ending == "failed"
     with pytest.raises(SetupError), journal.effect("add", "x"):
         raise error
     assert states(path) == [(1, "begun"), (1, ending)]
@@ -124,7 +124,7 @@ def test_D3_a_line_names_who_is_at_work_as_far_as_it_is_known(audit: AuditLog, f
 
 
 class Broken(MemoryKeystore):
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         raise KeystoreError("keystore.failed", action="read", detail="it is locked")
 
 
@@ -132,7 +132,7 @@ def test_D3_key_reads_are_told_their_failures_included(audit: AuditLog, path: Pa
     inside = MemoryKeystore()
     inside.write("service", "tenant", Secret(VALUE))
     keystore = AuditedKeystore(inside, audit)
-    assert keystore.read("service", "tenant") == VALUE
+    assert keystore.read("service", "tenant") == Secret(VALUE)
     with pytest.raises(KeystoreError):
         AuditedKeystore(Broken(), audit).read("service", "tenant")
     assert [(line.get("resource"), line["state"]) for line in lines(path)] == [

@@ -24,12 +24,16 @@ class AuditedKeystore:
         """What would be used."""
         return self._keystore.backend()
 
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         """The value, or None when there is no such entry."""
         if service == PROBE_SERVICE:  # a test value, and no key
             return self._keystore.read(service, account)
         with self._audit.around("keystore.read"):
             return self._keystore.read(service, account)
+
+    def has(self, service: str, account: str) -> bool:
+        """Whether there is such an entry; nobody learns what it holds."""
+        return self._keystore.has(service, account)
 
     def write(self, service: str, account: str, value: Secret) -> None:
         """Store a value."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 from core import files, paths
 from core.clock import Clock
 from core.errors import SetupError
+from core.errors.effected import Effected
 from core.flow.audit import Audit, Ending
 from core.flow.facts import Facts
 from core.secret import redactor
@@ -65,6 +66,5 @@ class AuditLog(Audit):
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            failed = SetupError("audit.io", path=self._path, detail=error.strerror or error)
-            failed.refused = line["state"] == "begun"
-            raise failed from None
+            effected = Effected.NO if line["state"] == "begun" else Effected.UNKNOWN
+            raise SetupError("audit.io", effected=effected, path=self._path, detail=error.strerror or error) from None

@@ -15,6 +15,7 @@ from core.flow.journal import Effect, Journal, history
 from core.flows import interrupted
 from core.machine.keystore import weak_files
 from core.machine.keystore.system import BUNDLE_SIZE
+from core.secret import Secret
 from core.steps import keystore as stage
 from core.steps import prerequisites
 from core.steps.facts import AppRegistration, MachineKey
@@ -57,26 +58,22 @@ def _key(patient: Patient) -> Verdict:
     world = patient.world
     if not world.target.tenant:
         raise Unseen("no tenant is known; --tenant names one")
-    text = world.keystore.read(world.service, world.target.tenant)
-    if text is None:
+    entry = world.keystore.read(world.service, world.target.tenant)
+    if entry is None:
         if world.project.members.get(patient.profile.thumbprint_member):
             error = SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
             return Verdict.of(error)
-        if waiting := [account for account in _accounts(patient) if world.keystore.read(world.service, account)]:
+        if waiting := [account for account in _accounts(patient) if world.keystore.has(world.service, account)]:
             evidence = f"One is made, and not in use yet: {', '.join(waiting)}. The run that made it is not through."
             return Verdict("warning", evidence, "See 'Interrupted runs'.")
         evidence = f"There is none yet for tenant {world.target.tenant} (service {world.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
-    key_pair = certificates.parse(text, world.target.tenant)
+    key_pair = certificates.parse(entry, world.target.tenant)
     world.facts.put(MachineKey(key_pair))
     now = world.clock.now()
     ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
     named = str(world.project.members.get(patient.profile.thumbprint_member) or "").upper()
-    if (
-        named != key_pair.thumbprint
-        and patient.profile.secret_member not in world.project.members
-        and world.project.secret is None
-    ):
+    if named != key_pair.thumbprint and world.project.secret is None:
         evidence = f"The keystore holds {ends}; the state file names {named or 'none'}."
         return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
     if key_pair.expired(now):
@@ -118,7 +115,7 @@ def _left(patient: Patient) -> list[str]:
     if not world.target.app_id or not path.exists():
         return []  # what other apps of the tenant left is theirs to judge
     accounts = _named(patient, history(path, world.clock))
-    return [account for account in accounts if world.keystore.read(world.service, account) is not None]
+    return [account for account in accounts if world.keystore.has(world.service, account)]
 
 
 def _named(patient: Patient, effects: Iterable[Effect]) -> list[str]:
@@ -143,9 +140,9 @@ def made_here(patient: Patient) -> frozenset[str]:
 
 def _useless(patient: Patient, account: str) -> bool:
     """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
-    text = patient.world.keystore.read(patient.world.service, account)
+    entry = patient.world.keystore.read(patient.world.service, account)
     try:
-        key_pair = certificates.parse(text or "", patient.world.target.tenant)
+        key_pair = certificates.parse(entry or Secret(""), patient.world.target.tenant)
     except SetupError:
         return False
     used, app = patient.world.maybe_key_pair, patient.world.maybe_app

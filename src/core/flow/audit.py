@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from core.errors import SetupError
+from core.errors.effected import Effected
 
 #: How an effect ended; `unknown`: it failed, and nobody knows whether it happened.
 Ending = Literal["done", "failed", "unknown", "undone"]
@@ -40,6 +41,6 @@ class Audit:
         try:
             yield
         except BaseException as error:
-            self.end(number, "failed" if isinstance(error, SetupError) and error.refused else "unknown")
+            self.end(number, "failed" if isinstance(error, SetupError) and error.effected is Effected.NO else "unknown")
             raise
         self.end(number, "done")

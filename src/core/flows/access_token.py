@@ -22,15 +22,15 @@ def token(world: World) -> Token:
         raise SetupError("usage.settings", detail="no app id in the state file; pass --app-id", command="token")
     # the keystore's daemon, the network and the imports for signing in wait for each other no longer than they must
     prepared = ahead(lambda: prepare(world.session, world.cloud, world.target.tenant))
-    text = world.keystore.read(world.service, world.target.tenant)
-    if text is None:
+    entry = world.keystore.read(world.service, world.target.tenant)
+    if entry is None:
         from core.flows import interrupted
 
         found = interrupted.find(world)
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
-    key_pair = certificates.parse(text, world.target.tenant)
+    key_pair = certificates.parse(entry, world.target.tenant)
     world.facts.put(MachineKey(key_pair))
     prepared()
     minted = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)

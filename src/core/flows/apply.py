@@ -20,8 +20,9 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import app_permissions, directory_roles, prerequisites, sign_in
+from core.steps.admin_request import Request, parse
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
@@ -41,7 +42,6 @@ from core.steps.facts import (
     Target,
     WantedPermissions,
 )
-from core.steps.hand_off.request import Request, parse
 from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, removed, vanished
 
 
@@ -125,8 +125,8 @@ class FindRequestedApp(Step[World]):
                 raise SetupError("permissions.not-offered", names=name)
         if app is None:
             if request.app_id:
-                gone = SetupError("app.missing", app_id=app_id, tenant=world.target.tenant, path=world.settings.request)
-                raise find.deleted(world, request.app_id) or gone
+                find.refuse_deleted(world, request.app_id)
+                raise SetupError("app.missing", app_id=app_id, tenant=world.target.tenant, path=world.settings.request)
             return f"{quoted(request.app_name)} will be created"
         effect = created_here(world)
         noted = effect is not None and effect.data.get("object_id") == app.object_id
@@ -399,7 +399,7 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
 
 
 FLOW: Flow[World] = Flow(
-    "apply",
+    registry.APPLY,
     look=(
         Stage("request", "Request", (ReadRequest(),)),
         sign_in.STAGE,

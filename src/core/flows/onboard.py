@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from core.entra import application, permissions
 from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import app_permissions, directory_roles, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal
@@ -149,9 +148,7 @@ def _refresh(world: World) -> None:
     if world.settings.yes:
         return
     FindOrCreate().still_none(world)
-    members: dict[str, Any] = world.statefile.read_or_empty()
-    members.pop(world.profile.secret_member, None)
-    world.facts.put(replace(world.project, members=members))
+    world.facts.put(replace(world.project, members=world.statefile.read_or_empty().members))
     if world.maybe_app is not None:
         app = application.read(world.user_graph(), world.target.app_id)
         if app is None:
@@ -197,7 +194,7 @@ class CheckResult(Step[World]):
 
 
 FLOW: Flow[World] = Flow(
-    "onboard",
+    registry.ONBOARD,
     look=(
         Stage(
             "prereqs",

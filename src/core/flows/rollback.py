@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from core import paths
 from core.entra import application
 from core.errors import SetupError
 from core.events import Finding, Question
+from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.flow.plan import Plan
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import World
 from core.steps.facts import AppRegistration, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
-from core.steps.passwords.temporary_password import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
+from core.steps.passwords.temporary_password import LIFETIME, AddPassword, Forbidden, ProveSecret, TakeBack, WriteSecret
 
 
 class NoMigration(Step[World]):
@@ -40,9 +42,9 @@ class NoMigration(Step[World]):
     def apply(self, world: World) -> str:
         prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
         names = (world.profile, world.cloud.key, world.target.tenant, world.target.app_id)
-        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
-        if prerequisites.unfinished(world):
-            raise SetupError("rollback.migration-open", theirs="onboard")
+        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow.name)
+        if (theirs := prerequisites.unfinished(world)) is not None:
+            raise SetupError("rollback.migration-open", theirs=theirs)
         if journal.resumed:
             raise SetupError("rollback.migration-open", theirs=journal.flow or "migrate")
         return "there is none"
@@ -56,7 +58,7 @@ class CheckRights(Step[World]):
     needs = (SignedIn, AppRegistration)
 
     def check(self, world: World) -> Status:
-        return Blocked(forbidden(world)) if not world.app.policy.passwords else Needed()
+        return Blocked(Forbidden(world)) if not world.app.policy.passwords else Needed()
 
     def apply(self, world: World) -> str:
         reason = directory_roles.may_write(world, world.app)
@@ -131,9 +133,7 @@ def _refresh(world: World) -> None:
     if app is None:
         raise SetupError("flow.outdated")
     world.update_app(app)
-    members = world.statefile.read()
-    members.pop(world.profile.secret_member, None)
-    world.facts.put(replace(world.project, members=members))
+    world.facts.put(replace(world.project, members=world.statefile.read().members))
 
 
 def summary(world: World, outcome: str) -> Sequence[str]:
@@ -150,14 +150,16 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     )
 
 
-def facts(world: World) -> dict[str, str]:
+def result(world: World, result: Result) -> dict[str, Any]:
     """The new password credential for `--json`: keyId, end in ISO 8601, and where its secret was written."""
+    if result.outcome != "changed":
+        return {}
     made = world.log.standing(ADD)[-1].data
-    return {"key_id": made["key_id"], "ends": made["ends"], "path": str(world.statefile.path)}
+    return {"rollback": {"key_id": made["key_id"], "ends": made["ends"], "path": str(world.statefile.path)}}
 
 
 FLOW: Flow[World] = Flow(
-    "rollback",
+    registry.ROLLBACK,
     look=(
         Stage("prereqs", "Prerequisites", (prerequisites.ReadStateFile(), NoMigration())),
         sign_in.STAGE,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from core.errors import Caller
 from core.flow.audit import Audit
 from core.flow.facts import Facts
+from core.flow.spec import FlowSpec
 from core.steps.facts import (
     AppRegistration,
     HandOffRequest,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.flow.facts import Uses
     from core.flow.journal import Journal
     from core.machine.azure_cli import SignIn
-    from core.machine.keys.detect import Hardware
+    from core.machine.keys.hardware import Hardware
     from core.machine.keystore.system import Keystore
     from core.machine.prerequisites import Tool
     from core.machine.python_packages import Package
@@ -83,7 +84,7 @@ class World:
     hardware: Callable[[], Hardware]
     packages: Callable[[], tuple[Package, ...]]
     run_id: str
-    flow: str = ""
+    flow: FlowSpec = FlowSpec("")  # noqa: RUF009  it cannot be changed
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
     machine: str = field(default_factory=socket.gethostname)
@@ -214,12 +215,12 @@ class World:
         """Microsoft Graph as the signed-in principal."""
         from core.entra.graph import Graph
 
-        def token(again: bool) -> str:
+        def token(again: bool) -> Token:
             signed_in = self.facts.maybe(SignedIn)
             if again or signed_in is None:
                 signed_in = self._again(signed_in)
                 self.store.put(signed_in)
-            return signed_in.token.value.reveal()
+            return signed_in.token
 
         return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller, self.chance)
 
@@ -239,12 +240,12 @@ class World:
         from core.entra.graph import Graph
         from core.entra.tokens import mint
 
-        def token(again: bool) -> str:
+        def token(again: bool) -> Token:
             target, proof = self.target, self.maybe_proof
             if again or proof is None:
                 proof = mint(self.session, self.cloud, target.tenant, target.app_id, self.key_pair)
                 self.store.put(Proof(proof))
-            return proof.value.reveal()
+            return proof
 
         return Graph(
             self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True), self.chance

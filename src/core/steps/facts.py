@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.machine.keystore.weak_files import WeakFile
     from core.machine.state_file import Basis
     from core.secret import Secret
-    from core.steps.hand_off.request import Request
+    from core.steps.admin_request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
 Identity = Literal["app", "user"]

@@ -49,7 +49,7 @@ class FindOrCreate(Step[World]):
         return Needed()
 
     def apply(self, world: World) -> str:
-        if world.project.secret or world.profile.secret_member in world.statefile.read_or_empty():
+        if world.project.secret or world.statefile.read_or_empty().present:
             raise SetupError("app.has-secrets", listing="the state file holds one")
         world.facts.put(replace(world.target, app_id=self._interrupted(world) or world.target.app_id))
         tell = partial(discover, world.session, world.cloud, world.target.tenant)
@@ -126,13 +126,12 @@ class FindOrCreate(Step[World]):
         app = application.read(graph, str(found[0]["appId"])) if len(found) == 1 else None
         if app is not None:
             raise SetupError("app.adopt-or-new", listing=app.describe(), app_id=app.app_id)
-        raise find.several(world, found)
+        raise find.Several(world, found)
 
     def _gone(self, world: World) -> App | None:
         """A definite 404 makes an id stale; a deleted app that can be restored stops the run."""
         target = world.target
-        if (deleted := find.deleted(world, target.app_id)) is not None:
-            raise deleted
+        find.refuse_deleted(world, target.app_id)
         if world.settings.app_id:
             raise SetupError("app.missing", app_id=target.app_id, tenant=target.tenant, path=world.statefile.path)
         if not world.new_app.created:

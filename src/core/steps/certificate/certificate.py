@@ -20,6 +20,7 @@ from core.entra.credentials import Merge
 from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
+from core.errors.effected import Effected
 from core.events import Finding, Question
 from core.flow.facts import Kinds
 from core.flow.journal import Effect
@@ -77,7 +78,7 @@ class StoreKey(Step[World]):
     def undo(self, world: World) -> Left | None:
         for effect in reversed(world.log.standing("keystore.write")):
             world.keystore.delete(world.service, effect.target)
-            if world.keystore.read(world.service, effect.target) is not None:
+            if world.keystore.has(world.service, effect.target):
                 return Left(f"keystore entry {effect.target}", f"Delete {effect.target} of {world.service} by hand.")
             world.log.undone(effect)
             world.facts.drop(MachineKey)
@@ -185,7 +186,7 @@ class Adopt(Step[World]):
 
     def check(self, world: World) -> Status:
         key_pair = world.maybe_key_pair
-        if key_pair and world.keystore.read(world.service, world.target.tenant) == key_pair.pem.reveal():
+        if key_pair and world.keystore.read(world.service, world.target.tenant) == key_pair.pem:
             return Done(f"account {world.target.tenant} holds it")
         return Needed()
 
@@ -206,14 +207,13 @@ class Adopt(Step[World]):
     def apply(self, world: World) -> str:
         key_pair, tenant = world.key_pair, world.target.tenant
         former = world.keystore.read(world.service, tenant)
-        kept = former is not None and former != key_pair.pem.reveal()
+        kept = former is not None and former != key_pair.pem
         if former is not None and kept:
-            occupant = world.keystore_findings.occupant
-            if occupant is None or former != occupant.reveal():
+            if former != world.keystore_findings.occupant:
                 raise SetupError("keystore.changed", tenant=tenant, service=world.service)
             aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
-                store(world, aside, Secret(former))
+                store(world, aside, former)
         with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=key_pair.thumbprint):
             store(world, tenant, key_pair.pem)
         return f"account {tenant} holds it" + (", the former one is kept until the end" if kept else "")
@@ -224,11 +224,11 @@ class Adopt(Step[World]):
             tenant = adopted[0].target
             ours = _thumbprint_in(world, tenant) in {effect.data["thumbprint"] for effect in adopted}
             former = world.keystore.read(world.service, aside[0].target) if aside else None
-            empty = world.keystore.read(world.service, tenant) is None
+            empty = not world.keystore.has(world.service, tenant)
             if ours:
                 _put_back(world, tenant)
             if former is not None and (ours or empty):
-                store(world, tenant, Secret(former))
+                store(world, tenant, former)
             elif ours and aside:
                 return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
             elif ours:
@@ -246,15 +246,15 @@ def _put_back(world: World, tenant: str) -> None:
     """Keep the key under its pending account, which a clean-up has emptied: its certificate is still on the app."""
     account = f"{tenant}#{_thumbprint_in(world, tenant)}"
     pending = any(effect.target == account for effect in world.log.standing("keystore.write"))
-    if pending and world.keystore.read(world.service, account) is None:
-        store(world, account, Secret(world.keystore.read(world.service, tenant) or ""))
+    if pending and not world.keystore.has(world.service, account):
+        store(world, account, world.keystore.read(world.service, tenant) or Secret(""))
 
 
 def _thumbprint_in(world: World, account: str) -> str:
     """Thumbprint of the bundle in an account; empty when there is none that can be read."""
-    text = world.keystore.read(world.service, account)
+    entry = world.keystore.read(world.service, account)
     try:
-        return certificates.parse(text, account).thumbprint if text else ""
+        return certificates.parse(entry, account).thumbprint if entry else ""
     except SetupError:
         return ""
 
@@ -315,12 +315,12 @@ def prove_again(world: World) -> str:
 
     :raises SetupError: it was not accepted.
     """
-    text = world.keystore.read(world.service, world.target.tenant)
-    if text != world.key_pair.pem.reveal():  # not adopted yet
-        text = world.keystore.read(world.service, world.pending)
-    if text is None:
+    entry = world.keystore.read(world.service, world.target.tenant)
+    if entry != world.key_pair.pem:  # not adopted yet
+        entry = world.keystore.read(world.service, world.pending)
+    if entry is None:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=world.keystore_findings.backend)
-    read_back = certificates.parse(text, world.target.tenant)
+    read_back = certificates.parse(entry, world.target.tenant)
     roles = frozenset(world.permissions.wanted)
     proof = prove(
         world.session,
@@ -337,7 +337,7 @@ def prove_again(world: World) -> str:
     return f"token for {proof.claims['aud']}, app {world.target.app_id}, {len(proof.roles)} role(s)"
 
 
-def store(world: World, account: str, pem: Secret) -> str:
+def store(world: World, account: str, pem: Secret) -> Secret:
     """Write an entry and read it back byte for byte.
 
     :returns: what the keystore gave back.
@@ -345,7 +345,7 @@ def store(world: World, account: str, pem: Secret) -> str:
     """
     world.keystore.write(world.service, account, pem)
     found = world.keystore.read(world.service, account)
-    verdict = compare(pem.reveal(), found)
+    verdict = compare(pem, found)
     if found is None or verdict != "intact":
         raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.keystore_findings.backend)
     return found
@@ -394,7 +394,7 @@ def _dropping(world: World) -> Iterator[Callable[[tuple[Key, ...]], Collection[s
     try:
         yield drop
     except SetupError as error:
-        for effect in effects if error.refused else ():
+        for effect in effects if error.effected is Effected.NO else ():
             world.log.failed(effect)
         raise
     for effect in effects:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NoReturn
 
 from core.clock import pause, wait_until
 from core.entra import application, credentials
@@ -12,6 +12,7 @@ from core.entra.application import Holder, Key, Password
 from core.entra.credentials import strangers
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
+from core.errors.effected import Effected
 from core.events import Finding
 from core.flow.facts import Kinds
 from core.flow.plan import PlanRow
@@ -77,7 +78,7 @@ class CheckDeletion(Step[World]):
             if directory_roles.may_write(world, app, holder) is not None:
                 deleters.append("user")
             if not deleters:
-                raise handoff.write(world, removal=True)
+                handoff.hand_over(world, removal=True)
             world.facts.put(replace(world.removal, deleters={**world.removal.deleters, holder: tuple(deleters)}))
         return "the Provisioner itself" if directory_roles.WRITE in proof.roles else "by ownership or directory role"
 
@@ -134,7 +135,7 @@ class Mark(Step[World]):
     def _rehearse(self, world: World) -> None:
         """See that this machine's credential and its files still are what was decided on, and can be changed."""
         tenant = world.target.tenant
-        if world.keystore.read(world.service, tenant) != world.key_pair.pem.reveal():
+        if world.keystore.read(world.service, tenant) != world.key_pair.pem:
             raise SetupError("keystore.changed", tenant=tenant, service=world.service)
         world.statefile.rehearse(*Purge.change(world), basis=world.project.basis)
 
@@ -230,7 +231,7 @@ class TwoCleanReads(Step[World]):
             if newcomers:
                 rounds += 1
                 if rounds > ROUNDS:
-                    raise self._returning(world, newcomers, rounds)
+                    self._give_up(world, newcomers, rounds)
                 world.emit(
                     Finding(
                         "secret.returned",
@@ -254,9 +255,9 @@ class TwoCleanReads(Step[World]):
             pause(seconds, clock=world.clock, emit=world.emit, reason="the second clean read")
 
     @staticmethod
-    def _returning(world: World, newcomers: list[Password], rounds: int) -> SetupError:
+    def _give_up(world: World, newcomers: list[Password], rounds: int) -> NoReturn:
         owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in world.app.owners)
-        return SetupError(
+        raise SetupError(
             "migrate.secret-returns", rounds=rounds, listing=_listing(newcomers), owners=owners or "an administrator"
         )
 
@@ -374,7 +375,7 @@ def delete(world: World, password: Password) -> bool:
                 effect.data["by_others"] = not removed
             return removed
         except GraphError as error:
-            if error.transient or not error.refused:
+            if error.transient or error.effected is not Effected.NO:
                 raise
             refused = error
     assert refused is not None
@@ -429,7 +430,7 @@ def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
         except SetupError as error:
             if isinstance(error, Interrupted):
                 raise
-            if error.refused:  # the batch itself was not taken, so nothing in it happened
+            if error.effected is Effected.NO:  # the batch itself was not taken, so nothing in it happened
                 for effect in effects:
                     world.log.failed(effect)
             continue
@@ -437,7 +438,7 @@ def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
             if not isinstance(answer, GraphError):
                 world.log.done(effect, world.emit)
                 gone.add(password.id)
-            elif answer.status < 500:
+            elif answer.effected is Effected.NO:
                 world.log.failed(effect)
     return gone
 

@@ -23,23 +23,26 @@ class Purge(Step[World]):
     needs = (Target, OpenRun, MachineKey)
     updates = (Project,)
 
-    @staticmethod
-    def change(world: World) -> tuple[dict[str, str], tuple[str, ...]]:
+    @classmethod
+    def change(cls, world: World) -> tuple[dict[str, str], tuple[str, ...]]:
         """Members to set, and members to remove."""
+        return cls._values(world), secret_members(world)
+
+    @staticmethod
+    def _values(world: World) -> dict[str, str]:
         profile = world.profile
-        values = {
+        return {
             profile.tenant_member: world.target.tenant,
             profile.client_id_member: world.target.app_id,
             profile.thumbprint_member: world.key_pair.thumbprint,
         }
-        return values, secret_members(world)
 
     def check(self, world: World) -> Status:
-        members = world.statefile.read()
-        if world.maybe_key_pair is None or secret_members(world):
+        contents = world.statefile.read()
+        if world.maybe_key_pair is None or contents.holding(world.project.secret):
             return replaceable(world)
-        for name, value in self.change(world)[0].items():
-            if str(members.get(name, "")).lower() != value.lower():
+        for name, value in self._values(world).items():
+            if str(contents.members.get(name, "")).lower() != value.lower():
                 return replaceable(world)
         return Done("it holds no secret and names the certificate")
 
@@ -84,10 +87,4 @@ def replaceable(world: World) -> Status:
 
 def secret_members(world: World) -> tuple[str, ...]:
     """Members of the state file, as it is now, that hold the secret: its own, whatever it holds, and exact copies."""
-    secret = world.project.secret
-    return tuple(
-        name
-        for name, value in world.statefile.read_or_empty().items()
-        if name == world.profile.secret_member
-        or (secret is not None and isinstance(value, str) and value.strip() == secret.reveal())
-    )
+    return world.statefile.read_or_empty().holding(world.project.secret)

@@ -1,0 +1,25 @@
+"""What the result object of a command holds besides (docs/reference/exit-codes.md); rows of the registry name these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.steps.facts import SecretUnproven
+from core.steps.passwords import delete
+from core.steps.state_file.purge import purged
+
+if TYPE_CHECKING:
+    from core.flow.engine import Result
+    from core.steps.context import World
+
+
+def removed(world: World, result: Result) -> dict[str, Any]:
+    """How many password credentials were removed, of the app and of its service principal."""
+    return {"removed": delete.removed(world)}
+
+
+def migrated(world: World, result: Result) -> dict[str, Any]:
+    """That, and what became of the old secret."""
+    unproven = world.facts.maybe(SecretUnproven)
+    why = unproven.why if unproven is not None else ""
+    return {**removed(world, result), "purged": purged(world), "secret_refusal_unproven": why}
