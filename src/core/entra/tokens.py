@@ -80,8 +80,13 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, key_pair: Key
 
     :raises TokenError: the service refused.
     :raises NetworkError: no answer.
-    :raises SetupError: `token.wrong`: the token is for something else.
+    :raises SetupError: `token.wrong`: the token is for something else; `audit.io`: it was not asked for.
     """
+    with session.audit.around("token.certificate"):
+        return _mint(session, cloud, tenant, app_id, key_pair)
+
+
+def _mint(session: Session, cloud: Cloud, tenant: str, app_id: str, key_pair: KeyPair) -> Token:
     # without a handler of ours Python prints their warnings to standard error, between our own lines
     for name in ("azure", "msal"):
         logging.getLogger(name).addHandler(_SILENT)
@@ -219,7 +224,15 @@ class SecretState:
 
 
 def try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret: Secret) -> SecretState:
-    """Ask the service whether it still accepts a secret; a token that it yields is dropped at once (M3)."""
+    """Ask the service whether it still accepts a secret; a token that it yields is dropped at once (M3).
+
+    :raises SetupError: `audit.io`: it was not asked.
+    """
+    with session.audit.around("token.secret"):
+        return _try_secret(session, cloud, tenant, app_id, secret)
+
+
+def _try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret: Secret) -> SecretState:
     try:
         response = session.call(
             "POST",
