@@ -15,6 +15,7 @@ from core.config import cloud as clouds
 from core.config import profile as profiles
 from core.config.settings import Settings
 from core.entra.http import Session
+from core.entra.keys import Keys
 from core.errors import SetupError
 from core.events import Event, Question
 from core.machine import environment, prerequisites, python_packages
@@ -49,6 +50,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         session=Session(cloud, clock, cancel, emit),
         sign_in=AzureCli(cloud, untrusted, cancel),
         keystore=SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed),
+        keys=Keys(),
         statefile=StateFile(settings.folder / profile.state_file, lock, profile.members),
         emitter=emit,
         asker=ask,

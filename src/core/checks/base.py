@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from core.config.profile import Profile
     from core.config.settings import Settings
     from core.entra.application import App
-    from core.entra.certificates import KeyPair
     from core.entra.graph import Graph
     from core.entra.tokens import Token
     from core.machine.state_file import StateFile
+    from core.signer import Signer
     from core.steps.context import Known, World
 
 #: Seconds after which a check is given up; az alone is waited for 30 s.
@@ -128,7 +128,7 @@ class Patient:
     tell: Callable[[Event], None]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     treated: int = 0
-    key_pair: KeyPair | None = None
+    key_pair: Signer | None = None
     token: Token | None = None
     app: App | None = None
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from core import paths
 from core.checks.base import ATTENDED, Check, Cure, Group, Patient, Unseen, Verdict
-from core.entra import application, certificates
+from core.entra import application
 from core.errors import SetupError
 from core.flow.journal import Effect, Journal, history
 from core.flows import interrupted
 from core.machine.keystore import weak_files
 from core.machine.keystore.system import BUNDLE_SIZE
+from core.secret import Secret
 from core.steps import keystore as stage
 from core.steps import prerequisites
 
@@ -64,7 +65,7 @@ def _key(patient: Patient) -> Verdict:
             return Verdict("warning", evidence, "See 'Interrupted runs'.")
         evidence = f"There is none yet for tenant {known.tenant} (service {world.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
-    key_pair = patient.key_pair = certificates.parse(text, known.tenant)
+    key_pair = patient.key_pair = world.keys.open(Secret(text), known.tenant)
     now = world.clock.now()
     ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
     named = str(known.members.get(patient.profile.thumbprint_member) or "").upper()
@@ -136,7 +137,7 @@ def _useless(patient: Patient, account: str) -> bool:
     """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
     text = patient.world.keystore.read(patient.world.service, account)
     try:
-        key_pair = certificates.parse(text or "", patient.known.tenant)
+        key_pair = patient.world.keys.open(Secret(text or ""), patient.known.tenant)
     except SetupError:
         return False
     if patient.key_pair is not None and patient.key_pair.der == key_pair.der:

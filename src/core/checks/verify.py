@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from core.entra import application, certificates
+from core.entra import application
 from core.entra.application import App
-from core.entra.certificates import KeyPair
 from core.entra.tokens import Token, mint
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted, StepFinished
@@ -17,7 +16,8 @@ from core.flow.engine import Result
 from core.flows import interrupted
 from core.machine.keystore import weak_files
 from core.machine.source_scan import git_view, readers
-from core.secret import looks_secret, redactor
+from core.secret import Secret, looks_secret, redactor
+from core.signer import Signer
 from core.steps import directory_roles, keystore, prerequisites
 from core.steps.app import other_identities
 from core.steps.context import World
@@ -36,7 +36,7 @@ _REMEDIES: Final = {
 
 @dataclass
 class _Seen:
-    key_pair: KeyPair | None = None
+    key_pair: Signer | None = None
     token: Token | None = None
     app: App | None = None
 
@@ -154,7 +154,7 @@ def _key(world: World, seen: _Seen) -> Check:
     if text is None:
         error = SetupError("keystore.empty", tenant=world.known.tenant, service=world.service)
         return False, error.summary
-    seen.key_pair = certificates.parse(text, world.known.tenant)
+    seen.key_pair = world.keys.open(Secret(text), world.known.tenant)
     return True, f"{world.known.backend}, certificate {seen.key_pair.thumbprint}"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from core import paths
 from core.clock import ahead
-from core.entra import certificates
 from core.entra.tokens import Token, mint, prepare
 from core.errors import SetupError
+from core.secret import Secret
 from core.steps import prerequisites
 from core.steps.context import World
 
@@ -30,7 +30,7 @@ def token(world: World) -> Token:
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
-    known.key_pair = certificates.parse(text, known.tenant)
+    known.key_pair = world.keys.open(Secret(text), known.tenant)
     prepared()
     known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
     if _rolled_back(world):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.config.profile import Profile
     from core.config.settings import Settings
     from core.entra.application import App, Password
-    from core.entra.certificates import KeyPair
     from core.entra.graph import Graph
     from core.entra.http import Session
+    from core.entra.keys import Keys
     from core.entra.tokens import Token
     from core.events import Event, Question
     from core.flow.journal import Journal
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.python_packages import Package
     from core.machine.state_file import Basis, StateFile
     from core.secret import Secret
+    from core.signer import Signer
     from core.steps.hand_off.request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
@@ -86,9 +87,9 @@ class Known:
     user: Token | None = None
     app: App | None = None
     initial: tuple[Password, ...] = ()
-    key_pair: KeyPair | None = None
+    key_pair: Signer | None = None
     occupant: Secret | None = None
-    spare: tuple[KeyPair, ...] = ()
+    spare: tuple[Signer, ...] = ()
     proof: Token | None = None
     activity: Activity = field(default_factory=Activity)
     last: tuple[Password, ...] = ()
@@ -117,6 +118,7 @@ class Known:
 class World:
     """Everything a step may touch; handed in by the composition root (`core.assemble`).
 
+    :param keys: makes this machine's key and opens it again.
     :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param packages: looks at the Python packages that this program requires; likewise.
@@ -132,6 +134,7 @@ class World:
     session: Session
     sign_in: SignIn
     keystore: Keystore
+    keys: Keys
     statefile: StateFile
     emitter: Callable[[Event], None]
     asker: Callable[[Question], bool]
@@ -174,7 +177,7 @@ class World:
         return self.known.request.app_name if self.known.request is not None else self.profile.app_display_name
 
     @property
-    def key_pair(self) -> KeyPair:
+    def key_pair(self) -> Signer:
         """The key this run works with; a step has stored or found it."""
         assert self.known.key_pair is not None
         return self.known.key_pair

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import uuid4
 
 from core.clock import wait_until
-from core.entra import application, certificates, credentials
+from core.entra import application, credentials
 from core.entra.application import Key
 from core.entra.credentials import Merge
 from core.entra.graph import Graph
@@ -25,6 +25,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.machine.keystore.system import compare
 from core.secret import Secret
+from core.signer import Signer
 from core.steps.certificate import presence
 from core.steps.certificate.presence import Presence
 from core.steps.context import World
@@ -46,13 +47,13 @@ class StoreKey(Step[World]):
 
     def plan(self, world: World) -> Sequence[PlanRow]:
         where = f"{world.known.backend}, service {world.service}"
-        return (PlanRow("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
+        return (PlanRow("add", "private key", where, "", world.keys.made, True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        key_pair = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
+        key_pair = world.keys.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
         account = f"{world.known.tenant}#{key_pair.thumbprint}"
         with world.log.effect("keystore.write", account, world.emit, thumbprint=key_pair.thumbprint):
-            world.known.key_pair = store(world, account, key_pair.pem)
+            world.known.key_pair = store(world, account, key_pair.entry)
         return f"certificate {key_pair.thumbprint}, until {key_pair.not_after.date()}"
 
     def undo(self, world: World) -> Left | None:
@@ -157,7 +158,7 @@ class Adopt(Step[World]):
 
     def check(self, world: World) -> Status:
         key_pair = world.known.key_pair
-        if key_pair and world.keystore.read(world.service, world.known.tenant) == key_pair.pem.reveal():
+        if key_pair and world.keystore.read(world.service, world.known.tenant) == key_pair.entry.reveal():
             return Done(f"account {world.known.tenant} holds it")
         return Needed()
 
@@ -172,7 +173,7 @@ class Adopt(Step[World]):
     def apply(self, world: World) -> str:
         key_pair, tenant = world.key_pair, world.known.tenant
         former = world.keystore.read(world.service, tenant)
-        kept = former is not None and former != key_pair.pem.reveal()
+        kept = former is not None and former != key_pair.entry.reveal()
         if former is not None and kept:
             if world.known.occupant is None or former != world.known.occupant.reveal():
                 raise SetupError("keystore.changed", tenant=tenant, service=world.service)
@@ -180,7 +181,7 @@ class Adopt(Step[World]):
             with world.log.effect("keystore.aside", aside, world.emit):
                 store(world, aside, Secret(former), parse=False)
         with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=key_pair.thumbprint):
-            store(world, tenant, key_pair.pem)
+            store(world, tenant, key_pair.entry)
         return f"account {tenant} holds it" + (", the former one is kept until the end" if kept else "")
 
     def undo(self, world: World) -> Left | None:
@@ -219,8 +220,10 @@ def _thumbprint_in(world: World, account: str) -> str:
     """Thumbprint of the bundle in an account; empty when there is none that can be read."""
     text = world.keystore.read(world.service, account)
     try:
-        return certificates.parse(text, account).thumbprint if text else ""
-    except SetupError:
+        return world.keys.open(Secret(text), account).thumbprint if text else ""
+    except SetupError as error:
+        if error.id != "keystore.bundle":  # it is not known whose the entry is (T6)
+            raise
         return ""
 
 
@@ -276,11 +279,11 @@ def prove_again(world: World) -> str:
     """
     known = world.known
     text = world.keystore.read(world.service, known.tenant)
-    if text != world.key_pair.pem.reveal():  # not adopted yet
+    if text != world.key_pair.entry.reveal():  # not adopted yet
         text = world.keystore.read(world.service, world.pending)
     if text is None:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
-    read_back = certificates.parse(text, known.tenant)
+    read_back = world.keys.open(Secret(text), known.tenant)
     roles = frozenset(known.wanted)
     known.proof = prove(
         world.session,
@@ -296,19 +299,19 @@ def prove_again(world: World) -> str:
     return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
 
 
-def store(world: World, account: str, pem: Secret, *, parse: bool = True) -> certificates.KeyPair | None:
+def store(world: World, account: str, entry: Secret, *, parse: bool = True) -> Signer | None:
     """Write an entry and read it back byte for byte.
 
     :param parse: False for a former entry, whose content is kept as it is, whatever it is.
     :returns: the bundle as the keystore gave it back.
     :raises KeystoreError: `keystore.read-back`.
     """
-    world.keystore.write(world.service, account, pem)
+    world.keystore.write(world.service, account, entry)
     found = world.keystore.read(world.service, account)
-    verdict = compare(pem.reveal(), found)
+    verdict = compare(entry.reveal(), found)
     if verdict != "intact":
         raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.known.backend)
-    return certificates.parse(found or "", account) if parse else None
+    return world.keys.open(Secret(found or ""), account) if parse else None
 
 
 def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tuple[Key, ...] | None:

@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 from core import paths
 from core.entra import application, certificates
-from core.entra.certificates import KeyPair
 from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
 from core.flow.step import Needed, Status, Step
 from core.secret import ENTRA_SECRET, Secret
+from core.signer import Signer
 from core.steps import prerequisites
 from core.steps.context import World
 
@@ -68,7 +68,7 @@ class FindKey(Step[World]):
         self._find_spare(world, current)
         return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
-    def _candidates(self, world: World, *, listed: bool = True) -> list[KeyPair]:
+    def _candidates(self, world: World, *, listed: bool = True) -> list[Signer]:
         """Keys that earlier runs of this machine stored and did not bring into use.
 
         :param listed: look for one to each certificate on the app, too.
@@ -79,7 +79,7 @@ class FindKey(Step[World]):
         key_pairs = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
         return [key_pair for key_pair in key_pairs if key_pair is not None]
 
-    def _find_spare(self, world: World, former: KeyPair | None) -> None:
+    def _find_spare(self, world: World, former: Signer | None) -> None:
         """Keys of this home that will not be in use: they go at the end, so their certificates on the app go too.
 
         :param former: the one that the tenant's account held until now.
@@ -92,16 +92,18 @@ class FindKey(Step[World]):
             if app is not None and app.holds(key_pair) and (used is None or key_pair.der != used.der)
         )
 
-    def _pending(self, world: World, thumbprint: str) -> KeyPair | None:
+    def _pending(self, world: World, thumbprint: str) -> Signer | None:
         account = f"{world.known.tenant}#{thumbprint}"
         return self._read(world, account, world.keystore.read(world.service, account))
 
-    def _read(self, world: World, account: str, text: str | None) -> KeyPair | None:
+    def _read(self, world: World, account: str, text: str | None) -> Signer | None:
         if text is None:
             return None
         try:
-            return certificates.parse(text, account)
+            return world.keys.open(Secret(text), account)
         except SetupError as error:
+            if error.id != "keystore.bundle":  # a key that is out of reach is no reason for a new one (T6)
+                raise
             world.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
             return None
 
@@ -140,7 +142,7 @@ class FindKey(Step[World]):
         named = str(world.known.members.get(world.profile.client_id_member, "")).lower()
         return bool(named) and named in owners_of(world, der)
 
-    def _usable(self, world: World, key_pair: KeyPair) -> bool:
+    def _usable(self, world: World, key_pair: Signer) -> bool:
         known = world.known
         if key_pair.expired(world.clock.now()):
             self._refuse_foreign(world, key_pair.der)
@@ -173,7 +175,7 @@ def _may_sign_in(text: str) -> bool:
     return bool(_MATERIAL.search(rest) or ENTRA_SECRET.search(rest))
 
 
-def _say_due(world: World, key_pair: KeyPair) -> None:
+def _say_due(world: World, key_pair: Signer) -> None:
     renewal, now = key_pair.renewal, world.clock.now()
     if (state := renewal.state(now)) == "valid":
         return

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from core import paths
 from core.clock import wait_until
-from core.entra import application, certificates, credentials
+from core.entra import application, credentials
 from core.entra.application import Password
 from core.entra.graph import Graph
 from core.entra.tokens import mint
@@ -24,6 +24,7 @@ from core.flow.journal import Effect, Journal
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.machine.state_file import Basis, not_written
+from core.secret import Secret
 from core.steps import directory_roles, prerequisites
 from core.steps.context import World
 from core.steps.passwords.delete import REMOVE
@@ -273,7 +274,7 @@ def _as_certificate(world: World) -> Graph | None:
         text = world.keystore.read(world.service, known.tenant)
         if text is None:
             return None
-        known.key_pair = certificates.parse(text, known.tenant)
+        known.key_pair = world.keys.open(Secret(text), known.tenant)
         known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
     may = known.proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
     return world.app_graph() if may else None
