@@ -48,9 +48,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def learned() -> Iterator[None]:
     """What a test's secrets are is forgotten after it: every text is searched for all that are known."""
-    before = redactor._known
+    before = redactor._known, redactor._learnt
     yield
-    redactor._known = before
+    redactor._known, redactor._learnt = before
 
 
 @pytest.fixture

@@ -256,7 +256,7 @@ class Machine:
         if PROFILE.secret_member in self.state and self.try_secret().state == "live":
             found.append("secret")
         for account in self.keystore.accounts(self.service):
-            key_pair = Keys(self.hardware).open(Secret(self.keystore.read(self.service, account) or ""), account)
+            key_pair = Keys(self.hardware).open(self.keystore.read(self.service, account) or Secret(""), account)
             try:
                 mint(self.session, self.cloud, self.tenant.id, self.app_id, key_pair)
             except SetupError:

@@ -9,6 +9,7 @@ from core.entra import certificates
 from core.flow.engine import Result
 from core.sandbox.directory import registrations
 from core.sandbox.graph import grants, roles
+from core.secret import Secret
 from tests.machine import PROFILE, Machine
 
 NAME = PROFILE.app_display_name
@@ -88,7 +89,7 @@ def complete(machine: Machine) -> None:
     assert app["appId"] == machine.app_id == machine.state[PROFILE.client_id_member]
     (der,) = machine.keys.values()
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id]
-    key_pair = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
+    key_pair = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or Secret(""), "")
     assert key_pair.der == der
     assert machine.state[PROFILE.thumbprint_member] == key_pair.thumbprint
     assert granted(machine) == sorted(ROLES)

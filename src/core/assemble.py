@@ -51,7 +51,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         sign_in=AzureCli(cloud, untrusted, cancel),
         keystore=SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed),
         keys=Keys(),
-        statefile=StateFile(settings.folder / profile.state_file, lock, profile.members),
+        statefile=StateFile(settings.folder / profile.state_file, lock, profile),
         emitter=emit,
         asker=ask,
         untrusted=untrusted,

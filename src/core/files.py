@@ -1,4 +1,4 @@
-"""The only place that creates, opens and replaces files that this program writes (M1, M8, D4).
+"""The only place that creates, opens, flushes and replaces files with care (M1, M8, D4).
 
 What lies in the way may be somebody else's: a link in a folder that everybody may write to, a pipe that nobody reads,
 a second name of a file that matters. Nothing of that is followed, opened or written to.
@@ -14,11 +14,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from core.errors import SetupError
+from core.errors.effected import Effected
 
-_CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
+_CAREFULLY: Final = _NO_LINKS | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _POSIX: Final = os.name == "posix"
 #: What file systems answer that do not know a flush of a folder; the replacement itself is done then.
 _NO_FLUSH: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -33,7 +35,7 @@ def check(path: Path) -> None:
     check_folder(path)
     with suppress(FileNotFoundError):
         if wrong := _wrong(path.lstat()):
-            raise _unsafe(path, wrong)
+            _refuse(path, wrong)
 
 
 def check_folder(path: Path) -> None:
@@ -47,9 +49,9 @@ def check_folder(path: Path) -> None:
     folder = path.absolute().parent
     for place in (folder, *folder.parents):
         if place.is_symlink() and _foreign(place.lstat()):
-            raise _unsafe(path, f"{place} is a link of the user with id {place.lstat().st_uid}")
+            _refuse(path, f"{place} is a link of the user with id {place.lstat().st_uid}")
     if _foreign(found := folder.stat()):
-        raise _unsafe(path, f"its folder belongs to the user with id {found.st_uid}")
+        _refuse(path, f"its folder belongs to the user with id {found.st_uid}")
 
 
 def text(path: Path) -> str:
@@ -58,11 +60,20 @@ def text(path: Path) -> str:
     :raises OSError: it cannot be read, or is no regular file.
     :raises UnicodeDecodeError: it is not UTF-8.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with os.fdopen(readable(path, links=True), encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return file.read()
+
+
+def readable(path: Path, *, links: bool = False) -> int:
+    """Open what lies at a path for reading; nobody waits for what a pipe or a device would give.
+
+    :param links: whether a link is followed; one of the folders above may be one in either case.
+    :returns: a descriptor, of a folder or a pipe too: whoever asked judges what it is by `os.fstat`.
+    :raises OSError: it cannot be opened, or is a link (`ELOOP`).
+    """
+    return os.open(path, os.O_RDONLY | (_CAREFULLY & ~_NO_LINKS if links else _CAREFULLY))
 
 
 def opened(path: Path, *, append: bool = False) -> int:
@@ -77,7 +88,7 @@ def opened(path: Path, *, append: bool = False) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _CAREFULLY | (os.O_APPEND if append else 0), 0o600)
     if wrong := _wrong(os.fstat(descriptor)):  # it was put there just now
         os.close(descriptor)
-        raise _unsafe(path, wrong)
+        _refuse(path, wrong)
     return descriptor
 
 
@@ -90,6 +101,21 @@ def created(path: Path, *, append: bool = False) -> int:
     """
     check_folder(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY | (os.O_APPEND if append else 0), 0o600)
+
+
+def append(path: Path, content: bytes, *, after: int) -> None:
+    """Write at the end of a file, durably; one that was not there yet needs `flush_folder` besides.
+
+    :param after: bytes of the file that stay; what follows them is dropped.
+    :raises SetupError: `file.unsafe`: it or its folder is somebody else's, or it is no regular file of one name.
+    :raises OSError: it cannot be written or flushed.
+    """
+    with os.fdopen(opened(path), "wb") as file:  # on a descriptor "wb" does not truncate
+        file.truncate(after)
+        file.seek(0, os.SEEK_END)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class Replacement:
@@ -231,7 +257,5 @@ def _wrong(found: os.stat_result) -> str:
     return f"it has {found.st_nlink} names (hard links)" if found.st_nlink > 1 else ""
 
 
-def _unsafe(path: Path, detail: str) -> SetupError:
-    error = SetupError("file.unsafe", path=path, detail=detail)
-    error.refused = True
-    return error
+def _refuse(path: Path, detail: str) -> NoReturn:
+    raise SetupError("file.unsafe", effected=Effected.NO, path=path, detail=detail)

@@ -56,8 +56,21 @@ class Secret:
             redactor.learn(value)
 
     def reveal(self) -> str:
-        """The value. Call it only at the place that sends it."""
+        """The value. Only what sends, stores or parses it calls this: `tests/unit/test_revealed.py` lists where."""
         return self.__value
+
+    @property
+    def hint(self) -> str:
+        """The first three characters, by which Entra, too, tells one client secret from another."""
+        return self.__value[:3]
+
+    def occurs_in(self, text: str) -> bool:
+        """Whether a text holds the value."""
+        return bool(self.__value) and self.__value in text
+
+    def begins(self, start: str | Secret) -> bool:
+        """Whether the value begins like that."""
+        return self.__value.startswith(start.__value if isinstance(start, Secret) else start)
 
     def __repr__(self) -> str:
         return "Secret(…)"
@@ -76,8 +89,8 @@ class Secret:
     def _bytes(self) -> bytes:
         return self.__value.encode("utf-8", "surrogatepass")
 
-    def __bool__(self) -> bool:
-        return bool(self.__value)
+    def __len__(self) -> int:
+        return len(self.__value)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled")
@@ -91,9 +104,13 @@ class Redactor:
 
     def __init__(self) -> None:
         self._known: list[str] = []  # longest first, so that no part of one is left behind another
+        self._learnt: frozenset[str] = frozenset()
 
     def learn(self, value: str) -> None:
-        """Remember a value that must not appear anywhere from now on."""
+        """Remember a value that must not appear anywhere from now on; one that is known costs nothing."""
+        if value in self._learnt:
+            return
+        self._learnt |= {value}
         raw = value.encode("utf-8", "surrogatepass")  # JSON can hold half a character
         spellings = {
             value,

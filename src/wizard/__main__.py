@@ -23,7 +23,7 @@ def main() -> None:
         printers.install(events=early.json_wanted(sys.argv))
         from wizard.cli import run
 
-        code = run(sys.argv[1:])
+        code: int = run(sys.argv[1:])
     except BaseException as error:  # noqa: BLE001  whatever it is, it is told without its values
         code = _ended(error)
     gc.freeze()  # the process ends: looking for garbage once more would take 0.1 s after a token
@@ -68,8 +68,7 @@ def _ended(error: BaseException) -> int:
     if not isinstance(error, KeyboardInterrupt):
         return refuse(sys.argv[1:], internal(error))
     early = Interrupted(2)  # later ones are kept for the run
-    early.standing = "Nothing was changed."
-    return refuse(sys.argv[1:], early)
+    return refuse(sys.argv[1:], early.copy(standing="Nothing was changed."))
 
 
 if __name__ == "__main__":

@@ -4,50 +4,31 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from core import files
-from core.config.settings import FLAG_ONLY, Settings
+from core.config import options
+from core.config.options import OPTIONS
+from core.config.settings import Settings
+from core.display import visible
 from core.errors import SetupError
-from core.machine.keystore import allowlist
-from core.secret import looks_secret
-from wizard.console.plain import clean
+from core.flows import registry
+from core.flows.registry import Row
+from core.secret import looks_secret, redactor
 from wizard.runs import Kind
 
-Replayed = Kind | Literal["token"]
-#: What belongs to the front end and not to the run; `yes` is part of every replay.
-_NOT_REPLAYED: Final = frozenset({"origin", "plain", "yes"})
-_EVERYWHERE: Final = frozenset(
-    {"quiet", "verbose", "json", "dry_run", "no_color", "log_file", "project", "profile", "cloud", "tenant", "app_id"}
-    | {"acknowledge"}
-)
-_CERTIFYING: Final = frozenset(
-    {"drop_expired", "key_outlives_job", "lock", "certificate_days", "allow_keyring_backend", "hardware"}
-)
-#: Members that a command has an option for.
-_OPTIONS: Final[Mapping[Replayed, frozenset[str]]] = {
-    "migrate": _EVERYWHERE | _CERTIFYING | {"repair_permissions"},
-    "onboard": _EVERYWHERE | _CERTIFYING | {"extra_roles", "new"},
-    "resume": _EVERYWHERE | _CERTIFYING | {"repair_permissions", "extra_roles", "new"},
-    "undo": _EVERYWHERE | {"allow_keyring_backend"},
-    "verify": _EVERYWHERE | {"allow_keyring_backend", "strict"},
-    "doctor": _EVERYWHERE | {"allow_keyring_backend"},
-    "token": (_EVERYWHERE - {"json"}) | {"allow_keyring_backend"},
-}
 _NEXT_NAMES: Final = 99
 
 
-def command_line(kind: Replayed, settings: Settings) -> str:
+def command_line(kind: Kind, settings: Settings) -> str:
     """The headless command that does the same, quoted for a POSIX shell.
 
     :param settings: only those that are not default are named.
     """
     changed = _changed(settings)
-    words = [word for name, value in changed.items() if name in _OPTIONS[kind] for word in _words(name, value)]
+    words = [word for name, value in changed.items() if name in _taken(kind) for word in _words(name, value)]
     return shlex.join([*_command(kind), *words, *_yes(kind)])
 
 
@@ -56,7 +37,7 @@ def replay(kind: Kind, settings: Settings, path: Path) -> str:
 
     :param path: of the answers file.
     """
-    said = {name: value for name, value in _changed(settings).items() if name in FLAG_ONLY & _OPTIONS[kind]}
+    said = {name: value for name, value in _changed(settings).items() if name in _taken(kind) and not OPTIONS[name].key}
     words = [word for name, value in said.items() for word in _words(name, value)]
     return shlex.join([*_command(kind), "--answers", str(path), *words])
 
@@ -74,12 +55,12 @@ def save(path: Path, kind: Kind, settings: Settings) -> None:
     :param path: of a file that does not exist yet.
     :raises SetupError: `answers.exists`, `answers.io`, `file.unsafe`.
     """
-    changed = {name: value for name, value in _changed(settings).items() if name not in FLAG_ONLY}
+    changed = {name: value for name, value in _changed(settings).items() if OPTIONS[name].key}
     for name, value in changed.items():
         if looks_secret(str(value)):
             raise SetupError("answers.io", path=path, detail=f"{name} looks like a secret")
     told = f"Replays a run:\n{replay(kind, settings, path)}\nin the folder {Path.cwd()}\nThe same without this file:"
-    comment = clean(f"{told}\n{command_line(kind, settings)}").replace("\n", "\n# ")
+    comment = visible(redactor.redact(f"{told}\n{command_line(kind, settings)}")).replace("\n", "\n# ")
     lines = [f"# {comment}", "", *(f"{name} = {_toml(value)}" for name, value in changed.items()), "yes = true", ""]
     try:
         _write(path, "\n".join(lines).encode())
@@ -101,28 +82,46 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _changed(settings: Settings) -> dict[str, Any]:
-    """Members that are not default, by name."""
-    members = [member for member in fields(Settings) if member.name not in _NOT_REPLAYED]
-    values = {member.name: (getattr(settings, member.name), member.default) for member in members}
+    """Settings of the run that are not default, by name."""
+    own = [option for option in options.settings() if not option.front_end]
+    values = {option.name: (getattr(settings, option.name), option.default) for option in own}
     return {name: value for name, (value, default) in values.items() if value != default}
 
 
-def _command(kind: Replayed) -> list[str]:
-    return ["entraclaw-setup", kind, *(["--only", "provisioner"] if kind == "onboard" else [])]
+def _taken(kind: Kind) -> frozenset[str]:
+    """Names of the options that a command takes."""
+    row = _row(kind)
+    return frozenset(
+        {*registry.options(row), *(option.name for option in options.everywhere())}.difference(row.refuses)
+    )
 
 
-def _yes(kind: Replayed) -> list[str]:
-    return [] if kind in ("verify", "doctor", "token") else ["--yes"]  # these ask nothing
+def _row(kind: Kind) -> Row:
+    row = registry.find(kind)
+    assert row is not None
+    return row
+
+
+def _command(kind: Kind) -> list[str]:
+    flow = registry.flow(kind)
+    part = flow.part if flow is not None else ""
+    return ["entraclaw-setup", kind, *([OPTIONS["only"].flag, part] if part else [])]
+
+
+def _yes(kind: Kind) -> list[str]:
+    return [OPTIONS["yes"].flag] if _row(kind).changes else []  # the others ask nothing
 
 
 def _words(name: str, value: Any) -> list[str]:
-    flag = f"--{name.replace('_', '-')}"
+    option = OPTIONS[name]
     if value is True:
-        return [flag]
+        return [option.flag]
     if isinstance(value, tuple):
-        return [word for item in value for word in ([flag] if item == allowlist.VARIABLE else [flag, item])]
+        return [word for item in value for word in ([option.flag] if item == option.instead else [option.flag, item])]
     text = str(value)
-    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+    if option.kind == "word":
+        return [text]
+    return [f"{option.flag}={text}"] if text.startswith("-") else [option.flag, text]
 
 
 def _toml(value: Any) -> str:

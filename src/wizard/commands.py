@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from core.clock import Cancel, SystemClock
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import Checked, Event, Finding, FlowFinished, StepFinished
+from core.flows import registry
 from core.recording.writer import folder
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
@@ -22,10 +24,11 @@ from wizard.process import flush, prepare, signals
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
+    from core.flow.spec import FlowSpec
     from core.steps.context import World
 
 
-def run(command: str, given: dict[str, Any]) -> int:
+def run(command: str, given: dict[str, Any]) -> ExitCode:
     """Run one command.
 
     :param command: its name.
@@ -47,14 +50,14 @@ def run(command: str, given: dict[str, Any]) -> int:
 
             code = session.fail(internal(bug))
     code = session.told(code)
-    code = flush(code, unread=1 if command == "token" else 0)
-    return (0 if code == 0 else 1) if command == "token" else code
+    code = flush(code, unread=ExitCode.FAILED if command == "token" else ExitCode.DONE)
+    return ExitCode.FAILED if command == "token" and code else code
 
 
 class _Session(Invocation):
     """One command from settings to exit code."""
 
-    def run(self) -> int:
+    def run(self) -> ExitCode:
         """Run it.
 
         :raises SetupError: before a flow has begun.
@@ -70,12 +73,12 @@ class _Session(Invocation):
                 "usage.settings", detail="--json has no place here: the output is the token", command="token"
             )
         self.settle(self.given)
+        if (flow := registry.flow(self.command)) is not None:
+            if flow.part and self.given.get("only") != flow.part:
+                detail = f"the agent chain is not part of this version: pass --only {flow.part}"
+                raise SetupError("usage.settings", detail=detail, command=flow.name)
+            return self._finish(self._flow(flow, self.real()))
         match self.command:
-            case "migrate" | "onboard" | "apply" | "rollback" as name:
-                if name == "onboard" and self.given.get("only") != "provisioner":
-                    detail = "the agent chain is not part of this version: pass --only provisioner"
-                    raise SetupError("usage.settings", detail=detail, command="onboard")
-                return self._finish(self._flow(name, self.real()))
             case "resume" | "undo":
                 return self._interrupted(self.real())
             case "verify":
@@ -88,16 +91,13 @@ class _Session(Invocation):
                 return self._sandbox()
         raise AssertionError(self.command)
 
-    def _flow(self, name: str, world: World, *, undo: bool = False) -> tuple[World, Result]:
-        from importlib import import_module
-
+    def _flow(self, flow: FlowSpec, world: World, *, undo: bool = False) -> tuple[World, Result]:
         from core.flow import engine
 
-        flow = import_module(f"core.flows.{name}").FLOW
         act = engine.undo if undo else engine.run
-        return world, act(flow, world, world.run_id, dry_run=self.settings.dry_run)
+        return world, act(registry.load(flow.load), world, world.run_id, dry_run=self.settings.dry_run)
 
-    def _interrupted(self, world: World) -> int:
+    def _interrupted(self, world: World) -> ExitCode:
         """Continue, or take back, the run of this project that was interrupted."""
         from core.flow.engine import Result
         from core.flows import interrupted
@@ -107,14 +107,16 @@ class _Session(Invocation):
         if found is None:
             rollback_secret.after(world)
             none = "No run of this project is open: nothing has to be resumed or undone."
-            self.emit(FlowFinished(self.command, "unchanged", 0, (none,), 0.0))
-            return self._finish((world, Result("unchanged", 0, summary=(none,))))
+            self.emit(FlowFinished(self.command, "unchanged", ExitCode.DONE, (none,), 0.0))
+            return self._finish((world, Result("unchanged", ExitCode.DONE, summary=(none,))))
         undo = self.command == "undo"
         if undo:
             world.keeps_nothing()
         what = f"Open is an interrupted '{found.flow}': {'; '.join(found.done) or 'nothing that is left'}."
         self.emit(Finding("journal.open", "info", what))
-        return self._finish(self._flow(found.flow, world, undo=undo))
+        flow = registry.flow(found.flow)
+        assert flow is not None  # any other journal was refused
+        return self._finish(self._flow(flow, world, undo=undo))
 
     def _verify(self, world: World) -> tuple[World, Result]:
         from core.checks.verify import verify
@@ -131,7 +133,7 @@ class _Session(Invocation):
         finally:
             self.sinks.remove(note)
 
-    def _doctor(self) -> int:
+    def _doctor(self) -> ExitCode:
         self.sinks.append(self._note)
         try:
             from core.checks.doctor import diagnose
@@ -165,13 +167,13 @@ class _Session(Invocation):
             row = {key: value for key, value in asdict(event).items() if key not in ("seconds",)}
             self.checks = [*(kept for kept in self.checks if kept["check"] != event.check), row]
 
-    def _token(self, world: World) -> int:
+    def _token(self, world: World) -> ExitCode:
         from core.flows.access_token import token
 
         self.write(token(world).value.reveal())
-        return 0
+        return ExitCode.DONE
 
-    def _sandbox(self) -> int:
+    def _sandbox(self) -> ExitCode:
         from core import assemble
 
         given = self.given
@@ -198,7 +200,7 @@ class _Session(Invocation):
             while True:
                 SystemClock(self.cancel).wait(3600)
         except Interrupted:
-            return 0  # stopping it is how it ends
+            return ExitCode.DONE  # stopping it is how it ends
 
     @staticmethod
     def _introduce(page: str, az: str) -> None:
@@ -214,19 +216,19 @@ Use it with the Azure CLI:
 The lines for Python, Terraform and a browser: start it with --show python, terraform or browser."""
         print(text, file=sys.stderr, flush=True)
 
-    def _explain(self) -> int:
+    def _explain(self) -> ExitCode:
         """Needs no settings, so that it can explain what is wrong with them."""
         from wizard.explain import answer
 
         width = min(shutil.get_terminal_size().columns, 100) if sys.stdout.isatty() else 0
         data, text = answer(self.given.get("id"), width)
         if self.settings.json:
-            self.show("unchanged", 0, data, [])
+            self.show("unchanged", ExitCode.DONE, data, [])
         else:
             self.say(text)
-        return 0
+        return ExitCode.DONE
 
-    def _replay(self) -> int:
+    def _replay(self) -> ExitCode:
         """Recordings, or one of them as lines; whatever the settings say, nothing is written (U7)."""
         from core.config import profile as profiles
         from wizard import replay
@@ -237,26 +239,26 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
         if (name := self.given.get("file")) is None:
             found = replay.listed(profile)
             if self.settings.json:
-                self.show("unchanged", 0, {"recordings": [asdict(each) for each in found]}, [])
+                self.show("unchanged", ExitCode.DONE, {"recordings": [asdict(each) for each in found]}, [])
             else:
                 none = f"No run was recorded yet in {folder(profile)}."
                 self.say(clean("\n".join(str(each) for each in found) or none))
-            return 0
+            return ExitCode.DONE
         tape = replay.load(replay.find(name, profile))
         pace = replay.Pace(SystemClock(self.cancel), self.given["speed"], tape.started)
         if self.settings.json:
             self.renderer = Ndjson(None if self.settings.quiet else sys.stderr, sys.stdout, pace.now)
             replay.play(tape, self.emit, pace, self.cancel)
-            self.show("unchanged", 0, replay.facts(tape), [])
-            return 0
+            self.show("unchanged", ExitCode.DONE, replay.facts(tape), [])
+            return ExitCode.DONE
         self.say(replay.head(tape))
         replay.play(tape, self.emit, pace, self.cancel)
         if (told := tape.parts[-1].result) is not None:
             self.renderer.result(told.command, told.outcome, told.exit_code, told.data, told.errors)
         self.say(f"\n{replay.end(tape)}")
-        return 0
+        return ExitCode.DONE
 
-    def _demo(self) -> int:
+    def _demo(self) -> ExitCode:
         """Sandbox, seeded project, keystore in memory, flow, verification: one process, cleaned up (U8)."""
         from wizard.demo import refuse
         from wizard.report import data
@@ -274,10 +276,10 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
         self.stack.callback(world.close)
         self.record(world, lasting=False)
         world, result = self._flow(flow, world)
-        if result.exit_code == 0 and not self.settings.dry_run:
+        if result.exit_code == ExitCode.DONE and not self.settings.dry_run:
             assert self.recording is not None
-            told = data(flow, world, result, [])
-            self.recording.result(flow, result.outcome, result.exit_code, told, result.errors)
+            told = data(flow.name, world, result, [])
+            self.recording.result(flow.name, result.outcome, result.exit_code, told, result.errors)
             again = ground.world(self.cancel, self.emit, self.ask)
             self.stack.callback(again.close)
             _, proof = self._verify(again)
@@ -286,7 +288,7 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
                 result.errors += proof.errors
         return self._finish((world, result))
 
-    def _finish(self, ran: tuple[World, Result]) -> int:
+    def _finish(self, ran: tuple[World, Result]) -> ExitCode:
         from wizard.report import data
 
         world, result = ran

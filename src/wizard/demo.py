@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+from core.config.options import OPTIONS
 from core.errors import SetupError
 
 #: What a demo must not be pointed at (U8).
@@ -19,8 +20,7 @@ def refuse(given: dict[str, Any]) -> None:
     """
     for name in _NOT_IN_DEMO:
         if given.get(name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            raise SetupError("usage.settings", detail=f"{flag} has no place in a demo", command="demo")
+            raise SetupError("usage.settings", detail=f"{OPTIONS[name].flag} has no place in a demo", command="demo")
 
 
 def isolate(folder: str) -> None:

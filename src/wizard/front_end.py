@@ -12,8 +12,10 @@ from contextlib import ExitStack, suppress
 from typing import Any, Final, TextIO
 
 from core.clock import Cancel, SystemClock
-from core.config.settings import PREFIX, Settings, resolve
+from core.config.options import OPTIONS
+from core.config.settings import Settings, resolve
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from wizard import process
 from wizard.console.plain import Plain
 from wizard.demo import refuse
@@ -59,7 +61,7 @@ def watches(given: Mapping[str, Any]) -> bool:
     return given.get("file") is not None and not linear and _terminal(sys.stdin)
 
 
-def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
+def run(given: Mapping[str, Any], *, demo: bool = False) -> ExitCode:
     """Open the wizard.
 
     :param given: the command line's options.
@@ -67,7 +69,7 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
     :returns: the exit code.
     """
 
-    def begin(starting: _Starting, stack: ExitStack) -> int:
+    def begin(starting: _Starting, stack: ExitStack) -> ExitCode:
         settings = _demo(given) if demo else _real(given)
         # the screens are written to standard error, as the framework does
         linear = plain(settings.plain, os.environ, sys.stdout) or not _terminal(sys.stderr)
@@ -80,14 +82,14 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> int:
     return _open(begin)
 
 
-def replay(given: Mapping[str, Any]) -> int:
+def replay(given: Mapping[str, Any]) -> ExitCode:
     """Show a recording in the wizard.
 
     :param given: the command line's options.
     :returns: the exit code.
     """
 
-    def begin(starting: _Starting, stack: ExitStack) -> int:
+    def begin(starting: _Starting, stack: ExitStack) -> ExitCode:
         from core.config import profile as profiles
         from wizard import replay
 
@@ -106,7 +108,7 @@ def replay(given: Mapping[str, Any]) -> int:
     return _open(begin)
 
 
-def _open(begin: Callable[[_Starting, ExitStack], int]) -> int:
+def _open(begin: Callable[[_Starting, ExitStack], ExitCode]) -> ExitCode:
     process.prepare()
     for name in os.environ.keys() - _DRAWING:
         if name.startswith("TEXTUAL"):
@@ -117,9 +119,8 @@ def _open(begin: Callable[[_Starting, ExitStack], int]) -> int:
             stack.enter_context(process.signals(starting))
             code = begin(starting, stack)
         except SetupError as error:
-            if isinstance(error, Interrupted):
-                error.standing = error.standing or "Nothing was changed."
-            code = _fail(error)
+            untold = isinstance(error, Interrupted) and not error.standing
+            code = _fail(error.copy(standing="Nothing was changed.") if untold else error)
         except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
             from core.flow.engine import internal
 
@@ -138,7 +139,7 @@ def _real(given: Mapping[str, Any]) -> Settings:
     settings = resolve(given)
     for name in _HEADLESS:
         if getattr(settings, name):
-            detail = f"--{name.replace('_', '-')} ({settings.origin[name]}) needs a command: the wizard shows and asks"
+            detail = f"{OPTIONS[name].flag} ({settings.origin[name]}) needs a command: the wizard shows and asks"
             raise SetupError("usage.settings", detail=detail, command="COMMAND")
     if not _terminal(sys.stdin):
         raise SetupError("flow.no-terminal")
@@ -148,23 +149,23 @@ def _real(given: Mapping[str, Any]) -> Settings:
 def _demo(given: Mapping[str, Any]) -> Settings:
     """Which front end it is; everything else of the environment is dropped before a demo begins (U8)."""
     refuse(dict(given))
-    variable = f"{PREFIX}PLAIN"
+    variable = OPTIONS["plain"].variable
     return resolve({"plain": given.get("plain")}, {variable: os.environ[variable]} if variable in os.environ else {})
 
 
-def _dialogue(ground: Ground) -> int:
+def _dialogue(ground: Ground) -> ExitCode:
     from wizard.console import dialogue
 
     return dialogue.run(ground, sys.stdout, sys.stderr, sys.stdin)
 
 
-def _full_screen(ground: Ground) -> int:
+def _full_screen(ground: Ground) -> ExitCode:
     from wizard.tui import terminal
 
     return terminal.run(ground)
 
 
-def _fail(error: SetupError) -> int:
+def _fail(error: SetupError) -> ExitCode:
     with suppress(OSError):  # nobody is there to read it; the exit code still tells
         printer = Plain(sys.stdout, sys.stderr, colour=False, quiet=False, verbose=False)
         printer.result("", "failed", error.exit_code, {}, [error.as_dict()])

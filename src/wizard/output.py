@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.clock import Cancel, SystemClock
 from core.config.settings import Settings, resolve
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import ChangeMade, Event, Finding, Question
+from core.flows import registry
 from core.recording.writer import Recording
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain, clean
@@ -21,9 +23,6 @@ from wizard.process import log
 
 if TYPE_CHECKING:
     from core.steps.context import World
-
-
-_CHANGING: Final = frozenset({"migrate", "onboard", "apply", "rollback", "resume", "undo", "demo"})
 
 
 class Renderer(Protocol):
@@ -65,18 +64,20 @@ class Invocation:
         self.recording: Recording | None = None
         self.checks: list[dict[str, str]] = []
 
-    def fail(self, error: SetupError) -> int:
+    def fail(self, error: SetupError) -> ExitCode:
         """Show an error that no flow has shown; its exit code."""
-        telling = isinstance(error, Interrupted) or (error.exit_code != 2 and self.command in _CHANGING)
-        if telling and not self.effects:
-            error.standing = error.standing or "Nothing was changed."
+        row = registry.find(self.command)
+        changing = row is not None and row.changes
+        telling = isinstance(error, Interrupted) or (error.exit_code != ExitCode.USAGE and changing)
+        if telling and not (self.effects or error.standing):
+            error = error.copy(standing="Nothing was changed.")
         if self.command == "token":
             print(clean(f"entraclaw-setup token: {error}\n{error.remedy}"), file=sys.stderr)
         else:
             self.show("failed", error.exit_code, {}, [error.as_dict()])
         return error.exit_code
 
-    def told(self, code: int) -> int:
+    def told(self, code: ExitCode) -> ExitCode:
         """The exit code; a result that could not be written is no success, unless whoever read it just went away (U4).
 
         :param code: what the run came to.
@@ -87,13 +88,13 @@ class Invocation:
             self._missed(error)
         if self.lost is None or self.command in ("token", "sandbox"):  # to those it is an error like any other
             return code
-        failed = _unwritten(self.lost)
+        failed = SetupError("output.lost", detail=_reason(self.lost))
         with suppress(OSError, ValueError):
             if self.settings.json:
                 Ndjson(sys.stderr, None).event(Finding(failed.id, "failure", failed.summary, failed.remedy))
             else:
                 print(clean(f"entraclaw-setup: {failed}\n{failed.remedy}"), file=sys.stderr, flush=True)
-        return code or (6 if self.changed else failed.exit_code)
+        return code or (ExitCode.HALF_WAY if self.changed else failed.exit_code)
 
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
@@ -193,7 +194,7 @@ class Invocation:
         try:
             print(text, flush=True)
         except (OSError, ValueError) as error:
-            raise _unwritten(error) from None
+            raise SetupError("output.lost", detail=_reason(error)) from None
 
     def _renderer(self, settings: Settings) -> Renderer:
         if settings.json:
@@ -207,5 +208,5 @@ class Invocation:
             self.lost = self.lost or error
 
 
-def _unwritten(error: Exception) -> SetupError:
-    return SetupError("output.lost", detail=getattr(error, "strerror", None) or error)
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -17,6 +17,7 @@ from core.clock import Cancel
 from core.config import profile as profiles
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.secret import forbid_core_dumps
 from wizard import early
 
@@ -46,18 +47,19 @@ def prepare() -> None:
         sys.stdin.reconfigure(errors="replace")
 
 
-def flush(code: int, unread: int = 0) -> int:
+def flush(code: ExitCode, unread: ExitCode = ExitCode.DONE) -> ExitCode:
     """Empty the streams at the end; Python would turn a reader that went away into an exit code of its own.
 
     :param code: what the run came to.
-    :param unread: instead of 0, if nobody has read the output.
+    :param unread: instead of `DONE`, if nobody has read the output.
     :returns: the exit code.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
             code = code or unread
     return code
 

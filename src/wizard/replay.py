@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.clock import Cancel, Clock
+from core.config.options import OPTIONS
 from core.config.profile import Profile
 from core.errors import SetupError
 from core.events import Event
@@ -120,7 +121,7 @@ def refuse(given: Mapping[str, Any]) -> None:
     """
     for name in _ABSENT:
         if given.get(name) is not None:
-            detail = f"--{name.replace('_', '-')} has no place in a replay: nothing is done or written"
+            detail = f"{OPTIONS[name].flag} has no place in a replay: nothing is done or written"
             raise SetupError("usage.settings", detail=detail, command="replay")
 
 

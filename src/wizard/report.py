@@ -6,12 +6,17 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from core.errors.exit_codes import ExitCode
+from core.flows import registry
+
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.steps.context import World
 
 #: Exit codes of runs that support is not asked about.
-_NONE: Final = frozenset({0, 4, 129, 130, 143})
+_NONE: Final = frozenset(
+    {ExitCode.DONE, ExitCode.NEEDS_HUMAN, ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
+)
 
 
 def support(code: int, told: dict[str, Any]) -> str:
@@ -52,15 +57,9 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
         body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]
     if (request := handoff.written(world)) is not None:
         body["request"] = request.target
-    if command in ("migrate", "resume", "apply", "demo"):
-        body["removed"] = {holder: len(ids) for holder, ids in known.removed.items()}
-    if command in ("migrate", "resume", "demo"):
-        body["purged"] = known.purged
-        body["secret_refusal_unproven"] = known.unproven
-    if command == "rollback" and result.outcome == "changed":
-        from core.flows.rollback import facts
-
-        body["rollback"] = facts(world)
+    row = registry.find(command)
+    if row is not None and row.result:
+        body |= registry.load(row.result)(world, result)
     if checks:
         body["checks"] = checks
     return body

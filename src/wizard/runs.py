@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from core.errors import SetupError
+from core.errors.exit_codes import ExitCode
+from core.flows import registry
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.flow.step import Flow
     from core.steps.context import World
 
-Kind = Literal["migrate", "onboard", "resume", "undo", "verify", "doctor"]
+#: Name of a row of the registry that the wizard can set in motion.
+Kind = str
 
 
 def flow_of(kind: Kind, world: World) -> Flow[World] | None:
@@ -23,13 +25,12 @@ def flow_of(kind: Kind, world: World) -> Flow[World] | None:
     from core.flows import interrupted
     from core.steps.tools import with_tools
 
-    name: str = kind if kind in ("migrate", "onboard") else ""
-    if kind in ("resume", "undo"):
-        found = interrupted.find(world)
-        name = found.flow if found is not None else ""
-    if not name:
+    spec = registry.flow(kind)
+    if kind in ("resume", "undo") and (found := interrupted.find(world)) is not None:
+        spec = registry.flow(found.flow)
+    if spec is None:
         return None
-    flow: Flow[World] = import_module(f"core.flows.{name}").FLOW
+    flow: Flow[World] = registry.load(spec.load)
     return with_tools(flow)
 
 
@@ -46,7 +47,7 @@ class Diagnosis(NamedTuple):
 
 ALL: Final = Diagnosis()
 #: What changes nothing that a stop could leave half-done.
-LOOKS: Final[frozenset[Kind]] = frozenset({"verify", "doctor"})
+LOOKS: Final = frozenset(row.name for row in registry.commands() if row.started and not row.changes)
 
 
 def carry_out(kind: Kind, world: World, flow: Flow[World] | None, asked: Diagnosis = ALL) -> Result:
@@ -66,7 +67,7 @@ def carry_out(kind: Kind, world: World, flow: Flow[World] | None, asked: Diagnos
 
             return diagnose(world, asked.only, fix=asked.fix)
         if flow is None:
-            return engine.Result("unchanged", 0, summary=("No run of this project is open.",))
+            return engine.Result("unchanged", ExitCode.DONE, summary=("No run of this project is open.",))
         if kind == "undo":
             world.keeps_nothing()
             return engine.undo(flow, world, world.run_id)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from core.clock import Cancel
 from core.config.settings import Settings, resolve
 from core.events import Event, Question
+from core.flows import registry
 from core.recording.writer import Recording
 from wizard.demo import isolate
 
 if TYPE_CHECKING:
+    from core.flow.spec import FlowSpec
     from core.machine.azure_cli import SignIn
     from core.machine.keystore.system import Keystore
     from core.steps.context import World
@@ -30,29 +32,34 @@ class Scenario(NamedTuple):
     """What a demo can start with.
 
     :param text: what a person reads.
-    :param flow: what is done there.
     :param seed: the sandbox's scenario.
     :param slow: factor of the replication delays.
     :param locked: how often the keystore refuses before it is unlocked.
+    :param asked: the flow that was asked for, if one was.
     """
 
     text: str
-    flow: Kind
     seed: str
     slow: float = 1.0
     locked: int = 0
+    asked: Kind = ""
+
+    @property
+    def flow(self) -> Kind:
+        """What is done there."""
+        return self.asked or registry.shown(self.seed).name
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    "legacy": Scenario("Migrate a machine that has a live client secret", "migrate", "legacy"),
-    "fresh": Scenario("Set up an app registration from nothing", "onboard", "fresh"),
-    "slow": Scenario("Migrate while the directory replicates slowly", "migrate", "legacy", slow=4.0),
-    "unprivileged": Scenario("Migrate without the rights for it: an administrator is asked", "migrate", "unprivileged"),
-    "locked": Scenario("Migrate with a locked keystore", "migrate", "legacy", locked=1),
+    "legacy": Scenario("Migrate a machine that has a live client secret", "legacy"),
+    "fresh": Scenario("Set up an app registration from nothing", "fresh"),
+    "slow": Scenario("Migrate while the directory replicates slowly", "legacy", slow=4.0),
+    "unprivileged": Scenario("Migrate without the rights for it: an administrator is asked", "unprivileged"),
+    "locked": Scenario("Migrate with a locked keystore", "legacy", locked=1),
 }
 
 
-def chosen(given: Mapping[str, Any]) -> tuple[str, Kind]:
+def chosen(given: Mapping[str, Any]) -> tuple[str, FlowSpec]:
     """Scenario and flow of a demo, each the usual one for the other if it was not given.
 
     :param given: the command line's options.
@@ -61,15 +68,12 @@ def chosen(given: Mapping[str, Any]) -> tuple[str, Kind]:
     """
     from core import assemble
 
-    scenario = str(given["scenario"] or ("fresh" if given["flow"] == "onboard" else "legacy"))
+    flow = registry.flow(given["flow"])
+    scenario = str(given["scenario"] or (flow or registry.flows()[0]).scenarios[0])
     base = assemble.base(scenario)
     if base != scenario:
         scenario = str(Path(scenario).absolute())  # a demo works in a folder of its own
-    return scenario, given["flow"] or _usual(base)
-
-
-def _usual(base: str) -> Kind:
-    return SCENARIOS[base].flow if base in SCENARIOS else "migrate"
+    return scenario, flow or registry.shown(base)
 
 
 class Ground(Protocol):
@@ -177,7 +181,8 @@ class Demo(_Live):
 
         base = assemble.base(scenario)
         text = assemble.scenarios().get(base, base) if scenario not in self.scenarios else ""
-        chosen = self.scenarios.get(scenario) or Scenario(text, self._given.get("flow") or _usual(base), scenario)
+        flow = self._given.get("flow") or registry.shown(base).name
+        chosen = self.scenarios.get(scenario) or Scenario(text, scenario, asked=flow)
         lab = assemble.sandbox(chosen.seed, self._seed)
         self.scenarios = {**self.scenarios, scenario: chosen}
         self.scenario = scenario

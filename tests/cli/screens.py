@@ -17,8 +17,8 @@ import pytest
 
 from core.clock import SystemClock
 from core.config.profile import Profile
+from core.sandbox.directory import users
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import seeds
 from core.sandbox.token_service.tokens import AZURE_CLI, user_token
 
 if os.name != "posix":
@@ -128,7 +128,7 @@ class Stage:
         self.lab = Lab.start("legacy", sign_in=False)
         self.lab.tenant.lag.clear()
         tenant = self.lab.tenant
-        token = user_token(tenant, seeds.person(tenant, tenant.signed_in_user), f"{tenant.graph}/", AZURE_CLI)
+        token = user_token(tenant, users.find(tenant, tenant.signed_in_user), f"{tenant.graph}/", AZURE_CLI)
         (self.lab.folder / "token").write_text(token)
         self._folder = folder
         self.screens: Screens | None = None

@@ -7,7 +7,6 @@ import tempfile
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from core.config.settings import HARDWARE, Settings, resolve
 from core.errors import SetupError
+from core.flows import registry
 from core.machine.keystore import allowlist
 from core.secret import Secret
 from wizard import answers, cli
@@ -25,6 +25,7 @@ from wizard.runs import Kind
 TEXT = (st.text(max_size=20) | st.text('"\\\x7f\x00\t\n\r\x85\u2028\u202eé漢🔑-= $', max_size=8)).filter(
     lambda text: text != "--"
 )
+KINDS = [row.name for row in registry.commands() if row.started]
 GUID = st.just("") | st.uuids().map(str)
 CLASSES = st.lists(st.sampled_from(["a.B", "keyrings.alt.file.PlaintextKeyring", allowlist.VARIABLE]), max_size=2)
 SETTINGS = st.builds(
@@ -57,7 +58,7 @@ def same(left: Settings, right: Settings) -> bool:
 
 
 @bounded(max_examples=40)
-@given(st.sampled_from(get_args(Kind)), SETTINGS)
+@given(st.sampled_from(KINDS), SETTINGS)
 def test_U4_a_file_gives_the_same_settings_again(kind: Kind, settings: Settings) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "answers.toml")
@@ -85,9 +86,9 @@ def test_U4_the_command_parses_to_the_same_settings(kind: Kind, settings: Settin
     assert same(resolve(given, {}), settings)
 
 
-@pytest.mark.parametrize("kind", [*get_args(Kind), "token"])
+@pytest.mark.parametrize("kind", [*KINDS, "token"])
 @pytest.mark.parametrize("new", [False, True])
-def test_every_command_takes_what_it_is_given(kind: answers.Replayed, new: bool) -> None:
+def test_every_command_takes_what_it_is_given(kind: Kind, new: bool) -> None:
     settings = Settings(
         strict=new, new=new, lock=new, extra_roles=new, repair_permissions=new, drop_expired=new, key_outlives_job=new,
         certificate_days=30 if new else 365,

@@ -202,9 +202,9 @@ def test_D4_no_stream_log_or_recording_holds_a_secret(
     command("migrate", "--yes", "--quiet")
     command("doctor", "--json")
     shown = capsys.readouterr()
-    text = machine.keystore.read(machine.service, machine.tenant.id)
-    assert text is not None
-    key = [line for line in text.splitlines() if line and not line.startswith("-")]
+    entry = machine.keystore.read(machine.service, machine.tenant.id)
+    assert entry is not None
+    key = [line for line in entry.reveal().splitlines() if line and not line.startswith("-")]
     recordings = [path.read_text() for path in home.rglob("recordings/*.jsonl")]
     assert len(recordings) == 7
     everything = "\n".join([told, shown.out, shown.err, log.read_text(), *recordings])

@@ -9,7 +9,7 @@ from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.events import Event, Finding
 from core.machine.keystore.system import BUNDLE_SIZE, PROBE_SERVICE, Backend, Keystore, SystemKeystore, probe
 from core.sandbox.fake_machine.keystore import MemoryKeystore
-from core.secret import Secret
+from core.secret import Secret, looks_secret
 
 
 class KeystoreSuite:
@@ -24,12 +24,12 @@ class KeystoreSuite:
     @pytest.mark.parametrize("value", ["x", "ä€😀 \n\t line", "-----BEGIN X-----\n" + "A" * BUNDLE_SIZE])
     def test_a_value_comes_back_byte_for_byte(self, keystore: Keystore, value: str) -> None:
         keystore.write("suite", "somebody", Secret(value))
-        assert keystore.read("suite", "somebody") == value
+        assert keystore.read("suite", "somebody") == Secret(value)
 
     def test_a_write_replaces(self, keystore: Keystore) -> None:
         keystore.write("suite", "somebody", Secret("first value"))
         keystore.write("suite", "somebody", Secret("second value"))
-        assert keystore.read("suite", "somebody") == "second value"
+        assert keystore.read("suite", "somebody") == Secret("second value")
         keystore.delete("suite", "somebody")
         assert keystore.read("suite", "somebody") is None
 
@@ -37,15 +37,21 @@ class KeystoreSuite:
         keystore.write("suite", "tenant", Secret("the current one"))
         keystore.write("suite", "tenant#ABC", Secret("the pending one"))
         keystore.write("suite@127.0.0.1:1", "tenant", Secret("another cloud"))
-        assert keystore.read("suite", "tenant") == "the current one"
+        assert keystore.read("suite", "tenant") == Secret("the current one")
         keystore.delete("suite", "tenant#ABC")
-        assert keystore.read("suite", "tenant") == "the current one"
-        assert keystore.read("suite@127.0.0.1:1", "tenant") == "another cloud"
+        assert keystore.read("suite", "tenant") == Secret("the current one")
+        assert keystore.read("suite@127.0.0.1:1", "tenant") == Secret("another cloud")
+
+    def test_what_is_there_is_known_without_its_value(self, keystore: Keystore) -> None:
+        assert not keystore.has("suite", "somebody")
+        keystore.write("suite", "somebody", Secret("a value"))
+        assert keystore.has("suite", "somebody")
+        assert not keystore.has("suite", "nobody")
 
     def test_the_probe_succeeds_and_leaves_nothing(self, keystore: Keystore) -> None:
         result = probe(keystore)
         assert (result.ok, result.size, result.backend) == (True, BUNDLE_SIZE, keystore.backend())
-        assert keystore.read(PROBE_SERVICE, "probe") is None
+        assert not keystore.has(PROBE_SERVICE, "probe")
 
 
 class TestMemory(KeystoreSuite):
@@ -68,6 +74,12 @@ class TestAllowed(KeystoreSuite):
     @pytest.fixture
     def keystore(self) -> Keystore:
         return SystemKeystore(allowlist={PLAINTEXT: "--a-flag"})
+
+    def test_P4_what_is_read_is_known_to_the_redactor(self, keystore: Keystore) -> None:
+        keystore.write("suite", "somebody", Secret("read from the keystore and quoted", learn=False))
+        assert not looks_secret("read from the keystore and quoted")
+        keystore.read("suite", "somebody")
+        assert looks_secret("it is: read from the keystore and quoted!")
 
     def test_K5_it_is_named_together_with_who_allowed_it(self, keystore: Keystore) -> None:
         backend = keystore.backend()

@@ -20,11 +20,12 @@ from core.entra import certificates, credentials
 from core.entra.assertions import client_assertion, proof_of_possession
 from core.entra.keys import Keys
 from core.errors import SetupError
+from core.sandbox.token_service.assertion import ASSERTION_TYPE
 from core.secret import Secret
 from core.signer import Padding, Signer
 from tests.hardware import FakeHardware
 from tests.machine import VirtualClock
-from tests.sandbox.client import ASSERTION_TYPE, Client
+from tests.sandbox.client import Client
 
 NAME = "entraclaw-provisioner"
 DIGEST = hashlib.sha256(b"what is to be signed").digest()
@@ -121,7 +122,7 @@ class SignerSuite:
         assert ("PRIVATE KEY" in signer.entry.reveal()) is self.exportable
         if not self.exportable:
             with pytest.raises(SetupError, match=r"keystore\.bundle|not PEM"):
-                certificates.parse(signer.entry.reveal(), "somebody")
+                certificates.parse(signer.entry, "somebody")
 
     def test_T6_a_key_and_a_certificate_that_are_not_each_others_are_refused(self, keys: Keys, signer: Signer) -> None:
         other = keys.make("other", VirtualClock().now(), timedelta(days=1))

@@ -83,7 +83,7 @@ class Home:
         """The keys in the keystore by account."""
         service = load_cloud(str(self.lab.cloud_file)).keystore_service(PROFILE.keystore_service)
         values = {account: self.keystore.read(service, account) for account in self.keystore.accounts(service)}
-        return {account: certificates.parse(text or "", account) for account, text in values.items()}
+        return {account: certificates.parse(text or Secret(""), account) for account, text in values.items()}
 
     def usable(self) -> bool:
         """Whether it can sign in with something."""

@@ -32,6 +32,7 @@ from core.sandbox import service
 from core.sandbox.directory.store import Tenant
 from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
+from core.secret import Secret
 from tests.faults.timeline import Timeline, TimelineClock
 
 SIZE: Final = int(os.environ.get("HERD", "12"))
@@ -99,7 +100,7 @@ class One:
     def holds(self, keys: set[bytes]) -> bool:
         """Whether a certificate whose key it has is on the app."""
         store, service = self.world.keystore, self.world.service
-        key_pairs = [certificates.parse(store.read(service, a) or "", a) for a in store.accounts(service)]  # type: ignore[attr-defined]
+        key_pairs = [certificates.parse(store.read(service, a) or Secret(""), a) for a in store.accounts(service)]  # type: ignore[attr-defined]
         return any(key_pair.der in keys for key_pair in key_pairs)
 
     def findings(self) -> list[str]:

@@ -27,7 +27,7 @@ class Failing(MemoryKeystore):
         if self.count == self.nth or (self.for_good and self.count > self.nth):
             raise KeystoreError("keystore.gone", detail="by script")
 
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         self._operation()
         return super().read(service, account)
 
@@ -71,9 +71,10 @@ class Damaging(MemoryKeystore):
         super().__init__()
         self.damage = damage
 
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         value = super().read(service, account)
-        return None if value is None else self.damage(value)
+        damaged = None if value is None else self.damage(value.reveal())
+        return None if damaged is None else Secret(damaged, learn=False)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 from core.events import StepFinished
 from core.flow.engine import Result
 from core.flow.journal import Journal
+from core.sandbox.directory import users
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import seeds
 from tests.machine import Crash, Machine, Snapshot, VirtualClock, killed
 from tests.provisioning import ROLES, apps, complete, granted, nothing, unchanged
 
@@ -47,7 +47,7 @@ def begin() -> Iterator[Callable[..., Machine]]:
         clock = VirtualClock()
         machine = Machine(Lab.start(scenario, seed=seed, clock=clock, sign_in=False), clock)
         open_ones.append(machine)
-        dana = seeds.person(machine.tenant, "dana") | {"_roles": [roles.GLOBAL_ADMINISTRATOR]}
+        dana = users.find(machine.tenant, "dana") | {"_roles": [roles.GLOBAL_ADMINISTRATOR]}
         machine.tenant.commit("user", dana["id"], dana)
         return machine
 

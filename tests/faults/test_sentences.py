@@ -15,6 +15,7 @@ from core.flow.journal import Journal
 from core.flows import migrate
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
+from core.secret import Secret
 from tests.faults.sentences import assert_true, said
 from tests.faults.test_matrix import MOST
 from tests.machine import Machine, Snapshot, VirtualClock, killed
@@ -55,7 +56,7 @@ def without_keystore(machine: Machine) -> Result:
     """The keystore is gone."""
     read = machine.keystore.read
 
-    def gone(service: str, account: str) -> str | None:
+    def gone(service: str, account: str) -> Secret | None:
         raise KeystoreError("keystore.gone", detail="by script")
 
     machine.keystore.read = gone  # type: ignore[method-assign]

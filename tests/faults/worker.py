@@ -40,9 +40,12 @@ class FileKeystore:
     def backend(self) -> Backend:
         return Backend("file of a test")
 
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         value = self._entries().get(f"{service} {account}")
-        return None if value is None else str(value)
+        return None if value is None else Secret(value)
+
+    def has(self, service: str, account: str) -> bool:
+        return f"{service} {account}" in self._entries()
 
     def write(self, service: str, account: str, value: Secret) -> None:
         self._replace(self._entries() | {f"{service} {account}": value.reveal()})

@@ -33,8 +33,8 @@ from core.sandbox.lab import Lab
 from core.sandbox.token_service import endpoint
 from core.sandbox.token_service.refusals import Refused
 from core.secret import Secret
+from core.steps.admin_request import Request, parse
 from core.steps.context import World
-from core.steps.hand_off import request
 from tests.flows.test_handoff import Admin, ask, request_of, rights_of
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import apps, granted, make
@@ -100,7 +100,7 @@ def template() -> dict[str, Any]:
     key_pair = certificates.make("entraclaw-provisioner", VirtualClock().now())
     tenant, app, key = (f"{n}1111111-2222-4333-8444-555555555555" for n in "abc")
     who = ("laptop", "dana", "2026-01-01")
-    made = request.Request("sandbox", "https://127.0.0.1:1", tenant, app, "Provisioner", "", key_pair.der, key, *who)
+    made = Request("sandbox", "https://127.0.0.1:1", tenant, app, "Provisioner", "", key_pair.der, key, *who)
     body: dict[str, Any] = json.loads(made.to_json())
     return body
 
@@ -181,8 +181,8 @@ def test_M5_an_undo_after_the_clean_up_keeps_the_key_while_its_certificate_stays
     assert drift.run(onboard.FLOW, act=engine.undo, app_id=drift.app_id).exit_code == 6
     ders = list(drift.keys.values())
     assert len(ders) == 1
-    texts = [drift.keystore.read(drift.service, account) or "" for account in drift.keystore.accounts(drift.service)]
-    assert certificates.parse(texts[0], "").der == ders[0]
+    entry = drift.keystore.read(drift.service, drift.keystore.accounts(drift.service)[0]) or Secret("")
+    assert certificates.parse(entry, "").der == ders[0]
     drift.tenant.faults.script.clear()
     assert drift.run(onboard.FLOW, act=engine.undo, app_id=drift.app_id).exit_code == 0
     assert (drift.keys, drift.keystore.accounts(drift.service)) == ({}, [])
@@ -380,7 +380,7 @@ def test_P12_hidden_characters_in_a_request_are_refused(
     for escaped in (True, False):
         path.write_text(json.dumps(body, ensure_ascii=escaped), encoding="utf-8")
         with pytest.raises(SetupError) as caught:
-            request.parse(path)
+            parse(path)
         assert (caught.value.id, caught.value.exit_code) == ("request.ambiguous", 2)
         assert f"U+{ord(sign):04X}" in caught.value.summary
         assert sign not in caught.value.summary
@@ -393,14 +393,14 @@ def test_P12_a_member_that_stands_twice_in_a_request_is_refused(
     path, body = tmp_path / "request.json", template | {"note": "x"}
     path.write_text(json.dumps(body)[:-1] + f", {json.dumps(name)}: {json.dumps(body[name])}}}")
     with pytest.raises(SetupError) as caught:
-        request.parse(path)
+        parse(path)
     assert (caught.value.id, caught.value.exit_code) == ("request.ambiguous", 2)
     assert f"{name} appears twice" in caught.value.summary
     path.write_text(json.dumps(template))
-    assert request.parse(path).tenant == template["tenant"]
+    assert parse(path).tenant == template["tenant"]
     path.write_text(json.dumps(template).replace('"roles": {', '"roles": {"A.B": "x", "A.B": "y"'))
     with pytest.raises(SetupError) as caught:
-        request.parse(path)
+        parse(path)
     assert caught.value.id == "request.ambiguous"
 
 

@@ -99,7 +99,7 @@ class Everything:
     """All that a run could change: the directory, the keystore, and every file of the project."""
 
     directory: str
-    keystore: dict[str, str | None]
+    keystore: dict[str, Secret | None]
     project: dict[str, tuple[int, int, bytes | str]]
 
     @classmethod
@@ -597,7 +597,7 @@ class Failing(MemoryKeystore):
     error: BaseException
 
     def write(self, service: str, account: str, value: Secret) -> None:
-        raise refusal.named(self.error, "write", 60)
+        refusal.translate(self.error, "write", 60)
 
 
 def _raised(name: str, text: str, module: str = "backend") -> BaseException:

@@ -10,10 +10,10 @@ import pytest
 from core.events import Finding, StepFinished
 from core.flow import engine
 from core.flows import migrate
+from core.sandbox.directory import users
 from core.sandbox.faults import Fault
 from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import seeds
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
 from tests.provisioning import complete, nothing
 
@@ -265,7 +265,7 @@ def test_P7_a_refused_grant_to_an_app_that_was_there_already_is_not_waited_for(
     start_lab: Callable[[str], Lab], clock: VirtualClock
 ) -> None:
     machine = Machine(start_lab("drift"), clock)
-    dana = seeds.person(machine.tenant, "dana") | {"_roles": [roles.GLOBAL_ADMINISTRATOR]}
+    dana = users.find(machine.tenant, "dana") | {"_roles": [roles.GLOBAL_ADMINISTRATOR]}
     machine.tenant.commit("user", dana["id"], dana)
     machine.tenant.faults.add(Fault("status", "appRoleAssignedTo$", 0, 403))
     result = machine.onboard(app_id=machine.app_id, origin={"app_id": "flag"})

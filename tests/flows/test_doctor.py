@@ -27,7 +27,7 @@ from core.events import Checked, FlowFinished, StageStarted, to_json
 from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.machine import prerequisites
-from core.machine.keys.detect import Hardware
+from core.machine.keys.hardware import Hardware
 from core.machine.prerequisites import Tool
 from core.sandbox.faults import Fault
 from core.secret import Secret
@@ -608,9 +608,9 @@ def interrupt(machine: Machine, *, marked: bool) -> None:
 
 
 def _own(machine: Machine) -> certificates.KeyPair:
-    text = machine.keystore.read(machine.service, machine.tenant.id)
-    assert text is not None
-    return certificates.parse(text, machine.tenant.id)
+    entry = machine.keystore.read(machine.service, machine.tenant.id)
+    assert entry is not None
+    return certificates.parse(entry, machine.tenant.id)
 
 
 def _tree(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -11,6 +11,7 @@ import pytest
 from core import files
 from core.config.settings import Settings
 from core.errors import SetupError
+from core.errors.effected import Effected
 from core.sandbox.lab import Lab
 from tests.flows.test_handoff import open_runs
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
@@ -74,7 +75,7 @@ def test_D4_a_log_file_that_is_not_this_users_alone_is_refused(planted: tuple[Pa
 
 def test_M8_no_file_is_opened_that_is_not_this_users_alone(planted: tuple[Path, Path]) -> None:
     path, precious = planted
-    assert refused(lambda: files.opened(path)).refused, "what was about to happen has not happened"
+    assert refused(lambda: files.opened(path)).effected is Effected.NO, "what was about to happen has not happened"
     refused(lambda: files.check(path))
     assert precious.read_text() == "mine"
 

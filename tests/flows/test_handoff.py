@@ -53,7 +53,7 @@ class No:
 class Untouchable(MemoryKeystore):
     """The administrator's keystore: whoever opens it fails the test."""
 
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         raise AssertionError("the administrator's keystore was read")
 
     def write(self, service: str, account: str, value: Secret) -> None:
@@ -154,7 +154,7 @@ def test_P12_without_rights_the_key_is_kept_and_a_request_written(dev: Machine) 
     assert dev.usable() == ["secret"]
 
     body = json.loads(path.read_text())
-    key_pair = certificates.parse(dev.keystore.read(dev.service, account) or "", account)
+    key_pair = certificates.parse(dev.keystore.read(dev.service, account) or Secret(""), account)
     assert base64.b64decode(body["certificate"]) == key_pair.der
     asked = {name: body[name] for name in ("schema", "tenant", "app_id", "thumbprint", "roles", "remove_passwords")}
     assert asked == {
@@ -170,16 +170,17 @@ def test_P12_without_rights_the_key_is_kept_and_a_request_written(dev: Machine) 
 
 
 def test_P12_the_request_holds_no_secret_and_everybody_may_read_it(dev: Machine) -> None:
-    text = ask(dev).read_text()
+    request = ask(dev).read_text()
     (account,) = dev.keystore.accounts(dev.service)
-    pem = dev.keystore.read(dev.service, account) or ""
-    private = pem[pem.index("-----BEGIN PRIVATE KEY") :]
+    pem = dev.keystore.read(dev.service, account) or Secret("")
+    text = pem.reveal()
+    private = text[text.index("-----BEGIN PRIVATE KEY") :]
     canaries = [dev.secret.reveal(), "PRIVATE KEY", *dev.tenant.issued]
     lines = [line for line in private.splitlines() if "-----" not in line and len(line) > 8]
     der = certificates.parse(pem, account).der
     canaries += [line for line in lines if base64.b64decode(line) not in der]  # the modulus is public
     assert len(canaries) > 20
-    assert not [canary for canary in canaries if canary in text]
+    assert not [canary for canary in canaries if canary in request]
     assert os.name != "posix" or request_of(dev).stat().st_mode & 0o777 == 0o644
 
 

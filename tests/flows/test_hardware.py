@@ -16,7 +16,7 @@ from core.flow.engine import Result
 from core.flow.engine import run as run_flow
 from core.flow.step import Flow
 from core.flows import migrate, onboard
-from core.machine.keys.detect import Hardware
+from core.machine.keys.hardware import Hardware
 from core.sandbox.lab import Lab
 from core.steps.context import World
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock

@@ -22,6 +22,7 @@ from core.sandbox.directory import registrations
 from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
+from core.secret import Secret
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 
 M7 = (
@@ -42,7 +43,7 @@ def test_M1_to_M7_a_legacy_machine_is_migrated(machine: Machine) -> None:
     assert PROFILE.secret_member not in machine.state
     thumbprint = machine.state[PROFILE.thumbprint_member]
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id], "no pending entry is left"
-    key_pair = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or "", "")
+    key_pair = certificates.parse(machine.keystore.read(machine.service, machine.tenant.id) or Secret(""), "")
     assert key_pair.thumbprint == thumbprint
     assert key_pair.der in machine.keys.values()
     assert machine.verify().exit_code == 0

@@ -18,12 +18,11 @@ from core.events import ChangePlanned, Finding, Question, StepFinished
 from core.flow import engine
 from core.flow.engine import Result
 from core.flows import interrupted, onboard
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.faults import Fault
 from core.sandbox.graph import deleted, grants, policies, roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import catalogue as scenarios
-from core.sandbox.scenarios import seeds
 from core.secret import Secret
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import (
@@ -95,7 +94,7 @@ def crash_after(machine: Machine, step: str, **options: Any) -> None:
 
 
 def user(machine: Machine, name: str, *directory_roles: str) -> None:
-    person = seeds.person(machine.tenant, name) | {"_roles": list(directory_roles)}
+    person = users.find(machine.tenant, name) | {"_roles": list(directory_roles)}
     machine.tenant.commit("user", person["id"], person)
 
 
@@ -110,7 +109,7 @@ def test_P1_P6_a_provisioner_from_nothing(fresh: Machine) -> None:
     if os.name == "posix":
         assert fresh.state_file.stat().st_mode & 0o777 == 0o600
     assert fresh.app["signInAudience"] == "AzureADMyOrg"
-    key_pair = certificates.parse(fresh.keystore.read(fresh.service, fresh.tenant.id) or "", "")
+    key_pair = certificates.parse(fresh.keystore.read(fresh.service, fresh.tenant.id) or Secret(""), "")
     token = mint(fresh.session, fresh.cloud, fresh.tenant.id, fresh.app_id, key_pair)
     assert token.roles == set(ROLES)
     assert fresh.verify().exit_code == 0
@@ -300,7 +299,7 @@ def test_P4_a_key_of_nobody_knows_which_app_is_not_overwritten(fresh: Machine) -
     fresh.keystore.write(fresh.service, fresh.tenant.id, key_pair.pem)
     assert "keyring del" in stopped(fresh.onboard(), "keystore.occupied", 4)
     assert apps(fresh) == []
-    assert fresh.keystore.read(fresh.service, fresh.tenant.id) == key_pair.pem.reveal()
+    assert fresh.keystore.read(fresh.service, fresh.tenant.id) == key_pair.pem
 
 
 def test_P4_an_expired_or_broken_entry_is_no_key(fresh: Machine) -> None:

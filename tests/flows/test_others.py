@@ -63,7 +63,7 @@ def another_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str = "a
     monkeypatch.setenv("HOME", str(folder))
 
 
-def entry(machine: Machine) -> str | None:
+def entry(machine: Machine) -> Secret | None:
     return machine.keystore.read(machine.service, machine.tenant.id)
 
 
@@ -112,7 +112,7 @@ def test_P4_a_key_that_nothing_proves_to_be_this_apps_is_not_replaced(machine: M
     assert "--profile" in message
     assert (owner["appId"] in message) == known
     assert machine.untouched(before)
-    assert entry(machine) == former.pem.reveal()
+    assert entry(machine) == former.pem
 
 
 def test_P4_a_private_key_of_an_unknown_kind_is_not_replaced(machine: Machine) -> None:
@@ -122,7 +122,7 @@ def test_P4_a_private_key_of_an_unknown_kind_is_not_replaced(machine: Machine) -
     before = Snapshot.of(machine)
     stopped(machine.migrate(), "keystore.unproven", 4)
     assert machine.untouched(before)
-    assert entry(machine) == text
+    assert entry(machine) == Secret(text)
 
 
 @pytest.mark.parametrize("form", ["PFX", "JWK", "DER in lines", "client secret"])
@@ -139,7 +139,7 @@ def test_P4_whatever_may_be_somebodys_credential_is_not_replaced(machine: Machin
     before = Snapshot.of(machine)
     stopped(machine.migrate(), "keystore.unproven", 4)
     assert machine.untouched(before)
-    assert entry(machine) == text
+    assert entry(machine) == Secret(text)
 
 
 def test_P8_a_certificate_without_a_key_is_nobodys_credential(machine: Machine) -> None:
@@ -165,7 +165,7 @@ def test_P8_a_certificate_says_whose_it_is_so_its_own_app_registers_again_from_a
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert machine.migrate().exit_code == 0
-    assert certificates.app_of(certificates.parse(entry(machine) or "", "").der) == machine.app_id
+    assert certificates.app_of(certificates.parse(entry(machine) or Secret(""), "").der) == machine.app_id
     machine.change("application", keyCredentials=[])
     another_home(tmp_path, monkeypatch)
     assert machine.migrate().exit_code == 0
@@ -177,7 +177,7 @@ def test_P4_a_new_app_does_not_take_the_place_of_an_expired_key(fresh: Machine) 
     former = certificates.make(PROFILE.subject, fresh.clock.now() - timedelta(days=400))
     fresh.keystore.write(fresh.service, fresh.tenant.id, former.pem)
     assert former.thumbprint in stopped(fresh.onboard(), "keystore.occupied", 4)
-    assert entry(fresh) == former.pem.reveal()
+    assert entry(fresh) == former.pem
 
 
 @pytest.mark.parametrize("where", ["prove", "deletion-rights"])
@@ -193,7 +193,7 @@ def test_P4_a_key_that_another_program_stores_meanwhile_is_not_overwritten(machi
     result = machine.migrate()
     assert result.exit_code == 1, result.errors
     assert result.errors[0]["id"] == "keystore.changed"
-    assert entry(machine) == theirs.reveal()
+    assert entry(machine) == theirs
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id]
     assert machine.passwords
     assert json.loads(before.app) == machine.app
@@ -379,7 +379,7 @@ def crash() -> None:
 def one_of_ours(machine: Machine, before: dict[str, bytes]) -> str:
     """The thumbprint of the one certificate of this machine: it is in use, nothing is staged, others stay."""
     (only,) = ours(machine, before)
-    assert certificates.parse(entry(machine) or "", "").thumbprint == only == machine.state[THUMBPRINT]
+    assert certificates.parse(entry(machine) or Secret(""), "").thumbprint == only == machine.state[THUMBPRINT]
     assert machine.keystore.accounts(machine.service) == [machine.tenant.id]
     assert before.items() <= machine.keys.items()
     return only

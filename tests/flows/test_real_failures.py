@@ -239,12 +239,12 @@ def test_row_13_az_is_found_under_the_name_that_the_path_gives_it(
 # --- weaknesses of the original
 
 
-def former(machine: Machine, days: int) -> str:
+def former(machine: Machine, days: int) -> Secret:
     """Put a key of an earlier time into the keystore, made so many days ago; its bundle."""
     then = machine.clock.now() - timedelta(days=days)
     made = certificates.make(PROFILE.subject, then, app_id=machine.app_id)
     machine.keystore.write(machine.service, machine.tenant.id, made.pem)
-    return made.pem.reveal()
+    return made.pem
 
 
 def another(machine: Machine) -> str:
@@ -258,7 +258,7 @@ def test_G7_an_existing_bundle_is_checked_before_it_is_used(machine: Machine, ki
     if kind == "no bundle":
         machine.keystore.write(machine.service, machine.tenant.id, Secret("not a bundle at all", learn=False))
     elif kind == "of another certificate":
-        certificate = re.search(r"-----BEGIN CERT.*?-----END CERT\S* ?\S*-----\n", key_pair, re.DOTALL)
+        certificate = re.search(r"-----BEGIN CERT.*?-----END CERT\S* ?\S*-----\n", key_pair.reveal(), re.DOTALL)
         key = re.search(r"-----BEGIN (?:RSA )?PRIV.*?-----END .*?-----\n", another(machine), re.DOTALL)
         assert certificate
         assert key

@@ -10,7 +10,6 @@ from core.entra.keys import Keys
 from core.flows.access_token import token
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from core.secret import Secret
 from core.signer import Signer
 from tests.flows.test_interrupted import killed_at
 from tests.hardware import FakeHardware
@@ -32,8 +31,9 @@ def machine(start_lab: Callable[[str], Lab], clock: VirtualClock, chip: FakeHard
 
 def own(machine: Machine) -> Signer:
     """This machine's key."""
-    entry = machine.keystore.read(machine.service, machine.tenant.id) or ""
-    return Keys(machine.hardware).open(Secret(entry), machine.tenant.id)
+    entry = machine.keystore.read(machine.service, machine.tenant.id)
+    assert entry is not None
+    return Keys(machine.hardware).open(entry, machine.tenant.id)
 
 
 def test_T2_a_machine_is_migrated_and_its_key_never_leaves_the_hardware(machine: Machine, chip: FakeHardware) -> None:

@@ -19,13 +19,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from core.entra import credentials
 from core.entra.tokens import claims_of
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID, State
 from core.sandbox.fake_machine import azfolder
 from core.sandbox.graph import grants, roles
 from core.sandbox.graph.consents import KIND as CONSENT
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import seeds
 from tests.real.conftest import az_folder
 from tests.sandbox.client import key_pair
 
@@ -83,7 +82,7 @@ class Cli:
     def app(self, name: str, *, principal: bool = False) -> State:
         """A new app registration of Alex, made behind Graph's back."""
         tenant = self.lab.tenant
-        alex = seeds.person(tenant, "alex")["id"]
+        alex = users.find(tenant, "alex")["id"]
         app = registrations.new_application(tenant, name, alex)
         tenant.commit("application", app["id"], app)
         if principal:
@@ -178,7 +177,7 @@ def test_S4_a_person_signs_in_by_code_and_out_again(nobody: Cli, named: bool) ->
 
 
 def test_S4_tokens_are_for_the_resource_that_was_asked_for(az: Cli) -> None:
-    alex = seeds.person(az.lab.tenant, "alex")
+    alex = users.find(az.lab.tenant, "alex")
     for arguments, audience in (
         ([], ARM),
         (["--resource-type", "ms-graph"], f"{graph_of(az.lab)}/"),
@@ -226,7 +225,7 @@ def test_S4_apps_are_created_found_changed_and_deleted(az: Cli) -> None:
     name = "from nothing to nothing"
     made = az.json("ad", "app", "create", "--display-name", name)
     assert az.now(made)["displayName"] == name
-    assert az.now(made)["_owners"] == [seeds.person(az.lab.tenant, "alex")["id"]]
+    assert az.now(made)["_owners"] == [users.find(az.lab.tenant, "alex")["id"]]
     again = az.json("ad", "app", "create", "--display-name", name, "--web-redirect-uris", "https://localhost/back")
     assert again["appId"] == made["appId"], "az changes the app of that name"
     assert az.now(made)["web"]["redirectUris"] == ["https://localhost/back"]
@@ -307,7 +306,7 @@ def test_S4_a_certificate_that_az_made_signs_in(az: Cli) -> None:
 
 
 def test_S4_owners_are_added_listed_and_removed(az: Cli) -> None:
-    app, dana = az.app("with owners"), seeds.person(az.lab.tenant, "dana")
+    app, dana = az.app("with owners"), users.find(az.lab.tenant, "dana")
     which = ["--id", app["appId"]]
     for _ in range(2):  # az looks first, so that the second time changes nothing
         az.json("ad", "app", "owner", "add", *which, "--owner-object-id", dana["id"])

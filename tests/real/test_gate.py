@@ -255,7 +255,7 @@ def test_K1_a_good_file_that_the_daemon_does_not_use_proves_nothing(
     keystore.write("ours", "tenant", Secret("a value", learn=False))
     shutil.copytree(here.home / ".local/share/keyrings", tmp_path / "aside/keyrings")
     monkeypatch.setattr(secret_service, "_data_folders", lambda pid: [tmp_path / "aside"])
-    assert keystore.read("ours", "tenant") == "a value"
+    assert keystore.read("ours", "tenant") == Secret("a value", learn=False)
     with pytest.raises(InsecureKeyringBackendError, match="nobody knows where it is"):
         keystore.write("ours", "tenant#2", Secret("another value", learn=False))
     assert keystore.read("ours", "tenant#2") is None
@@ -272,7 +272,7 @@ def test_K6_a_user_whom_the_user_database_does_not_know_has_a_keystore_too(
     monkeypatch.setattr("pwd.getpwuid", unknown)
     keystore = SystemKeystore()
     keystore.write("ours", "tenant", Secret("a value", learn=False))
-    assert keystore.read("ours", "tenant") == "a value"
+    assert keystore.read("ours", "tenant") == Secret("a value", learn=False)
     assert keystore.backend().served_by.endswith(f"user {os.geteuid()}")
 
 

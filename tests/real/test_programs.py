@@ -22,7 +22,7 @@ import pexpect
 import pytest
 
 from core.config.profile import Profile
-from core.machine import programs
+from core.flows import registry
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from tests.real.conftest import Desktop, missing
@@ -120,7 +120,7 @@ class Traced(Program):
     def holds(self, command: str, starts: list[Start]) -> None:
         """Assert what every command must hold to."""
         own = [Path(start.path).name for start in starts if not start.by_az]
-        assert set(own) <= set(programs.COMMANDS[command]), own
+        assert set(own) <= set(registry.programs()[command]), own
         for start in starts:
             assert CANARY not in start.text, f"{start.path} was handed a secret"
             assert "openssl.cnf" not in start.text
@@ -184,7 +184,7 @@ def test_C4_a_migration_and_what_follows_it_start_only_what_the_table_allows(leg
     ):
         legacy.holds(command, starts := legacy.starts(command, *arguments, codes=codes))
         asked = {Path(start.path).name for start in starts if not start.by_az}
-        assert asked == set(programs.COMMANDS[command]), "the trace sees what is started, and no row is too wide"
+        assert asked == set(registry.programs()[command]), "the trace sees what is started, and no row is too wide"
 
 
 def test_C4_an_interrupted_run_is_resumed_or_undone_with_nothing_else(legacy: Traced) -> None:

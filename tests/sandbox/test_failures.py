@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]
@@ -40,8 +40,16 @@ from wizard.workspace import Demo
 
 Begin = Callable[[str], Machine]
 posix = pytest.mark.skipif(os.name != "posix", reason="shell scripts, XDG folders")
-#: What a keystore fails with whose library cannot be imported.
-UNLOADABLE = cast(SetupError, refusal.named(ImportError(BROKEN), "open", 1))
+
+
+def unloadable() -> SetupError:
+    """What a keystore fails with whose library cannot be imported."""
+    with pytest.raises(SetupError) as caught:
+        refusal.translate(ImportError(BROKEN), "open", 1)
+    return caught.value
+
+
+UNLOADABLE = unloadable()
 #: Where a migration of each gets to: its exit code, and the id of its error.
 MIGRATED = {
     1: (0, ""),
@@ -87,9 +95,9 @@ def failure(act: Callable[[], object]) -> SetupError:
 
 def own(machine: Machine) -> KeyPair:
     """The key in the machine's keystore."""
-    text = machine.keystore.read(machine.service, machine.tenant.id)
-    assert text is not None
-    return certificates.parse(text, machine.tenant.id)
+    entry = machine.keystore.read(machine.service, machine.tenant.id)
+    assert entry is not None
+    return certificates.parse(entry, machine.tenant.id)
 
 
 def minted(machine: Machine, key_pair: KeyPair | None = None) -> Token:
@@ -328,7 +336,7 @@ def test_row_5_the_key_lies_in_the_file_of_keyrings_alt_in_this_home_and_in_the_
         backend = PlaintextKeyring()
         backend.file_path = str(path)
         text = backend.get_password(machine.service, machine.tenant.id)
-        assert minted(machine, certificates.parse(text, "weak")).claims["appid"] == machine.app_id
+        assert minted(machine, certificates.parse(Secret(text), "weak")).claims["appid"] == machine.app_id
     assert weak.holds(machine.tenant.id)
     assert machine.keystore.accounts(machine.service) == []
 
@@ -362,7 +370,7 @@ def test_row_13_a_key_bundle_does_not_fit_and_what_fits_is_kept(begin: Begin) ->
     error = failure(lambda: probe(machine.keystore))
     assert (error.id, error.details) == ("keystore.too-large", {"limit": 1280, "size": BUNDLE_SIZE})
     machine.keystore.write("a service", "somebody", Secret("x" * 1280, learn=False))
-    assert machine.keystore.read("a service", "somebody") == "x" * 1280
+    assert machine.keystore.read("a service", "somebody") == Secret("x" * 1280, learn=False)
 
 
 def test_row_13_the_limit_is_that_of_credential_manager_and_of_no_other_keystore() -> None:

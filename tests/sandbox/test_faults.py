@@ -17,12 +17,15 @@ from core.config.cloud import load as load_cloud
 from core.config.profile import Profile
 from core.entra.graph import Graph
 from core.entra.http import Session
+from core.entra.tokens import Token
 from core.errors import GraphError, NetworkError
+from core.errors.effected import Effected
 from core.events import Event, Waiting
 from core.sandbox.directory.store import State
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from core.sandbox.token_service.tokens import AZURE_CLI, user_token
+from core.secret import Secret
 from tests.machine import VirtualClock
 
 ME = "^GET /v1.0/me"
@@ -44,15 +47,15 @@ class Stand:
         self.session = Session(cloud, clock)
         self.graph = Graph(self.session, cloud, self._token, clock, self.events.append)
 
-    def _token(self, again: bool) -> str:
+    def _token(self, again: bool) -> Token:
         self.asked.append(again)
         user = self.tenant.latest("user", self.tenant.signed_in_user)
         assert user is not None
-        return user_token(self.tenant, user, self.tenant.graph, AZURE_CLI)
+        return Token(Secret(user_token(self.tenant, user, self.tenant.graph, AZURE_CLI)), {})
 
     def call(self, path: str = "/me", method: str = "GET", body: Any = None) -> requests.Response:
         """One request to Graph by `requests`."""
-        headers = {"Authorization": f"Bearer {self._token(False)}"}
+        headers = {"Authorization": f"Bearer {self._token(False).value.reveal()}"}
         return self.client.request(method, f"{self.tenant.graph}/v1.0{path}", headers=headers, json=body, timeout=20)
 
     def sign_in(self) -> requests.Response:
@@ -410,7 +413,7 @@ def test_S3_a_connection_is_cut_before_or_after_the_effect(start: Start, kind: s
     assert (stand.app["notes"] == "changed") is carried_out
     with pytest.raises(NetworkError) as caught:
         start(fault(kind, match="/me$", every=1)).graph.get("/me", "read who is signed in")
-    assert (caught.value.id, caught.value.maybe_done) == ("network.unreachable", True)
+    assert (caught.value.id, caught.value.effected) == ("network.unreachable", Effected.UNKNOWN)
 
 
 @pytest.mark.parametrize(("path", "method"), [("/me", "GET"), ("/applications/{}", "PATCH")])
@@ -428,7 +431,7 @@ def test_P11_half_a_body_may_have_been_carried_out_and_a_read_is_repeated(start:
     other = start(fault("half-body", match="/me$", every=1))
     with pytest.raises(NetworkError) as caught:
         other.session.call("GET", f"{other.tenant.graph}/v1.0/me")
-    assert (caught.value.id, caught.value.maybe_done) == ("network.unreachable", True)
+    assert (caught.value.id, caught.value.effected) == ("network.unreachable", Effected.UNKNOWN)
 
 
 SPOILED: list[tuple[Kind, str | None, bytes]] = [
@@ -451,7 +454,7 @@ def test_P11_what_is_no_json_is_never_taken_for_an_object(start: Start, kind: st
     assert stand.graph.get("/me", "read who is signed in")["id"] == stand.tenant.signed_in_user, "a read is repeated"
     with pytest.raises(NetworkError) as caught:
         start(fault(kind, match="/me$", every=1)).graph.get("/me", "read who is signed in")
-    assert (caught.value.id, caught.value.maybe_done) == ("network.garbage", True)
+    assert (caught.value.id, caught.value.effected) == ("network.garbage", Effected.UNKNOWN)
     assert caught.value.remedy
 
 
@@ -564,7 +567,7 @@ def test_S3_a_clock_that_is_wrong_shows_in_dates_and_in_tokens(start: Start, clo
     for response in (stand.call(), stand.call()):  # a fault's answer is dated likewise
         off = parsedate_to_datetime(response.headers["Date"]) - clock.now()
         assert abs(off - timedelta(minutes=minutes)) < timedelta(seconds=3)
-    token = stand.tenant.issued[stand._token(False)].claims
+    token = stand.tenant.issued[stand._token(False).value.reveal()].claims
     assert abs(datetime.fromtimestamp(token["iat"], clock.now().tzinfo) - clock.now()) > timedelta(minutes=9)
     stand.graph.get("/me", "read who is signed in")
     assert abs(stand.session.skew - minutes * 60) < 3

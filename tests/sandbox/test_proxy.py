@@ -26,15 +26,14 @@ from core.config.cloud import BUILT_IN
 from core.config.cloud import load as load_cloud
 from core.config.profile import Profile
 from core.entra.http import Session
-from core.entra.tokens import claims_of
+from core.entra.tokens import Token, claims_of
 from core.errors import NetworkError
 from core.sandbox import consent, logs, origins
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID
 from core.sandbox.graph import consents, grants, roles
 from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
-from core.sandbox.scenarios import seeds
 from core.sandbox.server.proxy import Proxy
 from core.sandbox.service import handle
 from core.sandbox.token_service.tokens import AZURE_CLI, user_token
@@ -61,18 +60,19 @@ def session(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
         yield session
 
 
-def app_token(lab: Lab, session: Session, authority: str = LOGIN, graph: str = GRAPH) -> str:
+def app_token(lab: Lab, session: Session, authority: str = LOGIN, graph: str = GRAPH) -> Token:
     """A token of the app, by the secret of its state file."""
     members = lab.machine.members
     form = {
         "grant_type": "client_credentials",
         "client_id": members[Profile.client_id_member],
-        "client_secret": members[Profile.secret_member],
+        "client_secret": members[Profile.secret_member].reveal(),
         "scope": f"{graph}/.default",
     }
     response = session.call("POST", f"{authority}/{lab.tenant.id}/oauth2/v2.0/token", form=form)
     assert response.status == 200, response.body
-    return str(response.json()["access_token"])
+    value = response.json()["access_token"]
+    return Token(value, claims_of(value.reveal()))
 
 
 def connect(lab: Lab, head: str) -> tuple[bytes, socket.socket]:
@@ -121,7 +121,7 @@ def test_S4_everything_carries_the_real_names(lab: Lab, session: Session) -> Non
     (metadata,) = session.call("GET", asked).json()["metadata"]
     assert metadata["aliases"] == ["login.microsoftonline.com"]
     token = app_token(lab, session)
-    claims = claims_of(token)
+    claims = token.claims
     assert (claims["aud"], claims["iss"]) == (GRAPH, f"https://sts.windows.net/{lab.tenant.id}/"), "a v1 token"
     v1 = session.call("GET", f"{LOGIN}/{lab.tenant.id}/.well-known/openid-configuration").json()
     assert v1["issuer"] == claims["iss"]
@@ -143,7 +143,7 @@ def test_S4_both_names_of_one_tenant_work_at_once_and_their_tokens_stay_apart(la
     with Session(load_cloud(str(lab.cloud_file)), SystemClock()) as own:
         here = app_token(lab, own, tenant.authority, tenant.graph)
         there = app_token(lab, session)
-        assert [claims_of(token)["aud"] for token in (here, there)] == [tenant.graph, GRAPH]
+        assert [token.claims["aud"] for token in (here, there)] == [tenant.graph, GRAPH]
         answers = [
             own.call("GET", tenant.graph + path, token=here).status,
             session.call("GET", GRAPH + path, token=there).status,
@@ -156,7 +156,7 @@ def test_S4_both_names_of_one_tenant_work_at_once_and_their_tokens_stay_apart(la
 def test_S4_arm_knows_tokens_for_its_own_name(lab: Lab, session: Session) -> None:
     arm = "https://management.azure.com"
     token = app_token(lab, session, graph=arm)
-    assert claims_of(token)["aud"] == arm
+    assert token.claims["aud"] == arm
     (found,) = session.call("GET", f"{arm}/tenants?api-version=2022-12-01", token=token).json()["value"]
     assert found["tenantId"] == lab.tenant.id
     assert session.call("GET", f"{arm}/tenants?api-version=2022-12-01", token=app_token(lab, session)).status == 401
@@ -242,7 +242,7 @@ def test_S4_nonsense_ends_its_own_connection_alone(lab: Lab, session: Session, h
     first, connection = connect(lab, head)
     connection.close()
     assert first == b"HTTP/1.1 403 Forbidden"
-    assert app_token(lab, session)
+    assert app_token(lab, session).value
 
 
 @pytest.mark.parametrize("sent", [b"", b"CONNECT graph.micro", b"x" * 20_000])
@@ -255,7 +255,7 @@ def test_S4_a_client_that_goes_away_or_never_ends_is_dropped_in_silence(
         connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):
             assert connection.recv(4096) == b""
-    assert app_token(lab, session)
+    assert app_token(lab, session).value
     lab.close()
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
@@ -347,7 +347,7 @@ class Admin(Client):
     """A client that also calls the consent back end."""
 
     def consent(self, who: str) -> Response:
-        user = seeds.person(self.tenant, who)
+        user = users.find(self.tenant, who)
         token = user_token(self.tenant, user, consent.RESOURCE, AZURE_CLI)
         return self.post(token)
 
@@ -428,7 +428,7 @@ def test_S2_consent_passes_over_a_scope_without_a_value(admin: Admin) -> None:
 
 @pytest.mark.parametrize("case", ["app", "token", "audience", "query", "api"])
 def test_S2_consent_is_refused(admin: Admin, case: str) -> None:
-    before, alex = admin.granted, seeds.person(admin.tenant, "alex")
+    before, alex = admin.granted, users.find(admin.tenant, "alex")
     right = user_token(admin.tenant, alex, consent.RESOURCE, AZURE_CLI)
     if case == "api":
         admin.declare((admin.tenant.new_id(), "Role"), api=admin.tenant.new_id())
@@ -447,8 +447,8 @@ def test_S2_consent_is_refused(admin: Admin, case: str) -> None:
 
 
 def test_S4_owners_are_added_and_removed_by_reference(admin: Admin) -> None:
-    path, dana = f"/applications/{admin.app['id']}/owners", seeds.person(admin.tenant, "dana")["id"]
-    alex = seeds.person(admin.tenant, "alex")["id"]
+    path, dana = f"/applications/{admin.app['id']}/owners", users.find(admin.tenant, "dana")["id"]
+    alex = users.find(admin.tenant, "alex")["id"]
     reference = {"@odata.id": f"{admin.tenant.graph}/v1.0/directoryObjects/{alex}"}
     assert admin.call("POST", f"{path}/$ref", reference).status == 204
     assert admin.app["_owners"] == [dana, alex]

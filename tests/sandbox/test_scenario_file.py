@@ -20,11 +20,11 @@ from core.errors import SetupError
 from core.sandbox import origins
 from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault, Kind
-from core.sandbox.faults.saboteur import Act
 from core.sandbox.http import Request
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import file
 from core.sandbox.scenarios.catalogue import SCENARIOS
+from core.sandbox.scenarios.saboteur import Act
 from core.sandbox.service import handle
 from core.sandbox.switches import Switches
 from core.sandbox.token_service.tokens import AZURE_CLI

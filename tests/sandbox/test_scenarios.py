@@ -14,14 +14,13 @@ from core.config.cloud import load as load_cloud
 from core.config.profile import Profile
 from core.errors import SetupError
 from core.machine.azure_cli import Account
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID
 from core.sandbox.fake_machine import azfolder
 from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.graph import roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import catalogue as scenarios
-from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.token_service.tokens import AZURE_CLI
 from tests.machine import VirtualClock
@@ -31,7 +30,7 @@ LEGACY = ("legacy", "unprivileged", "saml")
 
 
 def directory_roles(client: Client, name: str) -> set[str]:
-    return set(seeds.person(client.tenant, name)["_roles"])
+    return set(users.find(client.tenant, name)["_roles"])
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -47,7 +46,7 @@ def test_U8_every_scenario_has_its_user_an_administrator_and_graphs_roles(scenar
 @pytest.mark.parametrize("scenario", LEGACY)
 def test_U8_a_machine_before_its_migration_signs_in_with_its_secret(scenario: str) -> None:
     client = Client(scenario)
-    assert client.sign_in(client_secret=client.members[Profile.secret_member]).status == 200
+    assert client.sign_in(client_secret=client.members[Profile.secret_member].reveal()).status == 200
 
 
 @pytest.mark.parametrize("scenario", ["fresh", "taken"])
@@ -93,7 +92,7 @@ def test_P7_an_unprivileged_user_changes_nothing_and_the_administrator_may() -> 
         ("PATCH", f"/servicePrincipals/{client.principal['id']}", {"notes": "x"}),
     ):
         assert client.refused(method, where, body) == (403, "Authorization_RequestDenied")
-    client.tenant.signed_in_user = seeds.person(client.tenant, "alex")["id"]
+    client.tenant.signed_in_user = users.find(client.tenant, "alex")["id"]
     assert client.call("PATCH", path, {"notes": "x"}, client.user_token()).status == 204
 
 

@@ -26,6 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from core.clock import SystemClock
 from core.config.cloud import load as load_cloud
 from core.entra.http import Session
+from core.entra.tokens import Token
 from core.errors import NetworkError, SetupError
 from core.sandbox.directory.store import ARM_RESOURCE
 from core.sandbox.faults import Fault
@@ -33,6 +34,7 @@ from core.sandbox.http import Response
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.token_service.tokens import AZURE_CLI
+from core.secret import Secret
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_S3_a_cut_comes_before_or_after_the_effect(lab: Lab, session: Session, k
 
 def test_S3_the_request_log_holds_no_query_no_body_and_no_header(lab: Lab, session: Session) -> None:
     url = f"{lab.tenant.graph}/v1.0/applications?$filter=secret-in-query"
-    session.call("POST", url, token="secret-in-header", body={"x": "secret-in-body"})
+    session.call("POST", url, token=Token(Secret("secret-in-header"), {}), body={"x": "secret-in-body"})
     assert lab.tenant.faults.log == ["POST /v1.0/applications"]
 
 

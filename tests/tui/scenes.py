@@ -14,8 +14,8 @@ from tests.machine import killed
 from tests.tui.play import Play, play
 from tests.tui.stand import Stand
 from wizard import runs
-from wizard.tui.screens.dialogs import Ask, Line, Text, TooSmall
-from wizard.tui.screens.sign_in import SigningIn
+from wizard.tui.account import SigningIn
+from wizard.tui.dialogs import Ask, Line, Text, TooSmall
 
 Drive = Callable[[Play], Awaitable[object]]
 NORMAL: Final = (80, 24)

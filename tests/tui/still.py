@@ -26,7 +26,7 @@ from core.sandbox.directory.store import Tenant
 
 START: Final = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 #: Modules whose ids belong to objects; ids of requests and tokens are drawn by threads, in any order.
-_LASTING: Final = frozenset({"tenant", "directory", "scenarios", "seeds", "policies", "reports", "grants"})
+_LASTING: Final = frozenset({"store", "registrations", "users", "catalogue", "seeds", "policies", "reports", "grants"})
 _GUID_MAKERS: Final = ("certificate.certificate", "app.create", "hand_off.handoff")
 _SMALL: Final = tuple(n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2)))
 

@@ -13,7 +13,7 @@ from tests.tui.play import Play, play, run
 from tests.tui.scenes import fail, hold, interrupted, waiting
 from tests.tui.stand import Stand
 from wizard import runs
-from wizard.tui.screens.dialogs import Ask, Line, Text
+from wizard.tui.dialogs import Ask, Line, Text
 from wizard.tui.state import LOOK
 
 

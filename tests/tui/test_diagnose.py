@@ -24,8 +24,8 @@ from tests.tui.test_secrets import canaries, outputs
 from wizard.console import dialogue
 from wizard.console.menu import Menu
 from wizard.tui import state as screens
+from wizard.tui.dialogs import Ask, Text
 from wizard.tui.screens.diagnose import Diagnose
-from wizard.tui.screens.dialogs import Ask, Text
 from wizard.workspace import Demo
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes")

@@ -12,8 +12,8 @@ from tests.tui.pictures import THEMES
 from tests.tui.play import Play, play, run
 from tests.tui.scenes import BROKEN, DIAGNOSIS, HALF_WAY, LOCKED, MIGRATION, SIGNED_OUT, UNREAD, UNVERIFIED, Reel, Scene
 from tests.tui.test_course import to_review
+from wizard.tui.dialogs import Ask, Line, Text, TooSmall
 from wizard.tui.engine_thread import Bridge, Moved
-from wizard.tui.screens.dialogs import Ask, Line, Text, TooSmall
 
 #: Keys that do something on every screen.
 ALWAYS = frozenset({"l", "f1", "question_mark", "f2", "q", "ctrl+q", "ctrl+p"})

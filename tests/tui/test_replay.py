@@ -36,7 +36,7 @@ from tests.tui.play import Play, play, replay, run
 from tests.tui.scenes import fail
 from tests.tui.stand import standing
 from wizard.console import dialogue
-from wizard.tui.screens.dialogs import Text
+from wizard.tui.dialogs import Text
 
 _BAR = re.compile(r'.*(?:clip-path="url\(#terminal-line-0\)"|<rect [^>]*y="1\.5").*\n')
 
@@ -114,7 +114,7 @@ def test_U7_a_run_that_failed_replays_with_its_errors_and_the_replay_ends_with_0
                 await again.press("e")
                 await again.on(Text)
                 await again.press("escape", "q")
-                await again.until(lambda: again.app._exit)
+                await again.until(lambda: again.app.exiting)
             assert again.app.model.failed
             again.app.finish()
             assert again.app.exit_code == 0
@@ -270,7 +270,7 @@ def test_U7_enter_goes_on_before_a_pause_is_over(tmp_path: Path) -> None:
             assert app.model.ended is None
             assert again.shows("a replay."), again.text
             await again.press("x")
-            await again.until(lambda: app._exit)
+            await again.until(lambda: app.exiting)
         assert app.exit_code == 0
 
     run(hurried())

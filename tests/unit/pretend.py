@@ -11,6 +11,7 @@ from core.errors import SetupError
 from core.events import Event, Question, StepFinished
 from core.flow.journal import Journal
 from core.flow.plan import PlanRow
+from core.flow.spec import FlowSpec
 from core.flow.step import Blocked, Done, Flow, Left, Needed, Stage, Status, Step
 from tests.machine import VirtualClock
 
@@ -32,7 +33,7 @@ class World:
     answer: bool = True
     vetoed: SetupError | None = None
     journal: Journal | None = None
-    flow: str = ""
+    flow: FlowSpec = FlowSpec("")  # noqa: RUF009  it cannot be changed
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
@@ -125,7 +126,7 @@ class Stop(Add):
 
 def flow(*steps: Step[World], look: Step[World] | None = None) -> Flow[World]:
     return Flow(
-        name="pretend",
+        FlowSpec("pretend"),
         look=(Stage("look", "Look", (look or Look(),)),),
         change=tuple(Stage(f"stage-{step.name}", "Stage", (step,)) for step in steps),
         basis=lambda world: dict(world.basis),

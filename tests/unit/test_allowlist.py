@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.config.settings import PREFIX, resolve
+from core.config.options import PREFIX
+from core.config.settings import resolve
 from core.errors import SetupError
 from core.machine.keystore.allowlist import FLAG, VARIABLE, read
 

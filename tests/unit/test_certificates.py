@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from core.entra.certificates import SHA1_SHAPE, KeyPair, make, parse, thumbprint, thumbprint_of_identifier
 from core.errors import SetupError
 from core.renewal import renewal
+from core.secret import Secret
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -73,9 +74,9 @@ def test_P4_a_bundle_does_not_show_its_key(key_pair: KeyPair) -> None:
 
 
 def test_a_bundle_survives_the_keystore(key_pair: KeyPair) -> None:
-    assert parse(key_pair.pem.reveal(), "account") == key_pair
+    assert parse(key_pair.pem, "account") == key_pair
     certificate, key = halves(key_pair)
-    assert parse((key + certificate).replace("\n", "\r\n"), "account").thumbprint == key_pair.thumbprint
+    assert parse(Secret((key + certificate).replace("\n", "\r\n")), "account").thumbprint == key_pair.thumbprint
     assert key_pair.thumbprint == thumbprint(key_pair.der) == hashlib.sha1(key_pair.der).hexdigest().upper()
     assert SHA1_SHAPE.fullmatch(key_pair.thumbprint)
 
@@ -119,7 +120,7 @@ def test_P4_an_entry_that_is_no_key_bundle_is_refused(kind: str, key_pair: KeyPa
         "locked": lambda: certificate + key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
     }
     with pytest.raises(SetupError) as caught:
-        parse(texts[kind](), "tenant#thumb")
+        parse(Secret(texts[kind]()), "tenant#thumb")
     assert (caught.value.id, caught.value.exit_code) == ("keystore.bundle", 3)
     assert "tenant#thumb" in caught.value.summary
     assert "PRIVATE" not in str(caught.value)

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
-from core.machine.keys.detect import Group, Hardware, User, detect
+from core.machine.keys.detect import detect
+from core.machine.keys.hardware import Group, Hardware, User
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and groups of files")
 DANA = User(1000, "dana", frozenset({1000}))

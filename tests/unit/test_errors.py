@@ -25,6 +25,7 @@ from core.errors import (
     codes,
     table,
 )
+from core.errors.effected import Effected
 from core.secret import Secret
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain
@@ -36,7 +37,7 @@ GRAPH = [row for row in codes.table().values() if row.service == "Graph"]
 PARTS = ("0a1b2c3d-0000-1111-2222-333344445555", "9f8e7d6c-0000-1111-2222-333344445555", "2026-02-03 04:05:06Z")
 TRAILER = "Trace ID: {} Correlation ID: {} Timestamp: {}".format(*PARTS)
 #: Keywords of the constructors that are not details for the sentences.
-NOT_FACTS = frozenset({"maybe_done"})
+NOT_FACTS = frozenset({"effected"})
 
 
 class Raised(NamedTuple):
@@ -125,7 +126,7 @@ def test_every_fact_of_a_sentence_is_supplied_where_it_is_raised(place: Raised) 
     [
         InsecureKeyringBackendError("x.y.Keyring", "it is plain text", "install another"),
         Interrupted(2),
-        NetworkError("network.origin", maybe_done=False, url="https://x/…"),
+        NetworkError("network.origin", url="https://x/…"),
         GraphError(403, "c", "m", action="a", request_id="r", date="d"),
         GraphError(500, "c", "m", action="a", request_id="r", date="d"),
         TokenError("invalid_client", (7000215,), "m", app_id="a"),
@@ -146,6 +147,34 @@ def test_P11_every_error_class_says_what_happened_and_what_to_do(error: SetupErr
     assert {"id", "message", "remedy", "docs"} <= set(error.as_dict())
     assert not re.search(r"\{\w", error.summary + error.remedy), "a fact that was not filled in"
     assert error.exit_code in {*range(2, 9), 130}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SetupError("file.unsafe", path="p", detail="d"),
+        InsecureKeyringBackendError("x.y.Keyring", "it is plain text", "install another"),
+        Interrupted(15),
+        GraphError(429, "c", "m", action="a", request_id="r", date="d", effected=Effected.NO),
+        TokenError("invalid_client", (7000215,), "m", app_id="a"),
+        SignInError("AADSTS53003: m", "t"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_M5_a_copy_tells_more_and_leaves_the_error_as_it_was(error: SetupError) -> None:
+    before = {**vars(error), "details": dict(error.details)}
+    other = error.copy(effected=Effected.YES, standing="All of it stands.", detail="another")
+    assert vars(error) == before
+    assert (type(other), other.args, other.exit_code) == (type(error), error.args, error.exit_code)
+    assert vars(other) == before | {
+        "effected": Effected.YES,
+        "standing": "All of it stands.",
+        "details": before["details"] | {"detail": "another"},
+    }
+    assert other.remedy.startswith("All of it stands. ")
+    again = other.copy()
+    assert vars(again) == vars(other), "what nobody says anew stays"
+    assert again.details is not other.details
 
 
 def refused(numbers: tuple[int, ...], text: str = "no.") -> TokenError:

@@ -16,14 +16,17 @@ from core.config.cloud import GRAPH_APP_ID
 from core.config.cloud import load as load_cloud
 from core.entra import application, permissions
 from core.entra.graph import TRIES, Graph, _read
-from core.entra.http import Response, Session
+from core.entra.http import Credential, Response, Session
+from core.entra.tokens import Token
 from core.errors import Caller, GraphError, NetworkError, SetupError
+from core.errors.effected import Effected
 from core.events import Event, Waiting
 from core.sandbox import http
 from core.sandbox.directory import registrations
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.lab import Lab
 from core.sandbox.token_service.tokens import AZURE_CLI, user_token
+from core.secret import Secret
 from tests.machine import VirtualClock
 
 
@@ -35,20 +38,20 @@ class Site:
     clock: VirtualClock
     events: list[Event] = field(default_factory=list)
     tokens: list[bool] = field(default_factory=list)
-    value: str = ""
+    value: Token | None = None
 
     def __post_init__(self) -> None:
-        cloud = load_cloud(str(self.lab.cloud_file))
+        cloud = self.cloud = load_cloud(str(self.lab.cloud_file))
         self.graph = Graph(Session(cloud, self.clock), cloud, self.token, self.clock, self.events.append)
         self.app = next(iter(self.lab.tenant.all_seen("application", 0)))
         self.path = f"/applications/{self.app['id']}"
 
-    def token(self, again: bool) -> str:
+    def token(self, again: bool) -> Token:
         self.tokens.append(again)
-        if again or not self.value:
+        if again or self.value is None:
             user = self.lab.tenant.latest("user", self.lab.tenant.signed_in_user)
             assert user is not None
-            self.value = user_token(self.lab.tenant, user, self.lab.tenant.graph, AZURE_CLI)
+            self.value = Token(Secret(user_token(self.lab.tenant, user, self.lab.tenant.graph, AZURE_CLI)), {})
         return self.value
 
     def asked(self, method: str = "") -> int:
@@ -93,7 +96,7 @@ def test_a_read_is_given_up_after_some_tries(site: Site) -> None:
     site.fail("status", nth=0, status=503)
     with pytest.raises(GraphError) as caught:
         site.graph.get(site.path, "read the app")
-    assert (caught.value.status, caught.value.exit_code, caught.value.refused) == (503, 7, False)
+    assert (caught.value.status, caught.value.exit_code, caught.value.effected) == (503, 7, Effected.UNKNOWN)
     assert site.asked() == TRIES
     assert site.pauses == [2, 4, 8, 15]
 
@@ -130,7 +133,7 @@ def test_M8_a_write_whose_effect_cannot_be_seen_is_not_repeated(site: Site, faul
     site.fail(fault[0], match="^PATCH", status=fault[1])
     with pytest.raises(SetupError) as caught:
         site.rename("new")
-    assert not caught.value.refused, "it may have happened"
+    assert caught.value.effected is Effected.UNKNOWN, "it may have happened"
     assert site.asked("PATCH") == 1
 
 
@@ -140,12 +143,23 @@ def test_a_throttled_write_is_repeated_without_a_look(site: Site) -> None:
     assert (site.asked("PATCH"), site.asked("GET"), site.pauses) == (2, 0, [3])
 
 
-@pytest.mark.parametrize(("status", "refused"), [(400, True), (403, True), (404, True), (501, False), (507, False)])
-def test_M5_only_an_answer_that_proves_it_says_that_nothing_happened(site: Site, status: int, refused: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "effected"),
+    [
+        (400, Effected.NO),
+        (403, Effected.NO),
+        (404, Effected.NO),
+        (501, Effected.UNKNOWN),
+        (507, Effected.UNKNOWN),
+    ],
+)
+def test_M5_only_an_answer_that_proves_it_says_that_nothing_happened(
+    site: Site, status: int, effected: Effected
+) -> None:
     site.fail("status", match="^PATCH", status=status)
     with pytest.raises(GraphError) as caught:
         site.rename("new", lambda: False)
-    assert (caught.value.status, caught.value.refused, site.asked("PATCH")) == (status, refused, 1)
+    assert (caught.value.status, caught.value.effected, site.asked("PATCH")) == (status, effected, 1)
 
 
 def test_M5_a_refusal_after_a_doubtful_try_proves_nothing(site: Site) -> None:
@@ -154,11 +168,60 @@ def test_M5_a_refusal_after_a_doubtful_try_proves_nothing(site: Site) -> None:
     with pytest.raises(GraphError) as caught:
         site.rename("new", lambda: False)
     assert caught.value.status == 403
-    assert not caught.value.refused
+    assert caught.value.effected is Effected.UNKNOWN
+
+
+@pytest.mark.parametrize(("doubtful", "effected"), [(False, Effected.NO), (True, Effected.UNKNOWN)])
+@pytest.mark.parametrize("status", [403, 409, 429])
+def test_M5_after_an_earlier_request_no_refusal_proves_anything(
+    site: Site, doubtful: bool, effected: Effected, status: int
+) -> None:
+    site.fail("status", match="^PATCH", status=status)
+    with pytest.raises(GraphError) as caught:
+        site.graph.write("PATCH", site.path, {"displayName": "new"}, "rename", once=True, doubtful=doubtful)
+    assert (caught.value.status, caught.value.effected) == (status, effected)
+
+
+def test_M5_of_several_writes_each_answer_tells_of_its_own(site: Site) -> None:
+    told = [{"id": str(n), "status": status, "body": {}} for n, status in enumerate((204, 400, 403, 429, 503))]
+    site.pretend(lambda request, response: http.answer(200, {"responses": told}))
+    answers = site.graph.batch_once([("PATCH", site.path, {}, "rename")] * len(told))
+    effected = [answer.effected if isinstance(answer, GraphError) else Effected.YES for answer in answers]
+    assert effected == [Effected.YES, Effected.NO, Effected.NO, Effected.NO, Effected.UNKNOWN]
+    reads = [answer for answer in site.graph.batch([("/me", "look")] * 3) if isinstance(answer, GraphError)]
+    assert {answer.effected for answer in reads} == {Effected.UNKNOWN}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_M5_a_look_that_is_refused_tells_nothing_of_an_effect(site: Site, status: int) -> None:
+    site.fail("status", match="^GET", status=status)
+    with pytest.raises(GraphError) as caught:
+        site.renamed("new")
+    assert (caught.value.status, caught.value.effected) == (status, Effected.UNKNOWN)
+
+
+def test_M5_a_request_that_was_never_sent_proves_something_of_a_write_alone(site: Site) -> None:
+    def no_token(again: bool) -> Credential:
+        raise NetworkError("network.unreachable", effected=Effected.NO, host="h", detail="d")
+
+    graph = Graph(Session(site.cloud, site.clock), site.cloud, no_token, site.clock, site.events.append)
+
+    def write(*, doubtful: bool) -> None:
+        graph.write("PATCH", site.path, {}, "rename", once=doubtful, doubtful=doubtful)
+
+    asks: list[tuple[Callable[[], object], Effected]] = [
+        (lambda: write(doubtful=False), Effected.NO),
+        (lambda: write(doubtful=True), Effected.UNKNOWN),
+        (lambda: graph.get(site.path, "read"), Effected.UNKNOWN),
+    ]
+    for ask, effected in asks:
+        with pytest.raises(NetworkError) as caught:
+            ask()
+        assert caught.value.effected is effected
 
 
 def test_a_refused_token_is_replaced_once(site: Site) -> None:
-    site.value = "stale"
+    site.value = Token(Secret("stale"), {})
     assert site.renamed(site.app["displayName"])
     assert site.tokens == [False, True, False]
     site.fail("status", nth=0, status=401)

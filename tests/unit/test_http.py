@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import tempfile
@@ -18,12 +19,15 @@ from core.clock import Cancel, SystemClock
 from core.config.cloud import Cloud
 from core.config.cloud import load as load_cloud
 from core.entra.http import Session
+from core.entra.tokens import Token
 from core.errors import Interrupted, NetworkError
+from core.errors.effected import Effected
 from core.events import Event, Waiting
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
 from core.sandbox.server import tls
+from core.secret import Secret, looks_secret
 from tests.machine import VirtualClock
 
 
@@ -45,7 +49,8 @@ def session(cloud: Cloud) -> Iterator[Session]:
 
 def failure(session: Session, url: str, method: str = "GET") -> NetworkError:
     with pytest.raises(NetworkError) as caught:
-        session.call(method, url, token="bearer-token", form={"client_secret": "form-secret"}).json()
+        token = Token(Secret("bearer-token", learn=False), {})
+        session.call(method, url, token=token, form={"client_secret": "form-secret"}).json()
     assert caught.value.exit_code == 7
     for secret in ("bearer-token", "form-secret", "query-secret"):
         assert secret not in caught.value.summary + caught.value.remedy
@@ -85,7 +90,7 @@ def test_C4_the_clouds_own_origins_are_reached(session: Session, cloud: Cloud, l
 )
 def test_C4_nothing_is_sent_to_a_foreign_origin(session: Session, lab: Lab, url: str) -> None:
     error = failure(session, url.format(port=lab.tenant.port))
-    assert (error.id, error.maybe_done) == ("network.origin", False)
+    assert (error.id, error.effected) == ("network.origin", Effected.NO)
     assert lab.tenant.faults.log == []
 
 
@@ -100,7 +105,7 @@ def test_C4_a_redirect_is_refused(session: Session, cloud: Cloud, lab: Lab, stat
 def test_C4_another_ca_is_not_trusted(session: Session, cloud: Cloud, start_lab: Callable[[str], Lab]) -> None:
     other = Session(replace(cloud, ca_bundle=start_lab("clean").ca), SystemClock())
     error = failure(other, f"{cloud.authority}/x")
-    assert (error.id, error.maybe_done) == ("network.untrusted", False)
+    assert (error.id, error.effected) == ("network.untrusted", Effected.NO)
     assert "127.0.0.1" in error.summary
 
 
@@ -123,12 +128,23 @@ def test_an_intercepting_proxys_ca_is_taken_from_the_environment(
     assert Session(replace(cloud, ca_bundle=None), SystemClock()).call("GET", metadata(cloud, lab)).status == 200
 
 
+@pytest.mark.parametrize("name", ["secretText", "access_token", "refresh_token", "id_token"])
+def test_P4_what_an_answer_tells_in_confidence_is_a_secret_at_once(
+    session: Session, cloud: Cloud, lab: Lab, name: str
+) -> None:
+    value = f"told-in-confidence-as-{name}"
+    answers(lab, Response(200, {}, json.dumps({"batched": [{name: value}], "name": value[:4]}).encode()))
+    answer = session.call("GET", f"{cloud.graph}/v1.0/me").json()
+    assert answer == {"batched": [{name: Secret(value, learn=False)}], "name": "told"}
+    assert looks_secret(f"it is {value}")
+
+
 def test_a_netrc_entry_does_not_replace_or_add_a_token(session: Session, cloud: Cloud, lab: Lab, home: Path) -> None:
     netrc = home / ".netrc"
     netrc.write_text("default login mallory password stolen\n")
     netrc.chmod(0o600)
     asked = answers(lab, Response(200, {}, b"{}"))
-    session.call("GET", f"{cloud.graph}/v1.0/me", token="mine")
+    session.call("GET", f"{cloud.graph}/v1.0/me", token=Token(Secret("mine"), {}))
     session.call("POST", f"{cloud.authority}/x", form={"a": "b"})
     session.get(f"{cloud.graph}/v1.0/me")
     assert [request.headers.get("authorization") for request in asked] == ["Bearer mine", None, None]
@@ -138,7 +154,7 @@ def test_nothing_listening_is_unreachable_and_certainly_not_done(session: Sessio
     with socket.create_server(("127.0.0.1", 0)) as closed:
         origin = f"https://127.0.0.1:{closed.getsockname()[1]}"
     error = failure(Session(replace(cloud, arm=origin), SystemClock()), f"{origin}/x?query-secret", "POST")
-    assert (error.id, error.maybe_done) == ("network.unreachable", False)
+    assert (error.id, error.effected) == ("network.unreachable", Effected.NO)
     assert "refused" in error.summary
 
 
@@ -149,21 +165,21 @@ def test_a_name_that_does_not_resolve_is_certainly_not_done(cloud: Cloud, monkey
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     origin = "https://nowhere.invalid"
     error = failure(Session(replace(cloud, arm=origin), SystemClock()), f"{origin}/x", "POST")
-    assert (error.id, error.maybe_done) == ("network.unreachable", False)
+    assert (error.id, error.effected) == ("network.unreachable", Effected.NO)
 
 
 def test_a_dead_proxy_is_certainly_not_done(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed.getsockname()[1]}")
     error = failure(Session(cloud, SystemClock()), f"{cloud.authority}/x", "POST")
-    assert (error.id, error.maybe_done) == ("network.unreachable", False)
+    assert (error.id, error.effected) == ("network.unreachable", Effected.NO)
 
 
 @pytest.mark.parametrize("kind", ["cut-before", "cut-after"])
 def test_M8_a_cut_connection_may_have_been_carried_out(session: Session, cloud: Cloud, lab: Lab, kind: Kind) -> None:
     lab.tenant.faults.add(Fault(kind))
     error = failure(session, f"{cloud.authority}/x", "POST")
-    assert (error.id, error.maybe_done) == ("network.unreachable", True)
+    assert (error.id, error.effected) == ("network.unreachable", Effected.UNKNOWN)
 
 
 def test_M8_an_answer_that_does_not_come_may_have_been_carried_out(session: Session, cloud: Cloud, lab: Lab) -> None:
@@ -173,7 +189,7 @@ def test_M8_an_answer_that_does_not_come_may_have_been_carried_out(session: Sess
             session.get(metadata(cloud, lab), timeout=(10, 0.2))
     finally:
         fault.release()
-    assert (caught.value.id, caught.value.maybe_done) == ("network.unreachable", True)
+    assert (caught.value.id, caught.value.effected) == ("network.unreachable", Effected.UNKNOWN)
 
 
 def test_M8_a_tls_failure_after_the_request_was_sent_may_have_been_carried_out(tmp_path: Path) -> None:
@@ -195,7 +211,7 @@ def test_M8_a_tls_failure_after_the_request_was_sent_may_have_been_carried_out(t
         error = failure(Session(cloud, SystemClock()), f"{origin}/x", "POST")
         thread.join()
     assert got[0].startswith(b"POST /x")
-    assert error.maybe_done
+    assert error.effected is Effected.UNKNOWN
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b"null", b"\xff", b'{"a"'])
@@ -256,7 +272,7 @@ def test_P7_an_answer_that_drips_ends_at_our_time_limit(
     assert time.monotonic() - start < 3
     over.set()
     thread.join()
-    assert (error.id, error.maybe_done) == ("network.unreachable", True)
+    assert (error.id, error.effected) == ("network.unreachable", Effected.UNKNOWN)
     assert "no whole answer" in error.summary
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import GraphError, NetworkError, SetupError
+from core.errors.effected import Effected
 from core.events import ChangeMade, Event
 from core.flow.journal import Journal
 from tests.machine import Crash, VirtualClock
@@ -62,17 +63,17 @@ def test_M8_a_crash_after_the_intention_leaves_the_effect_standing(open_journal:
 @pytest.mark.parametrize(
     ("error", "refused"),
     [
-        (GraphError(403, "c", "m", action="a", request_id="r", date="d"), True),
+        (GraphError(403, "c", "m", action="a", request_id="r", date="d", effected=Effected.NO), True),
         (GraphError(403, "c", "m", action="a", request_id="r", date="d"), False),
-        (NetworkError("network.unreachable", maybe_done=False, host="h", detail="d"), False),
+        (GraphError(403, "c", "m", action="a", request_id="r", date="d", effected=Effected.YES), False),
+        (NetworkError("network.unreachable", effected=Effected.NO, host="h", detail="d"), True),
+        (NetworkError("network.unreachable", host="h", detail="d"), False),
         (SetupError("flow.no"), False),
         (RuntimeError("bug"), False),
         (Crash(), False),
     ],
 )
 def test_M5_only_a_proven_refusal_closes_an_effect(open_journal: Open, error: BaseException, refused: bool) -> None:
-    if isinstance(error, SetupError):
-        error.refused = refused
     with pytest.raises(type(error)), open_journal().effect("a", "t"):
         raise error
     assert states(open_journal()) == [("a", "failed" if refused else "intend")]

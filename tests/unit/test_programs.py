@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from core.clock import Cancel
 from core.errors import SetupError
+from core.flows import registry
 from core.machine import process, programs, source_scan
 from tests.unit.test_process import script
-from wizard import cli
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell scripts")
 CANARY = "not-shaped-like-a-secret"
@@ -212,11 +212,11 @@ def test_C4_a_folder_that_looks_like_a_bare_repository_answers_nothing(project: 
 
 
 def test_C4_the_table_has_a_row_for_every_command_and_is_in_the_docs() -> None:
-    assert set(programs.COMMANDS) == {"", *cli._COMMANDS}
-    assert {name for allowed in programs.COMMANDS.values() for name in allowed} == set(programs.PROGRAMS)
+    assert set(registry.programs()) == {"", *(row.name for row in registry.commands())}
+    assert {name for allowed in registry.programs().values() for name in allowed} == set(programs.PROGRAMS)
     page = (DOCS / "reference/programs.md").read_text()
     rows = dict(re.findall(r"^\| `entraclaw-setup ?(\S*)` \| (.*?) \|$", page, re.M))
-    assert rows == {name: ", ".join(f"`{each}`" for each in row) or "none" for name, row in programs.COMMANDS.items()}
+    assert rows == {name: ", ".join(f"`{each}`" for each in row) or "none" for name, row in registry.programs().items()}
     for name, program in programs.PROGRAMS.items():
         shown = re.search(rf"^## `{name}`\n\n(.*?)\n\nIt gets: (.*?)\n\nAlways set for it: (.*?)$", page, re.M)
         assert shown is not None

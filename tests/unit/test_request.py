@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from core.entra import certificates, permissions
 from core.errors import SetupError
-from core.steps.hand_off.request import LARGEST, MOST_ROLES, Request, parse
+from core.steps.admin_request import LARGEST, MOST_ROLES, Request, parse
 
 TENANT, APP, KEY = (f"{n}1111111-2222-4333-8444-555555555555" for n in "abc")
 OTHER = "01234567-2222-4333-8444-555555555555"

@@ -71,6 +71,31 @@ def test_secrets_compare_by_value_and_hash_by_identity() -> None:
     assert not Secret("", learn=False)
 
 
+def test_P4_what_is_asked_of_a_secret_needs_no_value() -> None:
+    secret, empty = Secret(VALUE, learn=False), Secret("", learn=False)
+    assert secret.hint == VALUE[:3]
+    assert len(secret) == len(VALUE)
+    assert secret.occurs_in(f"x={VALUE};")
+    assert not secret.occurs_in(VALUE[:-1])
+    assert not empty.occurs_in("anything")
+    assert secret.begins(VALUE[:5])
+    assert secret.begins(Secret(VALUE[:5], learn=False))
+    assert not secret.begins(f"x{VALUE}")
+
+
+def test_P4_a_value_that_is_known_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Redactor()
+    mine.learn(VALUE)
+
+    def again(*_: object, **__: object) -> str:
+        raise AssertionError("it is spelled again")
+
+    monkeypatch.setattr("core.secret.quote", again)
+    mine.learn(VALUE)
+    with pytest.raises(AssertionError, match="spelled again"):
+        mine.learn(f"{VALUE} and more")
+
+
 @pytest.mark.parametrize(
     "spelling",
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.machine.keystore import refusal
 from core.machine.keystore.bus import VARIABLE, silent
 
@@ -55,15 +56,21 @@ def test_K6_a_socket_that_nobody_listens_at_any_more(tmp_path: Path) -> None:
     assert silent({VARIABLE: address}) == f"Nothing answers at {VARIABLE}={address} (Connection refused)"
 
 
+def fix_of(backend: str) -> str:
+    with pytest.raises(InsecureKeyringBackendError) as caught:
+        refusal.refuse_class(backend)
+    return str(caught.value.details["fix"])
+
+
 @linux
 @pytest.mark.parametrize("address", ["unix:path=/run/user/4711/bus", "disabled:"])
 def test_K6_P11_an_address_that_does_not_answer_is_named_with_the_remedy_of_none(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    without = refusal.of_name(FAIL).details["fix"]
+    without = fix_of(FAIL)
     monkeypatch.setenv(VARIABLE, address)
-    fix = refusal.of_name(FAIL).details["fix"]
+    fix = fix_of(FAIL)
     assert f"{VARIABLE}={address}" in fix
     assert fix.replace(f"{silent({VARIABLE: address})}. ", "") == without
     assert "dbus-run-session" in without
@@ -72,5 +79,6 @@ def test_K6_P11_an_address_that_does_not_answer_is_named_with_the_remedy_of_none
 @linux
 def test_K6_P11_a_keystore_that_is_gone_names_its_bus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "unix:path=/run/user/4711/bus")
-    error = refusal.named(ConnectionRefusedError(111, "refused"), "read", 1)
-    assert "unix:path=/run/user/4711/bus" in str(error)
+    with pytest.raises(KeystoreError) as caught:
+        refusal.translate(ConnectionRefusedError(111, "refused"), "read", 1)
+    assert "unix:path=/run/user/4711/bus" in str(caught.value)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.config.options import PREFIX
 from core.config.profile import load as load_profile
-from core.config.settings import PREFIX, Settings, guid, resolve
+from core.config.settings import Settings, guid, resolve
 from core.errors import SetupError
 
 ID = "8c1f5b0e-3f3c-4d4c-9a47-0b8f3f6d2a11"

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.config.profile import Profile
 from core.errors import SetupError
-from core.machine.state_file import LARGEST, StateFile
-from core.secret import Secret
+from core.machine.state_file import LARGEST, Basis, StateFile
+from core.secret import Secret, looks_secret
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files")
 SECRET = "abc8Q~" + "x" * 34
+MEMBER = Profile.secret_member
 texts = st.text(max_size=12)
 #: Members that are ours to write are plain texts; foreign ones may be anything that JSON can say.
 foreign = st.recursive(
@@ -61,7 +63,7 @@ def test_M1_unknown_members_and_their_order_are_kept(
     remove += list(members)[:1]
     file.path.write_text(json.dumps(members), encoding="utf-8")
     file.update(values, tuple(remove))
-    after = file.read()
+    after = file.read().members
     untouched = [name for name in members if name not in remove and name not in values]
     assert {name: after[name] for name in untouched} == {name: members[name] for name in untouched}
     kept = [name for name in members if name not in remove]
@@ -101,7 +103,7 @@ def test_M8_a_reader_sees_the_old_file_or_the_new_one(file: StateFile, monkeypat
     real = os.fsync
 
     def look(descriptor: int) -> None:
-        seen.append(file.read())
+        seen.append(file.read().members)
         real(descriptor)
 
     monkeypatch.setattr("core.files.os.fsync", look)
@@ -131,7 +133,7 @@ def test_M8_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 def test_a_lock_that_cannot_be_made_is_a_named_error(file: StateFile, tmp_path: Path) -> None:
     (tmp_path / "locks").write_text("a file where the folder should be")
     assert failure(lambda: file.update({"A": "new"})).id in ("statefile.io", "lock.held", "journal.io")
-    assert file.read()["A"] == "1"
+    assert file.read().members["A"] == "1"
 
 
 def test_a_change_by_somebody_else_is_not_overwritten(file: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,9 +229,72 @@ def test_M1_a_broken_file_is_reported_by_line_and_column_and_left_alone(
 )
 def test_M1_other_editors_spellings_are_read(file: StateFile, content: bytes) -> None:
     file.path.write_bytes(content)
-    assert file.read()["A"] == "1"
+    assert file.read().members["A"] == "1"
     file.update({"A": "2"})
-    assert file.read()["A"] == "2"
+    assert file.read().members["A"] == "2"
+
+
+@pytest.fixture
+def ours(file: StateFile) -> StateFile:
+    """A state file of this product's."""
+    return StateFile(file.path, file._lock, Profile())
+
+
+def test_P4_the_secret_stands_apart_and_no_member_holds_it(ours: StateFile) -> None:
+    plain = "a secret of no known shape".replace(" ", "-")
+    nested = {"deep": [f"password={plain}"], "other": "x"}
+    members = {"COPY": f" {plain}\n", MEMBER: plain, "TENANT_ID": "t", "NESTED": nested, "NAMED": {plain: 1}}
+    ours.path.write_text(json.dumps(members))
+    contents = ours.read()
+    assert contents.secret == Secret(plain, learn=False)
+    assert (contents.present, contents.unusable) == (True, "")
+    assert list(contents.members) == ["COPY", "TENANT_ID", "NESTED", "NAMED"]
+    assert contents.members["TENANT_ID"] == "t"
+    assert plain not in repr(contents)
+    assert looks_secret(f"it is {plain}"), "the redactor knows it"
+    assert contents.holding(contents.secret) == ("COPY", MEMBER)
+    assert contents.holding(None) == (MEMBER,)
+    assert contents.basis.only((MEMBER, "MISSING")) == Basis.of(members, (MEMBER, "MISSING"))
+    assert ours.holds(Secret(plain))
+    assert not ours.holds(Secret(f"{plain}-and-more"))
+
+
+def test_M11_a_copy_is_known_when_the_secrets_own_member_is_gone(ours: StateFile) -> None:
+    ours.path.write_text(json.dumps({"A": 1, "COPY": f" {SECRET}"}))
+    assert ours.read().holding(Secret(SECRET)) == ("COPY",)
+    assert not ours.read().present
+    assert not ours.holds(Secret(SECRET))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "null"),
+        ("", '""'),
+        (5, "no text"),
+        ({"value": "unusable, and not learnt"}, "no text"),
+        ("  ", "no text"),
+        ("<put it here, please>", "a placeholder"),
+        ("unusable, and not learnt", "another text"),
+        ("11111111-2222-4333-8444-555555555555", "another text"),
+    ],
+)
+def test_P4_what_can_be_no_secret_is_not_learnt_and_goes_all_the_same(ours: StateFile, value: Any, kind: str) -> None:
+    ours.path.write_text(json.dumps({"TENANT_ID": "11111111-2222-4333-8444-555555555555", MEMBER: value}))
+    contents = ours.read()
+    assert (contents.secret, contents.unusable, contents.present) == (None, kind, True)
+    assert MEMBER not in contents.members
+    assert contents.holding(None) == (MEMBER,)
+    assert not looks_secret(str(value))
+    assert "not learnt" not in repr(contents)
+
+
+def test_P4_without_a_secret_or_a_file_there_is_none(ours: StateFile) -> None:
+    contents = ours.read()
+    assert (contents.members, contents.secret, contents.present) == ({"A": "1", "B": "2"}, None, False)
+    ours.path.unlink()
+    assert ours.read_or_empty().members == {}
+    assert not ours.read_or_empty().present
 
 
 @pytest.mark.parametrize("value", [SECRET, "eyJ0eXAiOiJKV1Qi.eyJhdWQiOiJod.c2ln", "-----BEGIN PRIVATE KEY-----\nMII"])
@@ -243,10 +308,10 @@ def test_P4_a_value_that_looks_like_a_secret_is_refused(file: StateFile, value: 
 
 def test_M10_a_rollback_alone_puts_a_secret_in_and_no_other_member_passes_with_it(file: StateFile) -> None:
     file.put_secret("S", Secret(SECRET))
-    assert file.read() == {"A": "1", "B": "2", "S": SECRET}
+    assert file.read().members == {"A": "1", "B": "2", "S": SECRET}
     assert failure(lambda: file.update({"S": SECRET + "y"})).id == "statefile.secret"
     file.update({}, ("S",))
-    assert file.read() == {"A": "1", "B": "2"}
+    assert file.read().members == {"A": "1", "B": "2"}
 
 
 def test_M10_what_a_killed_write_left_is_found_by_the_secrets_first_characters(file: StateFile) -> None:
@@ -265,4 +330,4 @@ def test_M10_what_a_killed_write_left_is_found_by_the_secrets_first_characters(f
 def test_a_foreign_secret_is_kept_and_the_named_member_goes(file: StateFile) -> None:
     file.path.write_text(json.dumps({"OURS": SECRET, "THEIRS": SECRET}))
     file.update({"X": "1"}, ("OURS",))
-    assert file.read() == {"THEIRS": SECRET, "X": "1"}
+    assert file.read().members == {"THEIRS": SECRET, "X": "1"}

@@ -51,7 +51,7 @@ def _app(patient: Patient) -> Verdict:
     stale = f"There is no app {known.app_id} in tenant {known.tenant}. " if known.app_id else ""
     same = find.of_that_name(patient.world) if known.user is not None else []
     if len(same) > 1:
-        told = find.several(patient.world, same)
+        told = find.Several(patient.world, same)
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
     if same:
         other = same[0]["appId"]
@@ -110,8 +110,7 @@ def _passwords(patient: Patient) -> Verdict:
     listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
     if patient.verdicts["rollback"].state == "failure":
         return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
-    held = profile.secret_member in members or patient.known.secret is not None  # reading the file takes it out
-    if members.get(profile.thumbprint_member) and not held:
+    if members.get(profile.thumbprint_member) and patient.known.secret is None:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
             f"whatever it said. Whoever has such a secret still signs in as the app.\n{listing}"

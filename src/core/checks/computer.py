@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from core import __version__, paths
+from core import __version__, files, paths
 from core.checks import broken_install
 from core.checks.base import Check, Cure, Group, Patient, Verdict
 from core.machine import prerequisites
@@ -104,7 +104,7 @@ def _close(place: Path) -> None:
 
     :raises OSError: it is a link, another user's, has a second name, or cannot be changed.
     """
-    descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = files.readable(place)
     try:
         status = os.fstat(descriptor)
         folder = stat.S_ISDIR(status.st_mode)

@@ -16,6 +16,7 @@ from typing import Final
 from core.checks import app, azure_cli, computer, keystore, network, project
 from core.checks.base import Check, Group, Patient, Verdict
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import Checked, Event, FlowFinished, FlowStarted, StageStarted
 from core.flow.engine import Result
 from core.steps.context import World
@@ -57,7 +58,7 @@ def diagnose(
     :param only: names of checks; empty: all. What they build on is looked at as well, and not told.
     :param fix: mend what is safe to mend, and look at that again.
     :param monotonic: the time that a check's patience is measured with, in seconds.
-    :returns: exit code 8 when a check fails, else 0.
+    :returns: `CHECK_FAILED` when a check fails, else `DONE`.
     :raises SetupError: `usage.settings`: there is no such check.
     :raises Interrupted: somebody asked to stop.
     """
@@ -94,8 +95,7 @@ class _Examination:
                 self._mend()
             except Interrupted as stop:
                 treated = "What is told as mended was changed." if self._patient.treated else "Nothing was changed."
-                stop.standing = treated
-                raise
+                raise stop.copy(standing=treated) from None
         return self._seen
 
     def _look(self, names: set[str]) -> None:
@@ -213,7 +213,8 @@ def _result(seen: dict[str, _Seen], told: set[str], *, mended: bool) -> Result:
     failed = [_check(name).title for name in names() if name in told and seen[name].verdict.state == "failure"]
     counts = {"ok": "ok", "warning": "warning(s)", "failure": "failure(s)", "unseen": "not seen"}
     listing = ", ".join(f"{sum(state == s for state in states)} {word}" for s, word in counts.items())
-    result = Result("changed" if mended else "unchanged", 0, summary=(f"{len(states)} checks: {listing}.",))
+    result = Result("changed" if mended else "unchanged", ExitCode.DONE)
+    result.summary = (f"{len(states)} checks: {listing}.",)
     if failed:
         mends = any(v.cure is not None and v.state != "ok" for v in (seen[name].verdict for name in told))
         fix = " 'entraclaw-setup doctor --fix' mends what is safe to mend." if mends else ""

@@ -55,21 +55,21 @@ def _key(patient: Patient) -> Verdict:
     world, known = patient.world, patient.known
     if not known.tenant:
         raise Unseen("no tenant is known; --tenant names one")
-    text = world.keystore.read(world.service, known.tenant)
-    if text is None:
+    entry = world.keystore.read(world.service, known.tenant)
+    if entry is None:
         if known.members.get(patient.profile.thumbprint_member):
             error = SetupError("keystore.empty", tenant=known.tenant, service=world.service)
             return Verdict.of(error)
-        if waiting := [account for account in _accounts(patient) if world.keystore.read(world.service, account)]:
+        if waiting := [account for account in _accounts(patient) if world.keystore.has(world.service, account)]:
             evidence = f"One is made, and not in use yet: {', '.join(waiting)}. The run that made it is not through."
             return Verdict("warning", evidence, "See 'Interrupted runs'.")
         evidence = f"There is none yet for tenant {known.tenant} (service {world.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
-    key_pair = patient.key_pair = world.keys.open(Secret(text), known.tenant)
+    key_pair = patient.key_pair = world.keys.open(entry, known.tenant)
     now = world.clock.now()
     ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
     named = str(known.members.get(patient.profile.thumbprint_member) or "").upper()
-    if named != key_pair.thumbprint and patient.profile.secret_member not in known.members and known.secret is None:
+    if named != key_pair.thumbprint and known.secret is None:
         evidence = f"The keystore holds {ends}; the state file names {named or 'none'}."
         return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
     if key_pair.expired(now):
@@ -111,7 +111,7 @@ def _left(patient: Patient) -> list[str]:
     if not known.app_id or not path.exists():
         return []  # what other apps of the tenant left is theirs to judge
     accounts = _named(patient, history(path, world.clock))
-    return [account for account in accounts if world.keystore.read(world.service, account) is not None]
+    return [account for account in accounts if world.keystore.has(world.service, account)]
 
 
 def _named(patient: Patient, effects: Iterable[Effect]) -> list[str]:
@@ -135,9 +135,9 @@ def made_here(patient: Patient) -> frozenset[str]:
 
 def _useless(patient: Patient, account: str) -> bool:
     """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
-    text = patient.world.keystore.read(patient.world.service, account)
+    entry = patient.world.keystore.read(patient.world.service, account)
     try:
-        key_pair = patient.world.keys.open(Secret(text or ""), patient.known.tenant)
+        key_pair = patient.world.keys.open(entry or Secret(""), patient.known.tenant)
     except SetupError:
         return False
     if patient.key_pair is not None and patient.key_pair.der == key_pair.der:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import stat
@@ -30,22 +29,21 @@ def _state_file(patient: Patient) -> Verdict:
         prerequisites.ReadStateFile(required=False).apply(world)
         remedy = "Set it up: entraclaw-setup onboard --only provisioner. Or name the project: --project DIR."
         return Verdict("warning", f"There is none at {path}; nothing was set up here yet.", remedy)
-    members = world.statefile.read()
+    contents = world.statefile.read()
     prerequisites.ReadStateFile(required=False).apply(world)
     migrate = "Run 'entraclaw-setup migrate'."
     found = []
-    if profile.secret_member in members:
-        value = members[profile.secret_member]
-        if value is None or value == "":
+    if contents.present:
+        if contents.unusable in ("null", '""'):
             found.append(
                 Verdict(
                     "failure",
-                    f"{profile.secret_member} in {path} is {json.dumps(value)}: an earlier run of another tool "
+                    f"{profile.secret_member} in {path} is {contents.unusable}: an earlier run of another tool "
                     "overwrote the only copy of the secret, and the password credential itself stays on the app.",
                     f"{migrate} It needs no secret: it adds a certificate and deletes the password credentials.",
                 )
             )
-        elif not isinstance(value, str) or not value.strip() or value.startswith("<"):
+        elif contents.unusable in ("no text", "a placeholder") or (contents.secret and contents.secret.begins("<")):
             told = f"{profile.secret_member} in {path} is no secret that anybody could sign in with."
             found.append(Verdict("failure", told, f"{migrate} It needs no secret, and removes the member."))
         else:
@@ -67,7 +65,7 @@ def _state_file(patient: Patient) -> Verdict:
         for copy in sorted(path.parent.glob(f"{path.name}?*"))
         if _holds_secret(copy)
     ]
-    thumbprint = members.get(profile.thumbprint_member)
+    thumbprint = contents.members.get(profile.thumbprint_member)
     named = f"certificate {thumbprint}" if thumbprint else "no certificate"
     return Verdict.all(found, f"{path}: app {patient.known.app_id or 'not named'}, {named}, no secret")
 

@@ -11,12 +11,13 @@ from core.entra import application
 from core.entra.application import App
 from core.entra.tokens import Token, mint
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import Event, Finding, FlowFinished, FlowStarted, StageStarted, StepFinished
 from core.flow.engine import Result
 from core.flows import interrupted
 from core.machine.keystore import weak_files
 from core.machine.source_scan import git_view, readers
-from core.secret import Secret, looks_secret, redactor
+from core.secret import looks_secret, redactor
 from core.signer import Signer
 from core.steps import directory_roles, keystore, prerequisites
 from core.steps.app import other_identities
@@ -42,7 +43,7 @@ class _Seen:
 
 
 def verify(world: World) -> Result:
-    """Run every check, also after one failed; exit 0 only when all hold, else 8.
+    """Run every check, also after one failed; `DONE` only when all hold, else `CHECK_FAILED`.
 
     :param world: with the state file not read yet.
     :raises SetupError: the state file cannot be read at all, so that nothing can be checked.
@@ -73,7 +74,7 @@ def verify(world: World) -> Result:
             remedies += [remedy] * (not evidence.startswith(_WITHOUT))  # the cause is that of another check
         warnings += not holds and advisory
         world.emit(_event(name, title, holds, advisory, evidence))
-    result = Result("unchanged", 0)
+    result = Result("unchanged", ExitCode.DONE)
     if failures:
         listing = "; ".join(title for _, title in failures)
         # what a migration mends comes first; most of the rest may hold then, too
@@ -134,10 +135,8 @@ def _checks(world: World, seen: _Seen) -> Iterator[tuple[str, str, Callable[[], 
 
 
 def _no_secret(world: World) -> Check:
-    member = world.profile.secret_member
-    members = world.statefile.read()
-    if member in members:
-        return False, f"{member} is in {world.statefile.path}"
+    if world.statefile.read().present:
+        return False, f"{world.profile.secret_member} is in {world.statefile.path}"
     if alike := world.statefile.where(looks_secret):
         return False, f"what looks like a secret is in {world.statefile.path}: {redactor.redact(', '.join(alike))}"
     return True, str(world.statefile.path)
@@ -150,11 +149,11 @@ def _git(world: World) -> Check:
 
 def _key(world: World, seen: _Seen) -> Check:
     world.known.backend = world.keystore.backend()
-    text = world.keystore.read(world.service, world.known.tenant)
-    if text is None:
+    entry = world.keystore.read(world.service, world.known.tenant)
+    if entry is None:
         error = SetupError("keystore.empty", tenant=world.known.tenant, service=world.service)
         return False, error.summary
-    seen.key_pair = world.keys.open(Secret(text), world.known.tenant)
+    seen.key_pair = world.keys.open(entry, world.known.tenant)
     return True, f"{world.known.backend}, certificate {seen.key_pair.thumbprint}"
 
 

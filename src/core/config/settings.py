@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from core import files
+from core.config import options
+from core.config.options import OPTIONS, Option
 from core.errors import SetupError
 
-PREFIX: Final = "ENTRACLAW_SETUP_"
 #: Whether the key is to be in hardware: better there, there or nowhere, not looked for (T1).
-HARDWARE: Final = ("prefer", "require", "off")
+HARDWARE: Final = OPTIONS["hardware"].choices
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _THUMBPRINT: Final = re.compile("[0-9A-F]{40}")
-_GUIDS: Final = ("tenant", "app_id")
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run was asked to do. The members are the long options with underscores.
+    """What a run was asked to do: a typed member for each setting of the table of options, with its default.
 
     :param allow_keyring_backend: values of a repeatable flag; what they mean is told in
         `core.machine.keystore.allowlist`.
@@ -71,18 +71,12 @@ class Settings:
 
         :raises SetupError: `usage.not-a-guid`.
         """
-        given = guid(f"--{name.replace('_', '-')}", value) if name in _GUIDS else value
+        given = guid(OPTIONS[name].flag, value) if OPTIONS[name].kind == "guid" else value
         return replace(self, **{name: given, "origin": {**self.origin, name: "flag"}})  # type: ignore[arg-type]
 
     def named(self, app_id: str) -> bool:
         """Whether the person named this app by the flag; a variable or a file may have come with a checkout (P1)."""
         return self.origin.get("app_id", "flag") == "flag" and self.app_id == app_id
-
-
-#: What only a person at the keyboard may say: it is taken from a flag and from nowhere else.
-FLAG_ONLY: Final = frozenset(
-    {"drop_expired", "accept_live_secret", "extra_roles", "new", "allow_keyring_backend", "thumbprint"}
-)
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -92,20 +86,18 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
     :param environ: the environment.
     :raises SetupError: `usage.answers-file`, `usage.settings`, `usage.not-a-guid`.
     """
-    answers_path = flags.get("answers") or environ.get(f"{PREFIX}ANSWERS")
+    file = OPTIONS["answers"]
+    answers_path = flags.get(file.name) or environ.get(file.variable)
     answers = _answers(Path(answers_path)) if answers_path else {}
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    for member in fields(Settings):
-        if member.name == "origin":
-            continue
-        name, kind = member.name, type(member.default)
-        variable = PREFIX + name.upper()
+    for option in options.settings():
+        name, kind = option.name, type(option.default)
         if flags.get(name) is not None:
             values[name], origin[name] = tuple(flags[name]) if kind is tuple else flags[name], "flag"
-        elif name not in FLAG_ONLY and variable in environ:
-            values[name], origin[name] = _parse(variable, environ[variable], kind), "environment"
-        elif name not in FLAG_ONLY and name in answers:
+        elif option.variable and option.variable in environ:
+            values[name], origin[name] = _parse(option.variable, environ[option.variable], kind), "environment"
+        elif option.key and option.key in answers:
             if type(answers[name]) is not kind:
                 raise SetupError("usage.answers-file", path=answers_path, detail=f"{name} must be a {kind.__name__}")
             values[name], origin[name] = answers[name], "file"
@@ -113,21 +105,31 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
             origin[name] = "default"
     if not values.get("no_color") and environ.get("NO_COLOR"):
         values["no_color"], origin["no_color"] = True, "environment"
-    if not 1 <= values.get("certificate_days", 365) <= 365:
-        detail = f"--certificate-days must lie between 1 and 365, not {values['certificate_days']}"
-        raise SetupError("usage.settings", detail=detail, command="COMMAND")
-    if (hardware := values.get("hardware", HARDWARE[0])) not in HARDWARE:
-        detail = f"--hardware must be one of {', '.join(HARDWARE)}, not {hardware!r} (from: {origin['hardware']})"
-        raise SetupError("usage.settings", detail=detail, command="migrate")
-    for name in _GUIDS:
-        if values.get(name):
-            values[name] = guid(f"--{name.replace('_', '-')}", values[name])
-    if (given := values.get("thumbprint")) is not None:
-        values["thumbprint"] = thumbprint(given)
-        if not _THUMBPRINT.fullmatch(values["thumbprint"]):
-            detail = f"--thumbprint must be 40 hexadecimal digits, not {given!r}"
-            raise SetupError("usage.settings", detail=detail, command="apply")
+    for option in options.settings():
+        if option.name in values:
+            values[option.name] = _checked(option, values[option.name], origin[option.name])
     return Settings(**values, origin=origin)
+
+
+def _checked(option: Option, value: Any, origin: str) -> Any:
+    """The value as it is kept.
+
+    :raises SetupError: `usage.settings`, `usage.not-a-guid`.
+    """
+    detail = ""
+    if option.bounds is not None and not option.bounds[0] <= value <= option.bounds[1]:
+        detail = f"{option.flag} must lie between {option.bounds[0]} and {option.bounds[1]}, not {value}"
+    elif option.choices and value not in option.choices:
+        detail = f"{option.flag} must be one of {', '.join(option.choices)}, not {value!r} (from: {origin})"
+    elif option.kind == "guid" and value:
+        return guid(option.flag, value)
+    elif option.kind == "thumbprint":
+        if _THUMBPRINT.fullmatch(thumbprint(value)):
+            return thumbprint(value)
+        detail = f"{option.flag} must be 40 hexadecimal digits, not {value!r}"
+    if detail:
+        raise SetupError("usage.settings", detail=detail, command=option.command)
+    return value
 
 
 def thumbprint(text: str) -> str:
@@ -159,9 +161,9 @@ def _answers(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SetupError("usage.answers-file", path=path, detail=error) from None
     answers = {key.replace("-", "_"): value for key, value in data.items()}
-    known = {member.name for member in fields(Settings)} - {"origin"}
+    known = {option.key for option in options.settings() if option.key}
     for key in answers:
-        if key not in known or key in FLAG_ONLY:
+        if key not in known:
             raise SetupError("usage.answers-file", path=path, detail=f"{key} is not an answer")
     return answers
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from core.errors import SetupError
-from core.secret import Secret
+from core.secret import ENTRA_SECRET, Secret
 from core.signer import Certificate, Padding, Signer
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _REFERRED: Final = re.compile(
 SHA1_SHAPE: Final = re.compile(r"[A-F0-9]{40}")
 #: The subject alternative name by which a certificate says whose it is: an app's own identifier URI.
 _APP_URI: Final = "api://"
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
+#: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
+_MATERIAL: Final = re.compile(r"[A-Za-z0-9+/=_-]{43,}")
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,9 @@ def self_signed(
     return builder.sign(key, SHA256())
 
 
-def parse(text: str, account: str) -> KeyPair:
+def parse(entry: Secret, account: str) -> KeyPair:
     """The bundle that a keystore entry holds.
 
-    :param text: the entry's value.
     :param account: the entry's name, for the error.
     :raises SetupError: `keystore.bundle`: not PEM, not RSA, too short, or key and certificate do not belong together.
     """
@@ -121,11 +123,11 @@ def parse(text: str, account: str) -> KeyPair:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    secret = Secret(text)
     try:
-        certificate = x509.load_pem_x509_certificate(text.encode())
+        pem = entry.reveal().encode()
+        certificate = x509.load_pem_x509_certificate(pem)
         # validating an RSA key takes 45 ms; the comparison below and the proof by a token say what matters
-        key = serialization.load_pem_private_key(text.encode(), password=None, unsafe_skip_rsa_key_validation=True)
+        key = serialization.load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)
         public = certificate.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise SetupError("keystore.bundle", account=account, detail="it is not PEM of a kind that is known") from None
@@ -133,7 +135,13 @@ def parse(text: str, account: str) -> KeyPair:
         raise SetupError("keystore.bundle", account=account, detail="it is not an RSA key of 2048 bits or more")
     if key.public_key().public_numbers() != public.public_numbers():
         raise SetupError("keystore.bundle", account=account, detail="key and certificate do not belong together")
-    return _bundle(secret, certificate)
+    return _bundle(entry, certificate)
+
+
+def may_sign_in(entry: Secret) -> bool:
+    """Whether a keystore entry may hold a credential, of whatever kind and whosever."""
+    rest = _CERTIFICATE.sub("", entry.reveal())
+    return bool(_MATERIAL.search(rest) or ENTRA_SECRET.search(rest))
 
 
 def entry_of(certificate: X509, reference: str) -> Secret:

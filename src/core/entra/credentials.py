@@ -17,6 +17,7 @@ from core.clock import BACKOFF, Clock, pause, wait_until
 from core.entra.application import COLLECTION, HOLDER_NAME, App, Holder, Key, Password, read_keys, read_passwords
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
 from core.errors import GraphError, NetworkError, SetupError
+from core.errors.effected import Effected
 from core.events import Event
 from core.signer import Certificate
 
@@ -115,11 +116,10 @@ def add_key(
     while True:
         began = clock.monotonic()
         try:
-            contended |= _write(graph, object_id, keys, with_ours, "add the certificate", clock, emit)
+            contended |= _write(graph, object_id, keys, with_ours, "add the certificate", clock, emit, doubtful=written)
         except GraphError as error:
             expired = tuple(key for key in keys if key.expired(clock.now()) and key.id not in dropped)
             if error.code != "KeyCredentialsInvalidEndDate" or not expired:
-                error.refused &= not written
                 raise
             dropped |= set(drop(expired))
             continue
@@ -218,14 +218,17 @@ def _write(
     action: str,
     clock: Clock,
     emit: Callable[[Event], None],
+    *,
+    doubtful: bool = False,
 ) -> bool:
     """PATCH the list of keys. An answer that asks to try again may mean that another writer was there first, so the
     list is read anew before every further try and never sent twice.
 
     :param change: makes the new list from the current one; None when nothing has to be written any more.
+    :param doubtful: whether an earlier write may have had the effect already.
     :returns: whether the service named another writer.
     """
-    doubtful = contended = False
+    contended = False
     attempt, conflicts, start = 0, 0, clock.monotonic()
     while True:
         entries = change(keys)
@@ -233,20 +236,19 @@ def _write(
             return contended
         failure: GraphError | NetworkError
         try:
-            graph.write("PATCH", f"/applications/{object_id}", {"keyCredentials": entries}, action, once=True)
+            body, path = {"keyCredentials": entries}, f"/applications/{object_id}"
+            graph.write("PATCH", path, body, action, once=True, doubtful=doubtful)
             return contended
         except GraphError as error:
             if not error.transient:
-                error.refused &= not doubtful
                 raise
             failure, seconds = error, error.retry_after
-            doubtful |= error.status >= 500
             contended |= error.status == 409
         except NetworkError as error:
             if error.id in ("network.origin", "network.untrusted"):
                 raise
             failure, seconds = error, None
-            doubtful |= error.maybe_done
+        doubtful |= failure.effected is not Effected.NO
         conflict = isinstance(failure, GraphError) and failure.status == 409
         conflicts, attempt = conflicts + conflict, attempt + (not conflict)
         if attempt == TRIES or (seconds or 0) > LONGEST_WAIT or clock.monotonic() - start >= MERGING:
@@ -282,8 +284,8 @@ def add_password(
     :param name: its display name.
     :param start: from when it is accepted, by the service's clock.
     :param end: until when, by the service's clock.
-    :returns: the credential with its `secretText`, which the service tells this once.
-    :raises GraphError, NetworkError: `refused` tells whether it certainly does not exist.
+    :returns: the credential with its `secretText`, a `Secret`, which the service tells this once.
+    :raises GraphError, NetworkError: the error tells whether it certainly does not exist.
     """
     entry = {"displayName": name, "startDateTime": _stamp(start), "endDateTime": _stamp(end)}
     for attempt in range(TRIES):
@@ -298,11 +300,9 @@ def add_password(
             )
         except GraphError as error:
             failure, seconds, again = error, error.retry_after, error.transient
-            error.refused = 400 <= error.status < 500
         except NetworkError as error:
             failure, seconds, again = error, None, error.id not in ("network.origin", "network.untrusted")
-            error.refused = not error.maybe_done
-        if not (failure.refused and again) or attempt == TRIES - 1 or (seconds or 0) > LONGEST_WAIT:
+        if not (failure.effected is Effected.NO and again) or attempt == TRIES - 1 or (seconds or 0) > LONGEST_WAIT:
             raise failure
         pause(
             graph.later(attempt, seconds),

@@ -16,6 +16,7 @@ from urllib3.connection import HTTPSConnection
 
 from core.clock import Cancel
 from core.errors import Interrupted, NetworkError
+from core.errors.effected import Effected
 from core.events import Event, Waiting
 
 T = TypeVar("T")
@@ -89,7 +90,8 @@ def answer(send: Callable[[], T], host: str, cancel: Cancel, emit: Callable[[Eve
         if passed >= PATIENCE:
             exchange.give_up()
             detail = f"no whole answer came in {PATIENCE:.0f} s"
-            raise NetworkError("network.unreachable", maybe_done=exchange.sent, host=host, detail=detail)
+            effected = Effected.UNKNOWN if exchange.sent else Effected.NO
+            raise NetworkError("network.unreachable", effected=effected, host=host, detail=detail)
         if passed >= SLOW and not told:
             told = True
             emit(Waiting(f"an answer of {host}", SLOW, round(passed, 3), 1, round(PATIENCE - passed, 3)))

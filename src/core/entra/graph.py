@@ -17,8 +17,9 @@ from uuid import uuid4
 
 from core.clock import Clock, backoff
 from core.config.cloud import Cloud, origin_of
-from core.entra.http import Response, Session
+from core.entra.http import Credential, Response, Session
 from core.errors import Caller, GraphError, NetworkError, SetupError
+from core.errors.effected import Effected
 from core.events import Event, Waiting
 
 _NOBODY: Final = Caller()
@@ -36,14 +37,9 @@ def documented(action: str) -> Iterator[None]:
     try:
         yield
     except KeyError as error:
-        raise garbled(action, f"{error} is missing") from None
+        raise SetupError("graph.garbled", action=action, detail=f"{error} is missing") from None
     except (AttributeError, TypeError, ValueError, OverflowError):
-        raise garbled(action, "a member is of another kind") from None
-
-
-def garbled(action: str, detail: str) -> SetupError:
-    """The error for an answer that is JSON, and not what it documents."""
-    return SetupError("graph.garbled", action=action, detail=detail)
+        raise SetupError("graph.garbled", action=action, detail="a member is of another kind") from None
 
 
 def items_of(page: dict[str, Any], action: str) -> list[dict[str, Any]]:
@@ -53,14 +49,14 @@ def items_of(page: dict[str, Any], action: str) -> list[dict[str, Any]]:
     """
     items = page.get("value", [])
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise garbled(action, "what it lists are no objects")
+        raise SetupError("graph.garbled", action=action, detail="what it lists are no objects")
     return items
 
 
 class Graph:
     """A client for one identity.
 
-    :param token: gives the bearer token; called with True when the last one was refused with 401.
+    :param token: gives the access token; called with True when the last one was refused with 401.
     :param caller: whose it is, for what a refusal advises.
     :param chance: parts the further tries of machines that failed together; None: they come at fixed times.
     """
@@ -69,7 +65,7 @@ class Graph:
         self,
         session: Session,
         cloud: Cloud,
-        token: Callable[[bool], str],
+        token: Callable[[bool], Credential],
         clock: Clock,
         emit: Callable[[Event], None],
         caller: Callable[[], Caller] = Caller,
@@ -115,7 +111,7 @@ class Graph:
             if not url:
                 return
             if origin_of(url) != self._cloud.graph:
-                raise NetworkError("network.origin", maybe_done=False, url=f"{origin_of(url)}/…")
+                raise NetworkError("network.origin", url=f"{origin_of(url)}/…")
             page = self._call("GET", url, None, action, None)
 
     def write(
@@ -127,6 +123,7 @@ class Graph:
         settled: Callable[[], bool] | None = None,
         *,
         once: bool = False,
+        doubtful: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """POST, PATCH or DELETE.
@@ -134,11 +131,12 @@ class Graph:
         :param settled: looks whether the effect is there; asked after an ambiguous answer before repeating. When it
             is, the result is empty. Without it an ambiguous answer is an error.
         :param once: never repeat; for a body that may be out of date by then.
+        :param doubtful: whether an earlier request may have had this effect: then no refusal proves that it is not.
         :raises GraphError: the service refused.
-        :raises NetworkError: nobody knows whether it happened.
+        :raises NetworkError: no answer, or none that can be trusted.
         """
-        tries = 1 if once else TRIES
-        return self._call(method, self._url(path), body, action, settled or _unknown, tries=tries, headers=headers)
+        url, settled, tries = self._url(path), settled or _unknown, 1 if once else TRIES
+        return self._call(method, url, body, action, settled, tries=tries, doubtful=doubtful, headers=headers)
 
     def batch(self, reads: Sequence[tuple[str, str]]) -> list[dict[str, Any] | GraphError]:
         """Several GETs in one round trip.
@@ -158,7 +156,8 @@ class Graph:
             with documented("read several objects at once"):
                 for reply in replies.get("responses", []):
                     number = int(reply["id"])
-                    answers[number] = self._item(reply, reads[number][1] if 0 <= number < len(reads) else "?")
+                    action = reads[number][1] if 0 <= number < len(reads) else "?"
+                    answers[number] = self._item(reply, action, write=False)
             for number in open_reads:
                 if number not in answers:
                     raise SetupError("graph.batch", request=reads[number][0])
@@ -169,7 +168,8 @@ class Graph:
 
         :param writes: method, path, body and action of each, 20 at most; they must not depend on each other.
         :returns: a body or the error per write, in the order given.
-        :raises NetworkError: nobody knows which of them happened; GraphError and SetupError likewise.
+        :raises NetworkError, GraphError: there are no answers; whether none of them happened is said by the error.
+        :raises SetupError: nobody knows which of them happened.
         """
         requests = [
             {"id": str(n), "method": method, "url": path}
@@ -184,7 +184,7 @@ class Graph:
             for n, (_, path, _, _) in enumerate(writes):
                 if str(n) not in answers:
                     raise SetupError("graph.batch", request=path)
-            return [self._item(answers[str(n)], action) for n, (_, _, _, action) in enumerate(writes)]
+            return [self._item(answers[str(n)], action, write=True) for n, (_, _, _, action) in enumerate(writes)]
 
     def _url(self, path: str) -> str:
         return f"{self._cloud.graph}/v1.0{path}"
@@ -198,14 +198,22 @@ class Graph:
         settled: Callable[[], bool] | None,
         *,
         tries: int = TRIES,
+        doubtful: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The retry loop. `settled` is None for reads, which may always be repeated."""
-        refreshed = doubtful = False
+        """The retry loop. `settled` is None for reads, which may always be repeated.
+
+        A request that was certainly not carried out proves nothing of a read, nor after one that may have been.
+        """
+        renew = refreshed = False
         attempt = 0
         while True:
+            sure = settled is not None and not doubtful
             failure: GraphError | NetworkError
             try:
+                if renew:
+                    self._token(True)
+                    renew = False
                 response = self._session.call(
                     method,
                     url,
@@ -213,21 +221,19 @@ class Graph:
                     body=body,
                     headers={**(headers or {}), "client-request-id": str(uuid4())},
                 )
-                return _read(response, action, self._caller())
+                return _read(response, action, self._caller(), sure)
             except GraphError as error:
                 if error.status == 401 and not refreshed:
-                    refreshed = True
-                    self._token(True)
+                    refreshed = renew = True
                     continue
                 if not error.transient:
-                    error.refused = settled is not None and not doubtful and 400 <= error.status < 500
                     raise
-                failure = error
-                ambiguous = error.status >= 500
+                failure, ambiguous = error, error.status >= 500
             except NetworkError as error:
+                failure = error if sure else error.copy(effected=Effected.UNKNOWN)
                 if error.id in ("network.origin", "network.untrusted"):
-                    raise
-                failure, ambiguous = error, error.maybe_done
+                    raise failure from None
+                ambiguous = error.effected is not Effected.NO
             attempt += 1
             doubtful |= ambiguous
             if attempt >= tries:
@@ -263,12 +269,12 @@ class Graph:
         self._emit(Waiting(reason, seconds, 0.0, attempt + 1, seconds))
         self._clock.wait(seconds)
 
-    def _item(self, reply: dict[str, Any], action: str) -> dict[str, Any] | GraphError:
+    def _item(self, reply: dict[str, Any], action: str, *, write: bool) -> dict[str, Any] | GraphError:
         status, body = int(reply["status"]), reply.get("body")
         body = body if isinstance(body, dict) else {}
         if status < 300 and "error" not in body:
             return body
-        return _error(status, body, reply.get("headers") or {}, action, self._caller())
+        return _error(status, body, reply.get("headers") or {}, action, self._caller(), write)
 
 
 def _unknown() -> bool:
@@ -279,7 +285,11 @@ def _again(answer: dict[str, Any] | GraphError) -> bool:
     return isinstance(answer, GraphError) and answer.transient
 
 
-def _read(response: Response, action: str, caller: Caller = _NOBODY) -> dict[str, Any]:
+def _read(response: Response, action: str, caller: Caller = _NOBODY, sure: bool = False) -> dict[str, Any]:
+    """The body of an answer.
+
+    :param sure: whether a refusal proves that the effect has not happened.
+    """
     if response.status >= 500 or response.status == 429:  # a gateway may answer these with a page instead of JSON
         try:
             body = response.json()
@@ -288,13 +298,14 @@ def _read(response: Response, action: str, caller: Caller = _NOBODY) -> dict[str
     else:
         body = response.json()
     if response.status in (200, 201) and not response.body:  # these answers show an object; 204 has none
-        raise NetworkError("network.garbage", maybe_done=True, host=response.host, status=response.status)
+        raise NetworkError("network.garbage", host=response.host, status=response.status)
     if response.status < 300 and "error" not in body:
         return body
-    raise _error(response.status, body, response.headers, action, caller)
+    refusal = _error(response.status, body, response.headers, action, caller, sure)
+    raise refusal
 
 
-def _error(status: int, body: Any, headers: Any, action: str, caller: Caller) -> GraphError:
+def _error(status: int, body: Any, headers: Any, action: str, caller: Caller, sure: bool) -> GraphError:
     """A typed error; a 200 that carries an `error` member is one too (P11)."""
     error: dict[str, Any] = body["error"] if isinstance(body.get("error"), dict) else {}
     lower = {str(key).lower(): str(value) for key, value in headers.items()}
@@ -319,6 +330,7 @@ def _error(status: int, body: Any, headers: Any, action: str, caller: Caller) ->
         inner_codes=details,
         retry_after=_retry_after(lower),
         caller=caller,
+        effected=Effected.NO if sure and 400 <= status < 500 else Effected.UNKNOWN,
         claims=claims,
         challenged=challenged and status in (401, 403),
     )

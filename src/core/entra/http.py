@@ -12,14 +12,14 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -30,13 +30,17 @@ from core.clock import Cancel, Clock
 from core.config.cloud import Cloud, origin_of
 from core.entra import exchange
 from core.errors import NetworkError, SetupError
+from core.errors.effected import Effected
 from core.events import Event
+from core.secret import Secret
 
 #: Seconds to connect, and seconds between two bytes of an answer; whoever shares the session has no others.
 TIMEOUT: Final = (10.0, 60.0)
 USER_AGENT: Final = "entraclaw-setup"
 #: Where an authority describes itself. Every new credential asks for it; one answer serves a whole run.
 DISCOVERY: Final = "/v2.0/.well-known/openid-configuration"
+#: Members of answers that hold a secret.
+_SECRETS: Final = ("secretText", "access_token", "refresh_token", "id_token")
 
 
 @dataclass(frozen=True)
@@ -49,28 +53,35 @@ class Response:
     host: str
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object.
+        """The body as a JSON object, in which a new client secret or a token is a `Secret` (P4).
 
         :raises NetworkError: `network.garbage`: it is something else, for example a proxy's page.
         """
         try:
-            data = json.loads(self.body) if self.body else {}
+            data = json.loads(self.body, object_hook=_guarded) if self.body else {}
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise NetworkError("network.garbage", maybe_done=True, host=self.host, status=self.status)
+            raise NetworkError("network.garbage", host=self.host, status=self.status)
         return data
+
+
+class Credential(Protocol):
+    """What lets a request in, such as an access token."""
+
+    def authorize(self, headers: MutableMapping[str, str]) -> None:
+        """Name it in the headers of a request that is about to be sent."""
 
 
 class _Bearer(AuthBase):
     """Sets the header itself, so that a .netrc entry cannot replace it."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: Credential | None = None) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
+        if self._token is not None:
+            self._token.authorize(request.headers)
         return request
 
 
@@ -116,7 +127,7 @@ class Session(requests.Session):
         self._verify: bool | str = str(cloud.ca_bundle) if cloud.ca_bundle else trusted_roots(os.environ)[0] or True
         if isinstance(self._verify, str):
             _check_roots(Path(self._verify))
-        self.auth = _Bearer("")
+        self.auth = _Bearer()
         self.headers["User-Agent"] = USER_AGENT
 
     def now(self) -> datetime:
@@ -139,7 +150,7 @@ class Session(requests.Session):
         url = request.url or ""
         host = urlsplit(url).netloc
         if origin_of(url) not in self._cloud.origins:
-            raise NetworkError("network.origin", maybe_done=False, url=f"{origin_of(url)}/…")
+            raise NetworkError("network.origin", effected=Effected.NO, url=f"{origin_of(url)}/…")
         discovery = request.method == "GET" and url.endswith(DISCOVERY)
         if discovery and url in self._discovered:
             return _again(request, *self._discovered[url])
@@ -150,20 +161,19 @@ class Session(requests.Session):
             response = exchange.answer(send, host, self._cancel, self._emit)
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):  # the handshake was through, so the request may be too
-                raise NetworkError("network.unreachable", maybe_done=True, host=host, detail=_reason(error)) from None
+                raise NetworkError("network.unreachable", host=host, detail=_reason(error)) from None
             raise NetworkError(
-                "network.untrusted", maybe_done=False, host=host, detail=_reason(error), roots=self._roots()
+                "network.untrusted", effected=Effected.NO, host=host, detail=_reason(error), roots=self._roots()
             ) from None
         except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
-            raise NetworkError("network.unreachable", maybe_done=False, host=host, detail=_reason(error)) from None
+            raise NetworkError("network.unreachable", effected=Effected.NO, host=host, detail=_reason(error)) from None
         except requests.exceptions.RequestException as error:
             never_connected = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
-            raise NetworkError(
-                "network.unreachable", maybe_done=not never_connected, host=host, detail=_reason(error)
-            ) from None
+            effected = Effected.NO if never_connected else Effected.UNKNOWN
+            raise NetworkError("network.unreachable", effected=effected, host=host, detail=_reason(error)) from None
         if response.is_redirect or response.is_permanent_redirect:
             raise NetworkError(
-                "network.origin", maybe_done=False, url=f"{origin_of(response.headers.get('Location', ''))}/…"
+                "network.origin", effected=Effected.NO, url=f"{origin_of(response.headers.get('Location', ''))}/…"
             )
         with suppress(ValueError, TypeError):  # a proxy may send no date, or nonsense
             stamp = parsedate_to_datetime(response.headers.get("Date", ""))
@@ -195,19 +205,26 @@ class Session(requests.Session):
         method: str,
         url: str,
         *,
-        token: str = "",
+        token: Credential | None = None,
         body: Any = None,
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """One request with everything that is always the same.
 
-        :param token: bearer token, sent to this URL only.
+        :param token: sent to this URL only.
         :param body: JSON body.
         :param form: form fields instead of a body.
         """
         response = self.request(method, url, auth=_Bearer(token), json=body, data=form, headers=headers)
         return Response(response.status_code, response.headers, response.content, urlsplit(url).netloc)
+
+
+def _guarded(data: dict[str, Any]) -> dict[str, Any]:
+    for name in _SECRETS:
+        if isinstance(value := data.get(name), str):
+            data[name] = Secret(value)
+    return data
 
 
 def trusted_roots(environ: Mapping[str, str]) -> tuple[str, str]:

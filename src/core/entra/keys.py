@@ -65,7 +65,7 @@ class Keys:
         """
         found = certificates.referred(entry)
         if found is None:
-            return certificates.parse(entry.reveal(), account)
+            return certificates.parse(entry, account)
         certificate, reference = found
         what = f"the keystore entry {account}"
         if self.provider is None or not reference.startswith(self.provider.prefix):

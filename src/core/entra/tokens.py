@@ -11,10 +11,10 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 from core.clock import Clock, wait_until
 from core.config.cloud import Cloud
@@ -55,6 +55,10 @@ class Token:
     def scopes(self) -> frozenset[str]:
         """Delegated permissions."""
         return frozenset(str(self.claims.get("scp") or "").split())
+
+    def authorize(self, headers: MutableMapping[str, str]) -> None:
+        """Name it in the headers of a request that is about to be sent."""
+        headers["Authorization"] = f"Bearer {self.value.reveal()}"
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, signer: Signe
                 raise cause from None
         # for an unknown tenant MSAL tells the answer in the cause only
         text = next((str(cause) for cause in _causes(error) if read(str(cause)).codes), str(error))
-        raise _refused(text, tenant, app_id, session) from None
+        _refuse(text, tenant, app_id, session)
     return checked(value, cloud, tenant, app_id)
 
 
@@ -242,21 +246,21 @@ def try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret:
     except NetworkError as error:
         return SecretState("unknown", error.summary)
     if "error" not in answer and response.status == 200 and answer.get("access_token"):
-        Secret(str(answer["access_token"]))  # known to the redactor from here on
         return SecretState("live", "accepted")
     codes = read(str(answer.get("error_description"))).codes
     detail = f"{answer.get('error')}, AADSTS{codes[0]}" if codes else str(answer.get("error") or response.status)
     return SecretState("dead" if answer.get("error") == "invalid_client" else "unknown", detail)
 
 
-def _refused(text: str, tenant: str, app_id: str, session: Session) -> TokenError:
+def _refuse(text: str, tenant: str, app_id: str, session: Session) -> NoReturn:
     """MSAL and azure-identity keep only the text of the answer, so the codes are read from there."""
     codes = read(text).codes
     error = "invalid_client" if set(codes) & {7000215, 7000222, 700027, 700024, 7000229} else "unknown"
     if codes and error == "unknown":
         error = "refused"
     message = text.removeprefix("Authentication failed: ")
-    return TokenError(error, codes, message, app_id=app_id, tenant=tenant, clock=session.clock_error)
+    clock = session.clock_error
+    raise TokenError(error, codes, message, app_id=app_id, tenant=tenant, clock=clock) from None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -19,10 +19,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from core.errors import codes
 from core.errors.codes import Code
+from core.errors.effected import Effected
+from core.errors.exit_codes import ExitCode
 from core.secret import redactor
 
 #: What Microsoft Graph calls a status, for answers that hold no code.
@@ -52,23 +54,36 @@ class SetupError(Exception):
     """An expected failure.
 
     :param id: the row of errors.toml that describes it.
+    :param effected: whether the effect that was asked for has happened.
     :param details: what the row's sentences need; no secrets.
-    :ivar refused: whether the error proves that the effect under way did not happen at all.
     :ivar standing: what stands of the run that it ended, in a sentence of whoever has computed it. No row says that:
         the same error comes before the first change, half-way, and after all of it was undone (U10).
     """
 
-    def __init__(self, id: str, **details: Any) -> None:
+    def __init__(self, id: str, *, effected: Effected = Effected.UNKNOWN, **details: Any) -> None:
         self.id = id
-        self.refused = False
+        self.effected = effected
         self.standing = ""
         self.details = details
         super().__init__(id)
 
+    def copy(self, *, effected: Effected | None = None, standing: str = "", **details: Any) -> Self:
+        """The same error, as whoever knows more tells it; this one stays what it is.
+
+        :param effected: of a whole that the answer was a part of; None: as it is.
+        :param standing: what stands of the run that it ended; empty: as it is.
+        :param details: those that have another value.
+        """
+        other = type(self).__new__(type(self), *self.args)
+        other.__dict__.update(self.__dict__, details=self.details | details)
+        other.effected = effected or self.effected
+        other.standing = standing or self.standing
+        return other
+
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """The exit code of the process if nothing else happens (table in docs/reference/exit-codes.md)."""
-        return int(table()[self.id]["exit"])
+        return ExitCode(table()[self.id]["exit"])
 
     @property
     def summary(self) -> str:
@@ -113,7 +128,7 @@ class InsecureKeyringBackendError(KeystoreError):
 class Interrupted(SetupError):
     """A signal or a key asked for the end.
 
-    :param signal: the signal's number; the exit code is 128 plus it.
+    :param signal: the number of one of those that this program listens to.
     """
 
     def __init__(self, signal: int) -> None:
@@ -121,19 +136,12 @@ class Interrupted(SetupError):
         self.signal = signal
 
     @property
-    def exit_code(self) -> int:
-        return 128 + self.signal
+    def exit_code(self) -> ExitCode:
+        return ExitCode.of_signal(self.signal)
 
 
 class NetworkError(SetupError):
-    """No answer, or none that can be trusted.
-
-    :param maybe_done: whether the request may have been carried out although no answer came.
-    """
-
-    def __init__(self, id: str, *, maybe_done: bool, **details: Any) -> None:
-        super().__init__(id, **details)
-        self.maybe_done = maybe_done
+    """No answer, or none that can be trusted."""
 
 
 class CodedError(SetupError):
@@ -147,7 +155,7 @@ class CodedError(SetupError):
         self.known = known
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         return self.known.exit if self.known else super().exit_code
 
     def _advice(self) -> str:
@@ -183,6 +191,7 @@ class GraphError(CodedError):
     :param retry_after: seconds that the service asked to wait, if it did.
     :param role: what would have been needed, where a right is missing.
     :param caller: who asked.
+    :param effected: whether what was attempted has happened.
     :param claims: what the service wants the sign-in to prove, in base64, if it said so.
     :param challenged: whether it wants a new sign-in although the token has not expired (continuous access evaluation).
     :ivar telling: whether its code is known and means one thing alone.
@@ -201,6 +210,7 @@ class GraphError(CodedError):
         retry_after: float | None = None,
         role: str = "an owner of the app, or Application Administrator",
         caller: Caller = Caller(),
+        effected: Effected = Effected.UNKNOWN,
         claims: str = "",
         challenged: bool = False,
     ) -> None:
@@ -215,6 +225,7 @@ class GraphError(CodedError):
         super().__init__(
             id,
             known,
+            effected=effected,
             status=status,
             code=" / ".join((code, *inner_codes)),
             message=message,
@@ -234,9 +245,9 @@ class GraphError(CodedError):
         self.retry_after = retry_after
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """Of the code, if it says something of its own; else of the status, which is all there is."""
-        return super().exit_code if self.telling or self.id != "graph.forbidden" else 5
+        return super().exit_code if self.telling or self.id != "graph.forbidden" else ExitCode.NOT_PERMITTED
 
     @property
     def transient(self) -> bool:
@@ -308,7 +319,7 @@ class SignInError(CodedError):
     def __init__(self, message: str, tenant: str) -> None:
         self.refusal = codes.read(redactor.redact(message))
         known = codes.of_token(*self.refusal.codes)
-        again = known.exit == 4 if known else not self.refusal.codes
+        again = known.exit == ExitCode.NEEDS_HUMAN if known else not self.refusal.codes
         super().__init__(
             "az.expired" if again else "az.refused",
             known,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
+from core.errors.exit_codes import ExitCode
+
 #: Codes that say so little that any code next to them says more.
 _VAGUE: Final = frozenset({"request_badrequest", "badrequest", "unknown"})
 _LONGEST: Final = 600
@@ -38,7 +40,7 @@ class Code:
     name: str
     meaning: str
     remedy: str
-    exit: int
+    exit: ExitCode
     rights: bool = False
     vague: bool = False
 
@@ -53,12 +55,14 @@ def table() -> Mapping[str, Code]:
         data = tomllib.load(file)
     rows: dict[str, Code] = {}
     for group in data["aadsts"]:
+        code = ExitCode(group["exit"])
         for number, meaning in group["meaning"].items():
-            rows[f"aadsts{number}"] = Code("AADSTS", f"AADSTS{number}", meaning, group["remedy"], group["exit"])
+            rows[f"aadsts{number}"] = Code("AADSTS", f"AADSTS{number}", meaning, group["remedy"], code)
     for group in data["graph"]:
+        code = ExitCode(group["exit"])
+        flags = {flag: bool(group.get(flag)) for flag in ("rights", "vague")}
         for name, meaning in group["meaning"].items():
-            flags = {flag: bool(group.get(flag)) for flag in ("rights", "vague")}
-            rows[name.lower()] = Code("Graph", name, meaning, group["remedy"], group["exit"], **flags)
+            rows[name.lower()] = Code("Graph", name, meaning, group["remedy"], code, **flags)
     return rows
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from core import errors
 from core.errors import codes
+from core.errors.exit_codes import ExitCode
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Explanation:
     group: str
     meaning: str
     remedy: str
-    exit_code: int
+    exit_code: ExitCode
     docs: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _ours() -> Iterator[Explanation]:
     for id, row in errors.table().items():
         told = {"summary": row["summary"], "remedy": row["remedy"], **row.get("explain", {})}
         meaning, remedy = (codes.fill(told[name], {}) for name in ("summary", "remedy"))
-        yield Explanation(id, id.partition(".")[0], meaning, remedy, row["exit"], codes.docs(id))
+        yield Explanation(id, id.partition(".")[0], meaning, remedy, ExitCode(row["exit"]), codes.docs(id))
 
 
 def _theirs() -> Iterator[Explanation]:

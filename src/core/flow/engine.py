@@ -8,10 +8,11 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Blocked, Done, Flow, Left, Stage, Status, Step, W
@@ -19,6 +20,8 @@ from core.secret import redactor
 from core.trace import kind, places
 
 Outcome = Literal["changed", "unchanged", "planned", "failed", "partial"]
+#: They say that nothing was touched, or that something is left: neither holds once everything was undone.
+_FAILED_ONCE_UNDONE: Final = frozenset({ExitCode.USAGE, ExitCode.PREREQUISITE, ExitCode.HALF_WAY})
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Result:
     """What a run came to; the wizard and the command line show it, `--json` prints it."""
 
     outcome: Outcome = "failed"
-    exit_code: int = 70
+    exit_code: ExitCode = ExitCode.BUG
     plan: Plan | None = None
     summary: tuple[str, ...] = ()
     errors: list[dict[str, Any]] = field(default_factory=list)
@@ -41,7 +44,7 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
     :returns: the result; expected failures do not raise.
     """
     start = world.clock.monotonic()
-    world.flow = flow.name
+    world.flow = flow.spec
     world.emit(FlowStarted(flow.name, run_id))
     result = Result()
     changed = changing = False
@@ -50,7 +53,8 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
             _perform(stage, step, world, "unchanged")
         result.plan = _plan(flow, world)
         if dry_run:
-            result.outcome, result.exit_code = "unchanged" if result.plan.empty else "planned", 0
+            result.outcome = "unchanged" if result.plan.empty else "planned"
+            result.exit_code = ExitCode.DONE
         else:
             if not result.plan.empty:
                 _confirm(flow, world, result.plan)
@@ -60,7 +64,7 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
             if world.journal is not None:
                 world.journal.close("changed")
             result.outcome = "changed" if changed else "unchanged"
-            result.exit_code = 0
+            result.exit_code = ExitCode.DONE
     except SetupError as error:
         _fail(flow, world, result, error, changing)
     except Exception as bug:  # noqa: BLE001  whatever it is, what was done must be undone or named
@@ -79,7 +83,7 @@ def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resu
     :returns: the result; expected failures do not raise.
     """
     start = world.clock.monotonic()
-    world.flow = flow.name
+    world.flow = flow.spec
     world.emit(FlowStarted("undo", run_id))
     result = Result()
     looking = True
@@ -106,23 +110,24 @@ def _not_undone(flow: Flow[W], world: W, result: Result, error: SetupError, *, l
         errors.append(still)
         result.exit_code = still.exit_code
     elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not _undid(world):
-        error.standing = _unchanged(flow, world)
+        errors = [error.copy(standing=_unchanged(flow, world))]
     result.errors += [each.as_dict() for each in errors]
-    result.outcome = "partial" if result.exit_code == 6 else "failed"
+    result.outcome = "partial" if result.exit_code == ExitCode.HALF_WAY else "failed"
 
 
 def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> None:
     journal = world.journal
     standing = [effect for effect in journal.effects if effect.standing] if journal is not None else []
     if journal is None or not (standing or journal.marked):
-        result.outcome, result.exit_code = "unchanged", 0
+        result.outcome, result.exit_code = "unchanged", ExitCode.DONE
         result.summary = ("Nothing to undo: no run is open.",)
         return
     if journal.marked:
         raise SetupError("flow.no-way-back", left=flow.left(world))
     listing = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
     if dry_run:
-        result.outcome, result.exit_code, result.summary = "planned", 0, (f"Would undo: {listing}.",)
+        result.outcome, result.exit_code = "planned", ExitCode.DONE
+        result.summary = (f"Would undo: {listing}.",)
         return
     if not world.ask(Question("undo", f"Undo what the interrupted {flow.name} did: {listing}?", False, "--yes")):
         raise SetupError("flow.no")
@@ -134,9 +139,9 @@ def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> Non
     if left is not None:
         if left.final:
             journal.close("undone")
-        raise _not_all_undone(asked, left)
+        raise NotUndone(asked, left)
     journal.close("undone")
-    result.outcome, result.exit_code = "changed", 0
+    result.outcome, result.exit_code = "changed", ExitCode.DONE
     result.summary = (f"Undone: what the interrupted {flow.name} had done.",)
 
 
@@ -150,10 +155,23 @@ class Bug(SetupError):
         return {"incident": self.details["incident"]}
 
 
+class NotUndone(SetupError):
+    """An undo left something behind.
+
+    :param error: what made it necessary.
+    """
+
+    def __init__(self, error: SetupError, left: Left) -> None:
+        id = "flow.undo-short" if left.final else "flow.undo-failed"
+        super().__init__(id, cause=error.summary, left=left.what, how=left.how)
+
+
 def internal(bug: BaseException) -> SetupError:
     """The error for an unexpected exception: where it happened, without the values it happened with.
 
     A library that cannot be loaded is no bug of this program, but an installation that is not whole.
+
+    :returns: a value to tell, and nothing to raise: the run that it ended has its end by now.
     """
     if isinstance(bug, ImportError) and _whose(bug).partition(".")[0] not in ("core", "wizard"):
         return SetupError("install.broken", what=redactor.redact(str(bug)))
@@ -233,71 +251,65 @@ def _confirm(flow: Flow[W], world: W, plan: Plan) -> None:
 def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> None:
     """Decide what a failure means, undo if that is still right, and compute outcome, exit code and what stands."""
     result.outcome, result.exit_code = "failed", error.exit_code
-    errors = [error, *_consequences(flow, world, result, error, changing)]
-    result.errors += [each.as_dict() for each in errors]
+    result.errors += [each.as_dict() for each in _judge_failure(flow, world, result, error, changing)]
 
 
-def _consequences(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
+def _judge_failure(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
     """What comes of a failure.
 
     A run that fails while it only looks leaves the work of an earlier, interrupted run alone.
 
-    :returns: what has to be told besides; what stands is said by these or by the error itself.
+    :returns: all that has to be told, the failure first; what stands is said by it or by one of the others.
     """
     journal = world.journal
     if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
-        if result.exit_code == 6:  # nothing was done, so nothing is half-way
-            result.exit_code = 1
+        if result.exit_code == ExitCode.HALF_WAY:  # nothing was done, so nothing is half-way
+            result.exit_code = ExitCode.FAILED
         if journal is not None and changing:
             journal.close("failed")
-        error.standing = _unchanged(flow, world)
-        return []
+        return [error.copy(standing=_unchanged(flow, world))]
     if not changing and not journal.marked:
         still = SetupError("flow.open")
         result.outcome = "partial"
         result.exit_code = error.exit_code if isinstance(error, Interrupted) else still.exit_code
         if isinstance(error, Interrupted):
-            error.standing = "This run changed nothing."
-        return [still]
+            error = error.copy(standing="This run changed nothing.")
+        return [error, still]
     with world.cancel.shielded():
         if not journal.marked and (instead := _asked_before_undo(flow, world, error)) is not None:
             result.outcome, result.exit_code = "partial", instead.exit_code
             if instead is error:
-                return []
-            error.standing = "What was done so far is kept."
-            return [instead]
+                return [error]
+            return [error.copy(standing="What was done so far is kept."), instead]
         if journal.marked:
             return _half_way(flow, world, result, error)
         left = _undo(flow, world)
     if left is not None:
         if isinstance(error, Interrupted):
-            error.standing = "It could not be undone completely."
-        failed = _not_all_undone(error, left)
+            error = error.copy(standing="It could not be undone completely.")
+        failed = NotUndone(error, left)
         result.outcome, result.exit_code = "partial", failed.exit_code
         if left.final:
             journal.close("undone")
-        return [failed]
+        return [error, failed]
     journal.close("undone")
-    if error.exit_code in (2, 3, 6):  # something had been touched, and it was undone
-        result.exit_code = 1
+    if error.exit_code in _FAILED_ONCE_UNDONE:
+        result.exit_code = ExitCode.FAILED
     whose = "an interrupted run before it" if journal.resumed else ""
-    error.standing = f"Everything that this run{' and ' * bool(whose)}{whose} had done was undone."
-    return []
+    return [error.copy(standing=f"Everything that this run{' and ' * bool(whose)}{whose} had done was undone.")]
 
 
 def _half_way(flow: Flow[W], world: W, result: Result, error: SetupError) -> list[SetupError]:
     """A failure after the point of no return."""
     result.outcome = "partial"
     if isinstance(error, Interrupted):
-        error.details.update(where=" after the point of no return")
-        error.standing = f"{flow.left(world)} `entraclaw-setup resume`: it finishes."
-        return []
-    if error.exit_code == 6:
-        error.standing = flow.left(world)
-        return []
+        standing = f"{flow.left(world)} `entraclaw-setup resume`: it finishes."
+        return [error.copy(where=" after the point of no return", standing=standing)]
+    if error.exit_code == ExitCode.HALF_WAY:
+        return [error.copy(standing=flow.left(world))]
     half = SetupError("flow.half-way", cause=error.summary, left=flow.left(world))
     result.exit_code = half.exit_code
-    return [half]
+    return [error, half]
 
 
 def _unchanged(flow: Flow[W], world: W) -> str:
@@ -311,17 +323,13 @@ def _undid(world: W) -> bool:
 
 
 def _asked_before_undo(flow: Flow[W], world: W, error: SetupError) -> SetupError | None:
+    """The flow's answer; where it fails to give one, nobody knows whether undoing is safe."""
     try:
         return flow.before_undo(world, error)
     except SetupError as unknown:
         standing = [effect for effect in world.journal.effects if effect.standing] if world.journal is not None else []
         kept = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
         return SetupError("flow.undo-unsafe", cause=error.summary, why=unknown.summary, kept=kept)
-
-
-def _not_all_undone(error: SetupError, left: Left) -> SetupError:
-    id = "flow.undo-short" if left.final else "flow.undo-failed"
-    return SetupError(id, cause=error.summary, left=left.what, how=left.how)
 
 
 def _undo(flow: Flow[W], world: W) -> Left | None:

@@ -9,7 +9,6 @@ Entries of one undertaking lie between two `closed` lines; a run that finds an o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from core import files, paths
 from core.clock import Clock
 from core.display import quoted
 from core.errors import SetupError
+from core.errors.effected import Effected
 from core.events import ChangeMade
 from core.secret import looks_secret, redactor
 
@@ -80,7 +80,7 @@ class Journal:
     def effect(self, action: str, target: str, emit: Any = None, **data: Any) -> Iterator[Effect]:
         """Surround an effect: written before it, closed after it, also when it fails.
 
-        An effect that raises is closed as `failed` only if the error proves that nothing happened (`refused`);
+        An effect that raises is closed as `failed` only if the error proves that nothing happened;
         otherwise it stays open, and the next look at reality decides.
 
         :param action: action-shaped name.
@@ -93,7 +93,7 @@ class Journal:
         try:
             yield entry
         except SetupError as error:
-            if error.refused:
+            if error.effected is Effected.NO:
                 self.failed(entry)
             raise
         self.done(entry, emit)
@@ -153,13 +153,10 @@ class Journal:
         try:
             paths.private(self.path.parent)
             lost = self._lost()
-            with os.fdopen(files.opened(self.path), "wb") as file:  # on a descriptor "wb" does not truncate
-                file.truncate(0 if lost else len(self._content))  # drops the torn last line of a crash
-                file.seek(0, os.SEEK_END)
-                file.write((self._content if lost else b"") + line.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-                self._content += line.encode() + b"\n"
+            before, new = self._content, line.encode() + b"\n"
+            # what is dropped is the torn last line of a crash
+            files.append(self.path, before + new if lost else new, after=0 if lost else len(before))
+            self._content += new
             if lost:
                 files.flush_folder(self.path.parent)
         except OSError as error:

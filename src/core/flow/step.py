@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from core.events import Event, Question
     from core.flow.journal import Journal
     from core.flow.plan import Plan, PlanRow
+    from core.flow.spec import FlowSpec
 
 
 class Runtime(Protocol):
     """What the engine itself needs of the world.
 
-    :ivar flow: name of the flow that runs; the engine sets it.
+    :ivar flow: the row of the flow that runs; the engine sets it.
     """
 
-    flow: str
+    flow: FlowSpec
 
     @property
     def clock(self) -> Clock:
@@ -136,19 +137,21 @@ class Stage(Generic[W]):
 class Flow(Generic[W]):
     """Stages that look, then a plan, then stages that change.
 
+    :param spec: its row in the registry.
     :param look: read-only stages; they run before the plan and also in a dry run.
     :param change: stages with effects, in order; one of their steps sets the marker.
     :param basis: what the plan's fingerprint is taken over, once the look stages are through.
     :param refresh: reads again what the basis is taken over, if a person took time to think about the plan.
     :param question: the question before the first change.
-    :param before_undo: asked when a run fails before the marker; an answer forbids the undo and becomes the result.
+    :param before_undo: asked when a run fails before the marker. Its answer is an error as a value, which is told and
+        not raised: it forbids the undo and becomes the result. None: the undo is safe.
     :param left: what is left, in words, when a run stops after the marker.
     :param summary: the sentences that are true at the end (M7).
     :param open: what an earlier run of the project left open, in words, for a run that stops before it came to that;
         empty if nothing is.
     """
 
-    name: str
+    spec: FlowSpec
     look: tuple[Stage[W], ...]
     change: tuple[Stage[W], ...]
     basis: Callable[[W], dict[str, object]]
@@ -158,3 +161,8 @@ class Flow(Generic[W]):
     left: Callable[[W], str]
     summary: Callable[[W, str], Sequence[str]]
     open: Callable[[W], str] = lambda world: ""
+
+    @property
+    def name(self) -> str:
+        """Of its command, in its journals and in its events."""
+        return self.spec.name

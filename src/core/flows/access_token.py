@@ -6,7 +6,6 @@ from core import paths
 from core.clock import ahead
 from core.entra.tokens import Token, mint, prepare
 from core.errors import SetupError
-from core.secret import Secret
 from core.steps import prerequisites
 from core.steps.context import World
 
@@ -22,15 +21,15 @@ def token(world: World) -> Token:
         raise SetupError("usage.settings", detail="no app id in the state file; pass --app-id", command="token")
     # the keystore's daemon, the network and the imports for signing in wait for each other no longer than they must
     prepared = ahead(lambda: prepare(world.session, world.cloud, known.tenant))
-    text = world.keystore.read(world.service, known.tenant)
-    if text is None:
+    entry = world.keystore.read(world.service, known.tenant)
+    if entry is None:
         from core.flows import interrupted
 
         found = interrupted.find(world)
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
-    known.key_pair = world.keys.open(Secret(text), known.tenant)
+    known.key_pair = world.keys.open(entry, known.tenant)
     prepared()
     known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
     if _rolled_back(world):

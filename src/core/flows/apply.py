@@ -19,13 +19,13 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import app_permissions, directory_roles, prerequisites, sign_in
+from core.steps.admin_request import Request, parse
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
 from core.steps.context import World
-from core.steps.hand_off.request import Request, parse
 from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, vanished
 
 
@@ -101,8 +101,8 @@ class FindRequestedApp(Step[World]):
                 raise SetupError("permissions.not-offered", names=name)
         if known.app is None:
             if request.app_id:
-                gone = SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
-                raise find.deleted(world, request.app_id) or gone
+                find.refuse_deleted(world, request.app_id)
+                raise SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
             return f"{quoted(request.app_name)} will be created"
         effect = created_here(world)
         noted = effect is not None and effect.data.get("object_id") == known.app.object_id
@@ -353,7 +353,7 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
 
 
 FLOW: Flow[World] = Flow(
-    "apply",
+    registry.APPLY,
     look=(
         Stage("request", "Request", (ReadRequest(),)),
         sign_in.STAGE,

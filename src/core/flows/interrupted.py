@@ -10,11 +10,12 @@ from core import paths
 from core.config.settings import guid
 from core.errors import SetupError
 from core.flow.journal import Journal
+from core.flows import registry
 from core.steps.context import World
 from core.steps.hand_off import handoff
 
-#: Flows that leave a journal of their own; the oldest journals name none.
-FLOWS: Final = ("", "migrate", "onboard", "rollback", "apply")
+#: Whose the oldest journals are, which name no flow.
+OLDEST: Final = registry.MIGRATE
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def find(world: World) -> Open | None:
 
     :raises SetupError: the state file or a journal cannot be read; `journal.foreign`: another version wrote it.
     """
-    members, profile = world.statefile.read_or_empty(), world.profile
+    members, profile = world.statefile.read_or_empty().members, world.profile
     tenant = world.settings.tenant or members.get(profile.tenant_member)
     app_id = world.settings.app_id or members.get(profile.client_id_member)
     candidates = [paths.journal(profile, world.cloud.key, "new", paths.digest(world.settings.folder))]
@@ -59,9 +60,10 @@ def find(world: World) -> Open | None:
             done = tuple(f"{effect.action} {effect.target}" for effect in journal.effects if effect.standing)
             requests = journal.standing(handoff.WRITE)
             request = requests[-1].target if requests else ""
-            if journal.flow not in FLOWS:
-                raise SetupError("journal.foreign", path=path, flow=journal.flow)
-            return Open(journal.flow or "migrate", journal.marked, path, done, request)
+            name = journal.flow or OLDEST.name
+            if registry.flow(name) is None:
+                raise SetupError("journal.foreign", path=path, flow=name)
+            return Open(name, journal.marked, path, done, request)
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from core.clock import wait_until
 from core.entra import application
@@ -13,7 +13,7 @@ from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.secret import looks_secret, redactor
 from core.steps import hardware, keystore, prerequisites, sign_in
 from core.steps.app import find
@@ -109,9 +109,7 @@ def _refresh(world: World) -> None:
         raise SetupError("flow.outdated")
     world.known.app = app
     world.known.initial = app.all_passwords
-    members: dict[str, Any] = world.statefile.read()
-    members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.known.members = world.statefile.read().members
 
 
 def _question(world: World, plan: Plan) -> Question:
@@ -150,6 +148,7 @@ def _left(world: World) -> str:
 
 
 def _before_undo(world: World, error: SetupError) -> SetupError | None:
+    """What forbids the undo (`Flow.before_undo`)."""
     return handoff.before_undo(world, error) or vanished(world, error)
 
 
@@ -209,7 +208,7 @@ class _Remember(Step[World]):
 
 
 FLOW: Flow[World] = Flow(
-    "migrate",
+    registry.MIGRATE,
     look=(
         prerequisites.STAGE,
         sign_in.STAGE,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from core.entra import application, permissions
 from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import app_permissions, directory_roles, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal
@@ -128,9 +127,7 @@ def _refresh(world: World) -> None:
     if world.settings.yes:
         return
     FindOrCreate().still_none(world)
-    members: dict[str, Any] = world.statefile.read_or_empty()
-    members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.known.members = world.statefile.read_or_empty().members
     if world.known.app is not None:
         app = application.read(world.user_graph(), world.known.app_id)
         if app is None:
@@ -176,7 +173,7 @@ class Remember(Step[World]):
 
 
 FLOW: Flow[World] = Flow(
-    "onboard",
+    registry.ONBOARD,
     look=(
         Stage(
             "prereqs",

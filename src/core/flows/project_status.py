@@ -33,7 +33,7 @@ def survey(world: World) -> Survey:
     subject: Subject = "nothing"
     try:
         if world.statefile.exists():
-            subject = "secret" if world.profile.secret_member in world.statefile.read() else "certificate"
+            subject = "secret" if world.statefile.read().present else "certificate"
         return Survey(subject, interrupted.find(world))
     except SetupError as error:
         return Survey(subject if subject != "nothing" else "unreadable", None, error.summary)

@@ -8,21 +8,23 @@ its key stay. A failure undoes everything; a success is remembered until the sec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from core import paths
 from core.entra import application
 from core.errors import SetupError
 from core.events import Finding, Question
+from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.flow.plan import Plan
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted
+from core.flows import interrupted, registry
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import World
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
-from core.steps.passwords.temporary_password import LIFETIME, AddPassword, ProveSecret, TakeBack, WriteSecret, forbidden
+from core.steps.passwords.temporary_password import LIFETIME, AddPassword, Forbidden, ProveSecret, TakeBack, WriteSecret
 
 
 class NoMigration(Step[World]):
@@ -37,9 +39,9 @@ class NoMigration(Step[World]):
     def apply(self, world: World) -> str:
         prerequisites.take_lock(world, world.known.tenant, world.known.app_id)
         names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
-        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow)
-        if prerequisites.unfinished(world):
-            raise SetupError("rollback.migration-open", theirs="onboard")
+        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow.name)
+        if (theirs := prerequisites.unfinished(world)) is not None:
+            raise SetupError("rollback.migration-open", theirs=theirs)
         if journal.resumed:
             raise SetupError("rollback.migration-open", theirs=journal.flow or "migrate")
         return "there is none"
@@ -52,7 +54,7 @@ class CheckRights(Step[World]):
     title = "Check who may add a secret"
 
     def check(self, world: World) -> Status:
-        return Blocked(forbidden(world)) if not world.app.policy.passwords else Needed()
+        return Blocked(Forbidden(world)) if not world.app.policy.passwords else Needed()
 
     def apply(self, world: World) -> str:
         reason = directory_roles.may_write(world)
@@ -123,9 +125,7 @@ def _refresh(world: World) -> None:
     if app is None:
         raise SetupError("flow.outdated")
     world.known.app = app
-    members = world.statefile.read()
-    members.pop(world.profile.secret_member, None)
-    world.known.members = members
+    world.known.members = world.statefile.read().members
 
 
 def summary(world: World, outcome: str) -> Sequence[str]:
@@ -142,14 +142,16 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     )
 
 
-def facts(world: World) -> dict[str, str]:
+def result(world: World, result: Result) -> dict[str, Any]:
     """The new password credential for `--json`: keyId, end in ISO 8601, and where its secret was written."""
+    if result.outcome != "changed":
+        return {}
     made = world.log.standing(ADD)[-1].data
-    return {"key_id": made["key_id"], "ends": made["ends"], "path": str(world.statefile.path)}
+    return {"rollback": {"key_id": made["key_id"], "ends": made["ends"], "path": str(world.statefile.path)}}
 
 
 FLOW: Flow[World] = Flow(
-    "rollback",
+    registry.ROLLBACK,
     look=(
         Stage("prereqs", "Prerequisites", (prerequisites.ReadStateFile(), NoMigration())),
         sign_in.STAGE,

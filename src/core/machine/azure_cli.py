@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NoReturn, Protocol
 
 from core.clock import Cancel
 from core.config.cloud import Cloud
@@ -20,6 +20,7 @@ from core.display import one_line
 from core.entra.http import trusted_roots
 from core.entra.tokens import Token, claims_of
 from core.errors import NetworkError, SetupError, SignInError
+from core.errors.effected import Effected
 from core.machine import azure_login, process
 from core.machine.azure_login import Prompt
 from core.secret import Secret
@@ -123,12 +124,12 @@ class AzureCli:
         path, data = self._run(arguments, tenant)
         value = data.get("accessToken")
         if not isinstance(value, str):
-            raise garbage(path, "no accessToken")
+            refuse_answer(path, "no accessToken")
         secret = Secret(value)
         try:
             claims = claims_of(value)
         except ValueError as error:
-            raise garbage(path, f"the token is not a JWT ({error})") from None
+            refuse_answer(path, f"the token is not a JWT ({error})")
         return checked_user_token(Token(secret, claims), self._cloud, tenant)
 
     def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
@@ -142,18 +143,18 @@ class AzureCli:
                 argv, listener, seconds=azure_login.PATIENCE, cancel=cancel, untrusted=self._untrusted, extra=extra
             )
         except OSError as error:
-            raise _not_started(error) from None
+            _fail_to_start(error)
         if finished.code != 0:
-            raise _failure("az login", replace(finished, stderr=listener.rest), tenant)
+            _fail("az login", replace(finished, stderr=listener.rest), tenant)
 
     def logout(self) -> None:
         argv = [str(self._path()), "logout", "--output", "none", "--only-show-errors"]
         try:
             finished = self._start(argv)
         except OSError as error:
-            raise _not_started(error) from None
+            _fail_to_start(error)
         if finished.code != 0 and "no active accounts" not in finished.stderr:
-            raise _failure("az logout", finished, "")
+            _fail("az logout", finished, "")
 
     def _start(self, argv: list[str]) -> process.Finished:
         return process.run(argv, seconds=self._seconds, cancel=self._cancel, untrusted=self._untrusted, extra=_EXTRA)
@@ -170,26 +171,30 @@ class AzureCli:
         try:
             finished = self._start(argv)
         except OSError as error:
-            raise _not_started(error) from None
+            _fail_to_start(error)
         command = "az " + " ".join(arguments[:2])
         if finished.code != 0:
-            raise _failure(command, finished, tenant)
+            _fail(command, finished, tenant)
         try:
             data = json.loads(finished.stdout)
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise garbage(path, NO_JSON if finished.stdout.strip() else "nothing at all")
+            refuse_answer(path, NO_JSON if finished.stdout.strip() else "nothing at all")
         return path, data
 
 
-def _not_started(error: OSError) -> SetupError:
-    return SetupError("az.failed", command="az", code="it could not be started", detail=error.strerror or error)
+def _fail_to_start(error: OSError) -> NoReturn:
+    detail = error.strerror or error
+    raise SetupError("az.failed", command="az", code="it could not be started", detail=detail) from None
 
 
-def garbage(path: Path, detail: str) -> SetupError:
-    """The error for an answer that is not what az documents."""
-    return SetupError("az.garbage", command="az account get-access-token", detail=detail, path=path)
+def refuse_answer(path: Path, detail: str) -> NoReturn:
+    """An answer that is not what az documents.
+
+    :raises SetupError: `az.garbage`.
+    """
+    raise SetupError("az.garbage", command="az account get-access-token", detail=detail, path=path) from None
 
 
 def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
@@ -207,24 +212,24 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
     try:  # it becomes part of paths and addresses
         guid("tid", token.claims.get("tid"))
     except SetupError as error:
-        raise garbage(Path("az"), f"in the token, {error.summary}") from None
+        refuse_answer(Path("az"), f"in the token, {error.summary}")
     return token
 
 
-def _failure(command: str, finished: process.Finished, tenant: str) -> SetupError:
-    """The named error for a refusal; az's words are matched by parts, because they change."""
+def _fail(command: str, finished: process.Finished, tenant: str) -> NoReturn:
+    """Raise the named error for a refusal; az's words are matched by parts, because they change."""
     option = f" --tenant {tenant}" if tenant else ""
     if any(text in finished.stderr for text in _NO_NETWORK) and "AADSTS" not in finished.stderr:
         detail = process.words(finished.stderr.partition("Traceback")[0]).removeprefix("ERROR: ")
         said, host = f"{command} says: {detail or 'no connection'}", "The sign-in service"
         if "CERTIFICATE_VERIFY_FAILED" in finished.stderr:
             roots = trusted_roots(os.environ)[1]
-            return NetworkError("network.untrusted", maybe_done=False, host=host, detail=said, roots=roots)
-        return NetworkError("network.unreachable", maybe_done=False, host=host, detail=said)
+            raise NetworkError("network.untrusted", effected=Effected.NO, host=host, detail=said, roots=roots)
+        raise NetworkError("network.unreachable", effected=Effected.NO, host=host, detail=said)
     if any(text in finished.stderr for text in _NOT_SIGNED_IN):
-        return SetupError("az.signed-out", tenant_option=option)
+        raise SetupError("az.signed-out", tenant_option=option)
     if any(text in finished.stderr for text in _REFUSED):
         answer = _DESCRIPTION.search(finished.stderr)
-        return SignInError(answer[1] if answer else finished.stderr.strip().removeprefix("ERROR: "), tenant)
+        raise SignInError(answer[1] if answer else finished.stderr.strip().removeprefix("ERROR: "), tenant)
     words = process.words(finished.stderr).removeprefix("ERROR: ")
-    return SetupError("az.failed", command=command, code=f"exit code {finished.code}", detail=words or "no message")
+    raise SetupError("az.failed", command=command, code=f"exit code {finished.code}", detail=words or "no message")

@@ -1,5 +1,6 @@
-"""The programs that may be started, by which command, and the variables that reach each: a closed table (C4, P4).
+"""The programs that may be started, and the variables that reach each: a closed table (C4, P4).
 
+Which command starts which is said by its row in `core.flows.registry`.
 `docs/reference/programs.md` shows it, and a traced test of every command reads it. `process` starts nothing else.
 """
 
@@ -65,24 +66,6 @@ PROGRAMS: Final[Mapping[str, Program]] = {
         # a repository that lacks objects fetches them with a program of its choice, unless no protocol is allowed
         {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"},
     ),
-}
-
-#: What each command may start; the wizard has an empty name, because it needs none.
-COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "": ("az", "git"),
-    "onboard": ("az",),
-    "migrate": ("az",),
-    "resume": ("az",),
-    "undo": ("az",),
-    "apply": ("az",),
-    "rollback": ("az",),
-    "verify": ("git",),
-    "doctor": ("az", "git"),
-    "token": (),
-    "replay": (),
-    "explain": (),
-    "sandbox": (),
-    "demo": (),
 }
 
 

@@ -134,7 +134,7 @@ def _reader(path: Path, text: str, names: Sequence[str], secret: Secret | None) 
     command = ""
     for number, line in enumerate(text.splitlines(), 1):
         what = ""
-        if secret is not None and secret.reveal() in line:
+        if secret is not None and secret.occurs_in(line):
             what = _VALUE
         elif ENTRA_SECRET.search(line):
             what = _SHAPE

@@ -10,14 +10,16 @@ import errno
 import glob
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, NoReturn
 
 from core import files, paths
+from core.config.profile import Profile
 from core.errors import SetupError
 from core.machine import json_text
 from core.secret import Secret, looks_secret
@@ -36,6 +38,10 @@ _HELP: Final = {
 #: Between the file's name and the random end of the temporary file that replaces it.
 _NEW: Final = ".new-"
 _BOM: Final = b"\xef\xbb\xbf"
+#: What can be a client secret at all; anything else would only confuse the guards that look for it.
+_PLAUSIBLE: Final = re.compile(r"[!-~]{16,128}")
+#: What stands under the secret's name and can be none, in words that hold none of it; empty: there is no such thing.
+Unusable = Literal["", "null", '""', "no text", "a placeholder", "another text"]
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,47 @@ class Basis:
         """Whether they still are what they were."""
         return Basis.of(members, self.names) == self
 
+    def only(self, names: Collection[str]) -> Basis:
+        """Some of them: what a decision really rests on."""
+        return Basis(tuple(names), {name: self.values[name] for name in names if name in self.values})
+
     def after(self, values: Mapping[str, Any], remove: Collection[str] = ()) -> Basis:
         """What it is after a change of our own."""
         kept = {name: value for name, value in self.values.items() if name not in remove}
         return Basis(self.names, kept | dict(Basis.of(values, self.names).values))
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a state file holds, with its client secret apart (P4).
+
+    :param members: all but the secret's own; one that holds the very secret somewhere, too, is a `Secret`.
+    :param secret: what stands under the secret's name, if it can be a client secret at all.
+    :param unusable: what kind of thing stands there if it can be none: not learnt by the redactor, and purged all the
+        same.
+    :param basis: every member as it was read, for a write that must not go over somebody else's.
+    """
+
+    members: dict[str, Any]
+    secret: Secret | None
+    unusable: Unusable
+    basis: Basis
+
+    @property
+    def present(self) -> bool:
+        """Whether the secret's own member is there, whatever it holds."""
+        return self.secret is not None or self.unusable != ""
+
+    def holding(self, secret: Secret | None) -> tuple[str, ...]:
+        """Names of the members that hold a secret: its own, whatever that holds, and exact copies.
+
+        :param secret: as it was read before; None: none is known.
+        """
+        return tuple(
+            name
+            for name in self.basis.names
+            if name not in self.members or (secret is not None and _stripped(self.members[name]) == secret)
+        )
 
 
 class StateFile:
@@ -69,28 +112,41 @@ class StateFile:
 
     :param path: where it lies.
     :param lock: lock file, outside the project, held while reading and replacing.
-    :param own: names of members that may stand there only once; None: any.
+    :param profile: says which members are ours, and may stand there only once, and which one holds the secret; None:
+        any is ours, and none holds one.
     """
 
-    def __init__(self, path: Path, lock: Path, own: Collection[str] | None = None) -> None:
+    def __init__(self, path: Path, lock: Path, profile: Profile | None = None) -> None:
         self.path = path
         self._lock = lock
-        self._own = own
+        self._profile = profile
 
-    def read(self) -> dict[str, Any]:
+    def read(self) -> Contents:
         """All members.
 
         :raises SetupError: `statefile.missing`, `statefile.unsafe`, `statefile.broken`.
         """
-        return self._parse(self._bytes())
+        found = self._parse(self._bytes())
+        try:
+            return self._contents(found)
+        except RecursionError:
+            self._refuse("nested too deeply", 1, 1)
 
     def exists(self) -> bool:
         """Whether there is something of that name, be it readable or not."""
         return self.path.exists() or self.path.is_symlink()
 
-    def read_or_empty(self) -> dict[str, Any]:
+    def read_or_empty(self) -> Contents:
         """All members, none where there is no file."""
-        return self.read() if self.exists() else {}
+        return self.read() if self.exists() else self._contents({})
+
+    def holds(self, secret: Secret) -> bool:
+        """Whether the secret's own member holds this very one.
+
+        :raises SetupError: as `read`.
+        """
+        value = self._parse(self._bytes()).get(self._profile.secret_member if self._profile else "")
+        return isinstance(value, str) and Secret(value, learn=False) == secret
 
     def remove(self) -> None:
         """Take back a file that `update` made.
@@ -100,7 +156,7 @@ class StateFile:
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            raise not_written(self.path, error) from None
+            fail_to_write(self.path, error)
 
     def links(self) -> int:
         """How many names the file has; more than one means that a copy survives its replacement."""
@@ -184,7 +240,7 @@ class StateFile:
 
     def at(self, path: Path) -> StateFile:
         """The state file at another path, under the same lock."""
-        return self if path == self.path else StateFile(path, self._lock, self._own)
+        return self if path == self.path else StateFile(path, self._lock, self._profile)
 
     def rehearse(
         self,
@@ -230,11 +286,11 @@ class StateFile:
                         raise SetupError("statefile.changed", path=self.path)
                     (put if really else put.rehearse)()
             except OSError as error:
-                raise not_written(self.path, error) from None
+                fail_to_write(self.path, error)
 
     def _bytes(self) -> bytes:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            descriptor = files.readable(self.path)
         except FileNotFoundError:
             raise SetupError("statefile.missing", path=self.path) from None
         except OSError as error:
@@ -257,36 +313,49 @@ class StateFile:
         try:
             text = content.decode("utf-8-sig")
             if not text.strip():
-                raise self._broken("it is empty", 1, 1)
+                self._refuse("it is empty", 1, 1)
             members = json_text.read(text)
         except json.JSONDecodeError as error:
-            raise self._broken(error.msg, error.lineno, error.colno) from None
+            self._refuse(error.msg, error.lineno, error.colno)
         except UnicodeDecodeError as error:
             before = content[: error.start]
             line = before.count(b"\n") + 1
-            raise self._broken("not UTF-8", line, error.start - before.rfind(b"\n")) from None
+            self._refuse("not UTF-8", line, error.start - before.rfind(b"\n"))
         except ValueError as error:
-            raise self._broken(str(error), 1, 1) from None
+            self._refuse(str(error), 1, 1)
         except RecursionError:
-            raise self._broken("nested too deeply", 1, 1) from None
+            self._refuse("nested too deeply", 1, 1)
         if not isinstance(members, dict):
-            raise self._broken("not a JSON object", 1, 1)
+            self._refuse("not a JSON object", 1, 1)
         self._refuse_twice(text)
         return members
+
+    def _contents(self, found: dict[str, Any]) -> Contents:
+        """What was read, with the secret taken out at once."""
+        profile, members, basis = self._profile, dict(found), Basis.of(found, found)
+        if profile is None or profile.secret_member not in found:
+            return Contents(members, None, "", basis)
+        value = members.pop(profile.secret_member)
+        text = value.strip() if isinstance(value, str) else ""
+        ids = (members.get(profile.tenant_member), members.get(profile.client_id_member))
+        if not _PLAUSIBLE.fullmatch(text) or text in ids:
+            return Contents(members, None, _kind(value), basis)
+        guarded = {name: _guarded(member, text) for name, member in members.items()}
+        return Contents(guarded, Secret(text), "", basis)
 
     def _refuse_twice(self, text: str) -> None:
         """A member of ours that stands there twice: nobody knows which one its readers take."""
         once: set[str] = set()
         for member in json_text.members(text):
-            if member.name in once and (self._own is None or member.name in self._own):
+            if member.name in once and (self._profile is None or member.name in self._profile.members):
                 head = text[: member.start]
                 line, column = head.count("\n") + 1, len(head) - head.rfind("\n")
-                raise self._broken(f"the member {member.name} appears twice", line, column)
+                self._refuse(f"the member {member.name} appears twice", line, column)
             once.add(member.name)
 
-    def _broken(self, detail: str, line: int, column: int) -> SetupError:
+    def _refuse(self, detail: str, line: int, column: int) -> NoReturn:
         where = f"{detail}, line {line} column {column}"
-        return SetupError("statefile.broken", path=self.path, detail=where, line=line, column=column)
+        raise SetupError("statefile.broken", path=self.path, detail=where, line=line, column=column) from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -300,13 +369,39 @@ class StateFile:
         except TimeoutError:
             raise SetupError("lock.held", path=self._lock) from None
         except OSError as error:
-            raise not_written(self._lock, error) from None
+            fail_to_write(self._lock, error)
 
 
-def not_written(path: Path, error: OSError) -> SetupError:
-    """The error for a file that could not be written: `statefile.io`, with what helps against this very cause."""
+def _kind(value: Any) -> Unusable:
+    if value is None:
+        return "null"
+    if value == "":
+        return '""'
+    if not isinstance(value, str) or not value.strip():
+        return "no text"
+    return "a placeholder" if value.startswith("<") else "another text"
+
+
+def _guarded(value: Any, secret: str) -> Any:
+    """A member as it is, or as a `Secret` of its text or JSON if it holds the secret, however deep."""
+    spelled = json.dumps(value)
+    if json.dumps(secret)[1:-1] not in spelled:
+        return value
+    return Secret(value.strip() if isinstance(value, str) else spelled, learn=False)
+
+
+def _stripped(value: Any) -> Any:
+    """A text as a `Secret` without the space around it, to be compared with one; anything else as it is."""
+    return Secret(value.strip(), learn=False) if isinstance(value, str) else value
+
+
+def fail_to_write(path: Path, error: OSError) -> NoReturn:
+    """A file could not be written: what helps against this very cause.
+
+    :raises SetupError: `statefile.io`.
+    """
     how = _HELP.get(error.errno or 0, "Make room or grant write access to the folder.")
-    return SetupError("statefile.io", path=path, detail=error.strerror or error, how=how)
+    raise SetupError("statefile.io", path=path, detail=error.strerror or error, how=how) from None
 
 
 def _edited(content: bytes, values: Mapping[str, str], remove: Collection[str]) -> bytes:

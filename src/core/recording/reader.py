@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from core import files
 from core.errors import SetupError
 from core.events import SCHEMA, Event, FlowStarted, from_json
 from core.recording.writer import LARGEST, LINE, LINES
@@ -21,7 +22,6 @@ _DEEPEST: Final = 20
 #: The calendar ends with the year 9999, and a replay counts on from the recording's time.
 _LAST_YEAR: Final = 9000
 _TOO_LONG: Final = f"it is longer than {LINE // 2**10} KiB"
-_NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)  # a pipe with nobody at its other end must not hold anything up
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _lines(content: bytes) -> list[bytes]:
 
 def _content(path: Path) -> tuple[bytes, datetime]:
     """What a regular file holds, and when it was changed last."""
-    with os.fdopen(os.open(path, os.O_RDONLY | _NONBLOCK), "rb") as file:
+    with os.fdopen(files.readable(path, links=True), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise _Foreign("it is not a regular file")

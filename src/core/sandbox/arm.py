@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from core.sandbox import challenges
 from core.sandbox.directory.store import ARM_RESOURCE, Tenant
 from core.sandbox.http import Request, Response, answer
 
@@ -45,20 +46,20 @@ def _unauthenticated(tenant: Tenant, request: Request) -> Response | None:
     if not token:
         reason = "The authentication failed because of missing 'Authorization' header."
         message = "Authentication failed. The 'Authorization' header is missing."
-        return challenge(tenant, "AuthenticationFailed", message, reason)
+        return _challenge(tenant, "AuthenticationFailed", message, reason)
     issued = tenant.issued.get(token) if kind.lower() == "bearer" else None
     if issued is None or issued.kind != "access":
-        return challenge(tenant, "InvalidAuthenticationToken", "The access token is invalid.", "Could not parse it.")
+        return _challenge(tenant, "InvalidAuthenticationToken", "The access token is invalid.", "Could not parse it.")
     if issued.claims["exp"] <= tenant.now().timestamp():
         message = "The access token expiry UTC time is earlier than current UTC time."
-        return challenge(tenant, "ExpiredAuthenticationToken", message, "The access token expired.")
+        return _challenge(tenant, "ExpiredAuthenticationToken", message, "The access token expired.")
     audience, allowed = str(issued.claims["aud"]), _audiences(tenant)
     if audience.rstrip("/") not in [name.rstrip("/") for name in allowed]:
         message = (
             f"The access token has been obtained for wrong audience or resource '{audience}'. It should exactly match "
             f"with one of the allowed audiences '{','.join(allowed)}'."
         )
-        return challenge(tenant, "InvalidAuthenticationToken", message, "The audience is wrong.")
+        return _challenge(tenant, "InvalidAuthenticationToken", message, "The audience is wrong.")
     return None
 
 
@@ -66,12 +67,10 @@ def _audiences(tenant: Tenant) -> list[str]:
     return [ARM_RESOURCE, "https://management.azure.com/", f"{tenant.arm}/"]
 
 
-def challenge(tenant: Tenant, code: str, message: str, reason: str) -> Response:
+def _challenge(tenant: Tenant, code: str, message: str, reason: str) -> Response:
     """The refusal of a token, which tells where to get one."""
-    where = f'Bearer authorization_uri="{tenant.authority}/{tenant.id}", error="invalid_token", '
     refusal = _error(401, code, message)
-    headers = {**refusal.headers, "WWW-Authenticate": f'{where}error_description="{reason}"'}
-    return Response(401, headers, refusal.body)
+    return Response(401, {**refusal.headers, **challenges.arm(tenant, reason)}, refusal.body)
 
 
 def _versioned(request: Request) -> Response | None:

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from core.sandbox import disclosure
+
 #: What the Microsoft Graph SDK for Python makes of its own base URL; the service takes it.
 _DOUBLED: Final = re.compile(r"^(/v1\.0|/beta)/{2,}")
 #: Levels of JSON that are read, like those of .NET's reader.
@@ -98,7 +100,7 @@ class Response:
     @cached_property
     def body(self) -> bytes:
         """What is sent."""
-        return self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
+        return self.content if isinstance(self.content, bytes) else disclosure.as_json(self.content).encode()
 
     def data(self) -> Any:
         """What the body holds as JSON; not a copy, do not change it."""

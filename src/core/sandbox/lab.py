@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,8 @@ from core.clock import Clock, SystemClock
 from core.config.cloud import load as load_cloud
 from core.config.profile import Profile
 from core.machine.keystore import weak_files
+from core.sandbox import disclosure
+from core.sandbox.directory import users
 from core.sandbox.directory.store import Tenant
 from core.sandbox.fake_machine import azfolder, outside
 from core.sandbox.fake_machine.keystore import MemoryKeystore
@@ -19,7 +20,6 @@ from core.sandbox.fake_machine.machine import Machine, leave_weak
 from core.sandbox.recipes import recipes
 from core.sandbox.scenarios import catalogue as scenarios
 from core.sandbox.scenarios import file as files
-from core.sandbox.scenarios import seeds
 from core.sandbox.server.https import Server
 
 CLOUD_NAME: Final = "sandbox"
@@ -74,7 +74,7 @@ class Lab:
         found = scenarios.seed(plan.base, tenant)
         tenant.scenario = scenario
         if user:
-            tenant.signed_in_user = seeds.person(tenant, user)["id"]
+            tenant.signed_in_user = users.find(tenant, user)["id"]
         server = Server(tenant, port, latency, proxy=proxy)
         cleanup = tempfile.TemporaryDirectory(prefix="entraclaw-sandbox-")
         lab = cls(tenant, found, server, Path(cleanup.name), cleanup)
@@ -96,7 +96,7 @@ class Lab:
             encoding="utf-8",
         )
         self.project.mkdir()
-        state = json.dumps({**self._named, **found.members}, indent=2) + "\n"
+        state = disclosure.as_json({**self._named, **found.members}, indent=2) + "\n"
         for name, text in {**({Profile.state_file: state} if found.members else {}), **found.files}.items():
             file = self.project / name
             file.touch(mode=0o600)
@@ -135,7 +135,7 @@ class Lab:
         :param user: `alex`, a user principal name, or an object id.
         :raises SetupError: `usage.settings`: there is no such user.
         """
-        who = seeds.person(self.tenant, user)
+        who = users.find(self.tenant, user)
         mine = who["id"] == self.tenant.signed_in_user
         folder = self.az_config_dir if mine else self.folder / f"azure-{who['id']}"
         azfolder.write(self.tenant, folder, who, public=self.proxy != "")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from core.sandbox import arm, consent, origins
+from core.sandbox import arm, consent, origins, replies
 from core.sandbox.directory.store import Tenant
-from core.sandbox.faults import Fault, replies
+from core.sandbox.faults import Fault
 from core.sandbox.graph import deleted
 from core.sandbox.graph import route as graph
 from core.sandbox.http import Request, Response

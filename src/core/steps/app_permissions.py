@@ -13,6 +13,7 @@ from core.entra.application import App
 from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.errors import GraphError, NetworkError, SetupError
+from core.errors.effected import Effected
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
@@ -104,10 +105,11 @@ class GrantRoles(Step[World]):
         except GraphError as error:
             if not error.lacks_rights:
                 raise
-            error.details["role"] = "Privileged Role Administrator (to grant permissions), or Global Administrator"
-            if world.flow == "onboard":
-                raise handoff.instead(world, error) from None
-            raise
+            role = "Privileged Role Administrator (to grant permissions), or Global Administrator"
+            refusal = error.copy(role=role)
+            if world.flow.hands_off_grants:
+                handoff.hand_over_instead(world, refusal)
+            raise refusal from None
         fresh = tuple(application.Grant("", role, known.resource_id) for role in known.wanted.values())
         known.app = replace(world.app, grants=(*world.app.grants, *fresh))
         known.proof = None  # a token that was minted before does not carry them
@@ -202,17 +204,19 @@ def _grant(world: World, wanted: Sequence[str], effect: Effect) -> None:
     def granted(seen: set[str]) -> None:
         missing[:] = [role for role in missing if role not in seen]
 
+    def of_all(error: SetupError) -> Effected:
+        """What the answer about some roles says of all of them."""
+        return error.effected if missing == list(wanted) and not doubtful else Effected.UNKNOWN
+
     def grant() -> bool | None:
         nonlocal last
         for chunk in [missing[first : first + 20] for first in range(0, len(missing), 20)]:
             try:
                 answers = graph.batch_once([_assignment(world, role) for role in chunk])
             except (GraphError, NetworkError) as error:
-                if isinstance(error, GraphError) and not error.transient:
-                    error.refused &= missing == list(wanted) and not doubtful
-                    raise
-                if error.id in ("network.origin", "network.untrusted"):
-                    raise
+                final = isinstance(error, GraphError) and not error.transient
+                if final or error.id in ("network.origin", "network.untrusted"):
+                    raise error.copy(effected=of_all(error)) from None
                 last = error
                 doubtful.update(chunk)
                 continue
@@ -231,16 +235,13 @@ def _grant(world: World, wanted: Sequence[str], effect: Effect) -> None:
             granted(there)
         for role in missing:
             if (refusal := refused.get(role)) is not None and _final(world, refusal):
-                refusal.refused = missing == list(wanted) and not doubtful
-                raise refusal
+                raise refusal.copy(effected=of_all(refusal))
         return None if missing else True
 
     reason = "the service principal to be known where permissions are granted"
     if not wait_until(grant, clock=world.clock, emit=world.emit, reason=reason, expected=15, deadline=REPLICATION):
         assert last is not None
-        if isinstance(last, GraphError):
-            last.refused = last.status < 500 and missing == list(wanted) and not doubtful
-        raise last
+        raise last.copy(effected=of_all(last))
 
 
 def _final(world: World, refusal: GraphError) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.entra.activity import Activity
 from core.entra.policies import UNREADABLE, Policy
 from core.errors import Caller
+from core.flow.spec import FlowSpec
 
 if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
     from core.clock import Cancel, Clock
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.events import Event, Question
     from core.flow.journal import Journal
     from core.machine.azure_cli import Account, SignIn
-    from core.machine.keys.detect import Hardware
+    from core.machine.keys.hardware import Hardware
     from core.machine.keystore.system import Backend, Keystore
     from core.machine.keystore.weak_files import WeakFile
     from core.machine.prerequisites import Tool
@@ -36,7 +37,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.state_file import Basis, StateFile
     from core.secret import Secret
     from core.signer import Signer
-    from core.steps.hand_off.request import Request
+    from core.steps.admin_request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
 Identity = Literal["app", "user"]
@@ -143,7 +144,7 @@ class World:
     hardware: Callable[[], Hardware]
     packages: Callable[[], tuple[Package, ...]]
     run_id: str
-    flow: str = ""
+    flow: FlowSpec = FlowSpec("")  # noqa: RUF009  it cannot be changed
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
     known: Known = field(default_factory=Known)
@@ -206,10 +207,10 @@ class World:
         """Microsoft Graph as the signed-in principal."""
         from core.entra.graph import Graph
 
-        def token(again: bool) -> str:
+        def token(again: bool) -> Token:
             if again or self.known.user is None:
                 self.known.user = self._same_user(self.sign_in.graph_token(self.known.tenant))
-            return self.known.user.value.reveal()
+            return self.known.user
 
         return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller, self.chance)
 
@@ -228,11 +229,11 @@ class World:
         from core.entra.graph import Graph
         from core.entra.tokens import mint
 
-        def token(again: bool) -> str:
+        def token(again: bool) -> Token:
             known = self.known
             if again or known.proof is None:
                 known.proof = mint(self.session, self.cloud, known.tenant, known.app_id, self.key_pair)
-            return known.proof.value.reveal()
+            return known.proof
 
         return Graph(
             self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True), self.chance

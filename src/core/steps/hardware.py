@@ -7,7 +7,7 @@ from typing import Final
 from core.errors import SetupError
 from core.events import Finding
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
-from core.machine.keys.detect import Hardware
+from core.machine.keys.hardware import Hardware
 from core.steps.context import World
 
 #: What a software key in the keystore is worth.

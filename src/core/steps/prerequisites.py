@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from typing import Any, Final
+from typing import Any
 
 from core import files, paths
 from core.config.cloud import option_of
+from core.config.options import OPTIONS
 from core.config.settings import guid
 from core.errors import SetupError
 from core.events import Finding
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
-from core.machine.state_file import Basis
-from core.secret import Secret, looks_secret, redactor
+from core.machine.state_file import Contents
+from core.secret import looks_secret, redactor
 from core.steps.context import World
-
-#: What can be a client secret at all; anything else would only confuse the guards that look for it.
-_PLAUSIBLE: Final = re.compile(r"[!-~]{16,128}")
 
 
 class ReadStateFile(Step[World]):
-    """Read the state file; the secret goes into a `Secret` at once and nowhere else.
+    """Read the state file.
 
     :param required: whether a run may do without one.
     """
@@ -43,21 +40,18 @@ class ReadStateFile(Step[World]):
         if not folder.is_dir():
             raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
         missing = not self._required and not world.statefile.exists()
-        members = {} if missing else world.statefile.read()
-        known.basis = Basis.of(members, profile.members)
+        contents = world.statefile.read_or_empty() if missing else world.statefile.read()
+        members = contents.members
+        known.basis = contents.basis.only(profile.members)
         _refuse_another_cloud(world, members.get("CLOUD", world.cloud.name if missing else "public"))
-        present = profile.secret_member in members
-        value = members.pop(profile.secret_member, None)
-        text = value.strip() if isinstance(value, str) else ""
-        ids = (members.get(profile.tenant_member), members.get(profile.client_id_member))
-        if _PLAUSIBLE.fullmatch(text) and text not in ids:
-            known.secret = Secret(text)
-        elif present:
+        if contents.secret is not None:
+            known.secret = contents.secret
+        elif contents.unusable:
             message = (
                 f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
             )
             world.emit(Finding("statefile.unusable", "warning", message))
-        if present and world.statefile.links() > 1:
+        if contents.present and world.statefile.links() > 1:
             message = f"{world.statefile.path} has another name (a hard link); under that name the secret stays."
             world.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
         known.members = members
@@ -68,11 +62,15 @@ class ReadStateFile(Step[World]):
         if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=known.app_id)
         if not missing:
-            _report(world, members)
+            _report(world, contents)
         if missing:
             return f"there is none at {world.statefile.path}; it will be made"
         found = (
-            "with a client secret" if known.secret else "with an unusable one" if present else "without a client secret"
+            "with a client secret"
+            if known.secret
+            else "with an unusable one"
+            if contents.unusable
+            else "without a client secret"
         )
         return f"{world.statefile.path} ({found})"
 
@@ -122,24 +120,25 @@ class OpenJournal(Step[World]):
     def check(self, world: World) -> Status:
         if world.journal is not None:
             return Done("open")
-        known_or_new = world.known.app_id or world.flow == "onboard" or world.known.request is not None
+        known_or_new = world.known.app_id or world.flow.creates_app or world.known.request is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
         if (request := world.known.request) is not None:  # an administrator's undertaking, none of this machine's
-            return _open(world, "apply", paths.digest(request.app_id or request.unique_name))
+            return _open(world, world.flow.name, paths.digest(request.app_id or request.unique_name))
         if not world.known.app_id:
             return open_of_project(world)
-        if world.flow != "onboard" and unfinished(world):
-            raise SetupError("journal.other-flow", theirs="onboard", ours=world.flow)
+        if not world.flow.creates_app and (theirs := unfinished(world)) is not None:
+            raise SetupError("journal.other-flow", theirs=theirs, ours=world.flow.name)
         return _open(world, world.known.tenant, world.known.app_id)
 
 
-def unfinished(world: World) -> bool:
-    """Whether an interrupted run of this project made the app that the state file names by now."""
+def unfinished(world: World) -> str | None:
+    """The flow of an interrupted run of this project that made the app that the state file names by now, if one did."""
     path = paths.journal(world.profile, world.cloud.key, *of_project(world))
-    effects = Journal(path, world.run_id, world.clock).effects
-    return any(effect.standing and effect.data.get("app_id") == world.known.app_id for effect in effects)
+    journal = Journal(path, world.run_id, world.clock)
+    ours = any(effect.standing and effect.data.get("app_id") == world.known.app_id for effect in journal.effects)
+    return journal.flow if ours else None
 
 
 def of_project(world: World) -> tuple[str, str]:
@@ -159,10 +158,10 @@ def open_of_project(world: World) -> str:
 def _open(world: World, tenant: str, app_id: str) -> str:
     take_lock(world, tenant, app_id)
     journal = Journal(
-        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow
+        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow.name
     )
-    if journal.resumed and journal.flow not in ("", world.flow):
-        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow)
+    if journal.resumed and journal.flow not in ("", world.flow.name):
+        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow.name)
     for effect in journal.standing("keystore.write"):
         ours = effect.target.partition("#")[0]
         if ours != world.known.tenant:
@@ -206,15 +205,16 @@ def _refuse_another_cloud(world: World, theirs: object) -> None:
         raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=ours, option=option_of(theirs))
 
 
-def _report(world: World, members: dict[str, Any]) -> None:
+def _report(world: World, contents: Contents) -> None:
     """Say which other members hold the secret again, or something that looks like one, however deep (M11)."""
     file, secret = world.statefile.path.name, world.known.secret
-    inside = world.statefile.where(lambda text: secret.reveal() in text) if secret is not None else ()
+    copies = contents.holding(secret)
+    inside = world.statefile.where(secret.occurs_in) if secret is not None else ()
     for member in dict.fromkeys((*inside, *world.statefile.where(looks_secret))):
         if member == world.profile.secret_member:
             continue
-        name, value, remedy = redactor.redact(member), members.get(member), ""
-        if secret is not None and isinstance(value, str) and value.strip() == secret.reveal():
+        name, remedy = redactor.redact(member), ""
+        if member in copies:
             id, message = "statefile.copy", f"{name} in {file} is a copy of the secret; it is removed too."
         elif member in inside:
             id = "statefile.copy-inside"
@@ -232,13 +232,13 @@ def _report(world: World, members: dict[str, Any]) -> None:
 
 def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) -> str:
     """A GUID from the settings or the state file; when both name one, they must be the same."""
-    flag = f"--{setting.replace('_', '-')}"
+    option = OPTIONS[setting]
     given = str(getattr(world.settings, setting))
     named = members.get(member) not in (None, "")
     stored = guid(f"{member} in {world.statefile.path.name}", members[member]) if named else ""
     if given and stored and given != stored:
-        detail = f"{flag} says {given}, but {member} in {world.statefile.path.name} is {stored}"
-        raise SetupError("usage.settings", detail=detail, command="migrate")
+        detail = f"{option.flag} says {given}, but {member} in {world.statefile.path.name} is {stored}"
+        raise SetupError("usage.settings", detail=detail, command=option.command)
     return given or stored
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from core import __version__
 from core.clock import SystemClock
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import Event, FlowFinished, Question
+from core.flows import registry
 from wizard import answers
 from wizard.console import trouble
 from wizard.console.menu import Menu
@@ -32,34 +34,23 @@ if TYPE_CHECKING:
     from core.recording.writer import Recording
     from wizard.workspace import Ground
 
-#: What the survey found, in words, and what is recommended then.
+#: What the survey found, in words.
 _SUBJECTS: Final = {
-    "secret": ("The state file of this project holds a client secret.", "migrate"),
-    "certificate": ("The state file of this project names an app and holds no client secret.", "verify"),
-    "nothing": ("This project has no state file: nothing is set up here yet.", "onboard"),
-    "unreadable": ("The state file of this project cannot be read.", "verify"),
+    "secret": "The state file of this project holds a client secret.",
+    "certificate": "The state file of this project names an app and holds no client secret.",
+    "nothing": "This project has no state file: nothing is set up here yet.",
+    "unreadable": "The state file of this project cannot be read.",
 }
-_MENU: Final = {
-    "migrate": "Migrate: replace the client secret by a certificate",
-    "onboard": "Set up from nothing: app registration, certificate, permissions (the Provisioner part)",
-    "verify": "Verify: prove that no secret is left and that the certificate works",
-    "doctor": "Diagnose: look at everything that a run needs, and say what is wrong",
-    "rotate": "Rotate the certificate (not in this version)",
-}
-_ABSENT: Final = {
-    "rotate": "Rotation is not in this version.",
-}
-#: Flows that end with this machine's certificate at work, so that a verification follows.
-_PROVABLE: Final = frozenset({"migrate", "onboard"})
 
 
-def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> int:
+def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
     """Talk until the person quits.
 
     :param out: receives everything but errors.
     :param err: receives errors.
     :param source: gives the answers.
-    :returns: the exit code: that of the last run; 4 when the input ended at a question after nothing that failed.
+    :returns: the exit code: that of the last run; `NEEDS_HUMAN` when the input ended at a question and
+        nothing had failed.
     """
     plain = Plain(out, err, colour=False, quiet=False, verbose=ground.settings.verbose)
     menu = Menu(plain, source)
@@ -71,17 +62,16 @@ def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> int:
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:
-            error.standing = "No run was under way."
-            dialogue.code = _told(plain, error)
+            dialogue.code = _told(plain, error.copy(standing="No run was under way."))
         except SetupError as error:
             code = _told(plain, error)
             dialogue.code = dialogue.code or code
         except OSError:  # nobody reads it any more
-            dialogue.code = dialogue.code or 4
+            dialogue.code = dialogue.code or ExitCode.NEEDS_HUMAN
     return dialogue.code
 
 
-def _told(plain: Plain, error: SetupError) -> int:
+def _told(plain: Plain, error: SetupError) -> ExitCode:
     with suppress(OSError):
         plain.result("", "failed", error.exit_code, {}, [error.as_dict()])
     return error.exit_code
@@ -102,6 +92,12 @@ class _Ran:
     data: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def provable(self) -> bool:
+        """Whether a verification follows."""
+        spec = registry.flow(self.flow)
+        return spec is not None and spec.provable
+
+    @property
     def ids(self) -> list[str]:
         """Ids of the errors."""
         return [error["id"] for error in self.result.errors]
@@ -118,7 +114,7 @@ class _Dialogue:
         self._kind: Kind = "verify"
         self._recording: Recording | None = None
         self._clock = SystemClock()
-        self.code = 0
+        self.code = ExitCode.DONE
         self.log: Callable[[Event], None] | None = None
 
     def greet(self) -> None:
@@ -147,11 +143,12 @@ class _Dialogue:
                     self._visit()
                 case "scenario":
                     self._move()
-                case "migrate" | "onboard" | "verify" | "doctor" | "resume" | "undo":
-                    if not self._undertake(wish):
-                        return
                 case _:
-                    self._plain.say(f"\n{_ABSENT[wish]}")
+                    row = registry.find(wish)
+                    if row is None:
+                        self._plain.say(f"\n{registry.missing(wish)}")
+                    elif not self._undertake(wish):
+                        return
 
     def _survey(self) -> Survey:
         from core.flows.project_status import survey
@@ -177,16 +174,15 @@ class _Dialogue:
         return self._menu.choose("\n".join(parts), options, "resume")
 
     def _choose(self, found: Survey) -> str:
-        text, recommended = _SUBJECTS[found.subject]
-        options = dict(_MENU)
+        options = {row.name: entry.line for row, entry in registry.menu() if entry.line}
         if self._ground.scenarios:
             options["scenario"] = "Start over with another scenario of the sandbox"
         else:
             options["sandbox"] = "Try it on a sandbox: nothing real is touched"
         options["quit"] = self._quit
         trouble = f" {found.trouble}" if found.trouble else ""
-        heading = f"{text}{trouble}\nWhat do you want to do?"
-        return self._menu.choose(heading, options, recommended, "recommended, Enter")
+        heading = f"{_SUBJECTS[found.subject]}{trouble}\nWhat do you want to do?"
+        return self._menu.choose(heading, options, registry.likely(found.subject).name, "recommended, Enter")
 
     @property
     def _quit(self) -> str:
@@ -222,13 +218,14 @@ class _Dialogue:
         while True:
             self._recording = self._ground.recording(kind, self._clock.now)
             last = ran = self._carry_out(kind)
-            proven = self.code == 0 and kind != "undo" and ran.flow in _PROVABLE and not self._menu.cancel.signal
+            provable = kind != "undo" and ran.provable
+            proven = provable and self.code == ExitCode.DONE and not self._menu.cancel.signal
             if proven:
                 last = self._carry_out("verify")
             self._sum_up(ran, last)
             if self._menu.cancel.signal or "flow.unanswered" in last.ids:
                 return False
-            if self.code == 0 or last.ids == ["flow.no"]:
+            if self.code == ExitCode.DONE or last.ids == ["flow.no"]:
                 if proven:
                     self._next(kind)
                 return True
@@ -237,8 +234,8 @@ class _Dialogue:
                 return wish == "menu"
             if proven:
                 kind = "verify"
-            elif kind == "resume" and ran.flow in _PROVABLE:
-                kind = cast("Kind", ran.flow)  # what it was to go on with may be undone by now
+            elif kind == "resume" and ran.provable:
+                kind = ran.flow  # what it was to go on with may be undone by now
 
     def _carry_out(self, kind: Kind) -> _Ran:
         from core.flow.engine import Result

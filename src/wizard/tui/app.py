@@ -13,12 +13,13 @@ from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 
 from core.errors import SetupError
+from core.errors.exit_codes import ExitCode
 from wizard.runs import LOOKS
 from wizard.tui import overlays
+from wizard.tui.dialogs import Text
 from wizard.tui.job import Job, Told
 from wizard.tui.navigation import Course
 from wizard.tui.palette import THEMES, Offers
-from wizard.tui.screens.dialogs import Text
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
@@ -114,7 +115,7 @@ class Wizard(Course):
     def _signalled(self) -> None:
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop(self._signal)
-        self.exit_code = 128 + self._signal
+        self.exit_code = ExitCode.of_signal(self._signal)
         self.exit(return_code=self.exit_code)
 
     def action_leave(self) -> None:
@@ -165,17 +166,14 @@ class Wizard(Course):
         """The framework's own way out takes the same road."""
         self.action_leave()
 
-    def _handle_exception(self, error: Exception) -> None:
-        """An error of this program: a redacted file and its path instead of a traceback with local variables."""
+    def crashed(self, error: Exception) -> int | None:
+        """A redacted file and its path, instead of what the framework says of a bug."""
         from core.flow.engine import internal
         from core.recording import incident
 
-        if self._exit and isinstance(error, NoMatches) and not self.incident:
-            return  # a screen that was not complete when it was told to go; how the run ended is told by `finish`
-        if self._exception is None:
-            self._exception = error
-            self._exception_event.set()
-        self._return_code = self.exit_code = 70
+        if self.exiting and isinstance(error, NoMatches) and not self.incident:
+            return None  # a screen that was not complete when it was told to go; how the run ended is told by `finish`
+        self.exit_code = ExitCode.BUG
         bug = internal(error)
         id, trace = bug.as_dict().get("incident", bug.id), bug.details.get("trace", bug.summary)
         try:
@@ -189,15 +187,7 @@ class Wizard(Course):
         self.incident = f"entraclaw-setup: a bug in this program ({kind}) [bug.internal].\n{where}"
         if self.bridge is not None and self.bridge.running:
             self.bridge.stop()
-        self._close_messages_no_wait()
-
-    def panic(self, *renderables: object) -> None:
-        """The framework's thread that reads keys has failed; what it would show holds what was typed."""
-        self._handle_exception(RuntimeError("the terminal cannot be read"))
-
-    def _print_error_renderables(self) -> None:
-        """Nothing of what the framework prints itself when the screens are gone: `incident` is what is said."""
-        self._exit_renderables.clear()
+        return ExitCode.BUG
 
     # the way through
 
@@ -205,12 +195,12 @@ class Wizard(Course):
         """Start what was chosen on the first screen."""
         if name == "sandbox":
             self.to_sandbox = True
-            self.exit(return_code=0)
+            self.exit(return_code=ExitCode.DONE)
             return
         if self.moving:
             return
         if not name.startswith("demo:"):
-            self.begin(name)  # type: ignore[arg-type]
+            self.begin(name)
             return
         chosen = name.removeprefix("demo:")
         flow = self.ground.scenarios[chosen].flow

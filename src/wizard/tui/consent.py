@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from core.errors import SetupError
-from wizard.tui.screens.dialogs import Ask, Line, Text
+from wizard.tui.dialogs import Ask, Line, Text
 
 if TYPE_CHECKING:
-    from wizard.tui.app import Wizard
+    from wizard.tui.host import Host
 
 
 class Consent(NamedTuple):
@@ -56,7 +56,7 @@ def offered(errors: list[dict[str, Any]], *, typed: bool) -> Consent | None:
     return next((consent for consent in found if (consent is _APP) == typed), None)
 
 
-def say(app: Wizard, consent: Consent, place: str) -> None:
+def say(app: Host, consent: Consent, place: str) -> None:
     """Ask, and look again with what was said.
 
     :param place: the screen that asks.

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
+from core.errors.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from wizard.tui.app import Wizard
 
@@ -116,7 +118,7 @@ class Watch:
             return
         with suppress(OSError):  # nobody is there to be told of a folder that stays
             self._app.ground.close()
-        self._leave(128 + number)
+        self._leave(ExitCode.of_signal(number))
 
     def _ends(self) -> bool:
         """Whether it comes to its end by itself, soon."""

@@ -6,15 +6,17 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.app import App
 from textual.events import Event, Key, MouseDown, Paste
 
 from core.clock import SystemClock
 from core.errors import SetupError
+from core.errors.exit_codes import ExitCode
+from core.flows import registry
 from wizard.runs import ALL, LOOKS, Diagnosis
+from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.engine_thread import Bridge, Moved
-from wizard.tui.screens.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.state import HAND_OFF, LOOK, RAIL, Model
+from wizard.tui.textual_compat import TextualApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from wizard.tui.screens.base import WizardScreen
     from wizard.workspace import Ground
 
-_SUBJECTS: Final = {"onboard": "set up", "verify": "verify", "doctor": "diagnose"}
 #: Screens whose module is not called by their place, and the class in it.
 _SCREENS: Final = {"prereqs": ("prerequisites", "Prerequisites"), "signin": ("sign_in", "SignIn")}
 #: Events that are taken in at a time, and seconds until the rest: an engine may report faster than anybody can take it,
@@ -50,7 +51,7 @@ _STOPPING: Final = {
 }
 
 
-class Course(App[None]):
+class Course(TextualApp):
     """An app that leads a person through one undertaking after the other.
 
     :param ground: where it stands.
@@ -71,7 +72,7 @@ class Course(App[None]):
         self.last = (self.model, self.proof)
         self.bridge: Feed | None = None
         self._recording: Recording | None = None
-        self.exit_code, self.outcome = 0, ""
+        self.exit_code, self.outcome = ExitCode.DONE, ""
         self.passed: set[str] = set()
         self.log_to: Callable[[CoreEvent], None] | None = None
         self._asking: Question | None = None
@@ -102,7 +103,9 @@ class Course(App[None]):
     @property
     def subject(self) -> str:
         """What is being done, for the top line."""
-        return _SUBJECTS.get(self.model.kind, self.model.kind) if self._begun else ""
+        row = registry.find(self.model.kind)
+        told = row.doing if row is not None else ""
+        return (told or self.model.kind) if self._begun else ""
 
     @property
     def prospect(self) -> str:
@@ -124,7 +127,7 @@ class Course(App[None]):
             self.verify() if kind == "verify" else self.diagnose()
             return
         self.model, self.proof = Model(kind), Model("verify")
-        self.exit_code, self.outcome = 0, ""
+        self.exit_code, self.outcome = ExitCode.DONE, ""
         self.bridge = self._bridge(kind)
         self._asking = None
         self.show("progress" if kind == "undo" else "prereqs")
@@ -209,7 +212,7 @@ class Course(App[None]):
     def on_moved(self, message: Moved) -> None:
         """Something happened."""
         bridge = message.bridge
-        if self._exit:
+        if self.exiting:
             return  # nothing is shown any more; `finish` takes it
         items = bridge.take(_SLICE)
         if len(items) == _SLICE:
@@ -279,7 +282,7 @@ class Course(App[None]):
         result = model.ended.result
         self.exit_code, self.outcome = result.exit_code, result.outcome if model is self.model else self.outcome
         if model.kind == "doctor" and any(seen.state == "failure" for seen in model.checks.values()):
-            self.exit_code = 8  # of all that was seen, also where only one line was looked at again
+            self.exit_code = ExitCode.CHECK_FAILED  # of all that was seen, also where only one line was looked at again
         for error in result.errors:
             if error["id"] == "bug.internal":
                 self._report_bug(error)
@@ -320,8 +323,8 @@ class Course(App[None]):
     def _stop_now(self) -> None:
         assert self.bridge is not None
         self.bridge.stop()
-        self.exit_code = 130
-        self.exit(return_code=130)
+        self.exit_code = ExitCode.INTERRUPTED
+        self.exit(return_code=self.exit_code)
 
     @property
     def base_screen(self) -> Screen[Any]:

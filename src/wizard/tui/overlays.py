@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import SetupError
 from wizard.console.plain import clean
-from wizard.tui.screens.dialogs import Line, Text
+from wizard.tui.dialogs import Line, Text
 
 if TYPE_CHECKING:
     from core.events import Finding
-    from wizard.tui.app import Wizard
+    from wizard.tui.host import Host
 
 
-def log(app: Wizard) -> None:
+def log(app: Host) -> None:
     """Everything that happened, as text."""
     lines = [*app.model.log, *app.proof.log]
     app.push_screen(Text("Log", "\n".join(lines) or "Nothing has happened yet.", end=True))
 
 
-def keys(app: Wizard) -> None:
+def keys(app: Host) -> None:
     """What can be done on this screen."""
     listing = [
         f"{active.binding.key_display or active.binding.key.split(',')[0]:<10} {active.binding.description}"
@@ -33,7 +33,7 @@ def keys(app: Wizard) -> None:
     app.push_screen(Text("Help", f"{advice}\n\n{told}\n\narrows and Tab move, Enter takes what is marked"))
 
 
-def explain(app: Wizard, errors: list[dict[str, Any]]) -> None:
+def explain(app: Host, errors: list[dict[str, Any]]) -> None:
     """Say more about an error."""
     from wizard.explain import answer
 
@@ -45,36 +45,36 @@ def explain(app: Wizard, errors: list[dict[str, Any]]) -> None:
         app.push_screen(Text("Explanation", text))
 
 
-def copy(app: Wizard, text: str) -> None:
+def copy(app: Host, text: str) -> None:
     """Put a text on the clipboard, and show it: a terminal does not say whether it took it."""
     told = clean(text)
     app.copy_to_clipboard(told)
     app.push_screen(Text("Sent to the terminal's clipboard, if it supports that", told))
 
 
-def copy_errors(app: Wizard, errors: list[dict[str, Any]]) -> None:
+def copy_errors(app: Host, errors: list[dict[str, Any]]) -> None:
     """Put errors on the clipboard, to be pasted into a report."""
     copy(app, "\n\n".join(f"{error['message']}\n{error['remedy']}\n[{error['id']}]" for error in errors))
 
 
-def command(app: Wizard) -> None:
+def command(app: Host) -> None:
     """The command that does the same without screens."""
     from wizard.answers import command_line
 
     copy(app, command_line(app.model.kind, app.ground.settings))
 
 
-def row(app: Wizard, text: str, title: str = "Change") -> None:
+def row(app: Host, text: str, title: str = "Change") -> None:
     """One line of a list, whole."""
     app.push_screen(Text(title, text))
 
 
-def findings(app: Wizard, found: list[Finding]) -> None:
+def findings(app: Host, found: list[Finding]) -> None:
     """What was found on the way, whole."""
     app.push_screen(Text("Findings", "\n\n".join(f"{f.severity}: {f.message}\n{f.remedy}".rstrip() for f in found)))
 
 
-def save_answers(app: Wizard) -> None:
+def save_answers(app: Host) -> None:
     """Save an answers file that replays this run."""
     from wizard.answers import free_path, replay, save
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -12,8 +11,10 @@ from textual.widgets import Static
 
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
+from core.errors.exit_codes import ExitCode
 from core.events import Question, StageStarted
 from core.flow.engine import Result
+from core.flows import registry
 from wizard.replay import head
 from wizard.runs import ALL, LOOKS, Kind
 from wizard.tui.app import Wizard
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from wizard.tui.state import Model
     from wizard.workspace import Ask, Emit, Scenario
 
-#: Flows whose steps are known before they begin.
-_KNOWN: Final = ("migrate", "onboard")
 #: The keys double and halve the speed between these.
 _SLOWEST, _FASTEST = 0.125, 128.0
 
@@ -73,8 +72,9 @@ class Playback(Feed):
         self._pace.leap(moment)
 
     def _items_in_order(self, first: float) -> Iterator[tuple[float, Item]]:
-        if self._part.flow in _KNOWN:
-            yield first, outline(import_module(f"core.flows.{self._part.flow}").FLOW)
+        spec = registry.flow(self._part.flow)
+        if spec is not None and spec.started:  # its steps are known before they begin
+            yield first, outline(registry.load(spec.load))
         following = [event for _, event in self._part.events[1:]]
         stage, asked, last = "", False, first
         for (last, event), after in zip(self._part.events, [*following, None], strict=False):
@@ -89,9 +89,10 @@ class Playback(Feed):
     def _ended(self) -> Ended:
         told = self._part.result
         if told is None:
-            return Ended(Result("failed", 1, errors=[SetupError("replay.cut").as_dict()]), {})
+            return Ended(Result("failed", ExitCode.FAILED, errors=[SetupError("replay.cut").as_dict()]), {})
         outcome: Any = told.outcome
-        return Ended(Result(outcome, told.exit_code, errors=list(told.errors)), told.data)
+        code: Any = told.exit_code  # a later version may have more of both
+        return Ended(Result(outcome, code, errors=list(told.errors)), told.data)
 
 
 class Recorded:
@@ -108,7 +109,8 @@ class Recorded:
     def __init__(self, tape: Tape, settings: Settings, pace: Pace) -> None:
         self.tape, self.settings, self.pace = tape, settings, pace
         first = tape.parts[0]
-        self.kind = cast("Kind", tape.command if tape.command in get_args(Kind) else first.flow)
+        row = registry.find(tape.command)
+        self.kind = tape.command if row is not None and row.started else first.flow
         proofs = [part for part in tape.parts if part.flow == "verify"]
         self.proof: Part | None = proofs[-1] if proofs else None
 
@@ -183,7 +185,7 @@ class Replay(Wizard):
 
     def action_leave(self) -> None:
         """Quit."""
-        self.exit(return_code=0)
+        self.exit(return_code=ExitCode.DONE)
 
     def action_speed(self, factor: float) -> None:
         """Play faster or slower; what is skipped altogether is slowed down to how it was."""
@@ -199,7 +201,7 @@ class Replay(Wizard):
         """How the recorded run ended is no exit code of the replay."""
         super().finish()
         if not (self.incident or self._signal):
-            self.exit_code = 0
+            self.exit_code = ExitCode.DONE
 
     def _bridge(self, kind: Kind, asked: Diagnosis = ALL) -> Feed:
         ground = self._recorded

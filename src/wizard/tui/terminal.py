@@ -22,10 +22,11 @@ from wizard.workspace import Demo
 if TYPE_CHECKING:
     from types import FrameType
 
+    from core.errors.exit_codes import ExitCode
     from wizard.workspace import Ground
 
 
-def run(ground: Ground, app: Wizard | None = None) -> int:
+def run(ground: Ground, app: Wizard | None = None) -> ExitCode:
     """Run the wizard.
 
     :param app: one that was made already for this ground.
@@ -48,7 +49,7 @@ def run(ground: Ground, app: Wizard | None = None) -> int:
         demo.close()
 
 
-def conduct(app: Wizard) -> int:
+def conduct(app: Wizard) -> ExitCode:
     """Run an app that was made already.
 
     :returns: as `run`.

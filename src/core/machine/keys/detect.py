@@ -8,63 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
-#: `tpm`: its version is not known. `unknown`: it was not found out whether there is anything.
-Kind = Literal["tpm2", "tpm1.2", "tpm", "secure-enclave", "none", "unknown"]
+from core.machine.keys.hardware import Group, Hardware, User
+
 #: `ctypes`: look in System32 and nowhere else; a folder on the PATH may be somebody else's.
 _SYSTEM32: Final = 0x800
 _ENTRA: Final = "Entra takes RSA keys of 2048 bits or more, and the Secure Enclave makes P-256 keys only"
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What was found.
-
-    :param evidence: the device and its version, in words.
-    :param platform: as `sys.platform` names it; empty for a pretend computer.
-    :param usable: whether it could hold an RSA key for this user, as far as that can be told without using it.
-    :param why: why not; never empty unless it is usable.
-    :param remedy: the command or the setting that helps; empty when nothing does.
-    :param around: what surrounds this system: `WSL2`, `container (docker)`, `virtual machine (KVM)`.
-    """
-
-    kind: Kind
-    evidence: str
-    platform: str
-    usable: bool = False
-    why: str = ""
-    remedy: str = ""
-    around: tuple[str, ...] = ()
-
-    @property
-    def found(self) -> str:
-        """Evidence and surroundings, in words."""
-        return f"{self.evidence} ({', '.join(self.around)})" if self.around else self.evidence
-
-
-class User(NamedTuple):
-    """Whom this process runs as.
-
-    :param name: its login name; empty when the user database has none.
-    :param groups: ids of the groups that the process is in.
-    """
-
-    uid: int
-    name: str
-    groups: frozenset[int]
-
-
-class Group(NamedTuple):
-    """A group of the group database.
-
-    :param listed: whether the user is in it there; the process may have begun before that.
-    """
-
-    name: str
-    listed: bool
 
 
 def detect(

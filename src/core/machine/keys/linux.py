@@ -11,7 +11,7 @@ from stat import S_IMODE
 from typing import Final
 
 from core.machine.keys import surroundings
-from core.machine.keys.detect import Group, Hardware, Kind, User
+from core.machine.keys.hardware import Group, Hardware, Kind, User
 from core.machine.keys.surroundings import Surroundings, text
 
 #: Where a TPM leaves its number. In a container, /sys is the host's, and /dev has what was passed.

@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, Final
 
-from core.machine.keys.detect import Hardware, Kind
+from core.machine.keys.hardware import Hardware, Kind
 
 PROVIDER: Final = "Microsoft Platform Crypto Provider"
 _SIZE: Final = 16

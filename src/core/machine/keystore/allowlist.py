@@ -13,14 +13,14 @@ import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, NoReturn
 
-if TYPE_CHECKING:
-    from core.errors import SetupError
+from core.config.options import OPTIONS
 
-FLAG: Final = "--allow-keyring-backend"
+_OPTION: Final = OPTIONS["allow_keyring_backend"]
+FLAG: Final = _OPTION.flag
 #: Counts only where the flag is given without a class.
-VARIABLE: Final = "ENTRACLAW_KEYRING_BACKEND_ALLOWLIST"
+VARIABLE: Final = _OPTION.instead
 MEMBER: Final = "keyring_backend_allowlist"
 _CLASS_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
@@ -41,7 +41,7 @@ def read(flags: Sequence[str], environ: Mapping[str, str], file: Path) -> dict[s
         listed = [part.strip() for part in environ.get(VARIABLE, "").split(",") if part.strip()]
         if not listed:
             detail = f"{FLAG} names no class, and {VARIABLE} is not set"
-            raise _error("usage.settings", detail=detail, command="migrate")
+            _refuse("usage.settings", detail=detail, command=_OPTION.command)
         _add(allowed, listed, f"{VARIABLE} with {FLAG}")
     _add(allowed, _listed(file), str(file))
     return allowed
@@ -51,39 +51,40 @@ def _add(allowed: dict[str, str], paths: Iterable[str], who: str) -> None:
     for path in paths:
         if not _CLASS_PATH.fullmatch(path):
             detail = f"{who}: {path!r} is not the path of a class (module.Class)"
-            raise _error("usage.settings", detail=detail, command="migrate")
+            _refuse("usage.settings", detail=detail, command=_OPTION.command)
         allowed.setdefault(path, who)
 
 
 def _listed(path: Path) -> list[str]:
     """The list in the configuration file; a file that others could have written is an error, not ignored."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            if wrong := _unsafe(os.fstat(file.fileno())):
-                raise _error("usage.config-file", path=path, detail=wrong)
-            import tomllib
+    import tomllib
 
+    from core import files
+
+    try:
+        with os.fdopen(files.readable(path), "rb") as file:
+            if wrong := _unsafe(os.fstat(file.fileno())):
+                _refuse("usage.config-file", path=path, detail=wrong)
             data = tomllib.loads(file.read().decode())
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:  # neither UTF-8 nor TOML
         detail = "it is a symbolic link" if getattr(error, "errno", None) == errno.ELOOP else str(error)
-        raise _error("usage.config-file", path=path, detail=detail) from None
+        _refuse("usage.config-file", path=path, detail=detail)
     for name in data:
         if name != MEMBER:
-            raise _error("usage.config-file", path=path, detail=f"{name} is not a setting")
+            _refuse("usage.config-file", path=path, detail=f"{name} is not a setting")
     listed = data.get(MEMBER, [])
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        raise _error("usage.config-file", path=path, detail=f"{MEMBER} must be a list of texts")
+        _refuse("usage.config-file", path=path, detail=f"{MEMBER} must be a list of texts")
     return listed
 
 
-def _error(id: str, **details: Any) -> SetupError:
+def _refuse(id: str, **details: Any) -> NoReturn:
     """Imported here: `--help` needs the names above, and no error."""
     from core.errors import SetupError
 
-    return SetupError(id, **details)
+    raise SetupError(id, **details) from None
 
 
 def _unsafe(found: os.stat_result) -> str:

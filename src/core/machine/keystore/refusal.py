@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from core.errors import InsecureKeyringBackendError, KeystoreError, SetupError
 from core.machine.keystore import allowlist, bus
@@ -17,59 +17,63 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ABSENT: Final = re.compile(r"NoReply|ServiceUnknown|NameHasNoOwner|NoServer|Disconnected|Timeout|TimedOut|Spawn")
 
 
-def of(active: object, members: Sequence[object]) -> InsecureKeyringBackendError:
-    """The error for a backend that is not the system's own.
+def refuse(active: object, members: Sequence[object]) -> NoReturn:
+    """A backend is not the system's own.
 
     :param active: the active backend.
     :param members: those behind it if it is a chainer, else itself.
+    :raises InsecureKeyringBackendError: always.
     """
-    return of_name(name(type(active)), next((name(cls) for cls in map(type, members) if _leads_to(cls)), ""))
+    refuse_class(name(type(active)), next((name(cls) for cls in map(type, members) if _leads_to(cls)), ""))
 
 
-def of_name(backend: str, allowable: str = "", environ: Mapping[str, str] | None = None) -> InsecureKeyringBackendError:
-    """The error for a backend by the path of its class.
+def refuse_class(backend: str, allowable: str = "", environ: Mapping[str, str] | None = None) -> NoReturn:
+    """The same, by the path of its class.
 
     :param allowable: path of a class that an operator may allow instead (K5).
     :param environ: variables of a pretend machine; None: those of this process, whose session bus is tried.
+    :raises InsecureKeyringBackendError: always.
     """
     if environ is None:
         fix = _fix(os.environ, bus.silent(os.environ))
     else:
         fix = _fix(environ, "" if environ.get(bus.VARIABLE) else bus.silent(environ))
-    return InsecureKeyringBackendError(backend, _why(backend), fix + _last_resort(allowable))
+    raise InsecureKeyringBackendError(backend, _why(backend), fix + _last_resort(allowable))
 
 
-def named(error: BaseException, action: str, patience: float) -> BaseException:
-    """The keystore error for whatever came out of a backend (K6).
+def translate(error: BaseException, action: str, patience: float) -> NoReturn:
+    """Raise the keystore error for whatever came out of a backend (K6).
 
     :param action: what was being done, in words.
     :param patience: seconds it was given.
+    :raises KeystoreError: the error, or another one for it; SetupError: `install.broken`; AssertionError: the error.
     """
     if isinstance(error, (KeystoreError, AssertionError)):
-        return error
+        raise error from None
     if isinstance(error, ImportError):
-        return SetupError("install.broken", what=f"the keystore's library cannot be loaded ({error})")
+        raise SetupError("install.broken", what=f"the keystore's library cannot be loaded ({error})") from None
     kinds = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
     text = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
-        return KeystoreError("keystore.unanswered", seconds=round(patience))
+        raise KeystoreError("keystore.unanswered", seconds=round(patience)) from None
     if (
         "-25308" in text
         or "-128" in text
         or any(kind.endswith((".KeyringLocked", ".LockedException")) for kind in kinds)
     ):
-        return KeystoreError("keystore.locked", detail=text)
+        raise KeystoreError("keystore.locked", detail=text) from None
     if any(kind.endswith(".PromptDismissedException") for kind in kinds):
-        return KeystoreError("keystore.locked", detail="the prompt was dismissed")
+        raise KeystoreError("keystore.locked", detail="the prompt was dismissed") from None
     if getattr(error, "errno", None) in _FULL or "No space left" in text:
-        return KeystoreError("keystore.full", detail=text)
+        raise KeystoreError("keystore.full", detail=text) from None
     if any(kind.endswith(".DBusErrorResponse") for kind in kinds) and not _ABSENT.search(text):
-        return KeystoreError("keystore.failed", action=action, detail=text)  # the service is there, and it said no
+        # the service is there, and it said no
+        raise KeystoreError("keystore.failed", action=action, detail=text) from None
     gone = (".SecretServiceNotAvailableException", ".InitError", ".NoKeyringError", ".DBusErrorResponse")
     if isinstance(error, OSError) or any(kind.endswith(gone) for kind in kinds):
         silent = bus.silent(os.environ) if sys.platform == "linux" else ""
-        return KeystoreError("keystore.gone", detail=f"{text}; {silent}" if silent else text)
-    return KeystoreError("keystore.failed", action=action, detail=f"{type(error).__name__}: {text}")
+        raise KeystoreError("keystore.gone", detail=f"{text}; {silent}" if silent else text) from None
+    raise KeystoreError("keystore.failed", action=action, detail=f"{type(error).__name__}: {text}") from None
 
 
 def name(cls: type) -> str:

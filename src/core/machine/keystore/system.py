@@ -15,7 +15,7 @@ import secrets
 import string
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,8 +114,11 @@ class Keystore(Protocol):
         :raises InsecureKeyringBackendError: it is refused.
         """
 
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         """The value, or None when there is no such entry."""
+
+    def has(self, service: str, account: str) -> bool:
+        """Whether there is such an entry."""
 
     def write(self, service: str, account: str, value: Secret) -> None:
         """Store a value; replaces an older one."""
@@ -133,24 +136,24 @@ def probe(keystore: Keystore) -> Probe:
     backend = keystore.backend()
     account = f"probe-{secrets.token_hex(8)}"
     alphabet = string.ascii_letters + string.digits + "+/=- \n"
-    value = "".join(secrets.choice(alphabet) for _ in range(BUNDLE_SIZE))
+    value = Secret("".join(secrets.choice(alphabet) for _ in range(BUNDLE_SIZE)), learn=False)
     try:
-        keystore.write(PROBE_SERVICE, account, Secret(value, learn=False))
+        keystore.write(PROBE_SERVICE, account, value)
         verdict = compare(value, keystore.read(PROBE_SERVICE, account))
     finally:
         keystore.delete(PROBE_SERVICE, account)
-    if keystore.read(PROBE_SERVICE, account) is not None:
+    if keystore.has(PROBE_SERVICE, account):
         raise KeystoreError("keystore.failed", action="delete a test entry", detail="it is still there")
     return Probe(verdict, BUNDLE_SIZE, backend)
 
 
-def compare(written: str, found: str | None) -> Verdict:
+def compare(written: Secret, found: Secret | None) -> Verdict:
     """What became of a value."""
     if found is None:
         return "missing"
     if found == written:
         return "intact"
-    return "truncated" if written.startswith(found) else "corrupted"
+    return "truncated" if written.begins(found) else "corrupted"
 
 
 class SystemKeystore:
@@ -182,11 +185,20 @@ class SystemKeystore:
         assert self._backend is not None
         return self._backend
 
-    def read(self, service: str, account: str) -> str | None:
-        return self._within("read", (service, account), lambda backend: backend.get_password(service, account))
+    def read(self, service: str, account: str) -> Secret | None:
+        def get(backend: KeyringBackend) -> Secret | None:
+            value = backend.get_password(service, account)
+            # the probe's value is random: nobody has to recognise it later
+            return None if value is None else Secret(value, learn=service != PROBE_SERVICE)
+
+        return self._within("read", (service, account), get)
+
+    def has(self, service: str, account: str) -> bool:
+        entry = (service, account)
+        return self._within("read", entry, lambda backend: backend.get_password(*entry) is not None)
 
     def write(self, service: str, account: str, value: Secret) -> None:
-        size = len(value.reveal())
+        size = len(value)
         if sys.platform == "win32" and size > WINDOWS_LIMIT:
             raise KeystoreError("keystore.too-large", limit=WINDOWS_LIMIT, size=size)
         entry = (service, account)
@@ -233,7 +245,7 @@ class SystemKeystore:
             raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
         self._tell()
         if errors:
-            raise refusal.named(errors[0], action, self._patience) from None
+            refusal.translate(errors[0], action, self._patience)
         return values[0]
 
     def _ends(self, thread: threading.Thread) -> bool:
@@ -325,7 +337,21 @@ def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:
             candidates = list(active.backends) if type(active) is chainer.ChainerBackend else [active]
     except Exception as error:  # noqa: BLE001  it asks every backend, and each answers with errors of its own
         raise KeystoreError("keystore.gone", detail=f"{type(error).__name__}: {error}") from None
-    # `is`, not `in`: a class decides by its metaclass what it is equal to
+    chosen = _first(candidates, own, others)
+    if chosen is None:
+        refusal.refuse(active, candidates)
+    return chosen
+
+
+def _first(
+    candidates: Sequence[KeyringBackend],
+    own: Sequence[type[KeyringBackend]],
+    others: Sequence[tuple[type[KeyringBackend], str]],
+) -> tuple[KeyringBackend, str] | None:
+    """The first backend of the system's own classes, else the first of those that an operator allows, and who did.
+
+    Compared is by `is` and not by `in`: a class decides by its metaclass what it is equal to.
+    """
     for candidate in candidates:
         for cls in own:
             if type(candidate) is cls:
@@ -338,7 +364,7 @@ def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:
                 # the instance itself: where such a backend keeps its entries may have been set on it, and a fresh one
                 # would look elsewhere. KEYRING_PROPERTY_* is refused for it too.
                 return candidate, who
-    raise refusal.of(active, candidates)
+    return None
 
 
 @undisturbed()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from core.entra.certificates import thumbprint
+from core.sandbox import disclosure
+from core.sandbox.directory import defaults
 from core.sandbox.directory.store import State, Tenant, copied
-from core.sandbox.graph import defaults
 from core.secret import Secret
 
 _KEY_FIXED: Final = ("type", "usage", "startDateTime", "endDateTime", "displayName", "customKeyIdentifier")
@@ -99,11 +99,11 @@ def new_password(tenant: Tenant, name: str, start: str | None = None, end: str |
         "customKeyIdentifier": None,
         "displayName": name or None,
         "endDateTime": tenant.stamp(ends),
-        "hint": secret.reveal()[:3],
+        "hint": secret.hint,
         "keyId": tenant.new_id(),
         "secretText": None,
         "startDateTime": tenant.stamp(begins),
-        "_digest": hashlib.sha256(secret.reveal().encode()).hexdigest(),
+        "_digest": disclosure.digest(secret),
     }
     return entry, secret
 

@@ -13,9 +13,9 @@ from core.clock import Cancel
 from core.config.cloud import Cloud
 from core.entra.tokens import Token, claims_of
 from core.errors import SetupError, SignInError
-from core.machine.azure_cli import NO_JSON, checked_user_token, garbage
+from core.machine.azure_cli import NO_JSON, checked_user_token, refuse_answer
 from core.machine.azure_login import Prompt, checked_tenant
-from core.machine.keys.detect import Hardware
+from core.machine.keys.hardware import Hardware
 from core.machine.prerequisites import (
     AZ,
     BUS,
@@ -29,10 +29,10 @@ from core.machine.prerequisites import (
     SECRETS,
     Tool,
 )
+from core.sandbox.directory import users
 from core.sandbox.directory.store import ARM_RESOURCE, State, Tenant
 from core.sandbox.fake_machine.machine import AzFault, Machine
 from core.sandbox.http import Request, Response
-from core.sandbox.scenarios import seeds
 from core.sandbox.token_service import endpoint
 from core.sandbox.token_service.tokens import AZURE_CLI, app_token, user_token
 from core.secret import Secret
@@ -94,7 +94,7 @@ class SandboxSignIn:
         if not self.signed_in:
             raise SetupError("az.signed-out", tenant_option=f" --tenant {tenant}" if tenant else "")
         if self._fault == "noisy":
-            raise garbage(_AZ, NO_JSON)
+            refuse_answer(_AZ, NO_JSON)
         app, audience = self._app(), f"{self._tenant.graph}/"
         if app:
             value = app_token(self._tenant, app, audience, self._tenant.replica())
@@ -158,4 +158,4 @@ class SandboxSignIn:
         return self._tenant.find("servicePrincipal", "appId", self._who) if self._who else None
 
     def _user(self) -> State:
-        return seeds.person(self._tenant, self._who or self._tenant.signed_in_user)
+        return users.find(self._tenant, self._who or self._tenant.signed_in_user)

@@ -34,17 +34,19 @@ class MemoryKeystore:
         self._open("open")
         return Backend("in-memory keystore (sandbox only)", limit=WINDOWS_LIMIT if self._fault == "small" else 0)
 
-    def read(self, service: str, account: str) -> str | None:
+    def read(self, service: str, account: str) -> Secret | None:
         self._open("read")
-        entry = self._entries.get((service, account))
-        return None if entry is None else entry.reveal()
+        return self._entries.get((service, account))
+
+    def has(self, service: str, account: str) -> bool:
+        return self.read(service, account) is not None
 
     def write(self, service: str, account: str, value: Secret) -> None:
         self._open("write")
         if self._locked:
             self._locked -= 1
             raise KeystoreError("keystore.locked", detail="by script; it is unlocked now, so check again")
-        if self._fault == "small" and (size := len(value.reveal())) > WINDOWS_LIMIT:
+        if self._fault == "small" and (size := len(value)) > WINDOWS_LIMIT:
             raise KeystoreError("keystore.too-large", limit=WINDOWS_LIMIT, size=size)
         self.put(service, account, value)
 
@@ -68,12 +70,12 @@ class MemoryKeystore:
         """
         match self._fault:
             case "none":
-                raise refusal.of_name(NOTHING, environ={})
+                refusal.refuse_class(NOTHING, environ={})
             case "plaintext":
-                raise refusal.of_name(PLAINTEXT, PLAINTEXT, _BUS)
+                refusal.refuse_class(PLAINTEXT, PLAINTEXT, _BUS)
             case "spoofed":
-                raise refusal.of_name(GENUINE, environ=_BUS | {"PYTHON_KEYRING_BACKEND": GENUINE})
+                refusal.refuse_class(GENUINE, environ=_BUS | {"PYTHON_KEYRING_BACKEND": GENUINE})
             case "locked":
                 raise KeystoreError("keystore.locked", detail="the prompt was dismissed")
             case "broken":
-                raise refusal.named(ImportError(BROKEN), action, PATIENCE)
+                refusal.translate(ImportError(BROKEN), action, PATIENCE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import encodebytes
 from collections.abc import Mapping
 from configparser import RawConfigParser
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from core.machine.python_packages import Package, required
+from core.sandbox import disclosure
 
 if TYPE_CHECKING:
     from core.entra.certificates import KeyPair
@@ -62,7 +62,7 @@ def leave_weak(path: Path, service: str, account: str, key_pair: KeyPair) -> Non
     """
     parser = RawConfigParser()
     parser.add_section(_escaped(service))
-    parser.set(_escaped(service), _escaped(account), "\n" + encodebytes(key_pair.pem.reveal().encode()).decode())
+    parser.set(_escaped(service), _escaped(account), f"\n{disclosure.as_base64(key_pair.pem)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     with path.open("w", encoding="utf-8") as file:

@@ -7,10 +7,9 @@ import random
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Final, Literal
-
-from core.sandbox.faults.saboteur import Saboteur
+from typing import Any, Final, Literal
 
 Kind = Literal[
     "status",
@@ -74,7 +73,7 @@ class Fault:
     :param effect: the request is carried out although the answer is spoiled; None: except for `status`.
     :param seconds: shortest and longest delay of `latency`; the first is how far `stale` lags behind.
     :param of: kind of object that `stale` reads from a stale replica.
-    :param saboteur: who acts, for `sabotage-*`.
+    :param saboteur: for `sabotage-*`: what somebody else does to the tenant; its text says so.
     :ivar seen: matching requests so far.
     :ivar struck: how often it struck.
     :ivar reached: set when it strikes; for `hold-after`, after the effect.
@@ -103,7 +102,7 @@ class Fault:
     effect: bool | None = None
     seconds: tuple[float, float] = (0.0, 0.0)
     of: str = ""
-    saboteur: Saboteur | None = None
+    saboteur: Callable[[Any], None] | None = None
     struck: int = 0
     _drawn: Counter[str] = field(default_factory=Counter, init=False, repr=False)
 

@@ -39,7 +39,7 @@ class Met:
         """
         for fault in self.beside:
             if fault.kind == f"sabotage-{when}" and fault.saboteur is not None:
-                fault.saboteur.act(tenant)
+                fault.saboteur(tenant)
 
 
 @dataclass

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from core.sandbox.directory.registrations import Refused
 from core.sandbox.directory.store import Tenant
-from core.sandbox.faults.replies import refusal
 from core.sandbox.http import Request, Response, answer
+from core.sandbox.replies import refusal
 
 PATH: Final = "/$batch"
 _MOST = 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from core.sandbox.directory.defaults import APPLICATION, AUDIENCES
 from core.sandbox.directory.registrations import Refused, taken
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph.defaults import APPLICATION, AUDIENCES
 
 READ_ONLY: Final = frozenset(
     {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from core.sandbox.directory import registrations
+from core.sandbox.directory import defaults, registrations
 from core.sandbox.directory.registrations import Refused, moment
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import chain, defaults, grants, members, policies, rights, views
+from core.sandbox.graph import chain, grants, members, policies, rights, views
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response, answer
@@ -99,7 +99,7 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     tenant.commit(kind, object_id, state)
     shown = views.shown(state)[_PASSWORDS][-1]
     described = views.context(tenant, "microsoft.graph.passwordCredential")
-    return answer(200, described | shown | {"secretText": secret.reveal()})
+    return answer(200, described | shown | {"secretText": secret})
 
 
 def remove_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:
@@ -175,7 +175,7 @@ def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name:
     tenant.commit("application", state["id"], state)
     told = views.shown(state)
     for entry, secret in zip(told[_PASSWORDS], secrets, strict=True):
-        entry["secretText"] = secret.reveal()
+        entry["secretText"] = secret
     return views.created(tenant, told, "applications")
 
 

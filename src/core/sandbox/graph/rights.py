@@ -6,8 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from core.sandbox import challenges
 from core.sandbox.directory.registrations import Refused
-from core.sandbox.directory.store import GRAPH_APP_ID, MICROSOFT, State, Tenant
+from core.sandbox.directory.store import MICROSOFT, State, Tenant
 from core.sandbox.graph import permissions, roles
 from core.sandbox.graph.permissions import ACCESS_AS_USER, agent_of
 
@@ -135,9 +136,7 @@ def check_own(state: State) -> None:
 
 def unauthenticated(tenant: Tenant, message: str, error: str = "") -> Refused:
     """The refusal of a token, which tells where to get one."""
-    challenge = f'Bearer realm="", authorization_uri="{tenant.authority}/common/oauth2/authorize", '
-    challenge += f'client_id="{GRAPH_APP_ID}"' + (f', error="{error}"' if error else "")
-    return Refused(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": challenge})
+    return Refused(401, "InvalidAuthenticationToken", message, challenges.graph(tenant, error))
 
 
 def denied() -> Refused:

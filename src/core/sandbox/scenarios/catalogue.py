@@ -8,7 +8,7 @@ from typing import Final
 from core.config.profile import Profile
 from core.entra import certificates, credentials
 from core.errors import SetupError
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID, MICROSOFT, Tenant
 from core.sandbox.fake_machine.machine import Machine
 from core.sandbox.graph import policies, roles
@@ -32,8 +32,8 @@ def seed(name: str, tenant: Tenant) -> Machine:
         scenario = SCENARIOS[name]
     except KeyError:
         raise SetupError("sandbox.scenario", name=name, known=", ".join(SCENARIOS)) from None
-    tenant.signed_in_user = seeds.new_person(tenant, "Dana Developer", roles.APPLICATION_ADMINISTRATOR)["id"]
-    seeds.new_person(tenant, "Alex Admin", roles.GLOBAL_ADMINISTRATOR)
+    tenant.signed_in_user = users.add(tenant, "Dana Developer", roles.APPLICATION_ADMINISTRATOR)["id"]
+    users.add(tenant, "Alex Admin", roles.GLOBAL_ADMINISTRATOR)
     microsoft_graph = registrations.new_principal(tenant, {"appId": GRAPH_APP_ID, "displayName": "Microsoft Graph"})
     microsoft_graph["appOwnerOrganizationId"] = MICROSOFT
     microsoft_graph["appRoles"] = roles.app_roles()
@@ -43,7 +43,7 @@ def seed(name: str, tenant: Tenant) -> Machine:
 
 
 def _fresh(tenant: Tenant) -> Machine:
-    user = seeds.person(tenant, "dana") | {
+    user = users.find(tenant, "dana") | {
         "_roles": [roles.APPLICATION_ADMINISTRATOR, roles.PRIVILEGED_ROLE_ADMINISTRATOR]
     }
     tenant.commit("user", user["id"], user)
@@ -52,7 +52,7 @@ def _fresh(tenant: Tenant) -> Machine:
 
 def _taken(tenant: Tenant) -> Machine:
     machine = _fresh(tenant)
-    mallory = seeds.new_person(tenant, "Mallory Malice")
+    mallory = users.add(tenant, "Mallory Malice")
     app = registrations.new_application(tenant, Profile.app_display_name, owner=mallory["id"])
     app["createdDateTime"] = tenant.stamp(tenant.now() - timedelta(days=730))
     seeds.with_passwords(tenant, app, "backdoor")
@@ -66,7 +66,7 @@ def _legacy(tenant: Tenant) -> Machine:
 
 
 def _unprivileged(tenant: Tenant) -> Machine:
-    user = seeds.person(tenant, "dana") | {"_roles": []}
+    user = users.find(tenant, "dana") | {"_roles": []}
     tenant.commit("user", user["id"], user)
     app, principal = seeds.provisioner(tenant, owner="alex")
     return Machine(seeds.with_secrets(tenant, app, principal))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from core.config.profile import Profile
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import Tenant
 from core.sandbox.fake_machine.machine import NOISE, Machine
 from core.sandbox.graph import roles
@@ -79,7 +79,7 @@ def _small_keystore(tenant: Tenant) -> Machine:
 def _twins(tenant: Tenant) -> Machine:
     members = _legacy(tenant)
     for name, days in ((Profile.app_display_name, 400), (f"{Profile.app_display_name} 2", 30)):
-        app = registrations.new_application(tenant, name, owner=seeds.person(tenant, "alex")["id"])
+        app = registrations.new_application(tenant, name, owner=users.find(tenant, "alex")["id"])
         app["createdDateTime"] = tenant.stamp(tenant.now() - timedelta(days=days))
         seeds.commit(tenant, app, registrations.new_principal(tenant, app), {})
     del members[Profile.client_id_member]

@@ -17,11 +17,11 @@ from core.config.profile import Profile
 from core.errors import SetupError
 from core.sandbox import origins
 from core.sandbox.directory.store import Tenant
-from core.sandbox.faults import Fault, Kind, Saboteur
+from core.sandbox.faults import Fault, Kind
 from core.sandbox.faults.fault import HANDSHAKE, Body, Form
-from core.sandbox.faults.saboteur import Act, Key, Target
 from core.sandbox.graph import chain, consents, grants, objects, policies, reports
 from core.sandbox.scenarios.catalogue import SCENARIOS
+from core.sandbox.scenarios.saboteur import Act, Key, Saboteur, Target
 from core.sandbox.scenarios.table import Table
 from core.sandbox.switches import Switches
 from core.sandbox.token_service import refusals

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from core.config.profile import Profile
 from core.entra import certificates, credentials
 from core.entra.certificates import KeyPair
-from core.errors import SetupError
-from core.sandbox.directory import registrations
+from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID, State, Tenant
 from core.sandbox.fake_machine.machine import Machine
 from core.sandbox.graph import grants, reports, roles
+from core.secret import Secret
 
 Members = dict[str, Any]
 
@@ -29,27 +29,12 @@ class Scenario(NamedTuple):
     fill: Callable[[Tenant], Machine]
 
 
-def person(tenant: Tenant, name: str) -> State:
-    """Somebody of the tenant.
-
-    :param name: a user principal name, the part before its `@`, or an object id.
-    :raises SetupError: `usage.settings`.
-    """
-    upn = name if "@" in name else f"{name}@{tenant.domain}"
-    found = tenant.latest("user", name) or tenant.find("user", "userPrincipalName", upn.lower())
-    if found is None:
-        known = ", ".join(user["userPrincipalName"].partition("@")[0] for user in tenant.all_latest("user"))
-        detail = f"the pretend tenant has no user '{name}'; it has {known}"
-        raise SetupError("usage.settings", detail=detail, command="sandbox")
-    return found
-
-
 def provisioner(tenant: Tenant, owner: str = "dana", declared: Mapping[str, str] = roles.BASE) -> tuple[State, State]:
     """The Provisioner with its permissions declared; not committed yet."""
-    app = registrations.new_application(tenant, Profile.app_display_name, owner=person(tenant, owner)["id"])
+    app = registrations.new_application(tenant, Profile.app_display_name, owner=users.find(tenant, owner)["id"])
     access = [{"id": role_id, "type": "Role"} for role_id in declared.values()]
     app["requiredResourceAccess"] = [{"resourceAppId": GRAPH_APP_ID, "resourceAccess": access}]
-    return app, registrations.new_principal(tenant, app, owner=person(tenant, owner)["id"])
+    return app, registrations.new_principal(tenant, app, owner=users.find(tenant, owner)["id"])
 
 
 def with_secrets(tenant: Tenant, app: State, principal: State) -> Members:
@@ -78,12 +63,12 @@ def with_certificate(tenant: Tenant, holder: State, name: str, days: float = 0) 
     return made
 
 
-def with_passwords(tenant: Tenant, holder: State, *names: str) -> list[str]:
+def with_passwords(tenant: Tenant, holder: State, *names: str) -> list[Secret]:
     """Add passwords to an object that is not committed yet; their values."""
     start, end = (tenant.stamp(tenant.now() + timedelta(days=days)) for days in (-500, 230))
     made = [registrations.new_password(tenant, name, start, end) for name in names]
     holder["passwordCredentials"] = [*holder["passwordCredentials"], *(entry for entry, _ in made)]
-    return [secret.reveal() for _, secret in made]
+    return [secret for _, secret in made]
 
 
 def named(tenant: Tenant, app: State, key_pair: KeyPair | None = None) -> Members:
@@ -101,29 +86,3 @@ def commit(tenant: Tenant, app: State, principal: State, granted: Mapping[str, s
         tenant.commit(grants.KIND, grant["id"], grant)
     tenant.commit("application", app["id"], app)
     tenant.commit("servicePrincipal", principal["id"], principal)
-
-
-def new_person(tenant: Tenant, name: str, *directory_roles: str) -> State:
-    """A new person.
-
-    :param name: given name and surname; the former becomes the user name.
-    """
-    given, _, surname = name.partition(" ")
-    user = {
-        "id": tenant.new_id(),
-        "displayName": name,
-        "givenName": given,
-        "surname": surname,
-        "userPrincipalName": f"{given.lower()}@{tenant.domain}",
-        "mail": f"{given.lower()}@{tenant.domain}",
-        "userType": "Member",
-        "accountEnabled": True,
-        "businessPhones": [],
-        "jobTitle": None,
-        "mobilePhone": None,
-        "officeLocation": None,
-        "preferredLanguage": None,
-        "_roles": list(directory_roles),
-    }
-    tenant.commit("user", str(user["id"]), user)
-    return user

@@ -17,10 +17,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from core.errors import SetupError
-from core.sandbox import logs, origins, service
+from core.sandbox import logs, origins, replies, service
 from core.sandbox.dashboard import endpoint as status
 from core.sandbox.directory.store import Tenant
-from core.sandbox.faults import Met, replies
+from core.sandbox.faults import Met
 from core.sandbox.graph import batch
 from core.sandbox.http import Request, Response
 from core.sandbox.logs import Served, bound

@@ -74,7 +74,7 @@ class CreateApp(Step[World]):
             created = creation.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(world, graph, unique) or {}
-                if created and world.flow == "apply":  # or somebody who had read the request was faster
+                if created and known.request is not None:  # or somebody who had read the request was faster
                     self._ours(world, graph, str(created["appId"]))
             if "appId" not in created:
                 raise SetupError("app.not-created", name=world.app_name)

@@ -45,7 +45,8 @@ class FindApp(Step[World]):
         app, _ = together(lambda: application.read(graph, app_id), tell)
         if app is None:
             path = world.statefile.path
-            raise deleted(world, app_id) or SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=path)
+            refuse_deleted(world, app_id)
+            raise SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=path)
         if not known.app_id:
             why = f"The app was found by its name '{app.name}' only."
             raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app_id)
@@ -62,7 +63,7 @@ class FindApp(Step[World]):
         if not found:
             raise SetupError("app.not-found", name=world.profile.app_display_name, tenant=world.known.tenant)
         if len(found) > 1:
-            raise several(world, found)
+            raise Several(world, found)
         return str(found[0]["appId"])
 
 
@@ -208,19 +209,23 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
         return [app | {"appId": str(app["appId"])} for app in found]
 
 
-def several(world: World, found: Sequence[dict[str, Any]]) -> SetupError:
-    """The error for two apps of one name: stop and list them (P1)."""
-    listing = "\n".join(f"  {app['appId']}, created {str(app.get('createdDateTime'))[:10]}" for app in found)
-    details = {"name": world.profile.app_display_name, "tenant": world.known.tenant, "count": len(found)}
-    return SetupError("app.several", listing=listing, **details)
+class Several(SetupError):
+    """Two apps of one name: stop and list them (P1)."""
+
+    def __init__(self, world: World, found: Sequence[dict[str, Any]]) -> None:
+        listing = "\n".join(f"  {app['appId']}, created {str(app.get('createdDateTime'))[:10]}" for app in found)
+        name, tenant = world.profile.app_display_name, world.known.tenant
+        super().__init__("app.several", listing=listing, name=name, tenant=tenant, count=len(found))
 
 
-def deleted(world: World, app_id: str) -> SetupError | None:
-    """The error for an app that was deleted and can be restored."""
+def refuse_deleted(world: World, app_id: str) -> None:
+    """See that an app which is not there was not deleted in a way that can be taken back.
+
+    :raises SetupError: `app.deleted`.
+    """
     path = f"/directory/deletedItems/microsoft.graph.application?$filter=appId eq '{app_id}'"
     for found in world.user_graph().pages(path, "look among the deleted apps"):
-        return SetupError("app.deleted", app_id=app_id, date=str(found.get("deletedDateTime"))[:10])
-    return None
+        raise SetupError("app.deleted", app_id=app_id, date=str(found.get("deletedDateTime"))[:10])
 
 
 def refuse_another_name(world: World, app: App) -> None:

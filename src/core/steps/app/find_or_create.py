@@ -36,7 +36,7 @@ class FindOrCreate(Step[World]):
 
     def apply(self, world: World) -> str:
         known = world.known
-        if known.secret or world.profile.secret_member in world.statefile.read_or_empty():
+        if known.secret or world.statefile.read_or_empty().present:
             raise SetupError("app.has-secrets", listing="the state file holds one")
         known.app_id = self._interrupted(world) or known.app_id
         tell = partial(discover, world.session, world.cloud, known.tenant)
@@ -112,13 +112,12 @@ class FindOrCreate(Step[World]):
         app = application.read(graph, str(found[0]["appId"])) if len(found) == 1 else None
         if app is not None:
             raise SetupError("app.adopt-or-new", listing=app.describe(), app_id=app.app_id)
-        raise find.several(world, found)
+        raise find.Several(world, found)
 
     def _gone(self, world: World) -> App | None:
         """A definite 404 makes an id stale; a deleted app that can be restored stops the run."""
         known = world.known
-        if (deleted := find.deleted(world, known.app_id)) is not None:
-            raise deleted
+        find.refuse_deleted(world, known.app_id)
         if world.settings.app_id:
             raise SetupError("app.missing", app_id=known.app_id, tenant=known.tenant, path=world.statefile.path)
         if not known.created:

@@ -19,6 +19,7 @@ from core.entra.credentials import Merge
 from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
+from core.errors.effected import Effected
 from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
@@ -59,7 +60,7 @@ class StoreKey(Step[World]):
     def undo(self, world: World) -> Left | None:
         for effect in reversed(world.log.standing("keystore.write")):
             world.keystore.delete(world.service, effect.target)
-            if world.keystore.read(world.service, effect.target) is not None:
+            if world.keystore.has(world.service, effect.target):
                 return Left(f"keystore entry {effect.target}", f"Delete {effect.target} of {world.service} by hand.")
             world.log.undone(effect)
             world.known.key_pair = None
@@ -158,7 +159,7 @@ class Adopt(Step[World]):
 
     def check(self, world: World) -> Status:
         key_pair = world.known.key_pair
-        if key_pair and world.keystore.read(world.service, world.known.tenant) == key_pair.entry.reveal():
+        if key_pair and world.keystore.read(world.service, world.known.tenant) == key_pair.entry:
             return Done(f"account {world.known.tenant} holds it")
         return Needed()
 
@@ -173,13 +174,13 @@ class Adopt(Step[World]):
     def apply(self, world: World) -> str:
         key_pair, tenant = world.key_pair, world.known.tenant
         former = world.keystore.read(world.service, tenant)
-        kept = former is not None and former != key_pair.entry.reveal()
+        kept = former is not None and former != key_pair.entry
         if former is not None and kept:
-            if world.known.occupant is None or former != world.known.occupant.reveal():
+            if former != world.known.occupant:
                 raise SetupError("keystore.changed", tenant=tenant, service=world.service)
             aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
-                store(world, aside, Secret(former), parse=False)
+                store(world, aside, former, parse=False)
         with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=key_pair.thumbprint):
             store(world, tenant, key_pair.entry)
         return f"account {tenant} holds it" + (", the former one is kept until the end" if kept else "")
@@ -190,11 +191,11 @@ class Adopt(Step[World]):
             tenant = adopted[0].target
             ours = _thumbprint_in(world, tenant) in {effect.data["thumbprint"] for effect in adopted}
             former = world.keystore.read(world.service, aside[0].target) if aside else None
-            empty = world.keystore.read(world.service, tenant) is None
+            empty = not world.keystore.has(world.service, tenant)
             if ours:
                 _put_back(world, tenant)
             if former is not None and (ours or empty):
-                store(world, tenant, Secret(former), parse=False)
+                store(world, tenant, former, parse=False)
             elif ours and aside:
                 return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
             elif ours:
@@ -212,15 +213,15 @@ def _put_back(world: World, tenant: str) -> None:
     """Keep the key under its pending account, which a clean-up has emptied: its certificate is still on the app."""
     account = f"{tenant}#{_thumbprint_in(world, tenant)}"
     pending = any(effect.target == account for effect in world.log.standing("keystore.write"))
-    if pending and world.keystore.read(world.service, account) is None:
-        store(world, account, Secret(world.keystore.read(world.service, tenant) or ""))
+    if pending and not world.keystore.has(world.service, account):
+        store(world, account, world.keystore.read(world.service, tenant) or Secret(""))
 
 
 def _thumbprint_in(world: World, account: str) -> str:
     """Thumbprint of the bundle in an account; empty when there is none that can be read."""
-    text = world.keystore.read(world.service, account)
+    entry = world.keystore.read(world.service, account)
     try:
-        return world.keys.open(Secret(text), account).thumbprint if text else ""
+        return world.keys.open(entry, account).thumbprint if entry else ""
     except SetupError as error:
         if error.id != "keystore.bundle":  # it is not known whose the entry is (T6)
             raise
@@ -278,12 +279,12 @@ def prove_again(world: World) -> str:
     :raises SetupError: it was not accepted.
     """
     known = world.known
-    text = world.keystore.read(world.service, known.tenant)
-    if text != world.key_pair.entry.reveal():  # not adopted yet
-        text = world.keystore.read(world.service, world.pending)
-    if text is None:
+    entry = world.keystore.read(world.service, known.tenant)
+    if entry != world.key_pair.entry:  # not adopted yet
+        entry = world.keystore.read(world.service, world.pending)
+    if entry is None:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
-    read_back = world.keys.open(Secret(text), known.tenant)
+    read_back = world.keys.open(entry, known.tenant)
     roles = frozenset(known.wanted)
     known.proof = prove(
         world.session,
@@ -308,10 +309,10 @@ def store(world: World, account: str, entry: Secret, *, parse: bool = True) -> S
     """
     world.keystore.write(world.service, account, entry)
     found = world.keystore.read(world.service, account)
-    verdict = compare(entry.reveal(), found)
+    verdict = compare(entry, found)
     if verdict != "intact":
         raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.known.backend)
-    return world.keys.open(Secret(found or ""), account) if parse else None
+    return world.keys.open(found or Secret(""), account) if parse else None
 
 
 def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tuple[Key, ...] | None:
@@ -357,7 +358,7 @@ def _dropping(world: World) -> Iterator[Callable[[tuple[Key, ...]], Collection[s
     try:
         yield drop
     except SetupError as error:
-        for effect in effects if error.refused else ():
+        for effect in effects if error.effected is Effected.NO else ():
             world.log.failed(effect)
         raise
     for effect in effects:

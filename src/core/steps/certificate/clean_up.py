@@ -40,7 +40,7 @@ class Tidy(Step[World]):
     def check(self, world: World) -> Status:
         if world.known.key_pair is None or self._spare(world):
             return Needed()
-        left = [a for a in self._accounts(world) if world.keystore.read(world.service, a) is not None]
+        left = [a for a in self._accounts(world) if world.keystore.has(world.service, a)]
         return Needed() if left or self._requests(world) else Done("there are none")
 
     def plan(self, world: World) -> Sequence[PlanRow]:

@@ -8,9 +8,8 @@ this app tells how it was made. That nothing tells of another app proves nothing
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from core import paths
@@ -19,14 +18,10 @@ from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
 from core.flow.step import Needed, Status, Step
-from core.secret import ENTRA_SECRET, Secret
+from core.secret import Secret
 from core.signer import Signer
 from core.steps import prerequisites
 from core.steps.context import World
-
-_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
-#: What encodes 32 bytes or more: a private key, be it in PEM, DER, PFX or JWK. An entry without can sign in nobody.
-_MATERIAL: Final = re.compile(r"[A-Za-z0-9+/=_-]{43,}")
 
 
 class FindKey(Step[World]):
@@ -43,18 +38,17 @@ class FindKey(Step[World]):
         known.key_pair = known.proof = None
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
         prerequisites.take_lock(world, known.tenant, "keystore")
-        text = world.keystore.read(world.service, known.tenant)
-        credential = text is not None and _may_sign_in(text)
-        known.occupant = Secret(text, learn=credential) if text is not None else None
-        current = self._read(world, known.tenant, text)
+        known.occupant = entry = world.keystore.read(world.service, known.tenant)
+        credential = entry is not None and certificates.may_sign_in(entry)
+        current = self._read(world, known.tenant, entry)
         if current is None and credential:
-            raise _unproven(world, "what may be a private key or a secret and cannot be used here")
+            _refuse_unproven(world, "what may be a private key or a secret and cannot be used here")
         if current is not None:
             self._refuse_another_apps_key(world, current.der)
         if current is not None and known.app is None:
             if not self._orphan(world, current.der):
-                details = {"tenant": known.tenant, "service": world.service, "thumbprint": current.thumbprint}
-                raise SetupError("keystore.occupied", **details)
+                service, thumbprint = world.service, current.thumbprint
+                raise SetupError("keystore.occupied", tenant=known.tenant, service=service, thumbprint=thumbprint)
         elif current is not None and self._usable(world, current):
             known.key_pair = current
             _say_due(world, current)
@@ -96,11 +90,11 @@ class FindKey(Step[World]):
         account = f"{world.known.tenant}#{thumbprint}"
         return self._read(world, account, world.keystore.read(world.service, account))
 
-    def _read(self, world: World, account: str, text: str | None) -> Signer | None:
-        if text is None:
+    def _read(self, world: World, account: str, entry: Secret | None) -> Signer | None:
+        if entry is None:
             return None
         try:
-            return world.keys.open(Secret(text), account)
+            return world.keys.open(entry, account)
         except SetupError as error:
             if error.id != "keystore.bundle":  # a key that is out of reach is no reason for a new one (T6)
                 raise
@@ -112,7 +106,7 @@ class FindKey(Step[World]):
         mine, owners = _mine(world), owners_of(world, der)
         listed = world.known.app is not None and world.known.app.holds_certificate(der)
         if mine and owners and mine not in owners and not listed:
-            raise _another_apps(world, der, sorted(owners)[0])
+            _refuse_key_of(sorted(owners)[0], world, der)
 
     def _refuse_foreign(self, world: World, der: bytes) -> None:
         """See that a key which this app cannot sign in with was its own, before another one takes its place.
@@ -126,7 +120,9 @@ class FindKey(Step[World]):
         owner = next(iter(sorted(owners)), "") or _holder(world, thumbprint)
         if owner == _mine(world) if owner else self._recorded(world, thumbprint):
             return
-        raise _another_apps(world, der, owner) if owner else _unproven(world, f"the certificate {thumbprint}")
+        if owner:
+            _refuse_key_of(owner, world, der)
+        _refuse_unproven(world, f"the certificate {thumbprint}")
 
     def _recorded(self, world: World, thumbprint: str) -> bool:
         """Whether this project's state file names the certificate as that of the very app it names.
@@ -167,12 +163,6 @@ class FindKey(Step[World]):
             )
             return False
         return True
-
-
-def _may_sign_in(text: str) -> bool:
-    """Whether an entry may hold a credential, of whatever kind and whosever."""
-    rest = _CERTIFICATE.sub("", text)
-    return bool(_MATERIAL.search(rest) or ENTRA_SECRET.search(rest))
 
 
 def _say_due(world: World, key_pair: Signer) -> None:
@@ -231,11 +221,11 @@ def _holder(world: World, thumbprint: str) -> str:
     return ""
 
 
-def _unproven(world: World, what: str) -> SetupError:
+def _refuse_unproven(world: World, what: str) -> NoReturn:
     app = f"the app {world.known.app_id}" if world.known.app_id else "the new app"
-    return SetupError("keystore.unproven", what=what, app=app, tenant=world.known.tenant, service=world.service)
+    raise SetupError("keystore.unproven", what=what, app=app, tenant=world.known.tenant, service=world.service)
 
 
-def _another_apps(world: World, der: bytes, app_id: str) -> SetupError:
-    details = {"tenant": world.known.tenant, "service": world.service, "thumbprint": certificates.thumbprint(der)}
-    return SetupError("keystore.other-app", app_id=app_id, **details)
+def _refuse_key_of(app_id: str, world: World, der: bytes) -> NoReturn:
+    tenant, service, thumbprint = world.known.tenant, world.service, certificates.thumbprint(der)
+    raise SetupError("keystore.other-app", app_id=app_id, tenant=tenant, service=service, thumbprint=thumbprint)

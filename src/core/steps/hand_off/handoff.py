@@ -6,18 +6,19 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 from uuid import uuid4
 
 from core import files
 from core.entra import application, creation
 from core.errors import GraphError, SetupError
+from core.errors.effected import Effected
 from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
+from core.steps.admin_request import LARGEST, Request
 from core.steps.context import World
-from core.steps.hand_off.request import LARGEST, Request
 
 WRITE: Final = "request.write"
 WAITING: Final = "handoff.waiting"
@@ -41,7 +42,7 @@ class HandOff(Step[World]):
         return (PlanRow("add", "request for an administrator", str(path(world)), "", after, True, "write a file"),)
 
     def apply(self, world: World) -> str:
-        raise write(world)
+        hand_over(world)
 
     def undo(self, world: World) -> Left | None:
         effects = world.log.standing(WRITE)
@@ -63,7 +64,10 @@ def question(world: World) -> Question:
 
 
 def before_undo(world: World, error: SetupError) -> SetupError | None:
-    """What a request has been written for is kept until an administrator acts, or somebody undoes it."""
+    """What a request has been written for is kept until an administrator acts, or somebody undoes it.
+
+    :returns: as the engine asks for it (`Flow.before_undo`): the error that forbids the undo, as a value.
+    """
     if error.id == WAITING:
         return error
     # an administrator may be about to apply it: a certificate whose key is nowhere would be of no use to anybody
@@ -81,8 +85,8 @@ def on_refusal(world: World) -> Iterator[None]:
     try:
         yield
     except GraphError as error:
-        if error.lacks_rights and error.refused and world.flow != "apply":
-            raise instead(world, error) from None
+        if error.lacks_rights and error.effected is Effected.NO and world.flow.hands_off:
+            hand_over_instead(world, error)
         raise
 
 
@@ -115,12 +119,11 @@ def path(world: World) -> Path:
     return world.settings.folder / f"{world.profile.name}-request-{short}.json"
 
 
-def write(world: World, *, removal: bool = False) -> SetupError:
-    """Write the request.
+def hand_over(world: World, *, removal: bool = False) -> NoReturn:
+    """Write the request, and end this run with it: it waits for an administrator.
 
     :param removal: the certificate is proven, and only the password credentials are left to remove.
-    :returns: the error that ends this run: it waits for an administrator.
-    :raises SetupError: `request.io`, `request.secret`, `file.unsafe`.
+    :raises SetupError: `handoff.waiting`; `request.io`, `request.secret`, `file.unsafe`: it was not written.
     """
     known, key_pair, app = world.known, world.key_pair, world.known.app
     earlier = written(world)
@@ -149,7 +152,7 @@ def write(world: World, *, removal: bool = False) -> SetupError:
     with world.log.effect(WRITE, str(target), world.emit, **details):
         _replace(target, text)
     tell = "" if removal else f" Tell them by another way than the file that its thumbprint is {key_pair.thumbprint}."
-    return SetupError(WAITING, path=target, role=request.role_needed, tell=tell)
+    raise SetupError(WAITING, path=target, role=request.role_needed, tell=tell) from None
 
 
 def _applied(world: World, effect: Effect) -> Left | None:
@@ -176,14 +179,14 @@ def _applied(world: World, effect: Effect) -> Left | None:
     return Left(f"{what}, which an administrator added for this machine; its key is kept", how)
 
 
-def instead(world: World, refusal: GraphError) -> SetupError:
-    """What ends a run that was refused although its token did not tell: the refusal is said, the request is written.
+def hand_over_instead(world: World, refusal: GraphError) -> NoReturn:
+    """End a run that was refused although its token did not tell: the refusal is said, the request is written.
 
-    :raises SetupError: `request.io`.
+    :raises SetupError: as `hand_over`.
     """
     world.known.may_change = False
     world.emit(Finding("rights.refused", "warning", refusal.summary))
-    return write(world)
+    hand_over(world)
 
 
 def remove(path: Path, key_id: str) -> None:
@@ -206,20 +209,18 @@ def remove(path: Path, key_id: str) -> None:
 def _replace(target: Path, text: str) -> None:
     """Write a file atomically, readable for all since it is public; never through a link that somebody left there."""
     if _another(target):
-        raise _unwritten(target, "a file that is no request lies there")
+        _fail(target, "a file that is no request lies there")
     start = f"{target.name}.new-"  # what people keep beside it is called otherwise
     try:
         files.sweep(target.parent, start)
         with files.beside(target, text.encode(), start=start, mode=0o644) as put:
             put()
     except OSError as error:
-        raise _unwritten(target, error.strerror or error) from None
+        _fail(target, error.strerror or error)
 
 
-def _unwritten(target: Path, detail: object) -> SetupError:
-    failed = SetupError("request.io", path=target, detail=detail)
-    failed.refused = True
-    return failed
+def _fail(target: Path, detail: object) -> NoReturn:
+    raise SetupError("request.io", effected=Effected.NO, path=target, detail=detail) from None
 
 
 def _another(path: Path) -> bool:

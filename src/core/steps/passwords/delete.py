@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from core.clock import pause, wait_until
 from core.entra import application, credentials
@@ -11,6 +11,7 @@ from core.entra.application import Holder, Key, Password
 from core.entra.credentials import strangers
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
+from core.errors.effected import Effected
 from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
@@ -57,7 +58,7 @@ class CheckDeletion(Step[World]):
             if directory_roles.may_write(world, holder) is not None:
                 deleters.append("user")
             if not deleters:
-                raise handoff.write(world, removal=True)
+                handoff.hand_over(world, removal=True)
             known.deleters[holder] = tuple(deleters)
         return "the Provisioner itself" if directory_roles.WRITE in proof.roles else "by ownership or directory role"
 
@@ -109,7 +110,7 @@ class Mark(Step[World]):
     def _rehearse(self, world: World) -> None:
         """See that this machine's credential and its files still are what was decided on, and can be changed."""
         tenant = world.known.tenant
-        if world.keystore.read(world.service, tenant) != world.key_pair.entry.reveal():
+        if world.keystore.read(world.service, tenant) != world.key_pair.entry:
             raise SetupError("keystore.changed", tenant=tenant, service=world.service)
         world.statefile.rehearse(*Purge.change(world), basis=world.known.basis)
 
@@ -199,7 +200,7 @@ class TwoCleanReads(Step[World]):
             if newcomers:
                 rounds += 1
                 if rounds > ROUNDS:
-                    raise self._returning(world, newcomers, rounds)
+                    self._give_up(world, newcomers, rounds)
                 world.emit(
                     Finding(
                         "secret.returned",
@@ -230,9 +231,9 @@ class TwoCleanReads(Step[World]):
             world.known.removed[holder] = ids
 
     @staticmethod
-    def _returning(world: World, newcomers: list[Password], rounds: int) -> SetupError:
+    def _give_up(world: World, newcomers: list[Password], rounds: int) -> NoReturn:
         owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in world.app.owners)
-        return SetupError(
+        raise SetupError(
             "migrate.secret-returns", rounds=rounds, listing=_listing(newcomers), owners=owners or "an administrator"
         )
 
@@ -331,7 +332,7 @@ def delete(world: World, password: Password) -> bool:
                 effect.data["by_others"] = not removed
             return removed
         except GraphError as error:
-            if error.transient or not error.refused:
+            if error.transient or error.effected is not Effected.NO:
                 raise
             refused = error
     assert refused is not None
@@ -384,7 +385,7 @@ def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
         except SetupError as error:
             if isinstance(error, Interrupted):
                 raise
-            if error.refused:  # the batch itself was not taken, so nothing in it happened
+            if error.effected is Effected.NO:  # the batch itself was not taken, so nothing in it happened
                 for effect in effects:
                     world.log.failed(effect)
             continue
@@ -392,7 +393,7 @@ def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
             if not isinstance(answer, GraphError):
                 world.log.done(effect, world.emit)
                 gone.add(password.id)
-            elif answer.status < 500:
+            elif answer.effected is Effected.NO:
                 world.log.failed(effect)
     return gone
 

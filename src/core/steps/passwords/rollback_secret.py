@@ -6,6 +6,7 @@ file holds the short-lived secret, so every later command knows of it. It holds 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,8 +24,7 @@ from core.events import ChangeMade, Finding
 from core.flow.journal import Effect, Journal
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
-from core.machine.state_file import Basis, not_written
-from core.secret import Secret
+from core.machine.state_file import Basis, fail_to_write
 from core.steps import directory_roles, prerequisites
 from core.steps.context import World
 from core.steps.passwords.delete import REMOVE
@@ -117,10 +117,10 @@ def take_out(world: World, journal: Journal) -> None:
             try:
                 stray.unlink(missing_ok=True)
             except OSError as error:
-                raise not_written(stray, error) from None
-        members = _members(world, effect)
-        if _is_in(members, effect):
-            file.update({}, (member,), basis=Basis.of(members, (member,)))
+                fail_to_write(stray, error)
+        before = _basis(world, effect)
+        if _is_in(before, effect):
+            file.update({}, (member,), basis=before)
             if holds(world, effect):
                 raise SetupError("statefile.changed", path=file.path)
             if file is world.statefile:
@@ -131,20 +131,23 @@ def take_out(world: World, journal: Journal) -> None:
 
 def holds(world: World, effect: Effect) -> bool:
     """Whether the state file that an effect names holds its secret."""
-    return _is_in(_members(world, effect), effect)
+    return _is_in(_basis(world, effect), effect)
 
 
-def _members(world: World, effect: Effect) -> dict[str, Any]:
+def _basis(world: World, effect: Effect) -> Basis:
+    """The member that an effect wrote, as it is now."""
+    member = effect.data["member"]
     try:
-        return world.statefile.at(Path(effect.target)).read()
+        return world.statefile.at(Path(effect.target)).read().basis.only((member,))
     except SetupError as error:
         if error.id != "statefile.missing":
             raise
-        return {}  # the project is gone, and the secret with it
+        return Basis.of({}, (member,))  # the project is gone, and the secret with it
 
 
-def _is_in(members: dict[str, Any], effect: Effect) -> bool:
-    return str(members.get(effect.data["member"], "")).startswith(effect.data["hint"])
+def _is_in(basis: Basis, effect: Effect) -> bool:
+    value = basis.values.get(effect.data["member"])
+    return value is not None and value.begins(json.dumps(effect.data["hint"])[:-1])
 
 
 def take_off(world: World, journal: Journal, graph: Graph, *, patience: float, forget: bool = True) -> None:
@@ -271,10 +274,10 @@ def _as_certificate(world: World) -> Graph | None:
     """Microsoft Graph as the app itself; None when this machine has no key, or its token certainly may not write."""
     known = world.known
     if known.proof is None:
-        text = world.keystore.read(world.service, known.tenant)
-        if text is None:
+        entry = world.keystore.read(world.service, known.tenant)
+        if entry is None:
             return None
-        known.key_pair = world.keys.open(Secret(text), known.tenant)
+        known.key_pair = world.keys.open(entry, known.tenant)
         known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
     may = known.proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
     return world.app_graph() if may else None
@@ -319,7 +322,7 @@ class Sweep(Step[World]):
 
     def apply(self, world: World) -> str:
         sweep(world, signed_in=True)
-        if world.profile.secret_member not in world.statefile.read_or_empty():
+        if not world.statefile.read_or_empty().present:
             world.known.secret = None
         return "looked after"
 

@@ -10,6 +10,7 @@ from core.clock import wait_until
 from core.entra import application, credentials
 from core.entra.tokens import SecretState, try_secret
 from core.errors import GraphError, NetworkError, SetupError
+from core.errors.effected import Effected
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
@@ -81,7 +82,7 @@ class AddPassword(Step[World]):
             try:
                 return self._add(world, attempt)
             except (GraphError, NetworkError) as error:
-                if error.refused or attempt == ATTEMPTS:
+                if error.effected is Effected.NO or attempt == ATTEMPTS:
                     raise
             # whatever was made is useless, since its secret was lost with the answer: it goes, and another one comes
             rollback_secret.take_off(world, world.log, world.user_graph(), patience=LOST, forget=False)
@@ -99,11 +100,10 @@ class AddPassword(Step[World]):
             except GraphError as error:
                 if error.code != _FORBIDDEN:
                     raise
-                refusal = forbidden(world)
-                refusal.refused = error.refused
-                raise refusal from None
-            secret = Secret(str(answer.pop("secretText", None) or ""))
-            effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.reveal()[:3]}
+                raise Forbidden(world, effected=error.effected) from None
+            secret = answer.get("secretText")
+            secret = secret if isinstance(secret, Secret) else Secret("")
+            effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.hint}
             _check(secret, str(answer.get("endDateTime")), end)
         world.known.secret = secret
         return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
@@ -135,7 +135,7 @@ class WriteSecret(Step[World]):
 
     def check(self, world: World) -> Status:
         member = world.profile.secret_member
-        theirs = member in world.statefile.read()
+        theirs = world.statefile.read().present
         if theirs and not any(rollback_secret.holds(world, effect) for effect in journal_of(world).standing(WRITE)):
             return Blocked(SetupError("rollback.present", path=world.statefile.path, member=member))
         return Needed()
@@ -152,7 +152,7 @@ class WriteSecret(Step[World]):
         details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
         with world.log.effect(WRITE, str(file.path), world.emit, **details):
             file.put_secret(member, secret, world.known.basis)
-            if file.read().get(member) != secret.reveal():
+            if not file.holds(secret):
                 raise SetupError("statefile.changed", path=file.path)
         return f"{member} in {file.path}"
 
@@ -200,19 +200,23 @@ def _end(world: World) -> datetime:
     return (rollback_secret.service_time(world) + LIFETIME).replace(microsecond=0)
 
 
-def forbidden(world: World) -> SetupError:
-    """The error for a policy that forbids password credentials (M13)."""
-    names = ", ".join(world.app.policy.names)
-    return SetupError("rollback.forbidden", app=world.app.name, names=f" ({names})" if names else "")
+class Forbidden(SetupError):
+    """A policy forbids password credentials (M13)."""
+
+    def __init__(self, world: World, *, effected: Effected = Effected.UNKNOWN) -> None:
+        names = ", ".join(world.app.policy.names)
+        told = f" ({names})" if names else ""
+        super().__init__("rollback.forbidden", effected=effected, app=world.app.name, names=told)
 
 
 def _check(secret: Secret, ends: str, wanted: datetime) -> None:
     """Whether the credential is what was asked for."""
     if not secret:
-        raise SetupError("rollback.unusable", detail="did not tell its secret")
+        raise SetupError("rollback.unusable", effected=Effected.YES, detail="did not tell its secret")
     try:
         exact = abs(application.moment(ends) - wanted) <= timedelta(minutes=1)
     except ValueError:
         exact = False
     if not exact:
-        raise SetupError("rollback.unusable", detail=f"it ends at {ends} and not in {LIFETIME.seconds // 60} minutes")
+        detail = f"it ends at {ends} and not in {LIFETIME.seconds // 60} minutes"
+        raise SetupError("rollback.unusable", effected=Effected.YES, detail=detail)

@@ -16,23 +16,26 @@ class Purge(Step[World]):
     name = "purge"
     title = "Purge the secret from the state file"
 
-    @staticmethod
-    def change(world: World) -> tuple[dict[str, str], tuple[str, ...]]:
+    @classmethod
+    def change(cls, world: World) -> tuple[dict[str, str], tuple[str, ...]]:
         """Members to set, and members to remove."""
+        return cls._values(world), secret_members(world)
+
+    @staticmethod
+    def _values(world: World) -> dict[str, str]:
         profile, known = world.profile, world.known
-        values = {
+        return {
             profile.tenant_member: known.tenant,
             profile.client_id_member: known.app_id,
             profile.thumbprint_member: world.key_pair.thumbprint,
         }
-        return values, secret_members(world)
 
     def check(self, world: World) -> Status:
-        members = world.statefile.read()
-        if world.known.key_pair is None or secret_members(world):
+        contents = world.statefile.read()
+        if world.known.key_pair is None or contents.holding(world.known.secret):
             return replaceable(world)
-        for name, value in self.change(world)[0].items():
-            if str(members.get(name, "")).lower() != value.lower():
+        for name, value in self._values(world).items():
+            if str(contents.members.get(name, "")).lower() != value.lower():
                 return replaceable(world)
         return Done("it holds no secret and names the certificate")
 
@@ -71,10 +74,4 @@ def replaceable(world: World) -> Status:
 
 def secret_members(world: World) -> tuple[str, ...]:
     """Members of the state file, as it is now, that hold the secret: its own, whatever it holds, and exact copies."""
-    secret = world.known.secret
-    return tuple(
-        name
-        for name, value in world.statefile.read_or_empty().items()
-        if name == world.profile.secret_member
-        or (secret is not None and isinstance(value, str) and value.strip() == secret.reveal())
-    )
+    return world.statefile.read_or_empty().holding(world.known.secret)

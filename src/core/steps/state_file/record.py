@@ -22,7 +22,7 @@ class Record(Step[World]):
     def check(self, world: World) -> Status:
         if world.known.key_pair is None or not world.known.app_id:
             return replaceable(world)
-        members = world.statefile.read_or_empty()
+        members = world.statefile.read_or_empty().members
         same = all(str(members.get(n, "")).lower() == v.lower() for n, v in self.values(world).items())
         return Done("it names app and certificate") if same else replaceable(world)
 
@@ -34,7 +34,7 @@ class Record(Step[World]):
     def apply(self, world: World) -> str:
         file, values = world.statefile, self.values(world)
         missing = not file.exists()
-        before = file.read_or_empty()
+        before = file.read_or_empty().members
         former = {name: before[name] for name in values if isinstance(before.get(name), str)}
         details = {"purged": False, "former": former, "written": values, "missing": missing}
         details["app_id"] = world.known.app_id  # the journal of a new app says so whose key this is
@@ -46,7 +46,7 @@ class Record(Step[World]):
     def undo(self, world: World) -> Left | None:
         for effect in reversed(world.log.standing(UPDATE)):
             written, former = effect.data["written"], effect.data["former"]
-            now = world.statefile.read_or_empty()
+            now = world.statefile.read_or_empty().members
             ours = [name for name, value in written.items() if now.get(name) == value]
             if effect.data["missing"] and now == written:
                 world.statefile.remove()

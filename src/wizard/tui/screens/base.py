@@ -16,7 +16,7 @@ from wizard.tui.widgets.parts import Actions, Bar, Card, Checks, Rail
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from wizard.tui.app import Wizard
+    from wizard.tui.host import Host
     from wizard.tui.state import Model
 
 
@@ -38,9 +38,9 @@ class WizardScreen(Screen[None]):
     _marked = ""  # the button that got the focus from us, not from the person
 
     @property
-    def wizard(self) -> Wizard:
+    def wizard(self) -> Host:
         """The app."""
-        return cast("Wizard", self.app)
+        return cast("Host", self.app)
 
     @property
     def model(self) -> Model:
@@ -109,7 +109,8 @@ class WizardScreen(Screen[None]):
 
     def offer(self) -> None:
         """Show the keys that apply now."""
-        actions = {binding.action for some in self._bindings.key_to_bindings.values() for binding in some}
+        bindings = [binding for cls in type(self).__mro__ for binding in vars(cls).get("BINDINGS", ())]
+        actions = {binding.action for binding in bindings if isinstance(binding, Binding)}
         offered = {name: self.check_action(name, ()) for name in actions}
         if offered != self._offered:  # it makes the footer anew
             self._offered = offered

@@ -12,8 +12,8 @@ from textual.widgets.option_list import Option
 
 from wizard.console.plain import GRADES, clean
 from wizard.tui import overlays
+from wizard.tui.dialogs import Ask
 from wizard.tui.screens.base import WizardScreen
-from wizard.tui.screens.dialogs import Ask
 from wizard.tui.state import mark, marked
 
 if TYPE_CHECKING:

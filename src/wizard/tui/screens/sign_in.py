@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Button, Static
+from textual.widgets import Button
 
-from wizard.console.plain import clean
+from wizard.tui import account
 from wizard.tui.screens.base import StageScreen
-from wizard.tui.widgets.parts import Actions
-
-if TYPE_CHECKING:
-    from textual.app import ComposeResult
-
-    from wizard.tui.app import Wizard
 
 
 class SignIn(StageScreen):
@@ -55,100 +46,16 @@ class SignIn(StageScreen):
 
     def action_browser(self) -> None:
         """`az login` by the browser."""
-        from wizard.tui import account
-
         account.sign_in(self.wizard, device_code=False)
 
     def action_device(self) -> None:
         """`az login --use-device-code`."""
-        from wizard.tui import account
-
         account.sign_in(self.wizard, device_code=True)
 
     def action_tenant(self) -> None:
         """Sign in to another tenant."""
-        from wizard.tui import account
-
         account.other_tenant(self.wizard)
 
     def action_out(self) -> None:
         """`az logout`."""
-        from wizard.tui import account
-
         account.sign_out(self.wizard)
-
-
-class SigningIn(ModalScreen[None]):
-    """A sign-in under way. A code is shown here, and nowhere else (D4)."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,x", "stop", "Cancel"),
-        Binding("p", "page", "Open the page"),
-        Binding("c", "copy", "Copy the code"),
-    ]
-
-    def __init__(self, *, device_code: bool) -> None:
-        super().__init__()
-        self._device_code = device_code
-        self._code = self._address = ""
-
-    @property
-    def wizard(self) -> Wizard:
-        """The app."""
-        return cast("Wizard", self.app)
-
-    def compose(self) -> ComposeResult:
-        waiting = "asking for a code …" if self._device_code else "the browser opens; sign in there …"
-        with Vertical(classes="dialog"):
-            yield Static("Sign in to Azure", classes="heading")
-            yield Static(waiting, classes="told")
-            yield Static(classes="code")
-            yield Actions(
-                Button("Open the page", id="page", compact=True),
-                Button("Copy the code", id="copy", compact=True),
-                Button("Cancel", id="stop", compact=True),
-                classes="actions",
-            )
-
-    def on_mount(self) -> None:
-        """Offer what applies."""
-        self._offer()
-
-    def tell(self, code: str, address: str, text: str) -> None:
-        """Show what the sign-in asks for.
-
-        :param code: the user code, or nothing.
-        :param address: where to enter it, or nothing.
-        :param text: what the Azure CLI says.
-        """
-        self._code, self._address = code, address
-        told = f"Open {address} on any device and enter this code:" if code else text
-        self.query_one(".told", Static).update(Content(clean(told)))
-        self.query_one(".code", Static).update(Content(clean(code)))
-        self._offer()
-
-    def _offer(self) -> None:
-        self.query_one("#page").display = bool(self._address)
-        self.query_one("#copy").display = bool(self._code)
-        self.query_one(".code").display = bool(self._code)
-        self.query_one("#page" if self._address else "#stop").focus()
-
-    async def on_button_pressed(self, event: Button.Pressed) -> None:
-        """A button does what its key does."""
-        event.stop()
-        await self.run_action(str(event.button.id))
-
-    def action_page(self) -> None:
-        """Open the page in the browser of this computer; only the page of a sign-in service is ever opened."""
-        if self._address.startswith("https://"):
-            self.app.open_url(self._address)
-
-    def action_copy(self) -> None:
-        """Put the code on the clipboard; it is on the screen already."""
-        if self._code:
-            self.app.copy_to_clipboard(self._code)
-            self.notify("Sent to the terminal's clipboard; whether it took it, only pasting tells.")
-
-    def action_stop(self) -> None:
-        """Give up the sign-in; `az` and its children are ended."""
-        self.wizard.stop_job()

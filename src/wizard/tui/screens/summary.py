@@ -9,6 +9,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from core.errors.exit_codes import ExitCode
+from core.flows import registry
 from wizard.console.plain import clean
 from wizard.report import support
 from wizard.tui import overlays
@@ -90,7 +92,7 @@ class Summary(WizardScreen):
         word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(
             self.wizard.outcome, "Everything holds"
         )
-        if code == 0:
+        if code == ExitCode.DONE:
             return Content.assemble(("ok  ", "bold $text-success"), word)
         if any(error["id"] == "replay.cut" for error in self._errors):
             return Content.assemble(("stop  ", "bold $text-warning"), "How it ended is not known.")
@@ -127,7 +129,8 @@ class Summary(WizardScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":
-            return not self._errors and self.model.kind in ("migrate", "onboard")
+            flow = registry.flow(self.model.kind)
+            return not self._errors and flow is not None and flow.started
         if action in ("explain", "copy"):
             return bool(self._errors)
         return True

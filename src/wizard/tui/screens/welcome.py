@@ -10,22 +10,18 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from core.flows import registry
 from wizard.console.plain import clean
+from wizard.runs import LOOKS
 from wizard.tui.screens.base import WizardScreen
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+    from core.flow.spec import Entry
     from core.flows.project_status import Survey
+    from core.flows.registry import Row
 
-_TITLES = {
-    "migrate": ("Migrate", "replace the client secret by a certificate in the keystore"),
-    "onboard": ("Set up", "create or complete the app registration"),
-    "verify": ("Verify", "prove that no secret is left; changes nothing"),
-    "sandbox": ("Sandbox", "try everything on a pretend tenant"),
-    "doctor": ("Diagnose", "look at everything that a run needs; changes nothing"),
-    "rotate": ("Rotate", "not in this version"),
-}
 _SUBJECT = {
     "secret": "The state file of this project holds a client secret: migrate it.",
     "certificate": "The state file of this project holds no client secret.",
@@ -72,18 +68,16 @@ class Welcome(WizardScreen):
                 _option(f"demo:{name}", clean(Path(name).name), s.text)
                 for name, s in self.wizard.ground.scenarios.items()
             ]
-            options += [_option(name, *_TITLES[name]) for name in ("verify", "doctor")]
-            return options
-        options += [_option(name, *_TITLES[name]) for name in ("migrate", "onboard", "verify", "doctor", "sandbox")]
-        options.append(_option("rotate", *_TITLES["rotate"], disabled=True))
-        return options
+            return options + [_line(row, entry) for row, entry in registry.menu() if row.name in LOOKS]
+        return options + [_line(row, entry) for row, entry in registry.menu()]
 
     def _best(self, survey: Survey | None) -> str:
         if survey is not None and survey.open is not None:
             return "resume"
         if self.wizard.ground.scenarios:
             return f"demo:{self.wizard.ground.scenario}"
-        return "onboard" if survey is not None and survey.subject == "nothing" else "migrate"
+        first, *others = registry.flows()
+        return next((f.name for f in others if survey is not None and survey.subject in f.likely), first.name)
 
     def _said(self, survey: Survey | None) -> str:
         if self.wizard.ground.scenarios:
@@ -113,3 +107,7 @@ class Welcome(WizardScreen):
 def _option(name: str, title: str, text: str, *, disabled: bool = False) -> Option:
     prompt = Content.assemble((f"{title:<14}", "bold"), clean(text))
     return Option(prompt, id=name, disabled=disabled)
+
+
+def _line(row: Row, entry: Entry) -> Option:
+    return _option(row.name, entry.title, entry.text, disabled=registry.find(row.name) is None)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
-from core.sandbox import arm, origins
-from core.sandbox.faults.fault import Fault
-from core.sandbox.graph import rights
+from core.sandbox import challenges, origins
+from core.sandbox.directory.store import Tenant
+from core.sandbox.faults import Fault
 from core.sandbox.http import Request, Response, answer
-
-if TYPE_CHECKING:
-    from core.sandbox.directory.store import Tenant
 
 #: What a proxy or a gateway shows people.
 PAGE: Final = b"<html><head><title>%b</title></head><body><h1>%b</h1><hr>gateway</body></html>\n"
@@ -118,9 +114,8 @@ def _refusal(fault: Fault, request: Request, tenant: Tenant) -> Response:
             return answer(fault.status, {"Message": fault.message}, headers)
         case ["subscriptions" | "tenants" | "metadata"]:
             code = fault.code or _usual(_ARM, fault.status)
-            if fault.status == 401:
-                told = arm.challenge(tenant, code, fault.message, "Could not parse it.")  # a header takes not any text
-                return replace(told, headers={**told.headers, **headers})
+            if fault.status == 401:  # the header takes not any text, so the reason is always the same
+                headers |= challenges.arm(tenant, "Could not parse it.")
             return answer(fault.status, {"error": {"code": code, "message": fault.message}}, headers)
     return _login(fault, request, tenant, headers)
 
@@ -134,7 +129,7 @@ def _graph(fault: Fault, request: Request, tenant: Tenant, headers: dict[str, st
     echo = request.headers.get("client-request-id", request_id)
     ids = {"request-id": request_id, "client-request-id": echo}
     if fault.status == 401:
-        headers |= rights.unauthenticated(tenant, fault.message, "invalid_token").headers
+        headers |= challenges.graph(tenant, "invalid_token")
     inner = {"date": tenant.now().strftime("%Y-%m-%dT%H:%M:%S"), **ids}
     code = fault.code or _usual(_GRAPH, fault.status)
     return answer(

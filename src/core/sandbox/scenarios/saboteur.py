@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from core.config.profile import Profile
-
-if TYPE_CHECKING:
-    from core.sandbox.directory.store import State, Tenant
+from core.entra import certificates, credentials
+from core.sandbox.directory import registrations, users
+from core.sandbox.directory.store import State, Tenant
+from core.sandbox.graph.chain import BINS
 
 Act = Literal["add-password", "replace-keys", "remove-key", "delete-app", "change-owner"]
 Target = Literal["application", "servicePrincipal"]
@@ -32,7 +33,7 @@ class Saboteur:
     app: str = Profile.app_display_name
     key: Key = "newest"
 
-    def act(self, tenant: Tenant) -> None:
+    def __call__(self, tenant: Tenant) -> None:
         """Do it once."""
         app = tenant.find("application", "displayName", self.app)
         principal = tenant.find("servicePrincipal", "appId", app["appId"]) if app else None
@@ -50,15 +51,11 @@ class Saboteur:
         return f"somebody: {what}" if self.do == "delete-app" else f"somebody: {what} on {self.on}"
 
     def _change(self, tenant: Tenant, state: State) -> None:
-        from core.sandbox.directory import registrations
-
         match self.do:
             case "add-password":
                 entry, _ = registrations.new_password(tenant, NAME)
                 state["passwordCredentials"] = [*state["passwordCredentials"], entry]
             case "replace-keys":
-                from core.entra import certificates, credentials
-
                 key_pair = certificates.make(NAME, tenant.now())
                 state["keyCredentials"] = registrations.keys_of(
                     tenant, [credentials.entry_of(key_pair, tenant.new_id(), NAME)]
@@ -67,15 +64,11 @@ class Saboteur:
                 keys = state["keyCredentials"]
                 state["keyCredentials"] = keys[:-1] if self.key == "newest" else keys[1:]
             case "change-owner":
-                from core.sandbox.scenarios import seeds
-
-                stranger = tenant.find("user", "displayName", NAME) or seeds.new_person(tenant, NAME)
+                stranger = tenant.find("user", "displayName", NAME) or users.add(tenant, NAME)
                 state["_owners"] = [stranger["id"]]
 
 
 def _delete(tenant: Tenant, app: State, principal: State | None) -> None:
-    from core.sandbox.graph.chain import BINS
-
     for kind, state in (("application", app), ("servicePrincipal", principal)):
         if state is not None:
             tenant.commit(kind, state["id"], None)

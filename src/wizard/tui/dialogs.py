@@ -18,7 +18,7 @@ from wizard.console.plain import clean
 from wizard.tui.widgets.parts import Actions
 
 if TYPE_CHECKING:
-    from wizard.tui.navigation import Course
+    from wizard.tui.host import Host
 
 SMALLEST = (60, 20)
 
@@ -58,7 +58,7 @@ class Ask(ModalScreen[bool]):
     def on_mount(self) -> None:
         """Put the focus on the default."""
         self.query_one("#yes" if self._default else "#no").focus()
-        reading = cast("Course", self.app).READING
+        reading = cast("Host", self.app).READING
         if reading:
             self.call_after_refresh(self._painted, reading)
         else:

@@ -1,0 +1,47 @@
+"""Users of the pretend directory (U8)."""
+
+from __future__ import annotations
+
+from core.errors import SetupError
+from core.sandbox.directory.store import State, Tenant
+
+
+def find(tenant: Tenant, name: str) -> State:
+    """A user of the tenant.
+
+    :param name: a user principal name, the part before its `@`, or an object id.
+    :raises SetupError: `usage.settings`.
+    """
+    upn = name if "@" in name else f"{name}@{tenant.domain}"
+    found = tenant.latest("user", name) or tenant.find("user", "userPrincipalName", upn.lower())
+    if found is None:
+        known = ", ".join(user["userPrincipalName"].partition("@")[0] for user in tenant.all_latest("user"))
+        detail = f"the pretend tenant has no user '{name}'; it has {known}"
+        raise SetupError("usage.settings", detail=detail, command="sandbox")
+    return found
+
+
+def add(tenant: Tenant, name: str, *directory_roles: str) -> State:
+    """A new user, committed.
+
+    :param name: given name and surname; the former becomes the user name.
+    """
+    given, _, surname = name.partition(" ")
+    user = {
+        "id": tenant.new_id(),
+        "displayName": name,
+        "givenName": given,
+        "surname": surname,
+        "userPrincipalName": f"{given.lower()}@{tenant.domain}",
+        "mail": f"{given.lower()}@{tenant.domain}",
+        "userType": "Member",
+        "accountEnabled": True,
+        "businessPhones": [],
+        "jobTitle": None,
+        "mobilePhone": None,
+        "officeLocation": None,
+        "preferredLanguage": None,
+        "_roles": list(directory_roles),
+    }
+    tenant.commit("user", str(user["id"]), user)
+    return user

@@ -1,0 +1,136 @@
+"""What screens, and what stands on top of them, may ask of the app that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from textual.geometry import Size
+    from textual.screen import Screen
+
+    from core.clock import Cancel
+    from core.errors.exit_codes import ExitCode
+    from core.flows.project_status import Survey
+    from core.steps.context import World
+    from wizard.tui.engine_thread import Feed
+    from wizard.tui.state import Model
+    from wizard.workspace import Ground
+
+T = TypeVar("T")
+
+
+class Host(Protocol):
+    """The app that shows a screen.
+
+    :cvar READING: seconds that a question must have been on the screen before an answer to it counts.
+    :cvar more_keys: what the help says of keys that no footer shows.
+    :ivar ground: where it stands.
+    :ivar model: what is known of the run.
+    :ivar proof: what is known of the verification that follows it.
+    :ivar survey: what can be done; None until it was looked at.
+    :ivar bridge: the engine, if something is under way.
+    :ivar passed: places that were left by going on.
+    :ivar moving: another sandbox is being started.
+    :ivar outcome: of what was done last.
+    :ivar exit_code: of what was done last.
+    """
+
+    READING: ClassVar[float]
+    more_keys: ClassVar[tuple[str, ...]]
+    ground: Ground
+    model: Model
+    proof: Model
+    survey: Survey | None
+    bridge: Feed | None
+    passed: set[str]
+    moving: bool
+    outcome: str
+    exit_code: ExitCode
+
+    @property
+    def subject(self) -> str:
+        """What is being done, for the top line."""
+
+    @property
+    def prospect(self) -> str:
+        """What stopping now would do."""
+
+    def now(self) -> float:
+        """Seconds on the screens' clock."""
+
+    # the way through
+
+    def choose(self, name: str) -> None:
+        """Start what was chosen on the first screen."""
+
+    def forward(self, place: str) -> None:
+        """Go on from a screen."""
+
+    def back(self, place: str) -> None:
+        """Back to the screen before; from the first one the run is given up."""
+
+    def again(self, place: str) -> None:
+        """Look again: a new run, which passes by itself the screens that were left before this one."""
+
+    def restart(self) -> None:
+        """Back to the first screen."""
+
+    def verify(self) -> None:
+        """Prove the end state."""
+
+    def diagnose(self, only: tuple[str, ...] = (), *, fix: bool = False) -> None:
+        """Look at everything, or again at some of it.
+
+        :param only: names of checks; empty: all.
+        :param fix: mend what is safe to mend.
+        """
+
+    def drop(self) -> None:
+        """Give up a run that only looks, and forget it."""
+
+    def ask_to_stop(self, *, leave: bool = False) -> None:
+        """Say what stopping would do now, and ask."""
+
+    def action_leave(self) -> None:
+        """Quit."""
+
+    # beside the engine
+
+    def begin_job(
+        self,
+        work: Callable[[World, Callable[[object], None], Cancel], object],
+        after: Callable[[object], object],
+        tells: Callable[[object], object] = ...,
+    ) -> None:
+        """Do something short beside the engine, in a world of its own.
+
+        :param after: receives what it returned, or the error it ended with.
+        :param tells: receives what it says on its way.
+        """
+
+    def stop_job(self) -> None:
+        """Give up what runs beside the engine."""
+
+    # what every app of Textual has
+
+    @property
+    def screen(self) -> Screen[Any]:
+        """The screen on top."""
+
+    @property
+    def base_screen(self) -> Screen[Any]:
+        """The screen below whatever stands on top of it."""
+
+    @property
+    def size(self) -> Size:
+        """Of the terminal."""
+
+    def push_screen(self, screen: Screen[T], callback: Callable[[T | None], None] | None = None) -> object:
+        """Show a screen on top.
+
+        :param callback: receives what it is closed with.
+        """
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Put a text on the terminal's clipboard."""
