@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from core.entra.keys import Keys
+from core.events import StepFinished
 from core.flows.access_token import token
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
@@ -63,6 +64,8 @@ def test_P9_P10_afterwards_verify_and_token_hold_and_a_second_run_changes_nothin
     machine.migrate()
     before = Snapshot.of(machine)
     assert machine.verify().exit_code == 0
+    (key,) = [event for event in machine.events if isinstance(event, StepFinished) and event.step == "key"]
+    assert f"whose key lies {chip.where}" in key.detail
     world = machine.build()
     try:
         assert token(world).claims["appid"] == machine.app_id

@@ -154,7 +154,8 @@ def _key(world: World, seen: _Seen) -> Check:
         error = SetupError("keystore.empty", tenant=world.known.tenant, service=world.service)
         return False, error.summary
     seen.key_pair = world.keys.open(entry, world.known.tenant)
-    return True, f"{world.known.backend}, certificate {seen.key_pair.thumbprint}"
+    lies = "" if seen.key_pair.exportable else f", whose key lies {seen.key_pair.where}"
+    return True, f"{world.known.backend}, certificate {seen.key_pair.thumbprint}{lies}"
 
 
 def _weak(world: World) -> Check:
