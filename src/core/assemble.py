@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from core import paths
+from core.audit.access import AuditedKeystore, AuditedSignIn
+from core.audit.log import AuditLog
 from core.clock import Cancel, SystemClock
 from core.config import cloud as clouds
 from core.config import profile as profiles
 from core.config.settings import Settings
 from core.entra.http import Session
+from core.entra.keys import Keys
 from core.errors import SetupError
 from core.events import Event, Question
+from core.flow.facts import Facts
 from core.machine import environment, prerequisites, python_packages
 from core.machine.azure_cli import AzureCli
 from core.machine.keys.detect import detect
@@ -40,15 +44,18 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
     profile = profiles.load(settings.profile)
     clock = SystemClock(cancel)
     lock = paths.state_folder(profile) / "locks" / "statefile.lock"
+    run_id, store = uuid4().hex[:12], Facts()
+    audit = AuditLog(paths.audit(profile), run_id, clock, store)
     return World(
         settings=settings,
         profile=profile,
         cloud=cloud,
         clock=clock,
         cancel=cancel,
-        session=Session(cloud, clock, cancel, emit),
-        sign_in=AzureCli(cloud, untrusted, cancel),
-        keystore=SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed),
+        session=Session(cloud, clock, cancel, emit, audit),
+        sign_in=AuditedSignIn(AzureCli(cloud, untrusted, cancel), audit),
+        keystore=AuditedKeystore(SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed), audit),
+        keys=Keys(),
         statefile=StateFile(settings.folder / profile.state_file, lock, profile),
         emitter=emit,
         asker=ask,
@@ -56,7 +63,9 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         tools=cache(partial(prerequisites.look, untrusted, cancel, own_keystore=not allowed)),
         hardware=cache(detect),
         packages=cache(python_packages.look),
-        run_id=uuid4().hex[:12],
+        run_id=run_id,
+        audit=audit,
+        store=store,
         lifetime=environment.evidence(os.environ, Path("/")),
     )
 

@@ -125,6 +125,11 @@ def journal(profile: Profile, cloud: str, tenant: str, app_id: str) -> Path:
     return state_folder(profile) / "journal" / f"{cloud}_{tenant}_{app_id}.jsonl"
 
 
+def audit(profile: Profile) -> Path:
+    """The audit log (D3)."""
+    return state_folder(profile) / "audit" / "audit.jsonl"
+
+
 def digest(what: Path | str) -> str:
     """A project folder, or the name of something, as part of a file's name."""
     text = str(what.resolve()) if isinstance(what, Path) else what

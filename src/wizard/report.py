@@ -38,22 +38,20 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     from core.entra import permissions
     from core.steps.hand_off import handoff
 
-    known = world.known
-    body: dict[str, Any] = {"tenant": known.tenant, "app_id": known.app_id, "cloud": world.cloud.name}
+    body: dict[str, Any] = {"tenant": world.target.tenant, "app_id": world.target.app_id, "cloud": world.cloud.name}
     body["summary"] = list(result.summary)
     if result.plan is not None:
         changes = [asdict(change) for change in result.plan.changes]
         body["plan"] = {"fingerprint": result.plan.fingerprint, "changes": changes}
         body["dry_run"] = world.settings.dry_run
-    if known.backend is not None:
-        held = known.backend
+    if (held := world.keystore_findings.backend) is not None:
         body["keystore"] = {"backend": held.name, "allowed_by": held.allowed_by, "served_by": held.served_by}
-    if known.key_pair is not None:
-        end = known.key_pair.not_after.isoformat()
-        due = known.key_pair.renewal.due.isoformat()
-        body["certificate"] = {"thumbprint": known.key_pair.thumbprint, "not_after": end, "due": due}
-    if known.app is not None:
-        names = sorted(permissions.name_of(role) for role in known.app.granted)
+    if (key_pair := world.maybe_key_pair) is not None:
+        end = key_pair.not_after.isoformat()
+        due = key_pair.renewal.due.isoformat()
+        body["certificate"] = {"thumbprint": key_pair.thumbprint, "not_after": end, "due": due}
+    if (app := world.maybe_app) is not None:
+        names = sorted(permissions.name_of(role) for role in app.granted)
         body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]
     if (request := handoff.written(world)) is not None:
         body["request"] = request.target

@@ -159,8 +159,13 @@ def test_keystore_refused(program: Program) -> None:
 
 
 def test_disk_full(program: Program) -> None:
-    """Nothing can be written anywhere: the keystore's own test is the first to notice."""
-    program.refused("keystore.full", 3, "File too large", "Make room", largest=0)
+    """Nothing can be written anywhere: the audit log is the first to notice, and no token is asked for (D3)."""
+    program.refused("audit.io", 3, "File too large", "Make room", largest=0)
+
+
+def test_disk_almost_full(program: Program) -> None:
+    """The lines of the audit log still go in: the keystore's own test is the next to notice."""
+    program.refused("keystore.full", 3, "File too large", "Make room", largest=1500)
 
 
 def test_state_file_empty(program: Program) -> None:

@@ -90,7 +90,7 @@ class One:
         self.world.session = Distant(self.world.cloud, clock, random.Random(name), self.herd.uneven)
         self.world.chance = random.Random(f"{name} chance")
         self.world.run_id = uuid4().hex[:12]
-        self.world.known.machine = f"machine-{self.number}"
+        self.world.machine = f"machine-{self.number}"
         try:
             self.result = engine.run(migrate.FLOW, self.world, self.world.run_id)
         finally:

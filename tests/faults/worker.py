@@ -111,7 +111,7 @@ def main(home: Path, cloud: str, *, quick: bool) -> int:
     world.tools = tuple
     world.packages = tuple
     world.lifetime = ()
-    world.known.machine = home.name
+    world.machine = home.name
     print(json.dumps({"begun": os.getpid()}), flush=True)
     try:
         result = engine.run(migrate.FLOW, world, world.run_id)

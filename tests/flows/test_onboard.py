@@ -24,6 +24,7 @@ from core.sandbox.graph import deleted, grants, policies, roles
 from core.sandbox.lab import Lab
 from core.sandbox.scenarios import catalogue as scenarios
 from core.secret import Secret
+from core.steps.facts import Target
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import (
     NAME,
@@ -563,7 +564,7 @@ LOCKER = ("Policy.ReadWrite.ApplicationConfiguration",)
 
 def add_password(machine: Machine) -> None:
     world = machine.build(who="alex")
-    world.known.tenant = machine.tenant.id
+    world.facts.put(Target(machine.tenant.id))
     body = {"passwordCredential": {"displayName": "again"}}
     try:
         world.user_graph().write("POST", f"/applications/{machine.app['id']}/addPassword", body, "add a password")

@@ -27,6 +27,7 @@ from core.sandbox.faults import Fault, Kind
 from core.sandbox.http import Request, Response
 from core.sandbox.lab import Lab
 from core.secret import Secret
+from core.steps.facts import Target
 from core.steps.passwords.rollback_secret import RollbackJournal
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock, killed
 
@@ -58,7 +59,7 @@ def get_token(machine: Machine) -> str:
 def stands(machine: Machine) -> bool:
     """Whether this machine remembers a rollback."""
     world = machine.build()
-    world.known.tenant, world.known.app_id = machine.tenant.id, machine.app_id
+    world.facts.put(Target(machine.tenant.id, machine.app_id))
     world.close()
     return RollbackJournal.of(world).stands
 

@@ -13,6 +13,7 @@ from core.events import ChangePlanned, Finding, StepFinished
 from core.sandbox.directory import registrations
 from core.sandbox.graph import grants, roles
 from core.sandbox.graph.policies import new_policy
+from core.steps.facts import Target
 from tests.machine import Machine, Snapshot
 
 
@@ -113,7 +114,7 @@ def test_M13_a_provisioner_that_may_write_policies_locks_itself(machine: Machine
     assert found(machine, "lock.lift")
     world = machine.build(who="alex")
     graph = world.user_graph()
-    world.known.tenant = machine.tenant.id
+    world.facts.put(Target(machine.tenant.id))
     body = {"passwordCredential": {"displayName": "again"}}
     with pytest.raises(GraphError, match="CredentialTypeNotAllowedAsPerAppPolicy"):
         graph.write("POST", f"/applications/{machine.app['id']}/addPassword", body, "add a password")

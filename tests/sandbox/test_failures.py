@@ -35,6 +35,7 @@ from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.failures import FAILURES, LAG, ROW
 from core.secret import Secret
 from core.steps.context import World
+from core.steps.facts import MachineKey, Proof, SignedIn, Target
 from tests.machine import Machine, VirtualClock
 from wizard.workspace import Demo
 
@@ -80,7 +81,7 @@ def world(request: pytest.FixtureRequest, begin: Begin) -> Iterator[World]:
     """The world of the scenario that the test names."""
     machine = begin(request.param)
     world = machine.build()
-    world.known.tenant, world.known.app_id = machine.tenant.id, machine.app_id
+    world.facts.put(Target(machine.tenant.id, machine.app_id))
     yield world
     world.close()
 
@@ -178,7 +179,7 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
     machine = begin(ROW[1])
     apps = len(list(machine.tenant.all_latest("application")))
     world = machine.build(who="alex")  # a global administrator
-    world.known.tenant = machine.tenant.id
+    world.facts.put(Target(machine.tenant.id))
     graph = world.user_graph()
     typed = {"@odata.type": "#microsoft.graph.agentIdentityBlueprint", "displayName": "x"}
     for act in (
@@ -191,8 +192,7 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
         assert isinstance(error, GraphError)
         assert (error.status, error.code) == (403, "Authorization_RequestDenied")
     assert graph.get("/me", "read who I am")["displayName"] == "Alex Admin"
-    assert world.known.user is not None
-    assert "Directory.AccessAsUser.All" in world.known.user.scopes
+    assert "Directory.AccessAsUser.All" in world.facts.get(SignedIn).token.scopes
     world.close()
     assert len(list(machine.tenant.all_latest("application"))) == apps
 
@@ -200,11 +200,11 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
 def test_row_1_the_apps_own_token_has_the_roles_and_is_not_refused_for_want_of_them(begin: Begin) -> None:
     machine = begin(ROW[1])
     world = machine.build()
-    world.known.tenant, world.known.app_id, world.known.key_pair = machine.tenant.id, machine.app_id, own(machine)
+    world.facts.put(Target(machine.tenant.id, machine.app_id))
+    world.facts.put(MachineKey(own(machine)))
     path = "/applications/microsoft.graph.agentIdentityBlueprint"
     assert world.app_graph().get(path, "list Blueprints")["value"] == []
-    assert world.known.proof is not None
-    assert world.known.proof.roles == roles.BASE.keys() | roles.AGENT.keys()
+    assert world.facts.get(Proof).token.roles == roles.BASE.keys() | roles.AGENT.keys()
     world.close()
 
 

@@ -82,7 +82,7 @@ class Stand(Demo):
         world.session = Session(world.cloud, world.clock)
         world.chance = Random(1)  # pictures show how long it took
         world.run_id = "0123456789ab"
-        world.known.machine = "workstation"
+        world.machine = "workstation"
         own, missing = world.tools(), {tool.name: tool for tool in self.missing}
         seen = tuple(
             missing.get(tool.name) or (replace(tool, found="3.12") if tool.name == prerequisites.PYTHON else tool)

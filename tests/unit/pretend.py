@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.clock import Cancel
 from core.errors import SetupError
 from core.events import Event, Question, StepFinished
+from core.flow.facts import Facts, Uses
 from core.flow.journal import Journal
 from core.flow.plan import PlanRow
 from core.flow.spec import FlowSpec
@@ -32,8 +33,16 @@ class World:
     thinking: float = 0.0
     answer: bool = True
     vetoed: SetupError | None = None
-    journal: Journal | None = None
     flow: FlowSpec = FlowSpec("")  # noqa: RUF009  it cannot be changed
+    facts: Facts = field(default_factory=Facts)
+    opened: list[Journal] = field(default_factory=list)
+
+    @property
+    def journal(self) -> Journal | None:
+        return self.opened[-1] if self.opened else None
+
+    def seen_by(self, step: Uses) -> World:
+        return replace(self, facts=self.facts.view(step))
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
@@ -102,7 +111,7 @@ class Look(Step[World]):
         return Needed()
 
     def apply(self, world: World) -> str:
-        world.journal = Journal(world.path, "run", world.clock)
+        world.opened.append(Journal(world.path, "run", world.clock))
         self.then(world)
         return ""
 

@@ -184,3 +184,15 @@ def test_effects_of_one_kind_come_oldest_first(open_journal: Open) -> None:
             pass
     journal.undone(journal.effects[1])
     assert [effect.target for effect in open_journal().standing("a")] == ["one", "three"]
+
+
+def test_M7_what_an_undertaking_came_to_is_known_after_it_was_closed(open_journal: Open) -> None:
+    journal = open_journal()
+    for action, target in (("add", "a"), ("add", "b"), ("delete", "c")):
+        journal.done(journal.intend(action, target))
+    journal.undone(journal.effects[1])
+    journal.close("changed")
+    assert (journal.effects, journal.standing("add")) == ([], [])
+    assert [effect.target for effect in journal.did("add")] == ["a"]
+    assert [effect.target for effect in journal.did()] == ["a", "c"]
+    assert open_journal().did() == []

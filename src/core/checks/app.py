@@ -13,6 +13,7 @@ from core.entra.tokens import mint
 from core.events import Grade
 from core.steps import directory_roles
 from core.steps.app import find, other_identities
+from core.steps.facts import AppRegistration, Proof, SignedIn
 
 #: How long after it was added an unknown certificate is explained by replication; over five minutes have been seen.
 _LAG: Final = timedelta(minutes=30)
@@ -26,36 +27,39 @@ _SOON: Final = timedelta(days=30)
 
 def _token(patient: Patient) -> Verdict:
     patient.need("reach", "the sign-in service was not reached")
-    world, known = patient.world, patient.known
-    if patient.key_pair is None:
+    world = patient.world
+    key_pair = world.maybe_key_pair
+    if key_pair is None:
         raise Unseen("this machine has no key that could be read")
-    if not known.app_id:
+    if not world.target.app_id:
         raise Unseen("no app id is known")
-    token = patient.token = mint(world.session, world.cloud, known.tenant, known.app_id, patient.key_pair)
-    return Verdict("ok", f"a token of app {known.app_id}, with {len(token.roles)} permissions")
+    token = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
+    world.facts.put(Proof(token))
+    return Verdict("ok", f"a token of app {world.target.app_id}, with {len(token.roles)} permissions")
 
 
 def _app(patient: Patient) -> Verdict:
-    known, profile = patient.known, patient.profile
+    profile = patient.profile
+    target = patient.world.target
     patient.need("reach", "Microsoft Graph was not reached")
     graph = patient.graph()
-    if known.app_id:
-        patient.app = application.read(graph, known.app_id)
-    if patient.app is not None:
-        known.app = patient.app
-        named = f"'{patient.app.name}' ({patient.app.app_id}), created {patient.app.created[:10]}"
-        if patient.app.name != profile.app_display_name and not patient.settings.named(known.app_id):
+    app = application.read(graph, target.app_id) if target.app_id else None
+    patient.world.facts.drop(AppRegistration)
+    if app is not None:
+        patient.world.update_app(app)
+        named = f"'{app.name}' ({app.app_id}), created {app.created[:10]}"
+        if app.name != profile.app_display_name and not patient.settings.named(target.app_id):
             what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
-            return Verdict("warning", what, f"If it is right, say so: --app-id {known.app_id}")
+            return Verdict("warning", what, f"If it is right, say so: --app-id {target.app_id}")
         return Verdict("ok", named)
-    stale = f"There is no app {known.app_id} in tenant {known.tenant}. " if known.app_id else ""
-    same = find.of_that_name(patient.world) if known.user is not None else []
+    stale = f"There is no app {target.app_id} in tenant {target.tenant}. " if target.app_id else ""
+    same = find.of_that_name(patient.world) if patient.world.facts.maybe(SignedIn) is not None else []
     if len(same) > 1:
         told = find.Several(patient.world, same)
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
     if same:
         other = same[0]["appId"]
-        unread = not known.members and patient.statefile.exists()
+        unread = not patient.world.project.members and patient.statefile.exists()
         why = "could not be read" if unread else "does not name it"
         found = f"{stale}One app is called '{profile.app_display_name}': {other}; the state file {why}."
         return Verdict("warning", found, f"If it is the one, say so: --app-id {other}")
@@ -65,7 +69,7 @@ def _app(patient: Patient) -> Verdict:
 
 def _certificate(patient: Patient) -> Verdict:
     """Whether the app knows this machine's certificate, and if not, what may have happened to it."""
-    app, key_pair = _read(patient), patient.key_pair
+    app, key_pair = _read(patient), patient.world.maybe_key_pair
     if key_pair is None:
         raise Unseen("this machine has no key that could be read")
     now = patient.world.clock.now()
@@ -74,7 +78,7 @@ def _certificate(patient: Patient) -> Verdict:
         until = f"{key_pair.thumbprint} (keyId {key.id}), {key.validity}"
         if key.expired(now):
             return Verdict("failure", f"{until}: it has expired", _RENEW)
-        if patient.token is None and patient.verdicts["token"].state == "failure":
+        if patient.world.maybe_proof is None and patient.verdicts["token"].state == "failure":
             return _refused(until, now - _begin(key))
         return Verdict("ok", until)
     gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
@@ -103,14 +107,14 @@ def _refused(until: str, age: timedelta) -> Verdict:
 
 
 def _passwords(patient: Patient) -> Verdict:
-    app, profile, members = _read(patient), patient.profile, patient.known.members
+    app, profile, members = _read(patient), patient.profile, patient.world.project.members
     left = app.all_passwords
     if not left:
         return Verdict("ok", "none on the app registration, none on its service principal")
     listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
     if patient.verdicts["rollback"].state == "failure":
         return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
-    if members.get(profile.thumbprint_member) and patient.known.secret is None:
+    if members.get(profile.thumbprint_member) and patient.world.project.secret is None:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
             f"whatever it said. Whoever has such a secret still signs in as the app.\n{listing}"
@@ -127,12 +131,11 @@ def _holder(password: Password) -> str:
 def _others(patient: Patient) -> Verdict:
     """Every key with its end, and whose it is (M17)."""
     app, now = _read(patient), patient.world.clock.now()
-    patient.known.key_pair = patient.key_pair
     unknown = [
         Verdict("warning", f.message, f.remedy)
         for f in other_identities.unacknowledged(patient.world, app, made_here(patient))
     ]
-    ours = patient.key_pair
+    ours = patient.world.maybe_key_pair
     ending = [
         Verdict(
             "warning", f"The certificate {key.thumbprint} '{key.name}' {_ends(key, now)}.", "Whoever uses it renews it."
@@ -173,17 +176,18 @@ def _permissions(patient: Patient) -> Verdict:
 
 
 def _rights(patient: Patient) -> Verdict:
-    app, world, known = _read(patient), patient.world, patient.known
-    if known.user is None or known.account is None:
+    app, world = _read(patient), patient.world
+    signed_in = world.facts.maybe(SignedIn)
+    if signed_in is None:
         raise Unseen("nobody is signed in to the Azure CLI")
-    reason = directory_roles.may_write(world)
+    reason = directory_roles.may_write(world, app)
     if reason is not None:
-        return Verdict("ok", f"{known.account.user} may: {reason}")
-    work = bool(app.all_passwords) or patient.token is None
+        return Verdict("ok", f"{signed_in.account.user} may: {reason}")
+    work = bool(app.all_passwords) or world.maybe_proof is None
     state: Grade = "failure" if work else "ok"
     evidence = (
-        f"{known.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, nor "
-        f"Cloud Application Administrator. Its owners: {app.owned_by}."
+        f"{signed_in.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, "
+        f"nor Cloud Application Administrator. Its owners: {app.owned_by}."
     )
     remedy = (
         "Run 'entraclaw-setup migrate' all the same: it makes the key and writes a request, which an administrator or "
@@ -193,9 +197,10 @@ def _rights(patient: Patient) -> Verdict:
 
 
 def _read(patient: Patient) -> App:
-    if patient.app is None:
+    app = patient.world.maybe_app
+    if app is None:
         raise Unseen("the app could not be read")
-    return patient.app
+    return app
 
 
 def _begin(key: Key) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from core.checks.base import Check, Group, Patient, Unseen, Verdict
@@ -9,6 +10,7 @@ from core.errors import Interrupted, SetupError
 from core.machine import prerequisites
 from core.machine.azure_cli import Account
 from core.steps import directory_roles
+from core.steps.facts import SignedIn
 
 #: A token that carries it is refused by every Agent ID API; each token of the Azure CLI for a person does.
 _REFUSED: Final = "Directory.AccessAsUser.All"
@@ -27,34 +29,35 @@ def _cli(patient: Patient) -> Verdict:
 def _session(patient: Patient) -> Verdict:
     patient.need("azure-cli", "the Azure CLI cannot be used")
     patient.need("reach", "the service was not reached")
-    world, known = patient.world, patient.known
+    world = patient.world
     try:
-        known.user = world.sign_in.graph_token(known.tenant)
+        token = world.sign_in.graph_token(world.target.tenant)
     except Interrupted:
         raise
     except SetupError as error:
-        if patient.token is not None and error.id in ("az.signed-out", "az.expired"):
+        if patient.world.maybe_proof is not None and error.id in ("az.signed-out", "az.expired"):
             return Verdict("ok", f"{error.summary} This machine signs in with its certificate.")
         return Verdict.of(error)
-    known.account = Account.of(known.user)
-    known.tenant = known.tenant or known.account.tenant
+    account = Account.of(token)
+    world.facts.put(SignedIn(account, token))
+    world.facts.put(replace(world.target, tenant=world.target.tenant or account.tenant))
     roles = directory_roles.directory_roles(world)
-    return Verdict("ok", f"{known.account.user} ({known.account.kind}), tenant {known.tenant}, roles: {roles}")
+    return Verdict("ok", f"{account.user} ({account.kind}), tenant {world.target.tenant}, roles: {roles}")
 
 
 def _agents(patient: Patient) -> Verdict:
     """Whose token Agent ID APIs would take."""
-    user, token = patient.known.user, patient.token
+    signed_in, token = patient.world.facts.maybe(SignedIn), patient.world.maybe_proof
     own = sorted(role for role in token.roles if "AgentIdentity" in role) if token is not None else []
-    refused = user is not None and _REFUSED in user.scopes
+    refused = signed_in is not None and _REFUSED in signed_in.token.scopes
     why = f"Agent ID APIs answer 403 to every token that carries {_REFUSED}, as the Azure CLI's does."
     if own:
         evidence = f"the app's own token carries {len(own)} agent permissions"
         call = "Call them with 'entraclaw-setup token', not with az's token: repeating a call changes nothing."
         return Verdict("ok", f"{evidence}. {why}", call) if refused else Verdict("ok", evidence)
-    if user is None and token is None:
+    if signed_in is None and token is None:
         raise Unseen("nobody is signed in")
-    if token is None and patient.key_pair is not None:
+    if token is None and patient.world.maybe_key_pair is not None:
         raise Unseen("this machine has a certificate, but no token could be had with it")
     mine = "this machine has none" if token is None else "this machine's carries no agent permission"
     if refused:

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, Grade
 from core.flow.engine import internal
+from core.steps.facts import SignedIn
 
 if TYPE_CHECKING:
     from core.config.profile import Profile
     from core.config.settings import Settings
-    from core.entra.application import App
-    from core.entra.certificates import KeyPair
     from core.entra.graph import Graph
-    from core.entra.tokens import Token
     from core.machine.state_file import StateFile
-    from core.steps.context import Known, World
+    from core.steps.context import World
 
 #: Seconds after which a check is given up; az alone is waited for 30 s.
 PATIENCE: Final = 40.0
@@ -119,27 +117,16 @@ class Patient:
     :param tell: receives what happens meanwhile, from any thread.
     :ivar verdicts: by name of the check.
     :ivar treated: how many acts of cures were carried out.
-    :ivar key_pair: this machine's key, once it was read.
-    :ivar token: minted with it.
-    :ivar app: once it was read.
     """
 
     world: World
     tell: Callable[[Event], None]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     treated: int = 0
-    key_pair: KeyPair | None = None
-    token: Token | None = None
-    app: App | None = None
 
     def __post_init__(self) -> None:
         self._here = threading.local()
         self.world = replace(self.world, emitter=self._emitted)
-
-    @property
-    def known(self) -> Known:
-        """What was found of identifiers."""
-        return self.world.known
 
     @property
     def settings(self) -> Settings:
@@ -220,10 +207,10 @@ class Patient:
         """
         from core.steps import directory_roles
 
-        if self.token is not None and self.token.roles & {directory_roles.WRITE, "Application.Read.All"}:
-            self.known.key_pair, self.known.proof = self.key_pair, self.token
+        proof = self.world.maybe_proof
+        if proof is not None and proof.roles & {directory_roles.WRITE, "Application.Read.All"}:
             return self.world.app_graph()
-        if self.known.user is None:
+        if self.world.facts.maybe(SignedIn) is None:
             raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")
         return self.world.user_graph()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from core import paths
 from core.checks.base import ATTENDED, Check, Cure, Group, Patient, Unseen, Verdict
-from core.entra import application, certificates
+from core.entra import application
 from core.errors import SetupError
 from core.flow.journal import Effect, Journal, history
 from core.flows import interrupted
@@ -17,6 +18,7 @@ from core.machine.keystore.system import BUNDLE_SIZE
 from core.secret import Secret
 from core.steps import keystore as stage
 from core.steps import prerequisites
+from core.steps.facts import AppRegistration, MachineKey
 
 
 def _backend(patient: Patient) -> Verdict:
@@ -28,12 +30,13 @@ def _backend(patient: Patient) -> Verdict:
         )
         remedy = "Migrate on macOS or Linux: keys in Windows' own key storage are not part of this version."
         return Verdict("failure", evidence, remedy)
-    patient.known.backend = backend
+    world = patient.world
+    world.facts.put(replace(world.keystore_findings, backend=backend))
     return Verdict("ok", str(backend))
 
 
 def _weak(patient: Patient) -> Verdict:
-    own = patient.known.backend.file if patient.known.backend else ""
+    own = backend.file if (backend := patient.world.keystore_findings.backend) else ""
     found = [file for file in weak_files.find(patient.world.service) if file.path != Path(own)]
     return Verdict.all(
         (
@@ -52,24 +55,25 @@ def _weak(patient: Patient) -> Verdict:
 
 def _key(patient: Patient) -> Verdict:
     patient.need("backend", "the keystore cannot be used")
-    world, known = patient.world, patient.known
-    if not known.tenant:
+    world = patient.world
+    if not world.target.tenant:
         raise Unseen("no tenant is known; --tenant names one")
-    entry = world.keystore.read(world.service, known.tenant)
+    entry = world.keystore.read(world.service, world.target.tenant)
     if entry is None:
-        if known.members.get(patient.profile.thumbprint_member):
-            error = SetupError("keystore.empty", tenant=known.tenant, service=world.service)
+        if world.project.members.get(patient.profile.thumbprint_member):
+            error = SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
             return Verdict.of(error)
         if waiting := [account for account in _accounts(patient) if world.keystore.has(world.service, account)]:
             evidence = f"One is made, and not in use yet: {', '.join(waiting)}. The run that made it is not through."
             return Verdict("warning", evidence, "See 'Interrupted runs'.")
-        evidence = f"There is none yet for tenant {known.tenant} (service {world.service})."
+        evidence = f"There is none yet for tenant {world.target.tenant} (service {world.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
-    key_pair = patient.key_pair = certificates.parse(entry, known.tenant)
+    key_pair = world.keys.open(entry, world.target.tenant)
+    world.facts.put(MachineKey(key_pair))
     now = world.clock.now()
     ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
-    named = str(known.members.get(patient.profile.thumbprint_member) or "").upper()
-    if named != key_pair.thumbprint and known.secret is None:
+    named = str(world.project.members.get(patient.profile.thumbprint_member) or "").upper()
+    if named != key_pair.thumbprint and world.project.secret is None:
         evidence = f"The keystore holds {ends}; the state file names {named or 'none'}."
         return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
     if key_pair.expired(now):
@@ -106,9 +110,9 @@ def _pending(patient: Patient) -> Verdict:
 
 def _left(patient: Patient) -> list[str]:
     """Pending accounts that this app's journal names, if no run of it is open, and that are still there."""
-    world, known = patient.world, patient.known
-    path = paths.journal(patient.profile, world.cloud.key, known.tenant, known.app_id)
-    if not known.app_id or not path.exists():
+    world = patient.world
+    path = paths.journal(patient.profile, world.cloud.key, world.target.tenant, world.target.app_id)
+    if not world.target.app_id or not path.exists():
         return []  # what other apps of the tenant left is theirs to judge
     accounts = _named(patient, history(path, world.clock))
     return [account for account in accounts if world.keystore.has(world.service, account)]
@@ -116,7 +120,7 @@ def _left(patient: Patient) -> list[str]:
 
 def _named(patient: Patient, effects: Iterable[Effect]) -> list[str]:
     """Pending accounts of this tenant that a journal names."""
-    actions, begin = ("keystore.write", "keystore.aside"), f"{patient.known.tenant}#"
+    actions, begin = ("keystore.write", "keystore.aside"), f"{patient.world.target.tenant}#"
     return list(dict.fromkeys(e.target for e in effects if e.action in actions and e.target.startswith(begin)))
 
 
@@ -128,30 +132,35 @@ def _accounts(patient: Patient) -> list[str]:
 
 def made_here(patient: Patient) -> frozenset[str]:
     """Thumbprints of certificates that are this machine's: the one in use, and those of its open run."""
-    known = patient.known
     pending = {account.partition("#")[2] for account in _accounts(patient)}
-    return frozenset({*pending, str(known.members.get(patient.profile.thumbprint_member) or "").upper()})
+    return frozenset(
+        {*pending, str(patient.world.project.members.get(patient.profile.thumbprint_member) or "").upper()}
+    )
 
 
 def _useless(patient: Patient, account: str) -> bool:
     """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
     entry = patient.world.keystore.read(patient.world.service, account)
     try:
-        key_pair = certificates.parse(entry or Secret(""), patient.known.tenant)
+        key_pair = patient.world.keys.open(entry or Secret(""), patient.world.target.tenant)
     except SetupError:
         return False
-    if patient.key_pair is not None and patient.key_pair.der == key_pair.der:
+    used, app = patient.world.maybe_key_pair, patient.world.maybe_app
+    if used is not None and used.der == key_pair.der:
         return True
-    return patient.app is not None and patient.app.holds(key_pair) is None
+    return app is not None and app.holds(key_pair) is None
 
 
 def _remove(patient: Patient, entries: list[str]) -> None:
     """Look again where no run can change anything: one that has ended since then may need an entry now."""
-    known, world = patient.known, patient.world
-    prerequisites.take_lock(world, known.tenant, known.app_id)
+    world = patient.world
+    prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
     _key(patient)
-    if patient.app is not None:
-        patient.app = application.read(patient.graph(), known.app_id)
+    if world.maybe_app is not None:
+        app = application.read(patient.graph(), world.target.app_id)
+        world.facts.drop(AppRegistration)
+        if app is not None:
+            world.update_app(app)
     for account in [entry.removeprefix(f"{world.service}/") for entry in entries]:
         if _useless(patient, account):
             world.keystore.delete(world.service, account)

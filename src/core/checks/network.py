@@ -30,7 +30,7 @@ _OFF: Final = "AZURE_CLI_DISABLE_CONNECTION_VERIFICATION"
 
 def _reach(patient: Patient) -> Verdict:
     cloud, session = patient.world.cloud, patient.world.session
-    tenant = patient.known.tenant or "organizations"
+    tenant = patient.world.target.tenant or "organizations"
     places: tuple[tuple[str, str, Grade], ...] = (
         ("sign-in", f"{cloud.authority}/{tenant}/v2.0/.well-known/openid-configuration", "failure"),
         ("Microsoft Graph", f"{cloud.graph}/v1.0/", "failure"),

@@ -67,7 +67,7 @@ def _state_file(patient: Patient) -> Verdict:
     ]
     thumbprint = contents.members.get(profile.thumbprint_member)
     named = f"certificate {thumbprint}" if thumbprint else "no certificate"
-    return Verdict.all(found, f"{path}: app {patient.known.app_id or 'not named'}, {named}, no secret")
+    return Verdict.all(found, f"{path}: app {patient.world.target.app_id or 'not named'}, {named}, no secret")
 
 
 def _holds_secret(copy: Path) -> bool:
@@ -96,7 +96,7 @@ def _git(patient: Patient) -> Verdict:
 
 def _sources(patient: Patient) -> Verdict:
     own = patient.statefile.path
-    found = readers(patient.settings.folder, patient.profile.secret_member, patient.known.secret, own)
+    found = readers(patient.settings.folder, patient.profile.secret_member, patient.world.project.secret, own)
     folder = patient.settings.folder
     places = [f"{one_line(r.path.relative_to(folder))}:{r.line} uses {r.what}" for r in found.found]
     if not found.complete:
@@ -129,7 +129,7 @@ def _interrupted(patient: Patient) -> Verdict:
 
 
 def _rollback(patient: Patient) -> Verdict:
-    if not (patient.known.tenant and patient.known.app_id):
+    if not (patient.world.target.tenant and patient.world.target.app_id):
         raise Unseen("no tenant and app are known")
     journal = RollbackJournal.of(patient.world)
     if not journal.stands:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from core.entra import application, certificates
+from core.entra import application
 from core.entra.application import App
-from core.entra.certificates import KeyPair
 from core.entra.tokens import Token, mint
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
@@ -19,9 +18,11 @@ from core.flows import interrupted
 from core.machine.keystore import weak_files
 from core.machine.source_scan import git_view, readers
 from core.secret import looks_secret, redactor
+from core.signer import Signer
 from core.steps import directory_roles, keystore, prerequisites
 from core.steps.app import other_identities
 from core.steps.context import World
+from core.steps.facts import MachineKey, Proof
 from core.steps.passwords import rollback_secret
 
 Check = tuple[bool, str]
@@ -37,7 +38,7 @@ _REMEDIES: Final = {
 
 @dataclass
 class _Seen:
-    key_pair: KeyPair | None = None
+    key_pair: Signer | None = None
     token: Token | None = None
     app: App | None = None
 
@@ -53,7 +54,7 @@ def verify(world: World) -> Result:
     world.emit(StageStarted("verify", "Verification"))
     prerequisites.ReadStateFile().apply(world)
     _hand_off(world)
-    if world.known.app_id:
+    if world.target.app_id:
         rollback_secret.sweep(world, signed_in=True)
     seen = _Seen()
     failures: list[tuple[str, str]] = []
@@ -148,47 +149,54 @@ def _git(world: World) -> Check:
 
 
 def _key(world: World, seen: _Seen) -> Check:
-    world.known.backend = world.keystore.backend()
-    entry = world.keystore.read(world.service, world.known.tenant)
+    backend = world.keystore.backend()
+    world.facts.put(replace(world.keystore_findings, backend=backend))
+    entry = world.keystore.read(world.service, world.target.tenant)
     if entry is None:
-        error = SetupError("keystore.empty", tenant=world.known.tenant, service=world.service)
+        error = SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
         return False, error.summary
-    seen.key_pair = certificates.parse(entry, world.known.tenant)
-    return True, f"{world.known.backend}, certificate {seen.key_pair.thumbprint}"
+    seen.key_pair = world.keys.open(entry, world.target.tenant)
+    lies = "" if seen.key_pair.exportable else f", whose key lies {seen.key_pair.where}"
+    return True, f"{backend}, certificate {seen.key_pair.thumbprint}{lies}"
 
 
 def _weak(world: World) -> Check:
     """The key's check has asked for the backend; one that an operator allowed may keep its entries in such a file."""
-    own = world.known.backend.file if world.known.backend else ""
+    own = backend.file if (backend := world.keystore_findings.backend) else ""
     found = [file for file in weak_files.find(world.service) if file.path != Path(own)]
     evidence = [
         f"{keystore.exposed(world, file)} {'Look at it by hand.' if file.unreadable else keystore.cure(file)}"
         for file in found
     ]
-    holds = not any(file.unreadable or file.holds(world.known.tenant) for file in found)
+    holds = not any(file.unreadable or file.holds(world.target.tenant) for file in found)
     return holds, " ".join(evidence) or "none found"
 
 
 def _token(world: World, seen: _Seen) -> Check:
     if seen.key_pair is None:
         return False, "there is no key"
-    if not world.known.app_id:
+    if not world.target.app_id:
         return False, f"{world.statefile.path.name} names no app id; pass --app-id"
-    seen.token = mint(world.session, world.cloud, world.known.tenant, world.known.app_id, seen.key_pair)
+    seen.token = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, seen.key_pair)
     claims = seen.token.claims
-    return True, f"aud {claims.get('aud')}, appid {world.known.app_id}, tid {claims.get('tid')}"
+    return True, f"aud {claims.get('aud')}, appid {world.target.app_id}, tid {claims.get('tid')}"
 
 
 def _passwords(world: World, seen: _Seen) -> Check:
     """Read with the certificate's own token if it may, else with the sign-in's."""
-    if not world.known.app_id:
+    if not world.target.app_id:
         return False, "no app id is known"
-    world.known.key_pair, world.known.proof = seen.key_pair, seen.token
+    world.facts.drop(MachineKey)
+    world.facts.drop(Proof)
+    if seen.key_pair is not None:
+        world.facts.put(MachineKey(seen.key_pair))
+    if seen.token is not None:
+        world.facts.put(Proof(seen.token))
     may_read = seen.token is not None and seen.token.roles & {directory_roles.WRITE, "Application.Read.All"}
-    seen.app = application.read(world.app_graph() if may_read else world.user_graph(), world.known.app_id)
+    seen.app = application.read(world.app_graph() if may_read else world.user_graph(), world.target.app_id)
     if seen.app is None:
         return False, SetupError(
-            "app.missing", app_id=world.known.app_id, tenant=world.known.tenant, path=world.statefile.path
+            "app.missing", app_id=world.target.app_id, tenant=world.target.tenant, path=world.statefile.path
         ).summary
     journal = rollback_secret.RollbackJournal.of(world)
     if journal.stands:
@@ -213,7 +221,7 @@ def _certificate(world: World, seen: _Seen) -> Check:
 def _thumbprint(world: World, seen: _Seen) -> Check:
     if seen.key_pair is None:
         return False, "there is no key"
-    named = str(world.known.members.get(world.profile.thumbprint_member, "")).upper()
+    named = str(world.project.members.get(world.profile.thumbprint_member, "")).upper()
     return named == seen.key_pair.thumbprint, named or "none"
 
 
@@ -231,6 +239,6 @@ def _others(world: World, seen: _Seen) -> Check:
 
 def _sources(world: World) -> Check:
     folder = world.settings.folder
-    found = readers(folder, world.profile.secret_member, world.known.secret, world.statefile.path)
+    found = readers(folder, world.profile.secret_member, world.project.secret, world.statefile.path)
     places = ", ".join(f"{r.path.relative_to(folder)}:{r.line} ({r.what})" for r in found.found)
     return found.complete and not found.found, "; ".join(filter(None, (places or "none", found.gaps)))

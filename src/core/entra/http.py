@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from core.entra import exchange
 from core.errors import NetworkError, SetupError
 from core.errors.effected import Effected
 from core.events import Event
+from core.flow.audit import Audit
 from core.secret import Secret
 
 #: Seconds to connect, and seconds between two bytes of an answer; whoever shares the session has no others.
@@ -105,6 +106,7 @@ class Session(requests.Session):
     :param clock: to measure the service's clock against.
     :param cancel: stops waiting for an answer.
     :param emit: told when an answer takes longer than two seconds.
+    :param audit: told of every token that is asked for.
     :ivar skew: seconds by which the service's clock was ahead of this machine's in the last answer.
     :ivar dated: whether an answer has told the service's time yet.
     """
@@ -115,9 +117,11 @@ class Session(requests.Session):
         clock: Clock,
         cancel: Cancel | None = None,
         emit: Callable[[Event], None] = lambda event: None,
+        audit: Audit | None = None,
     ) -> None:
         super().__init__()
         self.mount("https://", _Adapter())
+        self.audit = audit or Audit()
         self._cancel, self._emit = cancel or Cancel(), emit
         self.skew = 0.0
         self._discovered: dict[str, tuple[bytes, Mapping[str, str]]] = {}
@@ -129,6 +133,10 @@ class Session(requests.Session):
             _check_roots(Path(self._verify))
         self.auth = _Bearer()
         self.headers["User-Agent"] = USER_AGENT
+
+    def now(self) -> datetime:
+        """The time by this machine's clock."""
+        return self._clock.now()
 
     @property
     def clock_error(self) -> str:

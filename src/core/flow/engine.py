@@ -14,6 +14,7 @@ from uuid import uuid4
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
+from core.flow.facts import check_order
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Blocked, Done, Flow, Left, Stage, Status, Step, W
 from core.secret import redactor
@@ -42,7 +43,9 @@ def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resul
     :param run_id: random id that journal and events carry.
     :param dry_run: stop after the plan with outcome `planned`.
     :returns: the result; expected failures do not raise.
+    :raises FactError: a step needs what no step before it gives; nothing was run.
     """
+    check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
     start = world.clock.monotonic()
     world.flow = flow.spec
     world.emit(FlowStarted(flow.name, run_id))
@@ -81,7 +84,9 @@ def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resu
 
     :param dry_run: only tell whether there is something to undo.
     :returns: the result; expected failures do not raise.
+    :raises FactError: a step needs what no step before it gives; nothing was run.
     """
+    check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
     start = world.clock.monotonic()
     world.flow = flow.spec
     world.emit(FlowStarted("undo", run_id))
@@ -203,14 +208,18 @@ def _perform(stage: Stage[W], step: Step[W], world: W, acted: State = "done") ->
 
     effects = _effects(world)
     try:
-        check: Status = step.check(world)
-        if isinstance(check, Done):
-            finished("unchanged", check.evidence)
-            return False
+        seen = world.seen_by(step)
+        check: Status = step.check(seen)
         if isinstance(check, Blocked):
             raise check.error
+        if isinstance(check, Done):
+            world.facts.check_given(step)
+            finished("unchanged", check.evidence)
+            return False
         world.emit(StepStarted(stage.name, step.name, step.title))
-        finished(acted, step.apply(world))
+        evidence = step.apply(seen)
+        world.facts.check_given(step)
+        finished(acted, evidence)
     except SetupError as error:
         finished("failed", error.summary)
         raise
@@ -226,13 +235,14 @@ def _plan(flow: Flow[W], world: W) -> Plan:
     changes: list[PlanRow] = []
     for stage in flow.change:
         for step in stage.steps:
-            match step.check(world):
+            seen = world.seen_by(step)
+            match step.check(seen):
                 case Blocked(error):
                     raise error
                 case Done():
                     continue
                 case _:
-                    changes.extend(step.plan(world))
+                    changes.extend(step.plan(seen))
     plan = Plan(tuple(changes), flow.basis(world))
     for change in plan.changes:
         world.emit(change.as_event())
@@ -340,7 +350,7 @@ def _undo(flow: Flow[W], world: W) -> Left | None:
             before = _effects(world)
             again = "nothing has to be removed by hand; the next run looks at the real state."
             try:
-                left = step.undo(world)
+                left = step.undo(world.seen_by(step))
             except SetupError as error:
                 left = Left(f"{step.title} ({error.summary})", again)
             except Exception as bug:  # noqa: BLE001  it must be named, and what it stands on must stay

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core import files, paths
 from core.clock import Clock
@@ -21,6 +21,7 @@ from core.display import quoted
 from core.errors import SetupError
 from core.errors.effected import Effected
 from core.events import ChangeMade
+from core.flow.audit import Audit, Ending
 from core.secret import looks_secret, redactor
 
 
@@ -31,6 +32,7 @@ class Effect:
     :param number: its number in the file.
     :param action: action-shaped name, for example `graph.application.addKey`.
     :param data: identifiers that the undo needs.
+    :param audited: its number in the audit log of this run; None: another run began it.
     :param state: `intend` (nobody knows whether it happened), `done`, `failed` or `undone`.
     """
 
@@ -39,6 +41,7 @@ class Effect:
     target: str
     data: dict[str, Any] = field(default_factory=dict)
     state: str = "intend"
+    audited: int | None = field(default=None, compare=False)
 
     @property
     def standing(self) -> bool:
@@ -52,21 +55,24 @@ class Journal:
     :param path: where it lies; made with mode 0600 when the first entry is written.
     :param run: id of this run.
     :param flow: name of the flow that writes; `resume` and `undo` find it again.
+    :param audit: told of every effect, too (D3).
     :ivar flow: name of the flow whose undertaking is open, else empty.
     :ivar marked: whether the point of no return was passed, by this run (`marked_here`) or an earlier one.
     :raises SetupError: `journal.broken` for an unreadable entry that is not the torn last line of a crash;
         `folder.unsafe`.
     """
 
-    def __init__(self, path: Path, run: str, clock: Clock, flow: str = "") -> None:
+    def __init__(self, path: Path, run: str, clock: Clock, flow: str = "", audit: Audit | None = None) -> None:
         self.path = path
         self._run = run
         self._flow = flow
+        self._audit = audit or Audit()
         self.flow = ""
         self._clock = clock
         self._content = b""  # all that was read and written, for the case that the file is removed
         self._number = 0
         self.effects: list[Effect] = []
+        self._over: tuple[Effect, ...] = ()
         self.marked = False
         self.marked_here = False
         self.resumed = False
@@ -75,6 +81,11 @@ class Journal:
     def standing(self, action: str) -> list[Effect]:
         """Effects of this kind in the open undertaking that happened or may have happened, oldest first."""
         return [effect for effect in self.effects if effect.action == action and effect.standing]
+
+    def did(self, *actions: str) -> list[Effect]:
+        """What the undertaking came to, also after this run has closed it: its effects of these kinds, or of any."""
+        effects = [effect for effect in (*self._over, *self.effects) if effect.standing]
+        return [effect for effect in effects if effect.action in actions or not actions]
 
     @contextmanager
     def effect(self, action: str, target: str, emit: Any = None, **data: Any) -> Iterator[Effect]:
@@ -95,17 +106,24 @@ class Journal:
         except SetupError as error:
             if error.effected is Effected.NO:
                 self.failed(entry)
+            else:
+                self._tell(entry, "unknown")
             raise
         self.done(entry, emit)
 
     def intend(self, action: str, target: str, **data: Any) -> Effect:
         """Note an effect that is about to happen; for several at once, where `effect` does not fit.
 
-        :raises SetupError: `journal.io`, `journal.secret`, `file.unsafe`: then it must not happen.
+        :raises SetupError: `journal.io`, `journal.secret`, `audit.io`, `file.unsafe`: then it must not happen.
         """
         self._number += 1
         entry = Effect(self._number, action, target, dict(data))
         self._write(state="intend", n=entry.number, action=action, target=target, data=entry.data, flow=self._flow)
+        try:
+            entry.audited = self._audit.begin(action)
+        except SetupError:
+            self._write(state="failed", n=entry.number, data=entry.data)
+            raise
         self.effects.append(entry)
         return entry
 
@@ -134,15 +152,23 @@ class Journal:
         self.marked = False
 
     def close(self, outcome: str) -> None:
-        """End the undertaking; nothing is written when it never began."""
+        """End the undertaking; nothing is written when it never began. What it came to is known to `did`."""
         if self.effects or self.marked:
             self._write(state="closed", outcome=outcome)
+        self._over = (*self._over, *self.effects)
         self.effects.clear()
         self.marked = False
 
-    def _close(self, effect: Effect, state: str) -> None:
+    def _close(self, effect: Effect, state: Literal["done", "failed", "undone"]) -> None:
         effect.state = state
         self._write(state=state, n=effect.number, data=effect.data)
+        self._tell(effect, state)
+
+    def _tell(self, effect: Effect, ending: Ending) -> None:
+        """Tell the audit log how an effect ended; one of an earlier run, which was cut off, ends in this one."""
+        if effect.audited is None:
+            effect.audited = self._audit.begin(effect.action)
+        self._audit.end(effect.audited, ending)
 
     def _write(self, **entry: Any) -> None:
         line = json.dumps({"time": self._clock.now().isoformat(), "run": self._run, **entry})

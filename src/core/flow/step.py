@@ -8,12 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
     from core.errors import SetupError
     from core.events import Event, Question
+    from core.flow.facts import Facts, Kinds, Uses
     from core.flow.journal import Journal
     from core.flow.plan import Plan, PlanRow
     from core.flow.spec import FlowSpec
@@ -23,9 +24,11 @@ class Runtime(Protocol):
     """What the engine itself needs of the world.
 
     :ivar flow: the row of the flow that runs; the engine sets it.
+    :ivar facts: what the run knows.
     """
 
     flow: FlowSpec
+    facts: Facts
 
     @property
     def clock(self) -> Clock:
@@ -38,6 +41,9 @@ class Runtime(Protocol):
     @property
     def journal(self) -> Journal | None:
         """The open journal, once a look step knows tenant and app."""
+
+    def seen_by(self, step: Uses) -> Self:
+        """The same for one step, with only those facts that it declares."""
 
     def emit(self, event: Event) -> None:
         """Report what happened."""
@@ -93,12 +99,23 @@ class Left:
 class Step(ABC, Generic[W]):
     """One effect.
 
+    What it uses of what the run knows (`core.flow.facts`), its helpers included, it declares by type; the engine holds
+    it to that.
+
     :cvar name: stable name, for events.
     :cvar title: what the user reads.
+    :cvar needs: facts that are there when it looks or applies: a step before it gives them.
+    :cvar maybe: facts that it only asks for, since "there is none" is an answer.
+    :cvar gives: facts that are there when it is through.
+    :cvar updates: facts that it may give, replace or drop.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    needs: ClassVar[Kinds] = ()
+    maybe: ClassVar[Kinds] = ()
+    gives: ClassVar[Kinds] = ()
+    updates: ClassVar[Kinds] = ()
 
     @abstractmethod
     def check(self, world: W) -> Status:

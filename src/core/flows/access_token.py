@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from core import paths
 from core.clock import ahead
-from core.entra import certificates
 from core.entra.tokens import Token, mint, prepare
 from core.errors import SetupError
 from core.steps import prerequisites
 from core.steps.context import World
+from core.steps.facts import MachineKey, Proof
 
 
 def token(world: World) -> Token:
@@ -17,34 +17,34 @@ def token(world: World) -> Token:
     :raises SetupError: whatever stands in the way.
     """
     prerequisites.ReadStateFile().apply(world)
-    known = world.known
-    if not known.app_id:
+    if not world.target.app_id:
         raise SetupError("usage.settings", detail="no app id in the state file; pass --app-id", command="token")
     # the keystore's daemon, the network and the imports for signing in wait for each other no longer than they must
-    prepared = ahead(lambda: prepare(world.session, world.cloud, known.tenant))
-    entry = world.keystore.read(world.service, known.tenant)
+    prepared = ahead(lambda: prepare(world.session, world.cloud, world.target.tenant))
+    entry = world.keystore.read(world.service, world.target.tenant)
     if entry is None:
         from core.flows import interrupted
 
         found = interrupted.find(world)
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
-        raise SetupError("keystore.empty", tenant=known.tenant, service=world.service)
-    known.key_pair = certificates.parse(entry, known.tenant)
+        raise SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
+    key_pair = world.keys.open(entry, world.target.tenant)
+    world.facts.put(MachineKey(key_pair))
     prepared()
-    known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
+    minted = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
+    world.facts.put(Proof(minted))
     if _rolled_back(world):
         from core.steps.passwords import rollback_secret
 
         rollback_secret.sweep(world, signed_in=False)
-    return known.proof
+    return minted
 
 
 def _rolled_back(world: World) -> bool:
     """Whether a rollback may have left something; what looks after it takes 20 ms to load."""
-    known = world.known
     try:
-        paths.rollback(world.profile, world.cloud.key, known.tenant, known.app_id).lstat()
+        paths.rollback(world.profile, world.cloud.key, world.target.tenant, world.target.app_id).lstat()
     except FileNotFoundError:
         return False
     except OSError:

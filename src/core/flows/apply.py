@@ -8,6 +8,7 @@ id (P1).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,7 +27,22 @@ from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
 from core.steps.context import World
-from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, vanished
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    KeystoreFindings,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    PasswordRemoval,
+    Project,
+    Proof,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
+from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, removed, vanished
 
 
 class ReadRequest(Step[World]):
@@ -34,13 +50,15 @@ class ReadRequest(Step[World]):
 
     name = "request"
     title = "Read the request"
+    gives = (Target, MachineKey, WantedPermissions, HandOffRequest)
+    updates = (NewApp, PasswordRemoval)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
         path = Path(world.settings.request)
-        request, known = parse(path), world.known
+        request = parse(path)
         if (request.cloud, request.authority) != (world.cloud.name, world.cloud.authority):
             theirs = f"{quoted(request.cloud)} ({quoted(request.authority)})"
             ours = f"'{world.cloud.name}' ({world.cloud.authority})"
@@ -63,11 +81,13 @@ class ReadRequest(Step[World]):
             raise SetupError("request.broken", path=path, detail="its certificate has expired")
         if request.key_pair.not_before > world.clock.now() + timedelta(days=1):
             raise SetupError("request.broken", path=path, detail="its certificate is not valid yet")
-        known.request, known.key_pair = request, request.key_pair
-        known.tenant, known.app_id = request.tenant, request.app_id
-        known.wanted, known.unique_name, known.key_id = dict(request.roles), request.unique_name, request.key_id
-        known.machine = short(request.machine)
-        known.deleters = {"application": ("user",), "servicePrincipal": ("user",)}  # the app's key is not here
+        world.facts.put(HandOffRequest(request))
+        world.facts.put(MachineKey(request.key_pair))
+        world.facts.put(Target(request.tenant, request.app_id))
+        world.facts.put(WantedPermissions(dict(request.roles)))
+        world.facts.put(NewApp(request.unique_name))
+        # the app's key is not here
+        world.facts.put(PasswordRemoval(deleters={"application": ("user",), "servicePrincipal": ("user",)}))
         return f"by {quoted(request.requested_by)} on {quoted(request.machine)}, {request.created[:10]}"
 
 
@@ -76,18 +96,22 @@ class FindRequestedApp(Step[World]):
 
     name = "app"
     title = "Find the app registration"
+    needs = (SignedIn, HandOffRequest)
+    maybe = (Project, OpenRun, MachineKey)
+    updates = (Target, AppRegistration, NewApp, WantedPermissions)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, request = world.known, requested(world)
+        request = requested(world)
         graph = world.user_graph()
-        app_id = known.app_id or self._created(world)
+        app_id = world.target.app_id or self._created(world)
 
         def offered() -> None:
             if not request.remove_passwords:
-                known.resource_id, known.offered = permissions.read_offered(graph)
+                resource_id, found = permissions.read_offered(graph)
+                world.facts.put(replace(world.permissions, resource_id=resource_id, offered=found))
 
         found: list[App | None] = []
 
@@ -95,33 +119,35 @@ class FindRequestedApp(Step[World]):
             found.append(application.read(graph, app_id) if app_id else None)
 
         together(read, offered)
-        known.app = found[0]
+        app = found[0]
         for name, role in request.roles.items():
-            if known.offered.get(name) != role:
+            if world.permissions.offered.get(name) != role:
                 raise SetupError("permissions.not-offered", names=name)
-        if known.app is None:
+        if app is None:
             if request.app_id:
                 find.refuse_deleted(world, request.app_id)
-                raise SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=world.settings.request)
+                raise SetupError("app.missing", app_id=app_id, tenant=world.target.tenant, path=world.settings.request)
             return f"{quoted(request.app_name)} will be created"
         effect = created_here(world)
-        noted = effect is not None and effect.data.get("object_id") == known.app.object_id
-        known.created = noted or (effect is not None and untouched(world, known.app))
-        find.refuse_another_name(world, known.app)
-        if any(key.id == request.key_id and key.der != request.der for key in known.app.keys):
+        noted = effect is not None and effect.data.get("object_id") == app.object_id
+        created = noted or (effect is not None and untouched(world, app))
+        world.facts.put(replace(world.new_app, created=created))
+        world.facts.put(AppRegistration(app, app.all_passwords))
+        find.refuse_another_name(world, app)
+        if any(key.id == request.key_id and key.der != request.der for key in app.keys):
             detail = f"its keyId {request.key_id} is that of another certificate on the app"
             raise SetupError("request.broken", path=world.settings.request, detail=detail)
-        known.app_id, known.initial = known.app.app_id, known.app.all_passwords
-        if known.app.saml_passwords:
-            raise SetupError("app.saml", key_ids=", ".join(p.id for p in known.app.saml_passwords))
-        return f"'{known.app.name}' ({known.app_id}), created {known.app.created[:10]}"
+        world.facts.put(replace(world.target, app_id=app.app_id))
+        if app.saml_passwords:
+            raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
+        return f"'{app.name}' ({world.target.app_id}), created {app.created[:10]}"
 
     @staticmethod
     def _created(world: World) -> str | None:
         """The app that an earlier run created for this request, here or elsewhere."""
         effect = created_here(world)
         if effect is None:
-            return creation.by_unique_name(world.user_graph(), world.known.unique_name)
+            return creation.by_unique_name(world.user_graph(), world.new_app.unique_name)
         return find_created(world, effect)
 
 
@@ -130,46 +156,51 @@ class CheckAdministrator(Step[World]):
 
     name = "rights"
     title = "Check who may apply it"
+    needs = (SignedIn, MachineKey, HandOffRequest)
+    maybe = (AppRegistration, NewApp, WantedPermissions, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, request = world.known, requested(world)
-        if request.remove_passwords and not world.app.holds(world.key_pair):
-            raise SetupError("request.too-early", thumbprint=world.key_pair.thumbprint, app=world.app.name)
+        request, app, key_pair = requested(world), world.maybe_app, world.key_pair
+        if request.remove_passwords and app is not None and not app.holds(key_pair):
+            raise SetupError("request.too-early", thumbprint=key_pair.thumbprint, app=app.name)
         reasons = self._reasons(world)
         if None in reasons:
-            user = known.account.user if known.account else "?"
+            user = world.facts.get(SignedIn).account.user
             raise SetupError("rights.apply", user=user, role=request.role_needed)
         app_permissions.confirm(world)
         if reasons and not request.remove_passwords:
             self._whose(world)
         if (
             request.remove_passwords
-            and world.app.all_passwords
+            and app is not None
+            and app.all_passwords
             and world.settings.yes
             and not app_permissions.named(world)
         ):
-            raise SetupError("app.removal-unconfirmed", app_id=world.app.app_id, listing=world.app.describe())
+            raise SetupError("app.removal-unconfirmed", app_id=app.app_id, listing=app.describe())
         self._squatted(world)
         self._beyond(world)
-        if request.roles and known.app is not None and known.app.all_passwords:
-            raise SetupError("app.has-secrets", listing="; ".join(str(p) for p in known.app.all_passwords))
+        if request.roles and app is not None and app.all_passwords:
+            raise SetupError("app.has-secrets", listing="; ".join(str(p) for p in app.all_passwords))
         return ", ".join(dict.fromkeys(filter(None, reasons))) or "nothing is left to do"
 
     @staticmethod
     def _reasons(world: World) -> list[str | None]:
         """For each right that what is missing takes, why the signed-in principal has it; None where it has not."""
-        known, app, wanted = world.known, world.known.app, set(world.known.wanted.values())
+        app, wanted = world.maybe_app, set(world.permissions.wanted.values())
         if app is None:
             return [directory_roles.may_create(world), directory_roles.may_grant(world) if wanted else ""]
         if _removing(world):
-            return [directory_roles.may_write(world, holder) for holder in {p.holder for p in app.all_passwords}]
+            return [directory_roles.may_write(world, app, holder) for holder in {p.holder for p in app.all_passwords}]
         reasons: list[str | None] = []
         if not app.holds(world.key_pair) or wanted - app.declared or not app.principal_id:
             # what this request created a moment ago is its creator's
-            reasons.append(directory_roles.may_create(world) if known.created else directory_roles.may_write(world))
+            reasons.append(
+                directory_roles.may_create(world) if world.new_app.created else directory_roles.may_write(world, app)
+            )
         return reasons + [directory_roles.may_grant(world)] * bool(wanted - app.granted)
 
     @staticmethod
@@ -189,8 +220,8 @@ class CheckAdministrator(Step[World]):
     @staticmethod
     def _squatted(world: World) -> None:
         """An app that was to be created and is there already, without the certificate, is somebody else's (P1)."""
-        app = world.known.app
-        if app is None or requested(world).app_id or world.known.created or app.holds(world.key_pair):
+        app = world.maybe_app
+        if app is None or requested(world).app_id or world.new_app.created or app.holds(world.key_pair):
             return
         if world.settings.yes and not app_permissions.named(world):
             why = "The request asks to create an app, and under its unique name there is one already."
@@ -199,9 +230,11 @@ class CheckAdministrator(Step[World]):
     @staticmethod
     def _beyond(world: World) -> None:
         """Permissions that no Provisioner needs take a yes of their own (P6)."""
-        settings, app = world.settings, world.known.app
+        settings, app = world.settings, world.maybe_app
         granted = app.granted if app is not None else frozenset()
-        names = sorted(n for n, r in world.known.wanted.items() if n not in permissions.KNOWN and r not in granted)
+        names = sorted(
+            n for n, r in world.permissions.wanted.items() if n not in permissions.KNOWN and r not in granted
+        )
         if not names or settings.extra_roles or settings.dry_run:
             return
         text = f"The request asks for more than a Provisioner needs: {', '.join(names)}. Grant them too?"
@@ -214,14 +247,17 @@ class Explain(Step[World]):
 
     name = "project"
     title = "Look at the request"
+    needs = (Target, SignedIn, MachineKey, HandOffRequest)
+    maybe = (AppRegistration, NewApp, WantedPermissions)
+    updates = (PasswordRemoval,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
         find.say_subject(world)
-        request, key_pair, app = requested(world), world.key_pair, world.known.app
-        if app is not None and not request.app_id and not world.known.created:
+        request, key_pair, app = requested(world), world.key_pair, world.maybe_app
+        if app is not None and not request.app_id and not world.new_app.created:
             message = f"The app that it asks to create is there already:\n{app.describe()}"
             world.emit(Finding("request.app-exists", "warning", message, "Ask who made it, before you go on."))
         if app is not None:
@@ -232,7 +268,8 @@ class Explain(Step[World]):
             message = f"The app also accepts {len(app.all_passwords)} password credential(s), which stay: {listing}."
             world.emit(Finding("app.passwords", "warning", message))
         if app is not None and _removing(world) and app.all_passwords:
-            world.known.activity = activity.read(world.user_graph(), world.cloud, app.app_id)
+            last_used = activity.read(world.user_graph(), world.cloud, app.app_id)
+            world.facts.put(replace(world.removal, activity=last_used))
             world.emit(find.others_stop())
         message = (
             f"{quoted(request.requested_by)} asks for it, says the file. The certificate {key_pair.thumbprint} belongs "
@@ -256,14 +293,16 @@ class Explain(Step[World]):
         """What the certificate opens that amounts to a takeover: permissions asked for, and those the app has (M14)."""
         if _removing(world):
             return []
-        known = world.known
-        names = {role: name for name, role in known.offered.items()}
-        granted = known.app.granted if known.app is not None else frozenset[str]()
-        return permissions.takeover({*known.wanted, *(names.get(role, "") for role in granted)})
+        names = {role: name for name, role in world.permissions.offered.items()}
+        granted = app.granted if (app := world.maybe_app) is not None else frozenset[str]()
+        return permissions.takeover({*world.permissions.wanted, *(names.get(role, "") for role in granted)})
 
 
 class MarkRemoval(Mark):
     """The point of no return of a removal; this machine has no state file to rehearse."""
+
+    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
+    maybe = (NewApp, WantedPermissions, KeystoreFindings)
 
     def check(self, world: World) -> Status:
         return Needed() if _removing(world) and world.app.all_passwords else Done("nothing irreversible is asked for")
@@ -275,12 +314,17 @@ class MarkRemoval(Mark):
 class Remove(DeletePasswords):
     """Delete the password credentials, if that is what was asked for."""
 
+    needs = (Target, OpenRun, AppRegistration, MachineKey, HandOffRequest)
+
     def check(self, world: World) -> Status:
         return super().check(world) if _removing(world) else Done("not asked for")
 
 
 class SeeNone(TwoCleanReads):
     """See twice that none is left, if that is what was asked for."""
+
+    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
+    maybe = (NewApp, Proof, WantedPermissions, PasswordRemoval)
 
     def check(self, world: World) -> Status:
         return super().check(world) if _removing(world) else Done("not asked for")
@@ -289,17 +333,19 @@ class SeeNone(TwoCleanReads):
 class RegisterRequested(Register):
     """Add the certificate of the request; every other one stays."""
 
+    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
+    maybe = (NewApp, Proof, WantedPermissions, KeystoreFindings)
+
     def check(self, world: World) -> Status:
         return Done("not asked for") if _removing(world) else super().check(world)
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        return super().plan(world) if world.known.app is not None else ()
+        return super().plan(world) if world.maybe_app is not None else ()
 
 
 def requested(world: World) -> Request:
     """The request of this run."""
-    assert world.known.request is not None
-    return world.known.request
+    return world.facts.get(HandOffRequest).request
 
 
 def _removing(world: World) -> bool:
@@ -307,33 +353,33 @@ def _removing(world: World) -> bool:
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app = world.known, world.known.app
+    app = world.maybe_app
     return {
-        "tenant": known.tenant,
+        "tenant": world.target.tenant,
         "cloud": world.cloud.authority,
-        "app": [app.app_id, app.object_id] if app else known.unique_name,
+        "app": [app.app_id, app.object_id] if app else world.new_app.unique_name,
         "certificate": world.key_pair.thumbprint,
         "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": known.wanted,
+        "permissions": world.permissions.wanted,
     }
 
 
 def _refresh(world: World) -> None:
     if world.settings.yes:
         return
-    if world.known.app is None and creation.by_unique_name(world.user_graph(), world.known.unique_name):
+    if world.maybe_app is None and creation.by_unique_name(world.user_graph(), world.new_app.unique_name):
         raise SetupError("flow.outdated")
-    if world.known.app is not None:
-        app = application.read(world.user_graph(), world.known.app_id)
+    if world.maybe_app is not None:
+        app = application.read(world.user_graph(), world.target.app_id)
         if app is None:
             raise SetupError("flow.outdated")
-        world.known.app, world.known.initial = app, app.all_passwords
+        world.facts.put(AppRegistration(app, app.all_passwords))
 
 
 def _question(world: World, plan: Plan) -> Question:
-    app, request = world.known.app, requested(world)
+    app, request = world.maybe_app, requested(world)
     where = f"app {app.app_id} ('{app.name}')" if app is not None else f"a new app {quoted(request.app_name)}"
-    text = f"Apply the request of {quoted(request.requested_by)} to {where}, tenant {world.known.tenant}.\nGo on?"
+    text = f"Apply the request of {quoted(request.requested_by)} to {where}, tenant {world.target.tenant}.\nGo on?"
     return Question("apply", text, False, "--yes")
 
 
@@ -342,13 +388,13 @@ def _summary(world: World, outcome: str) -> Sequence[str]:
         return ("Nothing to do: what the request asks for is there already.",)
     if outcome != "changed":
         return ()
-    known = world.known
     if _removing(world):
-        count = sum(len(ids) for ids in known.removed.values())
-        first = f"{count} password credential(s) removed from '{world.app.name}' ({known.app_id})."
+        count = sum(removed(world).values())
+        first = f"{count} password credential(s) removed from '{world.app.name}' ({world.target.app_id})."
     else:
-        first = f"'{world.app.name}' ({known.app_id}) now accepts the certificate {world.key_pair.thumbprint}."
-    who, machine = quoted(requested(world).requested_by), quoted(known.machine)
+        first = f"'{world.app.name}' ({world.target.app_id}) now accepts the certificate {world.key_pair.thumbprint}."
+    request = requested(world)
+    who, machine = quoted(request.requested_by), quoted(short(request.machine))
     return (first, f"{who} runs the same command again on {machine} to finish.")
 
 

@@ -22,6 +22,7 @@ from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.context import World
+from core.steps.facts import AppRegistration, OpenRun, Project, SecretUnproven, Target
 from core.steps.hand_off import handoff
 from core.steps.hand_off.handoff import HandOff
 from core.steps.passwords import rollback_secret
@@ -34,10 +35,11 @@ from core.steps.passwords.delete import (
     Mark,
     ProveAfterDeletion,
     TwoCleanReads,
+    removed,
     vanished,
 )
 from core.steps.state_file.backup import Backup
-from core.steps.state_file.purge import Purge, secret_members
+from core.steps.state_file.purge import Purge, purged, secret_members
 
 #: Journalled when the service refused the old secret.
 REFUSED: Final = "secret.refused"
@@ -48,26 +50,27 @@ class SecretIsDead(Step[World]):
 
     name = "secret-dead"
     title = "Prove that the old secret is refused"
+    needs = (Target, OpenRun)
+    maybe = (Project,)
+    updates = (SecretUnproven,)
 
     def check(self, world: World) -> Status:
-        if world.known.secret:
+        if world.project.secret:
             return Needed()
-        journal = world.journal
-        purged = journal is not None and any(e.data["purged"] for e in journal.standing("statefile.update"))
-        if journal is not None and purged and not journal.standing(REFUSED):
-            world.known.unproven = "an earlier run purged it before that was proven, so it cannot be asked any more"
-            return Done(f"not proven: {world.known.unproven}")
+        if purged(world) and not world.log.standing(REFUSED):
+            why = "an earlier run purged it before that was proven, so it cannot be asked any more"
+            world.facts.put(SecretUnproven(why))
+            return Done(f"not proven: {why}")
         return Done("no old secret is known to this run")
 
     def apply(self, world: World) -> str:
-        known = world.known
-        assert known.secret is not None
-        secret = known.secret
-        last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+        assert world.project.secret is not None
+        secret = world.project.secret
+        last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
 
         def not_live() -> bool | None:
             nonlocal last
-            last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+            last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
             return None if last.state == "live" else True
 
         if last.state == "live" and not wait_until(
@@ -80,36 +83,35 @@ class SecretIsDead(Step[World]):
         ):
             raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
         if last.state == "unknown":
-            world.known.unproven = last.detail
+            world.facts.put(SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
             world.emit(Finding("secret.inconclusive", "warning", message))
             return f"inconclusive ({last.detail})"
-        with world.log.effect(REFUSED, known.app_id):
+        with world.log.effect(REFUSED, world.target.app_id):
             return f"refused ({last.detail})"
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app = world.known, world.app
+    app, key_pair = world.app, world.maybe_key_pair
     return {
-        "tenant": known.tenant,
+        "tenant": world.target.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id],
-        "certificate": known.key_pair.thumbprint if known.key_pair else "new",
+        "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys),
         "permissions": sorted(app.declared),
-        "files": {str(world.statefile.path): known.members},
+        "files": {str(world.statefile.path): world.project.members},
     }
 
 
 def _refresh(world: World) -> None:
     if world.settings.yes:
         return  # the answer was given in advance: no time has passed
-    app = application.read(world.user_graph(), world.known.app_id)
+    app = application.read(world.user_graph(), world.target.app_id)
     if app is None:
         raise SetupError("flow.outdated")
-    world.known.app = app
-    world.known.initial = app.all_passwords
-    world.known.members = world.statefile.read().members
+    world.facts.put(AppRegistration(app, app.all_passwords))
+    world.facts.put(replace(world.project, members=world.statefile.read().members))
 
 
 def _question(world: World, plan: Plan) -> Question:
@@ -132,11 +134,11 @@ def _question(world: World, plan: Plan) -> Question:
 def _left(world: World) -> str:
     """What is left after the point of no return, as far as this run knows."""
     left, unread = [], " Which password credentials are left on the app was not read by this run."
-    if world.journal is not None and world.known.app is not None:
+    if world.journal is not None and world.maybe_app is not None:
         unread = ""
         effects = [effect for action in REMOVE.values() for effect in world.journal.standing(action)]
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
-        passwords = [password for password in world.known.initial if password.id not in gone]
+        passwords = [password for password in world.facts.get(AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]
     try:
         left += [f"{name} in {world.statefile.path}" for name in secret_members(world)]
@@ -154,16 +156,17 @@ def _before_undo(world: World, error: SetupError) -> SetupError | None:
 
 def summary(world: World, outcome: str) -> Sequence[str]:
     """The sentences of M7, each only if it is true."""
-    known, profile = world.known, world.profile
+    profile = world.profile
     if outcome not in ("changed", "unchanged"):
         return ()
-    on_app, on_principal = (len(known.removed.get(holder, ())) for holder in REMOVE)
+    deleted, secret_purged = removed(world), purged(world)
+    on_app, on_principal = (deleted.get(holder, 0) for holder in REMOVE)
     first = []
-    if on_app or on_principal or known.purged:
+    if on_app or on_principal or secret_purged:
         first.append(f"Migrated {_subject(world)} from secret-auth to cert-auth.")
     if on_app:
         first.append(f"{on_app} password credential{'s' * (on_app > 1)} removed from the app registration.")
-    if known.purged:
+    if secret_purged:
         first.append(f"{profile.secret_member} purged from state file.")
     sentences = [" ".join(first)] if first else []
     if not first and outcome == "unchanged":
@@ -173,14 +176,14 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
-    if known.unproven:
-        sentences.append(f"Whether the old secret is refused was NOT proven: {known.unproven}.")
+    if (unproven := world.facts.maybe(SecretUnproven)) is not None:
+        sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
-    sentences += [keystore.cure(file) for file in known.weak if file.holds(known.tenant)]
-    if known.key_pair is not None:
-        end = known.key_pair.not_after.date()
-        sentences.append(f"The certificate {known.key_pair.thumbprint} is valid until {end}.")
+    sentences += [keystore.cure(file) for file in world.keystore_findings.weak if file.holds(world.target.tenant)]
+    if (key_pair := world.maybe_key_pair) is not None:
+        end = key_pair.not_after.date()
+        sentences.append(f"The certificate {key_pair.thumbprint} is valid until {end}.")
     return sentences
 
 
@@ -188,16 +191,13 @@ def _subject(world: World) -> str:
     return "Provisioner" if world.profile.name == "entraclaw" else world.profile.app_display_name
 
 
-class _Remember(Step[World]):
-    """Keep what the summary says about, before the journal of this undertaking is closed."""
+class CheckResult(Step[World]):
+    """Say what holds at the end."""
 
     name = "result"
     title = "Check the result"
 
     def check(self, world: World) -> Status:
-        world.known.purged = world.journal is not None and any(
-            effect.data["purged"] for effect in world.journal.standing("statefile.update")
-        )
         alike = world.statefile.where(looks_secret) if world.statefile.exists() else ()
         left = redactor.redact(", ".join(alike))
         file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
@@ -239,7 +239,7 @@ FLOW: Flow[World] = Flow(
                 Lock(),
                 rollback_secret.Forget(),
                 LastLook(),
-                _Remember(),
+                CheckResult(),
             ),
         ),
     ),

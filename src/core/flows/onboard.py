@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.entra import application, permissions
 from core.errors import SetupError
@@ -19,6 +20,16 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import Tidy
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    MachineKey,
+    NeedsAdministrator,
+    Proof,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
@@ -30,22 +41,24 @@ class DecideRoles(Step[World]):
 
     name = "permissions"
     title = "Decide the permissions"
+    maybe = (AppRegistration,)
+    updates = (WantedPermissions,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
-        if missing := sorted(name for name in permissions.BASE if name not in known.offered):
+        offered = world.permissions.offered
+        if missing := sorted(name for name in permissions.BASE if name not in offered):
             raise SetupError("permissions.not-offered", names=", ".join(missing))
-        known.wanted = permissions.wanted(known.offered)
-        if fewer := [name for name in permissions.AGENT if name not in known.offered]:
+        world.facts.put(replace(world.permissions, wanted=permissions.wanted(offered)))
+        if fewer := [name for name in permissions.AGENT if name not in offered]:
             message = f"This tenant does not offer {len(fewer)} of the agent permissions: {', '.join(fewer)}."
             world.emit(Finding("permissions.fewer", "info", message))
-        granted = known.app.granted if known.app else frozenset()
-        if extra := [name for name in permissions.unknown(known.offered) if known.offered[name] not in granted]:
+        granted = app.granted if (app := world.maybe_app) else frozenset()
+        if extra := [name for name in permissions.unknown(offered) if offered[name] not in granted]:
             self._extra(world, extra)
-        return f"{len(known.wanted)} of Microsoft Graph"
+        return f"{len(world.permissions.wanted)} of Microsoft Graph"
 
     def _extra(self, world: World, extra: list[str]) -> None:
         settings = world.settings
@@ -54,7 +67,9 @@ class DecideRoles(Step[World]):
         if not (agreed or settings.yes or settings.dry_run):
             agreed = world.ask(Question("extra-roles", text, False, "--extra-roles"))
         if agreed:
-            world.known.wanted |= {name: world.known.offered[name] for name in extra}
+            known = world.permissions
+            more = {name: known.offered[name] for name in extra}
+            world.facts.put(replace(known, wanted={**world.permissions.wanted, **more}))
         else:
             message = f"Not granted, because they are not known: {', '.join(extra)}."
             world.emit(Finding("permissions.unknown", "warning", message, "Grant them with --extra-roles."))
@@ -65,13 +80,16 @@ class CheckProvisioning(Step[World]):
 
     name = "rights"
     title = "Check who may provision"
+    needs = (SignedIn,)
+    maybe = (AppRegistration, MachineKey, Proof, WantedPermissions)
+    updates = (NeedsAdministrator,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, app, key_pair = world.known, world.known.app, world.known.key_pair
-        wanted = set(known.wanted.values())
+        app, key_pair = world.maybe_app, world.maybe_key_pair
+        wanted = set(world.permissions.wanted.values())
         may: str | None = "nothing has to be changed there"
         what = ""
         if app is None:
@@ -80,14 +98,14 @@ class CheckProvisioning(Step[World]):
             app.principal_id
             and wanted <= app.declared
             and key_pair
-            and (known.proof is not None or app.holds(key_pair))
+            and (world.maybe_proof is not None or app.holds(key_pair))
         ):
-            may, what = directory_roles.may_write(world), f"change '{app.name}'"
+            may, what = directory_roles.may_write(world, app), f"change '{app.name}'"
         if may is not None and not wanted <= (app.granted if app else set()):
             may, what = directory_roles.may_grant(world), "grant permissions"
         if may is not None:
             return may
-        known.may_change = False
+        world.facts.put(NeedsAdministrator())
         directory_roles.say_unprivileged(world, what)
         return "no: a request for an administrator will be written"
 
@@ -97,29 +115,32 @@ class Describe(Step[World]):
 
     name = "project"
     title = "Look at what is there"
+    needs = (Target, SignedIn)
+    maybe = (AppRegistration, MachineKey, HandOffRequest)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
         find.say_subject(world)
-        if world.known.app is None:
+        app = world.maybe_app
+        if app is None:
             return "nothing is there yet"
-        for finding in other_identities.unacknowledged(world, world.app):
+        for finding in other_identities.unacknowledged(world, app):
             world.emit(finding)
-        return f"{len(world.app.keys)} certificate(s) on the app"
+        return f"{len(app.keys)} certificate(s) on the app"
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app = world.known, world.known.app
+    app, key_pair = world.maybe_app, world.maybe_key_pair
     return {
-        "tenant": known.tenant,
+        "tenant": world.target.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id] if app else "new",
-        "certificate": known.key_pair.thumbprint if known.key_pair else "new",
+        "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": known.wanted,
-        "files": {str(world.statefile.path): known.members},
+        "permissions": world.permissions.wanted,
+        "files": {str(world.statefile.path): world.project.members},
     }
 
 
@@ -127,40 +148,40 @@ def _refresh(world: World) -> None:
     if world.settings.yes:
         return
     FindOrCreate().still_none(world)
-    world.known.members = world.statefile.read_or_empty().members
-    if world.known.app is not None:
-        app = application.read(world.user_graph(), world.known.app_id)
+    world.facts.put(replace(world.project, members=world.statefile.read_or_empty().members))
+    if world.maybe_app is not None:
+        app = application.read(world.user_graph(), world.target.app_id)
         if app is None:
             raise SetupError("flow.outdated")
-        world.known.app = app
+        world.update_app(app)
 
 
 def _question(world: World, plan: Plan) -> Question:
     if handoff.needed(world):
         return handoff.question(world)
-    app = world.known.app
+    app = world.maybe_app
     what = f"app {app.app_id}" if app is not None else "a new app registration"
     grants = sum(change.action == "add" and change.what == "permission" for change in plan.changes)
     note = f", with {grants} permission(s) to grant" if grants else ""
-    return Question("onboard", f"Set up {what} in tenant {world.known.tenant}{note}.\nGo on?", False, "--yes")
+    return Question("onboard", f"Set up {what} in tenant {world.target.tenant}{note}.\nGo on?", False, "--yes")
 
 
 def _summary(world: World, outcome: str) -> Sequence[str]:
-    known = world.known
-    if outcome not in ("changed", "unchanged") or known.key_pair is None:
+    key_pair = world.maybe_key_pair
+    if outcome not in ("changed", "unchanged") or key_pair is None:
         return ()
-    end = known.key_pair.not_after.date()
-    sentences = [f"The certificate {known.key_pair.thumbprint} is valid until {end}."]
-    subject = f"'{world.app.name}' ({known.app_id})"
+    end = key_pair.not_after.date()
+    sentences = [f"The certificate {key_pair.thumbprint} is valid until {end}."]
+    subject = f"'{world.app.name}' ({world.target.app_id})"
     if outcome == "unchanged":
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
-    verb = "Created" if known.created else "Set up"
+    verb = "Created" if world.new_app.created else "Set up"
     first = f"{verb} {subject}: it signs in with a certificate whose key is in the keystore, and its token carries "
-    return (f"{first}{len(known.wanted)} permissions.", *sentences)
+    return (f"{first}{len(world.permissions.wanted)} permissions.", *sentences)
 
 
-class Remember(Step[World]):
-    """Keep what the summary says about, before the journal of this undertaking is closed."""
+class CheckResult(Step[World]):
+    """Say what holds at the end."""
 
     name = "result"
     title = "Check the result"
@@ -217,7 +238,7 @@ FLOW: Flow[World] = Flow(
                 Lock(),
                 Tidy(),
                 LastLook(),
-                Remember(),
+                CheckResult(),
             ),
         ),
     ),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from core.steps.facts import SecretUnproven
+from core.steps.passwords import delete
+from core.steps.state_file.purge import purged
+
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.steps.context import World
@@ -11,10 +15,11 @@ if TYPE_CHECKING:
 
 def removed(world: World, result: Result) -> dict[str, Any]:
     """How many password credentials were removed, of the app and of its service principal."""
-    return {"removed": {holder: len(ids) for holder, ids in world.known.removed.items()}}
+    return {"removed": delete.removed(world)}
 
 
 def migrated(world: World, result: Result) -> dict[str, Any]:
     """That, and what became of the old secret."""
-    known = world.known
-    return {**removed(world, result), "purged": known.purged, "secret_refusal_unproven": known.unproven}
+    unproven = world.facts.maybe(SecretUnproven)
+    why = unproven.why if unproven is not None else ""
+    return {**removed(world, result), "purged": purged(world), "secret_refusal_unproven": why}

@@ -8,6 +8,7 @@ its key stay. A failure undoes everything; a success is remembered until the sec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from core import paths
@@ -22,6 +23,7 @@ from core.flows import interrupted, registry
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import World
+from core.steps.facts import AppRegistration, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, Forbidden, ProveSecret, TakeBack, WriteSecret
@@ -32,13 +34,14 @@ class NoMigration(Step[World]):
 
     name = "journal"
     title = "Look for an open migration"
+    needs = (Target,)
 
     def check(self, world: World) -> Status:
-        return Needed() if world.known.app_id else Done("the app is not known yet")
+        return Needed() if world.target.app_id else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        prerequisites.take_lock(world, world.known.tenant, world.known.app_id)
-        names = (world.profile, world.cloud.key, world.known.tenant, world.known.app_id)
+        prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
+        names = (world.profile, world.cloud.key, world.target.tenant, world.target.app_id)
         journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow.name)
         if (theirs := prerequisites.unfinished(world)) is not None:
             raise SetupError("rollback.migration-open", theirs=theirs)
@@ -52,15 +55,16 @@ class CheckRights(Step[World]):
 
     name = "rights"
     title = "Check who may add a secret"
+    needs = (SignedIn, AppRegistration)
 
     def check(self, world: World) -> Status:
         return Blocked(Forbidden(world)) if not world.app.policy.passwords else Needed()
 
     def apply(self, world: World) -> str:
-        reason = directory_roles.may_write(world)
+        reason = directory_roles.may_write(world, world.app)
         if reason is None:
-            account = world.known.account
-            raise SetupError("rollback.rights", user=account.user if account else "?", app=world.app.name)
+            user = world.facts.get(SignedIn).account.user
+            raise SetupError("rollback.rights", user=user, app=world.app.name)
         return reason
 
 
@@ -69,6 +73,10 @@ class Earlier(Step[World]):
 
     name = "earlier"
     title = "Look for an earlier rollback"
+    needs = (Target,)
+    maybe = (SignedIn,)
+    gives = (OpenRun,)
+    updates = (Project, AppRegistration, MachineKey, Proof)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -84,18 +92,18 @@ class Earlier(Step[World]):
         elif journal.stands:
             message = "An earlier rollback was interrupted; what it left is taken back first."
             world.emit(Finding("journal.resumed", "warning", message))
-        world.journal = journal
+        world.facts.put(OpenRun(journal))
         return f"to be removed: {journal.listing()}" if journal.stands else "there is none"
 
 
 def _basis(world: World) -> dict[str, object]:
-    known, app = world.known, world.app
+    app = world.app
     return {
-        "tenant": known.tenant,
+        "tenant": world.target.tenant,
         "cloud": world.cloud.authority,
         "app": [app.app_id, app.object_id],
         "permissions": sorted(app.declared),
-        "files": {str(world.statefile.path): known.members},
+        "files": {str(world.statefile.path): world.project.members},
     }
 
 
@@ -121,11 +129,11 @@ def _refresh(world: World) -> None:
             raise SetupError("flow.no")
     if settings.yes:
         return  # the answers were given in advance: no time has passed
-    app = application.read(world.user_graph(), world.known.app_id)
+    app = application.read(world.user_graph(), world.target.app_id)
     if app is None:
         raise SetupError("flow.outdated")
-    world.known.app = app
-    world.known.members = world.statefile.read().members
+    world.update_app(app)
+    world.facts.put(replace(world.project, members=world.statefile.read().members))
 
 
 def summary(world: World, outcome: str) -> Sequence[str]:

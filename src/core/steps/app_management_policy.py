@@ -11,6 +11,7 @@ from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
+from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn, Target
 
 CREATE: Final = "graph.policy.create"
 ASSIGN: Final = "graph.policy.assign"
@@ -22,9 +23,11 @@ class Lock(Step[World]):
 
     name = "lock"
     title = "Forbid new password credentials"
+    needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey)
+    maybe = (Proof,)
 
     def check(self, world: World) -> Status:
-        app = world.known.app
+        app = world.maybe_app
         if not world.settings.lock:
             return Done("not asked for (--lock)")
         if app is not None and app.policy.readable and not app.policy.passwords:
@@ -34,7 +37,7 @@ class Lock(Step[World]):
     def plan(self, world: World) -> tuple[PlanRow, ...]:
         if _graph(world) is None:
             return ()
-        app = world.known.app
+        app = world.maybe_app
         where = f"app registration '{app.name if app else world.profile.app_display_name}'"
         what = "no new password credential can be added"
         return (
@@ -121,10 +124,10 @@ def requests(world: World) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _graph(world: World) -> Graph | None:
     """Whoever may write policies."""
-    known = world.known
-    if known.user is not None and NEEDED in known.user.roles | known.user.scopes:
+    user = world.facts.get(SignedIn).token
+    if NEEDED in user.roles | user.scopes:
         return world.user_graph()
-    if known.proof is not None and NEEDED in known.proof.roles:
+    if (proof := world.maybe_proof) is not None and NEEDED in proof.roles:
         return world.app_graph()
     return None
 

@@ -18,6 +18,18 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    Proof,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 DECLARE: Final = "graph.application.declare"
@@ -33,13 +45,16 @@ class Declare(Step[World]):
 
     name = "declare"
     title = "Declare the permissions"
+    needs = (Target, OpenRun, SignedIn, MachineKey)
+    maybe = (NewApp, WantedPermissions, HandOffRequest)
+    updates = (AppRegistration, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
-        missing = _undeclared(world, world.known.app)
-        return Needed() if missing else Done(f"{len(world.known.wanted)} declared")
+        missing = _undeclared(world, world.maybe_app)
+        return Needed() if missing else Done(f"{len(world.permissions.wanted)} declared")
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        app = world.known.app
+        app = world.maybe_app
         where = f"app registration '{app.name}'" if app else "the new app registration"
         where += handoff.by_whom(world)
         names = sorted(permissions_of(world, _undeclared(world, app)))
@@ -49,15 +64,15 @@ class Declare(Step[World]):
     def apply(self, world: World) -> str:
         graph, app = world.user_graph(), world.app
         fresh = permissions.read_access(graph, app.object_id)
-        added = sorted(set(world.known.wanted.values()) - permissions.declared_in(fresh))
+        added = sorted(set(world.permissions.wanted.values()) - permissions.declared_in(fresh))
         with handoff.on_refusal(world), world.log.effect(DECLARE, app.object_id, world.emit, roles=added):
             _declare(world, graph, app, merged(fresh, added), set(added).issubset)
-        world.known.app = replace(app, access=tuple(merged(fresh, added)))
+        world.update_app(replace(app, access=tuple(merged(fresh, added))))
         return f"{len(added)} added, none removed"
 
     def undo(self, world: World) -> Left | None:
         for effect in world.log.standing(DECLARE):
-            if not world.known.created:  # else it goes with the app
+            if not world.new_app.created:  # else it goes with the app
                 graph, roles = world.user_graph(), set(effect.data["roles"])
                 fresh = permissions.read_access(graph, effect.target)
                 _declare(world, graph, world.app, without(fresh, roles), roles.isdisjoint)
@@ -70,18 +85,21 @@ class GrantRoles(Step[World]):
 
     name = "grant"
     title = "Grant the permissions"
+    needs = (Target, OpenRun, SignedIn, MachineKey)
+    maybe = (NewApp, WantedPermissions, HandOffRequest)
+    updates = (AppRegistration, Proof, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         if not _ungranted(world):
-            return Done(f"{len(world.known.wanted)} granted")
+            return Done(f"{len(world.permissions.wanted)} granted")
         confirm(world)
         return Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
         names = permissions_of(world, _ungranted(world))
         taking = permissions.takeover(names)  # the most dangerous ones first
-        call = f"POST /servicePrincipals/{world.known.resource_id}/appRoleAssignedTo"
-        where = f"service principal of '{world.known.app.name if world.known.app else world.app_name}'"
+        call = f"POST /servicePrincipals/{world.permissions.resource_id}/appRoleAssignedTo"
+        where = f"service principal of '{app.name if (app := world.maybe_app) else world.app_name}'"
         where += handoff.by_whom(world)
         return tuple(
             PlanRow(
@@ -97,8 +115,8 @@ class GrantRoles(Step[World]):
         )
 
     def apply(self, world: World) -> str:
-        known, missing = world.known, _ungranted(world)
-        details = {"roles": missing, "resource": known.resource_id}
+        missing, resource_id = _ungranted(world), world.permissions.resource_id
+        details = {"roles": missing, "resource": resource_id}
         try:
             with world.log.effect(GRANT, world.app.principal_id, world.emit, **details) as effect:
                 _grant(world, missing, effect)
@@ -110,9 +128,9 @@ class GrantRoles(Step[World]):
             if world.flow.hands_off_grants:
                 handoff.hand_over_instead(world, refusal)
             raise refusal from None
-        fresh = tuple(application.Grant("", role, known.resource_id) for role in known.wanted.values())
-        known.app = replace(world.app, grants=(*world.app.grants, *fresh))
-        known.proof = None  # a token that was minted before does not carry them
+        fresh = tuple(application.Grant("", role, resource_id) for role in world.permissions.wanted.values())
+        world.update_app(replace(world.app, grants=(*world.app.grants, *fresh)))
+        world.facts.drop(Proof)  # a token that was minted before does not carry them
         return f"{len(missing)} granted"
 
     def undo(self, world: World) -> Left | None:
@@ -125,7 +143,7 @@ class GrantRoles(Step[World]):
 
 def named(world: World) -> bool:
     """Whether the person named the app by the flag (P1)."""
-    app = world.known.app
+    app = world.maybe_app
     return app is not None and world.settings.named(app.app_id)
 
 
@@ -134,12 +152,12 @@ def confirm(world: World) -> None:
 
     :raises SetupError: `app.roles-unconfirmed`.
     """
-    known, app = world.known, world.known.app
-    if app is None or known.created or not world.settings.yes or named(world):
+    app = world.maybe_app
+    if app is None or world.new_app.created or not world.settings.yes or named(world):
         return
-    if not known.may_change:
+    if world.facts.maybe(NeedsAdministrator) is not None:
         return  # an administrator will decide
-    names = sorted(name for name, role in known.wanted.items() if role not in app.granted)
+    names = sorted(name for name, role in world.permissions.wanted.items() if role not in app.granted)
     if names:
         listing = f"{app.describe()}\n  to grant {', '.join(names)}"
         raise SetupError("app.roles-unconfirmed", count=len(names), listing=listing, app_id=app.app_id)
@@ -176,18 +194,18 @@ def without(access: Sequence[dict[str, Any]], roles: set[str]) -> list[dict[str,
 
 def permissions_of(world: World, roles: Sequence[str]) -> list[str]:
     """Names of role ids."""
-    names = {role: name for name, role in world.known.wanted.items()}
+    names = {role: name for name, role in world.permissions.wanted.items()}
     return [names.get(role) or permissions.name_of(role) for role in roles]
 
 
 def _undeclared(world: World, app: App | None) -> list[str]:
-    return sorted(set(world.known.wanted.values()) - (app.declared if app else frozenset()))
+    return sorted(set(world.permissions.wanted.values()) - (app.declared if app else frozenset()))
 
 
 def _ungranted(world: World) -> list[str]:
-    app, resource = world.known.app, world.known.resource_id
+    app, resource = world.maybe_app, world.permissions.resource_id
     granted = {grant.role_id for grant in app.grants if grant.resource_id == resource} if app else set()
-    return sorted(set(world.known.wanted.values()) - granted)
+    return sorted(set(world.permissions.wanted.values()) - granted)
 
 
 def _grant(world: World, wanted: Sequence[str], effect: Effect) -> None:
@@ -229,7 +247,9 @@ def _grant(world: World, wanted: Sequence[str], effect: Effect) -> None:
                     if answer.status >= 500:
                         doubtful.add(role)
         if missing and last is not None:  # granted by another at this moment, or not known here yet
-            there = {grant.role_id for grant in _grants(world, graph, world.app.principal_id, world.known.resource_id)}
+            there = {
+                grant.role_id for grant in _grants(world, graph, world.app.principal_id, world.permissions.resource_id)
+            }
             others = there & set(missing) - doubtful
             effect.data["roles"] = [role for role in effect.data["roles"] if role not in others]
             granted(there)
@@ -248,7 +268,7 @@ def _final(world: World, refusal: GraphError) -> bool:
     """Whether a refusal is one: neither lag about an object of this undertaking (P7), nor "it is granted already"."""
     if refusal.transient or refusal.status in (401, 404, 409) or refusal.code == _ALREADY:
         return False
-    return not refusal.explains_new or (refusal.status == 403 and not world.known.created)
+    return not refusal.explains_new or (refusal.status == 403 and not world.new_app.created)
 
 
 def _grants(world: World, graph: Graph, principal_id: str, resource_id: str) -> list[application.Grant]:
@@ -256,7 +276,7 @@ def _grants(world: World, graph: Graph, principal_id: str, resource_id: str) -> 
     try:
         found = application.read_grants(graph, principal_id)
     except GraphError as error:
-        if error.status == 404 or (world.known.created and error.explains_new):
+        if error.status == 404 or (world.new_app.created and error.explains_new):
             return []
         raise
     return [grant for grant in found if grant.resource_id == resource_id]
@@ -294,7 +314,7 @@ def _granted_by(world: World, graph: Graph, effect: Effect) -> list[application.
 
 
 def _assignment(world: World, role: str) -> tuple[str, str, Any, str]:
-    resource = world.known.resource_id
+    resource = world.permissions.resource_id
     body = {"principalId": world.app.principal_id, "resourceId": resource, "appRoleId": role}
     return "POST", f"/servicePrincipals/{resource}/appRoleAssignedTo", body, f"grant {permissions_of(world, [role])[0]}"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.entra.application import HOLDER_NAME, Holder
+from core.entra.application import HOLDER_NAME, App, Holder
 from core.events import Finding
 from core.steps.context import World
+from core.steps.facts import SignedIn
 
 WRITE: Final = "Application.ReadWrite.All"
 ASSIGN: Final = "AppRoleAssignment.ReadWrite.All"
@@ -30,12 +31,11 @@ ROLE_ADMINS: Final = frozenset({_GLOBAL, _PRIVILEGED_ROLE})
 _UNKNOWN: Final = "unknown until it is tried"
 
 
-def may_write(world: World, holder: Holder = "application") -> str | None:
+def may_write(world: World, app: App, holder: Holder = "application") -> str | None:
     """Why the signed-in principal may probably change the app, or None when it certainly may not."""
-    user = world.known.user
-    assert user is not None
+    user = world.facts.get(SignedIn).token
     oid = user.claims.get("oid")
-    owns = any(owner.get("id") == oid for owner in world.app.owners_of(holder))
+    owns = any(owner.get("id") == oid for owner in app.owners_of(holder))
     if WRITE in user.roles:
         return f"granted {WRITE}"
     if "Application.ReadWrite.OwnedBy" in user.roles and owns:
@@ -49,8 +49,7 @@ def may_write(world: World, holder: Holder = "application") -> str | None:
 
 def may_create(world: World) -> str | None:
     """Why the signed-in principal may probably create an app, or None when it certainly may not."""
-    user = world.known.user
-    assert user is not None
+    user = world.facts.get(SignedIn).token
     if {WRITE, "Application.ReadWrite.OwnedBy"} & user.roles:
         return "granted the permission to create apps"
     if WRITE in user.scopes or "Directory.AccessAsUser.All" in user.scopes:
@@ -60,8 +59,7 @@ def may_create(world: World) -> str | None:
 
 def may_grant(world: World) -> str | None:
     """Why the signed-in principal may probably grant application permissions, or None when it certainly may not."""
-    user = world.known.user
-    assert user is not None
+    user = world.facts.get(SignedIn).token
     if ASSIGN in user.roles:
         return f"granted {ASSIGN}"
     if ASSIGN not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
@@ -71,8 +69,7 @@ def may_grant(world: World) -> str | None:
 
 def directory_roles(world: World) -> str:
     """The directory roles of the signed-in principal in words, as far as its token tells."""
-    user = world.known.user
-    assert user is not None
+    user = world.facts.get(SignedIn).token
     claim = user.claims.get("wids")
     if not isinstance(claim, list):
         return "unknown: the token does not say"
@@ -86,20 +83,19 @@ def directory_roles(world: World) -> str:
 
 def say_unprivileged(world: World, what: str) -> None:
     """Tell that an administrator will be needed."""
-    account = world.known.account
+    account = world.facts.get(SignedIn).account
     world.emit(
         Finding(
             "rights.missing",
             "warning",
-            f"{account.user if account else 'The signed-in principal'} may not {what}.",
+            f"{account.user} may not {what}.",
             "This run makes and keeps the key, and writes a request that an administrator applies with one command.",
         )
     )
 
 
 def _by_role(world: World, allowed: frozenset[str]) -> str | None:
-    user = world.known.user
-    assert user is not None
+    user = world.facts.get(SignedIn).token
     roles = user.claims.get("wids")
     if not isinstance(roles, list):
         return _UNKNOWN

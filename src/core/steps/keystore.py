@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import KeystoreError
@@ -11,6 +12,7 @@ from core.machine.keystore import weak_files
 from core.machine.keystore.system import probe
 from core.machine.keystore.weak_files import WeakFile
 from core.steps.context import World
+from core.steps.facts import KeystoreFindings
 
 
 class WeakFiles(Step[World]):
@@ -18,6 +20,7 @@ class WeakFiles(Step[World]):
 
     name = "weak-files"
     title = "Look for keys in weak keystores"
+    updates = (KeystoreFindings,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -27,7 +30,8 @@ class WeakFiles(Step[World]):
         try:
             own = world.keystore.backend().file if found else ""
         finally:  # most needed where the keystore is refused
-            world.known.weak = weak = tuple(file for file in found if file.path != Path(own))
+            weak = tuple(file for file in found if file.path != Path(own))
+            world.facts.put(replace(world.keystore_findings, weak=weak))
             for file in weak:
                 world.emit(_finding(world, file))
         return ", ".join(str(file.path) for file in weak) or "none found"
@@ -61,15 +65,17 @@ class ProbeKeystore(Step[World]):
 
     name = "probe"
     title = "Test the keystore"
+    gives = (KeystoreFindings,)
 
     def check(self, world: World) -> Status:
-        return Done(str(world.known.backend)) if world.known.backend else Needed()
+        backend = world.keystore_findings.backend
+        return Done(str(backend)) if backend is not None else Needed()
 
     def apply(self, world: World) -> str:
         result = probe(world.keystore)
         if not result.ok:
             raise KeystoreError("keystore.probe", verdict=result.verdict, backend=result.backend)
-        world.known.backend = result.backend
+        world.facts.put(replace(world.keystore_findings, backend=result.backend))
         return f"{result.backend}: {result.size} characters in and back"
 
 

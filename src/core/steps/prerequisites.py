@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from core import files, paths
 from core.config.cloud import option_of
@@ -12,11 +12,13 @@ from core.config.options import OPTIONS
 from core.config.settings import guid
 from core.errors import SetupError
 from core.events import Finding
+from core.flow.facts import Kinds
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.state_file import Contents
 from core.secret import looks_secret, redactor
 from core.steps.context import World
+from core.steps.facts import HandOffRequest, OpenRun, Project, Target
 
 
 class ReadStateFile(Step[World]):
@@ -27,6 +29,7 @@ class ReadStateFile(Step[World]):
 
     name = "state-file"
     title = "Read the state file"
+    gives = (Project, Target)
 
     def __init__(self, *, required: bool = True) -> None:
         self._required = required
@@ -35,18 +38,15 @@ class ReadStateFile(Step[World]):
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, profile = world.known, world.profile
+        profile = world.profile
         folder = world.statefile.path.parent
         if not folder.is_dir():
             raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
         missing = not self._required and not world.statefile.exists()
         contents = world.statefile.read_or_empty() if missing else world.statefile.read()
         members = contents.members
-        known.basis = contents.basis.only(profile.members)
         _refuse_another_cloud(world, members.get("CLOUD", world.cloud.name if missing else "public"))
-        if contents.secret is not None:
-            known.secret = contents.secret
-        elif contents.unusable:
+        if contents.unusable:
             message = (
                 f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
             )
@@ -54,20 +54,22 @@ class ReadStateFile(Step[World]):
         if contents.present and world.statefile.links() > 1:
             message = f"{world.statefile.path} has another name (a hard link); under that name the secret stays."
             world.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
-        known.members = members
-        known.tenant = _agreed(world, "tenant", profile.tenant_member, members)
-        known.app_id = _agreed(world, "app_id", profile.client_id_member, members)
-        if not known.tenant and self._required:
+        world.facts.put(Project(members, contents.basis.only(profile.members), contents.secret))
+        tenant = _agreed(world, "tenant", profile.tenant_member, members)
+        world.facts.put(Target(tenant))
+        app_id = _agreed(world, "app_id", profile.client_id_member, members)
+        world.facts.put(Target(tenant, app_id))
+        if not tenant and self._required:
             raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=world.statefile.path)
-        if known.app_id and known.app_id == str(members.get(profile.blueprint_member, "")).lower():
-            raise SetupError("app.blueprint", app_id=known.app_id)
+        if app_id and app_id == str(members.get(profile.blueprint_member, "")).lower():
+            raise SetupError("app.blueprint", app_id=app_id)
         if not missing:
             _report(world, contents)
         if missing:
             return f"there is none at {world.statefile.path}; it will be made"
         found = (
             "with a client secret"
-            if known.secret
+            if contents.secret
             else "with an unusable one"
             if contents.unusable
             else "without a client secret"
@@ -116,28 +118,39 @@ class OpenJournal(Step[World]):
 
     name = "journal"
     title = "Open the journal"
+    needs: ClassVar[Kinds] = (Target,)
+    maybe: ClassVar[Kinds] = (HandOffRequest,)
+    gives: ClassVar[Kinds] = (OpenRun,)
 
     def check(self, world: World) -> Status:
         if world.journal is not None:
             return Done("open")
-        known_or_new = world.known.app_id or world.flow.creates_app or world.known.request is not None
+        known_or_new = world.target.app_id or world.flow.creates_app or world.facts.maybe(HandOffRequest) is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, world: World) -> str:
-        if (request := world.known.request) is not None:  # an administrator's undertaking, none of this machine's
+        if (asked := world.facts.maybe(HandOffRequest)) is not None:  # an administrator's run, none of this machine's
+            request = asked.request
             return _open(world, world.flow.name, paths.digest(request.app_id or request.unique_name))
-        if not world.known.app_id:
+        if not world.target.app_id:
             return open_of_project(world)
         if not world.flow.creates_app and (theirs := unfinished(world)) is not None:
             raise SetupError("journal.other-flow", theirs=theirs, ours=world.flow.name)
-        return _open(world, world.known.tenant, world.known.app_id)
+        return _open(world, world.target.tenant, world.target.app_id)
+
+
+class MayOpenJournal(OpenJournal):
+    """The same as early as possible: for an app that is known by its id."""
+
+    gives = ()
+    updates = (OpenRun,)
 
 
 def unfinished(world: World) -> str | None:
     """The flow of an interrupted run of this project that made the app that the state file names by now, if one did."""
     path = paths.journal(world.profile, world.cloud.key, *of_project(world))
     journal = Journal(path, world.run_id, world.clock)
-    ours = any(effect.standing and effect.data.get("app_id") == world.known.app_id for effect in journal.effects)
+    ours = any(effect.standing and effect.data.get("app_id") == world.target.app_id for effect in journal.effects)
     return journal.flow if ours else None
 
 
@@ -157,19 +170,18 @@ def open_of_project(world: World) -> str:
 
 def _open(world: World, tenant: str, app_id: str) -> str:
     take_lock(world, tenant, app_id)
-    journal = Journal(
-        paths.journal(world.profile, world.cloud.key, tenant, app_id), world.run_id, world.clock, world.flow.name
-    )
+    path = paths.journal(world.profile, world.cloud.key, tenant, app_id)
+    journal = Journal(path, world.run_id, world.clock, world.flow.name, world.audit)
     if journal.resumed and journal.flow not in ("", world.flow.name):
         raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow.name)
     for effect in journal.standing("keystore.write"):
         ours = effect.target.partition("#")[0]
-        if ours != world.known.tenant:
-            raise SetupError("az.wrong-tenant", theirs=world.known.tenant, ours=ours)
-    world.journal = journal
-    if not world.journal.resumed:
+        if ours != world.target.tenant:
+            raise SetupError("az.wrong-tenant", theirs=world.target.tenant, ours=ours)
+    world.facts.put(OpenRun(journal))
+    if not journal.resumed:
         return "new"
-    side = "after" if world.journal.marked else "before"
+    side = "after" if journal.marked else "before"
     message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
     world.emit(Finding("journal.resumed", "warning", message))
     return "continues an interrupted run"
@@ -207,7 +219,7 @@ def _refuse_another_cloud(world: World, theirs: object) -> None:
 
 def _report(world: World, contents: Contents) -> None:
     """Say which other members hold the secret again, or something that looks like one, however deep (M11)."""
-    file, secret = world.statefile.path.name, world.known.secret
+    file, secret = world.statefile.path.name, world.project.secret
     copies = contents.holding(secret)
     inside = world.statefile.where(secret.occurs_in) if secret is not None else ()
     for member in dict.fromkeys((*inside, *world.statefile.where(looks_secret))):
@@ -242,4 +254,4 @@ def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) ->
     return given or stored
 
 
-STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), OpenJournal()))
+STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), MayOpenJournal()))

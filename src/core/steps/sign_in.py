@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.flow.step import Needed, Stage, Status, Step
 from core.machine.azure_cli import Account
 from core.steps import directory_roles
 from core.steps.context import World
+from core.steps.facts import SignedIn, Target
 
 
 class GetToken(Step[World]):
@@ -13,16 +16,18 @@ class GetToken(Step[World]):
 
     name = "token"
     title = "Get a Microsoft Graph token"
+    gives = (SignedIn,)
+    updates = (Target,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
-        known.user = world.sign_in.graph_token(known.tenant)
-        known.account = Account.of(known.user)
-        known.tenant = known.account.tenant
-        return f"{known.account.user} ({known.account.kind}), tenant {known.tenant}, cloud {world.cloud.name}"
+        token = world.sign_in.graph_token(world.target.tenant)
+        account = Account.of(token)
+        world.facts.put(SignedIn(account, token))
+        world.facts.put(replace(world.target, tenant=account.tenant))
+        return f"{account.user} ({account.kind}), tenant {world.target.tenant}, cloud {world.cloud.name}"
 
 
 class LookAtRoles(Step[World]):
@@ -30,6 +35,7 @@ class LookAtRoles(Step[World]):
 
     name = "directory-roles"
     title = "Look at your directory roles"
+    needs = (SignedIn,)
 
     def check(self, world: World) -> Status:
         return Needed()

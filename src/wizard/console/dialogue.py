@@ -251,10 +251,10 @@ class _Dialogue:
                 self._recording.begin(world.profile, world.run_id, self._emit)
             try:
                 flow = flow_of(kind, world)
-                ran = _Ran(carry_out(kind, world, flow), flow.name if flow is not None else kind, world.known.tenant)
+                ran = _Ran(carry_out(kind, world, flow), flow.name if flow is not None else kind, world.target.tenant)
                 told = data(kind, world, ran.result, [])
             except SetupError as error:
-                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, world.known.tenant)
+                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, world.target.tenant)
             finally:
                 world.close()
         self.code = ran.result.exit_code

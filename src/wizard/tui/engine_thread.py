@@ -166,7 +166,7 @@ class Bridge(Feed):
 
     @property
     def tenant(self) -> str:  # type: ignore[override]
-        return self._world.known.tenant if self._world is not None else ""
+        return self._world.target.tenant if self._world is not None else ""
 
     @property
     def prospect(self) -> Prospect:  # type: ignore[override]

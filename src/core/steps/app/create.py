@@ -17,8 +17,19 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.app_permissions import merged
-from core.steps.certificate.certificate import key_name, lifetime
+from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime
 from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 T = TypeVar("T")
@@ -37,36 +48,40 @@ class CreateApp(Step[World]):
 
     name = "create-app"
     title = "Create the app registration"
+    needs = (OpenRun, SignedIn, MachineKey)
+    maybe = (WantedPermissions, HandOffRequest)
+    gives = (AppRegistration,)
+    updates = (Target, NewApp, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
-        app = world.known.app
+        app = world.maybe_app
         return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        whose, key_pair = handoff.by_whom(world), world.known.key_pair
+        whose, key_pair = handoff.by_whom(world), world.maybe_key_pair
         what, call = f"'{world.app_name}', single tenant", "PATCH /applications(uniqueName='…')"
         days, why = lifetime(world)
         certificate = key_pair.thumbprint if key_pair else f"valid {days.days} days{why}"
         app = f"the new app registration{whose}"
         return (
-            PlanRow("add", "app registration", f"tenant {world.known.tenant}{whose}", "", what, True, call),
+            PlanRow("add", "app registration", f"tenant {world.target.tenant}{whose}", "", what, True, call),
             PlanRow("add", "certificate", app, "", certificate, True, "in the same request"),
         )
 
     def apply(self, world: World) -> str:
-        known, key_pair = world.known, world.key_pair
+        key_pair = world.key_pair
         earlier = world.log.standing(CREATE)
-        unique = earlier[0].target if earlier else known.unique_name or f"{world.profile.name}-{uuid4()}"
+        unique = earlier[0].target if earlier else world.new_app.unique_name or f"{world.profile.name}-{uuid4()}"
         # the keyId of an interrupted run, so that its late write and ours are the same entry
         same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == key_pair.thumbprint]
-        key_id = same[0] if same else known.key_id or str(uuid4())
-        known.unique_name = unique
+        key_id = same[0] if same else chosen_key_id(world)
+        world.facts.put(replace(world.new_app, unique_name=unique))
         entry = credentials.entry_of(key_pair, key_id, key_name(world))
         body = {
             "displayName": world.app_name,
             "signInAudience": "AzureADMyOrg",
             "keyCredentials": [entry],
-            "requiredResourceAccess": merged((), known.wanted.values()),
+            "requiredResourceAccess": merged((), world.permissions.wanted.values()),
         }
         details = {"key_id": key_id, "thumbprint": key_pair.thumbprint}
         graph = world.user_graph()
@@ -74,14 +89,18 @@ class CreateApp(Step[World]):
             created = creation.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(world, graph, unique) or {}
-                if created and known.request is not None:  # or somebody who had read the request was faster
+                if (
+                    created and world.facts.maybe(HandOffRequest) is not None
+                ):  # or somebody who had read the request was faster
                     self._ours(world, graph, str(created["appId"]))
             if "appId" not in created:
                 raise SetupError("app.not-created", name=world.app_name)
             effect.data.update(object_id=created["id"], app_id=created["appId"])
-        known.app = replace(creation.of_answer(created | body), policy=known.policy)
-        known.app_id, known.created = known.app.app_id, True
-        return f"'{known.app.name}' ({known.app_id})"
+        app = replace(creation.of_answer(created | body), policy=world.new_app.policy)
+        world.facts.put(AppRegistration(app))
+        world.facts.put(replace(world.new_app, created=True))
+        world.facts.put(replace(world.target, app_id=app.app_id))
+        return f"'{app.name}' ({app.app_id})"
 
     @staticmethod
     def _ours(world: World, graph: Graph, app_id: str) -> None:
@@ -96,7 +115,7 @@ class CreateApp(Step[World]):
         graph = world.user_graph()
         found = _by_unique_name(world, graph, effects[0].target)
         if found is not None:
-            object_id, key_pair = str(found["id"]), world.known.key_pair
+            object_id, key_pair = str(found["id"]), world.maybe_key_pair
             keys = _seen(world, lambda: application.read_keys(graph, object_id)) or ()
             ours = {key.thumbprint for key in keys} & {effect.data["thumbprint"] for effect in effects}
             if key_pair is None or key_pair.thumbprint not in ours:
@@ -105,7 +124,8 @@ class CreateApp(Step[World]):
             remove(graph, f"/applications/{object_id}", "delete the app again", world.clock, world.emit)
         for effect in effects:
             world.log.undone(effect)
-        world.known.app, world.known.created = None, False
+        world.facts.drop(AppRegistration)
+        world.facts.put(replace(world.new_app, created=False))
         return None
 
 
@@ -114,19 +134,22 @@ class CreatePrincipal(Step[World]):
 
     name = "create-principal"
     title = "Create its service principal"
+    needs = (Target, OpenRun, SignedIn, MachineKey)
+    maybe = (NewApp, WantedPermissions, HandOffRequest)
+    updates = (AppRegistration, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
-        app = world.known.app
+        app = world.maybe_app
         return Done(app.principal_id) if app is not None and app.principal_id else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        where = f"tenant {world.known.tenant}{handoff.by_whom(world)}"
+        where = f"tenant {world.target.tenant}{handoff.by_whom(world)}"
         return (
             PlanRow("add", "service principal", where, "", "of the app registration", True, "POST /servicePrincipals"),
         )
 
     def apply(self, world: World) -> str:
-        graph, app, known = world.user_graph(), world.app, world.known
+        graph, app = world.user_graph(), world.app
         found: dict[str, Any] = {}
         last: GraphError | None = None
 
@@ -143,7 +166,7 @@ class CreatePrincipal(Step[World]):
             except GraphError as error:
                 if error.status == 409:  # an earlier try was carried out after all
                     return there() or None
-                if not (error.explains_new if known.created else error.status == 404):
+                if not (error.explains_new if world.new_app.created else error.status == 404):
                     raise
                 last = error  # the app has not arrived everywhere yet; the service also calls that 400 and 403
                 return None
@@ -157,9 +180,9 @@ class CreatePrincipal(Step[World]):
                 expected=10,
                 deadline=REPLICATION,
             ):
-                raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=world.known.tenant)
+                raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=world.target.tenant)
             effect.data["principal_id"] = found["id"]
-        world.known.app = replace(app, principal_id=str(found["id"]))
+        world.update_app(replace(app, principal_id=str(found["id"])))
         return str(found["id"])
 
     def undo(self, world: World) -> Left | None:
@@ -182,8 +205,8 @@ def untouched(world: World, app: App) -> bool:
 
     The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
     """
-    key_pair, user = world.known.key_pair, world.known.user
-    me = str(user.claims.get("oid")) if user is not None else ""
+    key_pair = world.maybe_key_pair
+    me = str(world.facts.get(SignedIn).token.claims.get("oid"))
     others = {key.thumbprint for key in app.keys} - {key_pair.thumbprint if key_pair else ""}
     return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)
 

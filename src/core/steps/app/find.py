@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +22,19 @@ from core.steps import directory_roles, prerequisites
 from core.steps.app import other_identities
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    PasswordRemoval,
+    Project,
+    Proof,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 #: Seconds of clock difference that the token endpoint tolerates.
@@ -32,36 +46,39 @@ class FindApp(Step[World]):
 
     name = "app"
     title = "Find the app registration"
+    maybe = (Project, SignedIn, NewApp, HandOffRequest)
+    gives = (AppRegistration,)
+    updates = (Target,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
         graph = world.user_graph()
-        app_id = known.app_id or self._by_name(world)
+        app_id = world.target.app_id or self._by_name(world)
         # the next sign-in asks what the authority says of itself: that answer can come meanwhile
-        tell = partial(discover, world.session, world.cloud, known.tenant)
+        tell = partial(discover, world.session, world.cloud, world.target.tenant)
         app, _ = together(lambda: application.read(graph, app_id), tell)
         if app is None:
             path = world.statefile.path
             refuse_deleted(world, app_id)
-            raise SetupError("app.missing", app_id=app_id, tenant=known.tenant, path=path)
-        if not known.app_id:
+            raise SetupError("app.missing", app_id=app_id, tenant=world.target.tenant, path=path)
+        if not world.target.app_id:
             why = f"The app was found by its name '{app.name}' only."
             raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app_id)
         refuse_another_name(world, app)
         if not app.principal_id:
-            raise SetupError("app.no-principal", app_id=app_id, tenant=known.tenant)
+            raise SetupError("app.no-principal", app_id=app_id, tenant=world.target.tenant)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
-        known.app, known.app_id, known.initial = app, app_id, app.all_passwords
+        world.facts.put(AppRegistration(app, app.all_passwords))
+        world.facts.put(replace(world.target, app_id=app_id))
         return f"'{app.name}' ({app_id}), created {app.created[:10]}"
 
     def _by_name(self, world: World) -> str:
         found = of_that_name(world)
         if not found:
-            raise SetupError("app.not-found", name=world.profile.app_display_name, tenant=world.known.tenant)
+            raise SetupError("app.not-found", name=world.profile.app_display_name, tenant=world.target.tenant)
         if len(found) > 1:
             raise Several(world, found)
         return str(found[0]["appId"])
@@ -89,28 +106,33 @@ class TestSecret(Step[World]):
     __test__ = False
     name = "secret"
     title = "Check the old secrets"
+    needs = (Target, AppRegistration)
+    maybe = (Project, SignedIn)
+    updates = (PasswordRemoval,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
-        if known.secret is None and not world.app.all_passwords:
+        if world.project.secret is None and not world.app.all_passwords:
             return "there are none"
         state = None
 
         def test() -> None:
             nonlocal state
-            if known.secret is not None:
-                state = try_secret(world.session, world.cloud, known.tenant, known.app_id, known.secret)
+            if world.project.secret is not None:
+                state = try_secret(
+                    world.session, world.cloud, world.target.tenant, world.target.app_id, world.project.secret
+                )
 
         def look() -> None:
             if world.app.all_passwords:
-                known.activity = activity.read(world.user_graph(), world.cloud, known.app_id)
+                last_used = activity.read(world.user_graph(), world.cloud, world.target.app_id)
+                world.facts.put(replace(world.removal, activity=last_used))
 
         together(test, look)
-        if known.activity.unknown:
-            message = f"When the password credentials were last used is unknown: {known.activity.unknown}."
+        if unknown := world.removal.activity.unknown:
+            message = f"When the password credentials were last used is unknown: {unknown}."
             world.emit(Finding("secret.activity", "info", message))
         return self._told(world, state) if state is not None else "the state file has none"
 
@@ -129,14 +151,17 @@ class CheckRights(Step[World]):
 
     name = "rights"
     title = "Check who may change the app"
+    needs = (SignedIn, AppRegistration)
+    maybe = (MachineKey, Proof, WantedPermissions)
+    updates = (NeedsAdministrator,)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        reason = directory_roles.may_write(world)
+        reason = directory_roles.may_write(world, world.app)
         if reason is None:
-            world.known.may_change = False
+            world.facts.put(NeedsAdministrator())
             if not handoff.needed(world):
                 return "no, and nothing has to be added to it"
             directory_roles.say_unprivileged(world, f"add a certificate to '{world.app.name}'")
@@ -148,6 +173,9 @@ class ReadProject(Step[World]):
 
     name = "project"
     title = "Look at the project"
+    needs = (Target, SignedIn, AppRegistration)
+    maybe = (Project, MachineKey, HandOffRequest)
+    updates = (WantedPermissions, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -155,7 +183,7 @@ class ReadProject(Step[World]):
     def apply(self, world: World) -> str:
         app = world.app
         say_subject(world)
-        found = readers(world.settings.folder, world.profile.secret_member, world.known.secret, world.statefile.path)
+        found = readers(world.settings.folder, world.profile.secret_member, world.project.secret, world.statefile.path)
         for reader in found.found:
             place = f"{reader.path.relative_to(world.settings.folder)}:{reader.line}"
             world.emit(
@@ -183,11 +211,11 @@ class ReadProject(Step[World]):
     @staticmethod
     def _repair(world: World, missing: Sequence[str]) -> None:
         """Plan to grant what the app declares; a migration by itself changes no permission (M18)."""
-        known = world.known
-        known.resource_id, offered = permissions.read_offered(world.user_graph())
-        known.wanted = {name: role for name, role in offered.items() if role in missing}
-        if known.wanted and directory_roles.may_grant(world) is None:
-            known.may_change = False
+        resource_id, offered = permissions.read_offered(world.user_graph())
+        wanted = {name: role for name, role in offered.items() if role in missing}
+        world.facts.put(WantedPermissions(wanted, resource_id, offered))
+        if wanted and directory_roles.may_grant(world) is None:
+            world.facts.put(NeedsAdministrator())
             directory_roles.say_unprivileged(world, "grant permissions")
 
 
@@ -214,7 +242,7 @@ class Several(SetupError):
 
     def __init__(self, world: World, found: Sequence[dict[str, Any]]) -> None:
         listing = "\n".join(f"  {app['appId']}, created {str(app.get('createdDateTime'))[:10]}" for app in found)
-        name, tenant = world.profile.app_display_name, world.known.tenant
+        name, tenant = world.profile.app_display_name, world.target.tenant
         super().__init__("app.several", listing=listing, name=name, tenant=tenant, count=len(found))
 
 
@@ -233,13 +261,14 @@ def refuse_another_name(world: World, app: App) -> None:
 
     :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).
     """
-    known, name, member = world.known, world.profile.app_display_name, world.profile.client_id_member
-    if world.settings.named(app.app_id) or known.created:
+    name, member = world.profile.app_display_name, world.profile.client_id_member
+    asked = world.facts.maybe(HandOffRequest)
+    if world.settings.named(app.app_id) or world.new_app.created:
         return
     if app.name != name:
         odd = "".join(f" It {what}." for what in oddities(app.name, name))
         why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
-    elif world.settings.app_id == app.app_id and known.request is None and not known.members.get(member):
+    elif world.settings.app_id == app.app_id and asked is None and not world.project.members.get(member):
         origin = world.settings.origin.get("app_id")
         why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."
     else:
@@ -249,10 +278,11 @@ def refuse_another_name(world: World, app: App) -> None:
 
 def say_subject(world: World) -> None:
     """Which app, tenant and cloud this is about, and who is signed in (M2)."""
-    known, app = world.known, world.known.app
-    user = f"{known.account.user} ({known.account.kind})" if known.account else "?"
+    app = world.maybe_app
+    account = world.facts.get(SignedIn).account
     what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{world.app_name}'"
-    message = f"{what} in tenant {known.tenant}, cloud {world.cloud.name}, signed in as {user}."
+    where = f"tenant {world.target.tenant}, cloud {world.cloud.name}"
+    message = f"{what} in {where}, signed in as {account.user} ({account.kind})."
     world.emit(Finding("plan.subject", "info", message))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from core.clock import together, wait_until
@@ -15,6 +16,16 @@ from core.steps import prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
 from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    NewApp,
+    OpenRun,
+    Project,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 
@@ -30,23 +41,26 @@ class FindOrCreate(Step[World]):
 
     name = "app"
     title = "Find the app registration"
+    maybe = (Project, SignedIn, HandOffRequest)
+    gives = (WantedPermissions,)
+    updates = (Target, OpenRun, AppRegistration, NewApp)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
-        if known.secret or world.statefile.read_or_empty().present:
+        if world.project.secret or world.statefile.read_or_empty().present:
             raise SetupError("app.has-secrets", listing="the state file holds one")
-        known.app_id = self._interrupted(world) or known.app_id
-        tell = partial(discover, world.session, world.cloud, known.tenant)
+        world.facts.put(replace(world.target, app_id=self._interrupted(world) or world.target.app_id))
+        tell = partial(discover, world.session, world.cloud, world.target.tenant)
         app, *_ = together(lambda: self._look(world), lambda: _offered(world), lambda: _policy(world), tell)
-        if app is None and known.app_id:
+        if app is None and world.target.app_id:
             app = self._gone(world)
-        known.app = app
+        world.facts.drop(AppRegistration)
         if app is None:
             return f"there is none; '{world.profile.app_display_name}' will be created"
-        known.app_id = app.app_id
+        world.facts.put(replace(world.target, app_id=app.app_id))
+        world.facts.put(AppRegistration(app))
         find.refuse_another_name(world, app)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
@@ -59,30 +73,30 @@ class FindOrCreate(Step[World]):
 
         :raises SetupError: `app.adopt-or-new`, `app.several`.
         """
-        if world.known.app is None:
+        if world.maybe_app is None:
             self._by_name(world)
 
     def _interrupted(self, world: World) -> str:
         """App id of the app that an interrupted run created, or that an administrator created for it."""
-        known = world.known
         if (effect := created_here(world)) is not None:
-            known.created, known.unique_name = True, effect.target
+            world.facts.put(replace(world.new_app, unique_name=effect.target, created=True))
             return find_created(world, effect) or ""
         request = handoff.written(world)
         if request is not None and request.data["unique_name"]:
-            known.unique_name = request.data["unique_name"]
-            return creation.by_unique_name(world.user_graph(), known.unique_name) or ""
+            unique = str(request.data["unique_name"])
+            world.facts.put(replace(world.new_app, unique_name=unique))
+            return creation.by_unique_name(world.user_graph(), unique) or ""
         return ""
 
     def _look(self, world: World) -> App | None:
         """The app. That there is none is believed when it lasts: a replica may not know a new one yet."""
-        known, graph = world.known, world.user_graph()
-        if not known.app_id:
+        graph = world.user_graph()
+        if not world.target.app_id:
             return self._by_name(world)
 
         def look() -> App | None:
             try:
-                return application.read(graph, known.app_id)
+                return application.read(graph, world.target.app_id)
             except GraphError as error:
                 if error.status == 404:  # a part of it
                     return None
@@ -94,7 +108,7 @@ class FindOrCreate(Step[World]):
             emit=world.emit,
             reason="the app registration to be seen",
             expected=10,
-            deadline=REPLICATION / (8 if world.settings.app_id else 1 if known.created else 2),
+            deadline=REPLICATION / (8 if world.settings.app_id else 1 if world.new_app.created else 2),
         )
 
     def _by_name(self, world: World) -> App | None:
@@ -102,7 +116,7 @@ class FindOrCreate(Step[World]):
 
         :raises SetupError: `app.adopt-or-new`, `app.several`.
         """
-        graph, unique, new = world.user_graph(), world.known.unique_name, world.settings.new
+        graph, unique, new = world.user_graph(), world.new_app.unique_name, world.settings.new
         found = find.of_that_name(world) if unique or not new else []
         for ours in found:
             if unique and ours.get("uniqueName") == unique:
@@ -116,27 +130,30 @@ class FindOrCreate(Step[World]):
 
     def _gone(self, world: World) -> App | None:
         """A definite 404 makes an id stale; a deleted app that can be restored stops the run."""
-        known = world.known
-        find.refuse_deleted(world, known.app_id)
+        target = world.target
+        find.refuse_deleted(world, target.app_id)
         if world.settings.app_id:
-            raise SetupError("app.missing", app_id=known.app_id, tenant=known.tenant, path=world.statefile.path)
-        if not known.created:
-            message = f"The app {known.app_id} of the state file does not exist any more; a new one will be created."
+            raise SetupError("app.missing", app_id=target.app_id, tenant=target.tenant, path=world.statefile.path)
+        if not world.new_app.created:
+            message = f"The app {target.app_id} of the state file does not exist any more; a new one will be created."
             world.emit(Finding("app.stale", "warning", message))
             prerequisites.open_of_project(world)  # from here on it is about a new app
-            known.app_id = self._interrupted(world)
+            app_id = self._interrupted(world)
         else:
-            known.app_id = ""
+            app_id = ""
+        world.facts.put(replace(world.target, app_id=app_id))
         _policy(world)
         return self._look(world)
 
 
 def _offered(world: World) -> None:
-    world.known.resource_id, world.known.offered = permissions.read_offered(world.user_graph())
+    resource_id, offered = permissions.read_offered(world.user_graph())
+    world.facts.put(WantedPermissions(resource_id=resource_id, offered=offered))
 
 
 def _policy(world: World) -> None:
     """What the tenant's policy will say of a new app; az's token may mostly not read it."""
-    if not world.known.app_id:
+    if not world.target.app_id:
         created = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        world.known.policy = application.read_default_policy(world.user_graph(), created)
+        policy = application.read_default_policy(world.user_graph(), created)
+        world.facts.put(replace(world.new_app, policy=policy))

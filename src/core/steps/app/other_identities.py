@@ -9,6 +9,7 @@ from core.entra import permissions
 from core.entra.application import App, Key
 from core.events import Finding
 from core.steps.context import World
+from core.steps.facts import SignedIn
 
 
 def findings(world: World, app: App) -> Iterator[Finding]:
@@ -22,7 +23,7 @@ def unacknowledged(world: World, app: App, made_here: frozenset[str] = frozenset
 
     :param made_here: thumbprints of further certificates of this machine, such as one that is not in use yet.
     """
-    key_pair, user = world.known.key_pair, world.known.user
+    key_pair, signed_in = world.maybe_key_pair, world.facts.maybe(SignedIn)
     known = {part.strip().lower() for part in world.settings.acknowledge.split(",") if part.strip()}
     note = "If it is known, pass --acknowledge {id}; if nobody knows it, remove it."
 
@@ -41,9 +42,9 @@ def unacknowledged(world: World, app: App, made_here: frozenset[str] = frozenset
             issued = ", ".join(quoted(str(federated.get(part)), 200) for part in ("issuer", "subject"))
             message = f"The app also trusts the federated credential {quoted(str(federated.get('name')))} ({issued})."
             yield finding("app.federated", message, name)
-    if user is None:
+    if signed_in is None:
         return  # nobody knows which of the owners is at work here
-    me = user.claims.get("oid")
+    me = signed_in.token.claims.get("oid")
     owners = {str(owner.get("id")): owner for owner in (*app.owners, *app.principal_owners)}
     for id, owner in owners.items():
         if id not in (me, app.principal_id) and id.lower() not in known:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from typing import Final
+from typing import ClassVar, Final
 from uuid import uuid4
 
 from core.clock import wait_until
-from core.entra import application, certificates, credentials
+from core.display import short
+from core.entra import application, credentials
 from core.entra.application import Key
 from core.entra.credentials import Merge
 from core.entra.graph import Graph
@@ -21,6 +22,7 @@ from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
 from core.errors.effected import Effected
 from core.events import Finding, Question
+from core.flow.facts import Kinds
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
@@ -29,6 +31,20 @@ from core.secret import Secret
 from core.steps.certificate import presence
 from core.steps.certificate.presence import Presence
 from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    KeystoreFindings,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    PasswordRemoval,
+    Proof,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 
 #: The effect of leaving out an expired entry of others.
@@ -40,20 +56,23 @@ class StoreKey(Step[World]):
 
     name = "store-key"
     title = "Create a key and store it"
+    needs = (Target, OpenRun)
+    maybe = (AppRegistration, NewApp, KeystoreFindings)
+    gives = (MachineKey,)
 
     def check(self, world: World) -> Status:
-        key_pair = world.known.key_pair
+        key_pair = world.maybe_key_pair
         return Done(f"certificate {key_pair.thumbprint} is in the keystore") if key_pair else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        where = f"{world.known.backend}, service {world.service}"
-        return (PlanRow("add", "private key", where, "", "RSA 2048, made here", True, "keystore write"),)
+        where = f"{world.keystore_findings.backend}, service {world.service}"
+        return (PlanRow("add", "private key", where, "", world.keys.made, True, "keystore write"),)
 
     def apply(self, world: World) -> str:
-        key_pair = certificates.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.known.app_id)
-        account = f"{world.known.tenant}#{key_pair.thumbprint}"
+        key_pair = world.keys.make(world.profile.subject, world.clock.now(), lifetime(world)[0], world.target.app_id)
+        account = f"{world.target.tenant}#{key_pair.thumbprint}"
         with world.log.effect("keystore.write", account, world.emit, thumbprint=key_pair.thumbprint):
-            world.known.key_pair = store(world, account, key_pair.pem)
+            world.facts.put(MachineKey(world.keys.open(store(world, account, key_pair.entry), account)))
         return f"certificate {key_pair.thumbprint}, until {key_pair.not_after.date()}"
 
     def undo(self, world: World) -> Left | None:
@@ -62,7 +81,7 @@ class StoreKey(Step[World]):
             if world.keystore.has(world.service, effect.target):
                 return Left(f"keystore entry {effect.target}", f"Delete {effect.target} of {world.service} by hand.")
             world.log.undone(effect)
-            world.known.key_pair = None
+            world.facts.drop(MachineKey)
         return None
 
 
@@ -71,18 +90,21 @@ class Register(Step[World]):
 
     name = "register"
     title = "Add the certificate to the app"
+    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, KeystoreFindings, HandOffRequest)
+    updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator, PasswordRemoval)
 
     def check(self, world: World) -> Status:
-        key_pair = world.known.key_pair
-        if world.known.app is None:
+        key_pair = world.maybe_key_pair
+        if world.maybe_app is None:
             return Done("it comes with the new app")
         if key_pair and (key := world.app.holds(key_pair)):
             return Done(f"it is on the app (keyId {key.id})")
         # a proof outweighs a read: a token was minted with it, so the read came from a stale replica
-        return Done("the service accepts it") if key_pair and world.known.proof else Needed()
+        return Done("the service accepts it") if key_pair and world.maybe_proof else Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        app, key_pair = world.app, world.known.key_pair
+        app, key_pair = world.app, world.maybe_key_pair
         days, why = lifetime(world)
         after = key_pair.thumbprint if key_pair else f"new, valid {days.days} days{why}"
         call = f"PATCH /applications/{app.object_id} keyCredentials"
@@ -91,7 +113,7 @@ class Register(Step[World]):
         stay = tuple(
             PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
-            if all(key.der != spare.der for spare in world.known.spare)
+            if all(key.der != spare.der for spare in world.keystore_findings.spare)
         )
         return (PlanRow("add", "certificate", whose, "", after, True, call), *stay)
 
@@ -116,11 +138,11 @@ class Register(Step[World]):
         for effect in reversed(world.log.standing("graph.application.addKey")):
             object_id, key_id = effect.data["object_id"], effect.data["key_id"]
             thumbprint = effect.data["thumbprint"]
-            by_hand = f"az ad app credential delete --id {world.known.app_id} --key-id {key_id} --cert"
+            by_hand = f"az ad app credential delete --id {world.target.app_id} --key-id {key_id} --cert"
             keys = _where_seen(world, graph, object_id, key_id)
             if keys is not None:
                 (found,) = (key for key in keys if key.id == key_id)
-                held = world.known.key_pair is not None and world.known.key_pair.thumbprint == thumbprint
+                held = (key_pair := world.maybe_key_pair) is not None and key_pair.thumbprint == thumbprint
                 if found.thumbprint != thumbprint or not held:
                     return Left(f"certificate {found.thumbprint} (keyId {key_id}), which is not provably ours", by_hand)
                 try:
@@ -136,10 +158,14 @@ class Prove(Step[World]):
 
     name = "prove"
     title = "Prove the certificate with a token"
+    needs = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
+    gives = (Proof,)
+    updates = (MachineKey, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
-        proof, app = world.known.proof, world.known.app
-        if proof and set(world.known.wanted) <= proof.roles:
+        proof, app = world.maybe_proof, world.maybe_app
+        if proof and set(world.permissions.wanted) <= proof.roles:
             return Done("a token was minted with it")
         if app is not None and app.disabled:  # then no sign-in can prove anything
             what = " and its ".join(application.HOLDER_NAME[holder] for holder in app.disabled)
@@ -155,33 +181,41 @@ class Adopt(Step[World]):
 
     name = "adopt"
     title = "Make it this machine's key"
+    needs = (Target, OpenRun, MachineKey)
+    maybe = (KeystoreFindings,)
 
     def check(self, world: World) -> Status:
-        key_pair = world.known.key_pair
-        if key_pair and world.keystore.read(world.service, world.known.tenant) == key_pair.pem:
-            return Done(f"account {world.known.tenant} holds it")
+        key_pair = world.maybe_key_pair
+        if key_pair and world.keystore.read(world.service, world.target.tenant) == key_pair.entry:
+            return Done(f"account {world.target.tenant} holds it")
         return Needed()
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        where = f"{world.known.backend}, service {world.service}"
+        where = f"{world.keystore_findings.backend}, service {world.service}"
         return (
             PlanRow(
-                "change", f"account {world.known.tenant}", where, "", "will hold the proven key", True, "keystore write"
+                "change",
+                f"account {world.target.tenant}",
+                where,
+                "",
+                "will hold the proven key",
+                True,
+                "keystore write",
             ),
         )
 
     def apply(self, world: World) -> str:
-        key_pair, tenant = world.key_pair, world.known.tenant
+        key_pair, tenant = world.key_pair, world.target.tenant
         former = world.keystore.read(world.service, tenant)
-        kept = former is not None and former != key_pair.pem
+        kept = former is not None and former != key_pair.entry
         if former is not None and kept:
-            if former != world.known.occupant:
+            if former != world.keystore_findings.occupant:
                 raise SetupError("keystore.changed", tenant=tenant, service=world.service)
             aside = f"{tenant}#former-{_thumbprint_in(world, tenant) or uuid4().hex}"
             with world.log.effect("keystore.aside", aside, world.emit):
-                store(world, aside, former, parse=False)
+                store(world, aside, former)
         with world.log.effect("keystore.adopt", tenant, world.emit, thumbprint=key_pair.thumbprint):
-            store(world, tenant, key_pair.pem)
+            store(world, tenant, key_pair.entry)
         return f"account {tenant} holds it" + (", the former one is kept until the end" if kept else "")
 
     def undo(self, world: World) -> Left | None:
@@ -194,7 +228,7 @@ class Adopt(Step[World]):
             if ours:
                 _put_back(world, tenant)
             if former is not None and (ours or empty):
-                store(world, tenant, former, parse=False)
+                store(world, tenant, former)
             elif ours and aside:
                 return Left(f"keystore account {tenant}: the former key is gone", "run 'entraclaw-setup migrate'")
             elif ours:
@@ -220,8 +254,10 @@ def _thumbprint_in(world: World, account: str) -> str:
     """Thumbprint of the bundle in an account; empty when there is none that can be read."""
     entry = world.keystore.read(world.service, account)
     try:
-        return certificates.parse(entry, account).thumbprint if entry else ""
-    except SetupError:
+        return world.keys.open(entry, account).thumbprint if entry else ""
+    except SetupError as error:
+        if error.id != "keystore.bundle":  # it is not known whose the entry is (T6)
+            raise
         return ""
 
 
@@ -234,10 +270,10 @@ def register(world: World) -> tuple[Merge, str]:
     # the keyId of an interrupted run, so that its lost or late write and ours are the same entry
     earlier = [e for e in world.log.standing("graph.application.addKey") if e.data["thumbprint"] == key_pair.thumbprint]
     asked = handoff.written(world)  # whoever asked an administrator, and may do it himself by now
-    chosen = asked.data["key_id"] if asked else world.known.key_id or str(uuid4())
+    chosen = asked.data["key_id"] if asked else chosen_key_id(world)
     key_id = earlier[0].data["key_id"] if earlier else chosen
     entry = credentials.entry_of(key_pair, key_id, key_name(world))
-    passwords = [password.id for password in world.known.initial]
+    passwords = [password.id for password in world.facts.get(AppRegistration).initial]
     details = {"object_id": app.object_id, "key_id": key_id, "thumbprint": key_pair.thumbprint, "passwords": passwords}
     stands = any(effect.state == "done" for effect in earlier)  # dropped since: it is one effect, with one undo
     with (
@@ -246,8 +282,7 @@ def register(world: World) -> tuple[Merge, str]:
         _dropping(world) as drop,
     ):
         merge = credentials.add_key(world.user_graph(), app.object_id, key_pair, entry, world.clock, world.emit, drop)
-    world.known.listed = {key.id for key in merge.keys}
-    world.known.watched = merge.contended
+    world.facts.put(MachineKey(key_pair, frozenset(key.id for key in merge.keys), merge.contended))
     return merge, key_id
 
 
@@ -257,14 +292,21 @@ def watch(world: World) -> Presence:
 
 
 def key_name(world: World) -> str:
-    """Display name of this machine's certificate on the app."""
-    return f"{world.profile.subject} {world.known.machine}"
+    """Display name of the certificate on the app, after its machine."""
+    asked = world.facts.maybe(HandOffRequest)
+    return f"{world.profile.subject} {short(asked.request.machine) if asked is not None else world.machine}"
+
+
+def chosen_key_id(world: World) -> str:
+    """The keyId that a request asks for, else a new one."""
+    asked = world.facts.maybe(HandOffRequest)
+    return asked.request.key_id if asked is not None else str(uuid4())
 
 
 def lifetime(world: World) -> tuple[timedelta, str]:
     """How long a new certificate may live, and why it is shorter than usual (P3, M13)."""
     asked = timedelta(days=world.settings.certificate_days)
-    policy = world.known.app.policy if world.known.app is not None else world.known.policy
+    policy = app.policy if (app := world.maybe_app) is not None else world.new_app.policy
     if policy.lifetime is not None and policy.lifetime < asked:
         return policy.lifetime, f" (the policy '{', '.join(policy.names)}' allows no longer)"
     return asked, ""
@@ -275,41 +317,40 @@ def prove_again(world: World) -> str:
 
     :raises SetupError: it was not accepted.
     """
-    known = world.known
-    entry = world.keystore.read(world.service, known.tenant)
-    if entry != world.key_pair.pem:  # not adopted yet
+    entry = world.keystore.read(world.service, world.target.tenant)
+    if entry != world.key_pair.entry:  # not adopted yet
         entry = world.keystore.read(world.service, world.pending)
     if entry is None:
-        raise KeystoreError("keystore.read-back", verdict="missing", backend=known.backend)
-    read_back = certificates.parse(entry, known.tenant)
-    roles = frozenset(known.wanted)
-    known.proof = prove(
+        raise KeystoreError("keystore.read-back", verdict="missing", backend=world.keystore_findings.backend)
+    read_back = world.keys.open(entry, world.target.tenant)
+    roles = frozenset(world.permissions.wanted)
+    proof = prove(
         world.session,
         world.cloud,
-        known.tenant,
-        known.app_id,
+        world.target.tenant,
+        world.target.app_id,
         read_back,
         world.clock,
         world.emit,
         roles,
         watch(world).look,
     )
-    return f"token for {known.proof.claims['aud']}, app {known.app_id}, {len(known.proof.roles)} role(s)"
+    world.facts.put(Proof(proof))
+    return f"token for {proof.claims['aud']}, app {world.target.app_id}, {len(proof.roles)} role(s)"
 
 
-def store(world: World, account: str, pem: Secret, *, parse: bool = True) -> certificates.KeyPair | None:
+def store(world: World, account: str, entry: Secret) -> Secret:
     """Write an entry and read it back byte for byte.
 
-    :param parse: False for a former entry, whose content is kept as it is, whatever it is.
-    :returns: the bundle as the keystore gave it back.
+    :returns: what the keystore gave back.
     :raises KeystoreError: `keystore.read-back`.
     """
-    world.keystore.write(world.service, account, pem)
+    world.keystore.write(world.service, account, entry)
     found = world.keystore.read(world.service, account)
-    verdict = compare(pem, found)
-    if verdict != "intact":
-        raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.known.backend)
-    return certificates.parse(found or Secret(""), account) if parse else None
+    verdict = compare(entry, found)
+    if found is None or verdict != "intact":
+        raise KeystoreError("keystore.read-back", verdict=verdict, backend=world.keystore_findings.backend)
+    return found
 
 
 def _where_seen(world: World, graph: Graph, object_id: str, key_id: str) -> tuple[Key, ...] | None:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.entra import application, credentials
-from core.entra.certificates import KeyPair
 from core.errors import Interrupted, SetupError
 from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
+from core.signer import Signer
 from core.steps import directory_roles
 from core.steps.context import World
+from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Proof, SignedIn, Target
 from core.steps.hand_off import handoff
 
 
@@ -21,13 +22,15 @@ class Tidy(Step[World]):
 
     name = "tidy"
     title = "Remove pending keystore entries"
+    needs = (Target, OpenRun, AppRegistration, MachineKey)
+    maybe = (SignedIn, Proof, KeystoreFindings)
 
     def _accounts(self, world: World) -> list[str]:
         journal, accounts = world.journal, []
         if journal is not None:
             accounts = [effect.target for effect in journal.standing("keystore.write")]
             accounts += [effect.target for effect in journal.standing("keystore.aside")]
-        if world.known.key_pair is not None:
+        if world.maybe_key_pair is not None:
             accounts.append(world.pending)
         return list(dict.fromkeys(accounts))
 
@@ -38,13 +41,13 @@ class Tidy(Step[World]):
         return {path: key_id for path, key_id in requests.items() if path.exists()}
 
     def check(self, world: World) -> Status:
-        if world.known.key_pair is None or self._spare(world):
+        if world.maybe_key_pair is None or self._spare(world):
             return Needed()
         left = [a for a in self._accounts(world) if world.keystore.has(world.service, a)]
         return Needed() if left or self._requests(world) else Done("there are none")
 
     def plan(self, world: World) -> Sequence[PlanRow]:
-        where, how = f"app registration '{world.app.name}'" if world.known.app else "", "PATCH keyCredentials"
+        where, how = f"app registration '{world.app.name}'" if world.maybe_app else "", "PATCH keyCredentials"
         return tuple(
             PlanRow(
                 "delete", "certificate", where, f"{key_pair.thumbprint}, this machine's, not in use", "", False, how
@@ -63,14 +66,14 @@ class Tidy(Step[World]):
         return f"{len(accounts)} removed" + (", and the request" if gone else "")
 
     @staticmethod
-    def _spare(world: World) -> tuple[KeyPair, ...]:
-        used = world.known.key_pair
-        return tuple(key_pair for key_pair in world.known.spare if used is None or key_pair.der != used.der)
+    def _spare(world: World) -> tuple[Signer, ...]:
+        used = world.maybe_key_pair
+        return tuple(key_pair for key_pair in world.keystore_findings.spare if used is None or key_pair.der != used.der)
 
     @staticmethod
-    def _retire(world: World, key_pair: KeyPair) -> None:
+    def _retire(world: World, key_pair: Signer) -> None:
         """Take a certificate of this machine off the app before its key goes; what nobody may remove is said."""
-        proof, app = world.known.proof, world.app
+        proof, app = world.maybe_proof, world.app
         graph = world.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else world.user_graph()
         keys = application.read_keys(graph, app.object_id)
         for key in keys:

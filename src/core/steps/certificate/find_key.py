@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 from core import paths
 from core.entra import application, certificates
-from core.entra.certificates import KeyPair
 from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
 from core.flow.step import Needed, Status, Step
 from core.secret import Secret
+from core.signer import Signer
 from core.steps import prerequisites
 from core.steps.context import World
+from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 
 
 class FindKey(Step[World]):
@@ -29,80 +31,88 @@ class FindKey(Step[World]):
 
     name = "key"
     title = "Look for a key in the keystore"
+    needs = (Target, OpenRun)
+    maybe = (Project, SignedIn, AppRegistration)
+    updates = (MachineKey, Proof, KeystoreFindings)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known = world.known
-        known.key_pair = known.proof = None
+        world.facts.drop(MachineKey)
+        world.facts.drop(Proof)
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
-        prerequisites.take_lock(world, known.tenant, "keystore")
-        known.occupant = entry = world.keystore.read(world.service, known.tenant)
+        prerequisites.take_lock(world, world.target.tenant, "keystore")
+        entry = world.keystore.read(world.service, world.target.tenant)
+        world.facts.put(replace(world.keystore_findings, occupant=entry))
         credential = entry is not None and certificates.may_sign_in(entry)
-        current = self._read(world, known.tenant, entry)
+        current = self._read(world, world.target.tenant, entry)
         if current is None and credential:
             _refuse_unproven(world, "what may be a private key or a secret and cannot be used here")
         if current is not None:
             self._refuse_another_apps_key(world, current.der)
-        if current is not None and known.app is None:
+        if current is not None and world.maybe_app is None:
             if not self._orphan(world, current.der):
-                service, thumbprint = world.service, current.thumbprint
-                raise SetupError("keystore.occupied", tenant=known.tenant, service=service, thumbprint=thumbprint)
+                tenant, service, thumbprint = world.target.tenant, world.service, current.thumbprint
+                raise SetupError("keystore.occupied", tenant=tenant, service=service, thumbprint=thumbprint)
         elif current is not None and self._usable(world, current):
-            known.key_pair = current
+            world.facts.put(MachineKey(current))
             _say_due(world, current)
             self._find_spare(world, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
-        app, now = known.app, world.clock.now()
+        app, now = world.maybe_app, world.clock.now()
         # one that is about to end is this machine's all the same: it is brought into use before it is renewed
         usable = [key_pair for key_pair in self._candidates(world) if not key_pair.expired(now)]
         chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
-        known.key_pair = chosen
+        if chosen is not None:
+            world.facts.put(MachineKey(chosen))
         self._find_spare(world, current)
         return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
-    def _candidates(self, world: World, *, listed: bool = True) -> list[KeyPair]:
+    def _candidates(self, world: World, *, listed: bool = True) -> list[Signer]:
         """Keys that earlier runs of this machine stored and did not bring into use.
 
         :param listed: look for one to each certificate on the app, too.
         """
-        app = world.known.app
+        app = world.maybe_app
         thumbprints = [effect.data["thumbprint"] for effect in world.log.standing("keystore.write")]
         thumbprints += [key.thumbprint for key in app.keys if key.thumbprint] if app is not None and listed else []
         key_pairs = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
         return [key_pair for key_pair in key_pairs if key_pair is not None]
 
-    def _find_spare(self, world: World, former: KeyPair | None) -> None:
+    def _find_spare(self, world: World, former: Signer | None) -> None:
         """Keys of this home that will not be in use: they go at the end, so their certificates on the app go too.
 
         :param former: the one that the tenant's account held until now.
         """
-        app, used = world.known.app, world.known.key_pair
+        app, used = world.maybe_app, world.maybe_key_pair
         key_pairs = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
-        world.known.spare = tuple(
+        spare = tuple(
             key_pair
             for key_pair in key_pairs
             if app is not None and app.holds(key_pair) and (used is None or key_pair.der != used.der)
         )
+        world.facts.put(replace(world.keystore_findings, spare=spare))
 
-    def _pending(self, world: World, thumbprint: str) -> KeyPair | None:
-        account = f"{world.known.tenant}#{thumbprint}"
+    def _pending(self, world: World, thumbprint: str) -> Signer | None:
+        account = f"{world.target.tenant}#{thumbprint}"
         return self._read(world, account, world.keystore.read(world.service, account))
 
-    def _read(self, world: World, account: str, entry: Secret | None) -> KeyPair | None:
+    def _read(self, world: World, account: str, entry: Secret | None) -> Signer | None:
         if entry is None:
             return None
         try:
-            return certificates.parse(entry, account)
+            return world.keys.open(entry, account)
         except SetupError as error:
+            if error.id != "keystore.bundle":  # a key that is out of reach is no reason for a new one (T6)
+                raise
             world.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
             return None
 
     def _refuse_another_apps_key(self, world: World, der: bytes) -> None:
         """The account is the tenant alone (P4): a second app of one tenant must not take the first one's place."""
         mine, owners = _mine(world), owners_of(world, der)
-        listed = world.known.app is not None and world.known.app.holds_certificate(der)
+        listed = (app := world.maybe_app) is not None and app.holds_certificate(der)
         if mine and owners and mine not in owners and not listed:
             _refuse_key_of(sorted(owners)[0], world, der)
 
@@ -111,7 +121,7 @@ class FindKey(Step[World]):
 
         :raises SetupError: `keystore.other-app`, `keystore.unproven`.
         """
-        app, owners = world.known.app, owners_of(world, der)
+        app, owners = world.maybe_app, owners_of(world, der)
         if _mine(world) in owners or (app is not None and app.holds_certificate(der) and not owners):
             return
         thumbprint = certificates.thumbprint(der)
@@ -127,25 +137,24 @@ class FindKey(Step[World]):
 
         The original's certificates name no app, so nothing else tells of one that was removed from the app's list.
         """
-        members, profile = world.known.members, world.profile
+        members, profile = world.project.members, world.profile
         named = str(members.get(profile.client_id_member, "")).lower() == _mine(world)
         return named and str(members.get(profile.thumbprint_member, "")).upper() == thumbprint
 
     def _orphan(self, world: World, der: bytes) -> bool:
         """Whether it is provably the key of the app that the state file names, and that app does not exist any more."""
-        named = str(world.known.members.get(world.profile.client_id_member, "")).lower()
+        named = str(world.project.members.get(world.profile.client_id_member, "")).lower()
         return bool(named) and named in owners_of(world, der)
 
-    def _usable(self, world: World, key_pair: KeyPair) -> bool:
-        known = world.known
+    def _usable(self, world: World, key_pair: Signer) -> bool:
         if key_pair.expired(world.clock.now()):
             self._refuse_foreign(world, key_pair.der)
             world.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
             return False
         try:
-            known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, key_pair)
+            world.facts.put(Proof(mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)))
         except TokenError as error:
-            if world.app.holds(key_pair) and LAGGING & set(error.codes):
+            if (app := world.maybe_app) is not None and app.holds(key_pair) and LAGGING & set(error.codes):
                 return True  # registered a moment ago; the proof will wait for it
             if 700027 not in error.codes:
                 raise
@@ -163,7 +172,7 @@ class FindKey(Step[World]):
         return True
 
 
-def _say_due(world: World, key_pair: KeyPair) -> None:
+def _say_due(world: World, key_pair: Signer) -> None:
     renewal, now = key_pair.renewal, world.clock.now()
     if (state := renewal.state(now)) == "valid":
         return
@@ -199,19 +208,20 @@ def _noted(world: World, thumbprint: str) -> Iterator[str]:
 
 
 def _mine(world: World) -> str:
-    return world.known.app_id or str(world.known.members.get(world.profile.client_id_member, "")).lower()
+    return world.target.app_id or str(world.project.members.get(world.profile.client_id_member, "")).lower()
 
 
 def _holder(world: World, thumbprint: str) -> str:
     """Another app of one of our names that accepts a certificate, so that it can be named; empty when none is seen."""
-    names = {world.profile.app_display_name, world.app.name} if world.known.app else {world.profile.app_display_name}
+    app = world.maybe_app
+    names = {world.profile.app_display_name, *([app.name] if app is not None else [])}
     for name in sorted(names):
         quoted = quote(name.replace("'", "''"))
         path = f"/applications?$filter=displayName eq '{quoted}'&$select=appId,displayName,keyCredentials"
         try:
-            for app in world.user_graph().pages(path, "look whose certificate it is"):
-                if any(key.thumbprint == thumbprint for key in application.keys_of(app)):
-                    return str(app.get("appId"))
+            for entry in world.user_graph().pages(path, "look whose certificate it is"):
+                if any(key.thumbprint == thumbprint for key in application.keys_of(entry)):
+                    return str(entry.get("appId"))
         except Interrupted:
             raise
         except SetupError:
@@ -220,10 +230,10 @@ def _holder(world: World, thumbprint: str) -> str:
 
 
 def _refuse_unproven(world: World, what: str) -> NoReturn:
-    app = f"the app {world.known.app_id}" if world.known.app_id else "the new app"
-    raise SetupError("keystore.unproven", what=what, app=app, tenant=world.known.tenant, service=world.service)
+    app = f"the app {world.target.app_id}" if world.target.app_id else "the new app"
+    raise SetupError("keystore.unproven", what=what, app=app, tenant=world.target.tenant, service=world.service)
 
 
 def _refuse_key_of(app_id: str, world: World, der: bytes) -> NoReturn:
-    tenant, service, thumbprint = world.known.tenant, world.service, certificates.thumbprint(der)
+    tenant, service, thumbprint = world.target.tenant, world.service, certificates.thumbprint(der)
     raise SetupError("keystore.other-app", app_id=app_id, tenant=tenant, service=service, thumbprint=thumbprint)

@@ -6,7 +6,8 @@ moment later. Past the point of no return it is this machine's only credential.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 
 from core.entra import application, credentials
 from core.entra.application import Key, Password
@@ -14,6 +15,7 @@ from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
 from core.events import Finding
 from core.steps.context import World
+from core.steps.facts import AppRegistration, HandOffRequest, MachineKey
 
 
 class Presence:
@@ -30,9 +32,9 @@ class Presence:
         self.registered = False
 
     @property
-    def before(self) -> set[str]:
+    def before(self) -> Set[str]:
         """KeyIds that were on the app when this machine's certificate was registered."""
-        return self._world.known.listed or {key.id for key in self._world.app.keys}
+        return self._world.facts.get(MachineKey).listed or {key.id for key in self._world.app.keys}
 
     def look(self) -> None:
         """The service says that it does not know the certificate: see whether it is on the app.
@@ -54,11 +56,11 @@ class Presence:
         :param keys: what a read showed.
         :returns: False: it is not seen, and that is not believed yet.
         """
-        world, known = self._world, self._world.known
+        world = self._world
         if credentials.holds(keys, world.key_pair):
             self._missing_since = None
             return True
-        if known.request is not None:  # it is another machine's, which sees to it itself
+        if world.facts.maybe(HandOffRequest) is not None:  # it is another machine's, which sees to it itself
             return False
         now = world.clock.monotonic()
         if self._missing_since is None:
@@ -86,10 +88,12 @@ def tell_of_secrets(world: World, passwords: Sequence[Password]) -> None:
 
     :param passwords: those that are there now.
     """
-    known = world.known
-    if known.initial and not passwords and not known.bereft and not world.log.marked:
-        known.bereft = True
-        proven = "its certificate is proven" if known.proof else "until its certificate is proven it cannot sign in"
+    begun_with = world.facts.get(AppRegistration).initial
+    if begun_with and not passwords and not world.removal.gone_told and not world.log.marked:
+        world.facts.put(replace(world.removal, gone_told=True))
+        proven = (
+            "its certificate is proven" if world.maybe_proof else "until its certificate is proven it cannot sign in"
+        )
         world.emit(
             Finding(
                 "secret.gone",

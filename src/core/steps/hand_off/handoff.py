@@ -19,6 +19,18 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.admin_request import LARGEST, Request
 from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    Proof,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 
 WRITE: Final = "request.write"
 WAITING: Final = "handoff.waiting"
@@ -33,6 +45,8 @@ class HandOff(Step[World]):
 
     name = "hand-off"
     title = "Write a request for an administrator"
+    needs = (Target, OpenRun, SignedIn, MachineKey)
+    maybe = (AppRegistration, NewApp, Proof, WantedPermissions, NeedsAdministrator, HandOffRequest)
 
     def check(self, world: World) -> Status:
         return Needed() if needed(world) else Done("not needed")
@@ -92,18 +106,17 @@ def on_refusal(world: World) -> Iterator[None]:
 
 def by_whom(world: World) -> str:
     """Added to a row of the plan: that an administrator makes this change."""
-    return "" if world.known.may_change else ", by an administrator"
+    return "" if world.facts.maybe(NeedsAdministrator) is None else ", by an administrator"
 
 
 def needed(world: World) -> bool:
     """Whether something is to be done that the signed-in principal may not do."""
-    known = world.known
-    if known.may_change:
+    if world.facts.maybe(NeedsAdministrator) is None:
         return False
-    app, key_pair = known.app, known.key_pair
-    if app is None or key_pair is None or not (app.holds(key_pair) or known.proof):
+    app, key_pair = world.maybe_app, world.maybe_key_pair
+    if app is None or key_pair is None or not (app.holds(key_pair) or world.maybe_proof):
         return True
-    wanted = set(known.wanted.values())
+    wanted = set(world.permissions.wanted.values())
     return bool(wanted - app.declared or wanted - app.granted)
 
 
@@ -115,7 +128,7 @@ def written(world: World) -> Effect | None:
 
 def path(world: World) -> Path:
     """Where the request goes: the project folder."""
-    short = world.known.app_id[:8] or "new"
+    short = world.target.app_id[:8] or "new"
     return world.settings.folder / f"{world.profile.name}-request-{short}.json"
 
 
@@ -125,24 +138,24 @@ def hand_over(world: World, *, removal: bool = False) -> NoReturn:
     :param removal: the certificate is proven, and only the password credentials are left to remove.
     :raises SetupError: `handoff.waiting`; `request.io`, `request.secret`, `file.unsafe`: it was not written.
     """
-    known, key_pair, app = world.known, world.key_pair, world.known.app
+    key_pair, app = world.key_pair, world.maybe_app
     earlier = written(world)
-    unique = str(earlier.data["unique_name"]) if earlier else known.unique_name
+    unique = str(earlier.data["unique_name"]) if earlier else world.new_app.unique_name
     if app is None and not unique:
         unique = f"{world.profile.name}-{uuid4()}"
     request = Request(
         cloud=world.cloud.name,
         authority=world.cloud.authority,
-        tenant=known.tenant,
+        tenant=world.target.tenant,
         app_id=app.app_id if app is not None else "",
         app_name=app.name if app is not None else world.app_name,
         unique_name=unique if app is None else "",
         der=key_pair.der,
         key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
-        machine=known.machine,
-        requested_by=known.account.user if known.account else "?",
+        machine=world.machine,
+        requested_by=world.facts.get(SignedIn).account.user,
         created=world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-        roles={} if removal else dict(known.wanted),
+        roles={} if removal else dict(world.permissions.wanted),
         remove_passwords=removal,
     )
     target = path(world)
@@ -157,7 +170,7 @@ def hand_over(world: World, *, removal: bool = False) -> NoReturn:
 
 def _applied(world: World, effect: Effect) -> Left | None:
     """What an administrator has done for this machine already, and how it is taken back."""
-    key_pair, app = world.known.key_pair, world.known.app
+    key_pair, app = world.maybe_key_pair, world.maybe_app
     if key_pair is None or any(
         e.data.get("thumbprint") == key_pair.thumbprint and e.action in OWN and e.state != "failed"
         for e in world.log.effects
@@ -184,7 +197,7 @@ def hand_over_instead(world: World, refusal: GraphError) -> NoReturn:
 
     :raises SetupError: as `hand_over`.
     """
-    world.known.may_change = False
+    world.facts.put(NeedsAdministrator())
     world.emit(Finding("rights.refused", "warning", refusal.summary))
     hand_over(world)
 

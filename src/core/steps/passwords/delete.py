@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from dataclasses import replace
+from typing import ClassVar, Final, NoReturn
 
 from core.clock import pause, wait_until
 from core.entra import application, credentials
@@ -13,12 +14,29 @@ from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
 from core.errors.effected import Effected
 from core.events import Finding
+from core.flow.facts import Kinds
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.certificate.certificate import prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
-from core.steps.context import Identity, World
+from core.steps.context import World
+from core.steps.facts import (
+    AppRegistration,
+    HandOffRequest,
+    Identity,
+    KeystoreFindings,
+    MachineKey,
+    NeedsAdministrator,
+    NewApp,
+    OpenRun,
+    PasswordRemoval,
+    Project,
+    Proof,
+    SignedIn,
+    Target,
+    WantedPermissions,
+)
 from core.steps.hand_off import handoff
 from core.steps.state_file.purge import Purge
 
@@ -42,24 +60,26 @@ class CheckDeletion(Step[World]):
 
     name = "deletion-rights"
     title = "Check who may delete the secrets"
+    needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey, Proof)
+    maybe = (NewApp, WantedPermissions, HandOffRequest)
+    updates = (PasswordRemoval,)
 
     def check(self, world: World) -> Status:
         return Needed() if world.app.all_passwords else Done("there are none")
 
     def apply(self, world: World) -> str:
-        known, app = world.known, world.app
-        proof = known.proof
-        assert proof is not None
+        app = world.app
+        proof = world.facts.get(Proof).token
         for holder in {password.holder for password in app.all_passwords}:
             deleters: list[Identity] = []
             owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
             if directory_roles.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
                 deleters.append("app")
-            if directory_roles.may_write(world, holder) is not None:
+            if directory_roles.may_write(world, app, holder) is not None:
                 deleters.append("user")
             if not deleters:
                 handoff.hand_over(world, removal=True)
-            known.deleters[holder] = tuple(deleters)
+            world.facts.put(replace(world.removal, deleters={**world.removal.deleters, holder: tuple(deleters)}))
         return "the Provisioner itself" if directory_roles.WRITE in proof.roles else "by ownership or directory role"
 
 
@@ -68,6 +88,9 @@ class Mark(Step[World]):
 
     name = "marker"
     title = "Point of no return"
+    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (Project, NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
+    updates: ClassVar[Kinds] = (MachineKey, Proof, NeedsAdministrator, PasswordRemoval)
 
     def check(self, world: World) -> Status:
         irreversible = world.app.all_passwords or isinstance(Purge().check(world), Needed)
@@ -76,15 +99,16 @@ class Mark(Step[World]):
     def apply(self, world: World) -> str:
         presence = watch(world)
         keys = self._see(world, presence)
-        if not world.known.watched and strangers(keys, presence.before):
-            world.known.watched = True  # one of them may have read the list before, and write it yet
+        key = world.facts.get(MachineKey)
+        if not key.watched and strangers(keys, presence.before):
+            world.facts.put(replace(key, watched=True))  # one of them may have read the list before, and write it yet
             for seconds in credentials.RECHECKS:
                 reason = "a moment, to see that the certificate stays on the app"
                 pause(seconds, clock=world.clock, emit=world.emit, reason=reason)
                 self._see(world, presence)
         if presence.registered:
             prove_again(world)
-        tell_of_secrets(world, world.known.last)
+        tell_of_secrets(world, world.removal.last)
         if not world.log.marked:  # behind an earlier run's marker there is no way back that an answer could open
             _ask_to_delete(world)
         self._rehearse(world)
@@ -98,7 +122,8 @@ class Mark(Step[World]):
         """The keys on the app, the certificate among them."""
 
         def there() -> tuple[Key, ...] | None:
-            keys, world.known.last = application.read_credentials(world.user_graph(), world.app)
+            keys, last = application.read_credentials(world.user_graph(), world.app)
+            world.facts.put(replace(world.removal, last=last))
             return keys if presence.holds(keys) else None
 
         reason, deadline = "the certificate to be seen on the app once more", 3 * credentials.REPLICATION
@@ -109,10 +134,10 @@ class Mark(Step[World]):
 
     def _rehearse(self, world: World) -> None:
         """See that this machine's credential and its files still are what was decided on, and can be changed."""
-        tenant = world.known.tenant
-        if world.keystore.read(world.service, tenant) != world.key_pair.pem:
+        tenant = world.target.tenant
+        if world.keystore.read(world.service, tenant) != world.key_pair.entry:
             raise SetupError("keystore.changed", tenant=tenant, service=world.service)
-        world.statefile.rehearse(*Purge.change(world), basis=world.known.basis)
+        world.statefile.rehearse(*Purge.change(world), basis=world.project.basis)
 
 
 class DeletePasswords(Step[World]):
@@ -120,6 +145,8 @@ class DeletePasswords(Step[World]):
 
     name = "delete-passwords"
     title = "Delete the password credentials"
+    needs: ClassVar[Kinds] = (Target, OpenRun, AppRegistration, MachineKey)
+    maybe: ClassVar[Kinds] = (SignedIn, Proof, PasswordRemoval)
 
     def check(self, world: World) -> Status:
         app = world.app
@@ -135,7 +162,7 @@ class DeletePasswords(Step[World]):
                 "delete",
                 "password credential",
                 application.HOLDER_NAME[password.holder],
-                f"{password}, {world.known.activity.of(password.id)}",
+                f"{password}, {world.removal.activity.of(password.id)}",
                 "",
                 False,
                 " ".join(credentials.removal(app, password)[:2]),
@@ -144,7 +171,7 @@ class DeletePasswords(Step[World]):
         )
 
     def apply(self, world: World) -> str:
-        passwords = world.known.last
+        passwords = world.removal.last
         ours = 0
         # one object after the other, the one that may be locked first: when that is refused, nothing is gone yet
         for holder in reversed(REMOVE):
@@ -163,6 +190,9 @@ class TwoCleanReads(Step[World]):
 
     name = "clean-reads"
     title = "See twice that none is left"
+    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, PasswordRemoval, HandOffRequest)
+    updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         changed = world.journal is not None and any(effect.standing for effect in world.journal.effects)
@@ -171,7 +201,9 @@ class TwoCleanReads(Step[World]):
     def apply(self, world: World) -> str:
         graph = _reader(world)
         tried = {e.data["key_id"] for action in REMOVE.values() for e in world.log.standing(action)}
-        tried |= {password.id for password in world.known.initial}  # a stale read may have hidden one until now
+        tried |= {
+            password.id for password in world.facts.get(AppRegistration).initial
+        }  # a stale read may have hidden one until now
         rounds = 0
         left: tuple[Password, ...] = ()
         start = world.clock.monotonic()
@@ -180,7 +212,7 @@ class TwoCleanReads(Step[World]):
         def clean() -> bool:
             nonlocal left
             keys, left = application.read_credentials(graph, world.app)
-            return (presence.holds(keys) or world.known.request is not None) and not left
+            return (presence.holds(keys) or world.facts.maybe(HandOffRequest) is not None) and not left
 
         while world.clock.monotonic() - start < DELETION_DEADLINE:
             if clean():
@@ -190,7 +222,6 @@ class TwoCleanReads(Step[World]):
                     presence.holds(application.read_keys(graph, world.app.object_id))
                 self._pause(world, first + APART - world.clock.monotonic())
                 if clean():
-                    self._count(world)
                     return f"two reads {APART:.0f} s apart show none"
                 continue
             if not left:
@@ -224,13 +255,6 @@ class TwoCleanReads(Step[World]):
             pause(seconds, clock=world.clock, emit=world.emit, reason="the second clean read")
 
     @staticmethod
-    def _count(world: World) -> None:
-        """What this undertaking deleted, over all its runs; nothing that others deleted first."""
-        for holder, action in REMOVE.items():
-            ids = {e.data["key_id"] for e in world.log.standing(action) if not e.data.get("by_others")}
-            world.known.removed[holder] = ids
-
-    @staticmethod
     def _give_up(world: World, newcomers: list[Password], rounds: int) -> NoReturn:
         owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in world.app.owners)
         raise SetupError(
@@ -243,10 +267,12 @@ class ProveAfterDeletion(Step[World]):
 
     name = "prove-again"
     title = "Prove the certificate again"
+    needs = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
+    updates = (MachineKey, Proof, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
-        deleted = any(world.known.removed.values())
-        return Needed() if deleted or world.app.all_passwords else Done("nothing was deleted")
+        return Needed() if any(removed(world).values()) or world.app.all_passwords else Done("nothing was deleted")
 
     def apply(self, world: World) -> str:
         return prove_again(world)
@@ -257,6 +283,9 @@ class LastLook(Step[World]):
 
     name = "last-look"
     title = "See the certificate once more"
+    needs = (Target, OpenRun, SignedIn, AppRegistration)
+    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
+    updates = (MachineKey, Proof, NeedsAdministrator)
 
     def check(self, world: World) -> Status:
         journal = world.journal
@@ -277,6 +306,20 @@ class LastLook(Step[World]):
         return "it is on the app"
 
 
+def removed(world: World) -> dict[Holder, int]:
+    """How many password credentials the undertaking deleted, over all its runs; none that others deleted first.
+
+    :returns: by holder; empty when nothing at all was done.
+    """
+    journal = world.journal
+    if journal is None or not journal.did():
+        return {}
+    return {
+        holder: len({effect.data["key_id"] for effect in journal.did(action) if not effect.data.get("by_others")})
+        for holder, action in REMOVE.items()
+    }
+
+
 def vanished(world: World, error: SetupError) -> SetupError | None:
     """A password that vanished may have been that machine's only other credential: then nothing is undone (M5).
 
@@ -285,7 +328,7 @@ def vanished(world: World, error: SetupError) -> SetupError | None:
     registered = world.log.standing("graph.application.addKey")
     if not registered:
         return None  # the directory is as it was: undoing takes no credential from anybody
-    expected = {password.id for password in world.known.initial}
+    expected = {password.id for password in world.facts.get(AppRegistration).initial}
     for effect in registered:
         expected |= set(effect.data["passwords"])
     graph = world.user_graph()
@@ -308,7 +351,7 @@ def vanished(world: World, error: SetupError) -> SetupError | None:
 
 def _reader(world: World) -> Graph:
     """The identity that reads the password credentials back: the Provisioner if it may, else the signed-in user."""
-    proof = world.known.proof
+    proof = world.maybe_proof
     return world.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else world.user_graph()
 
 
@@ -324,7 +367,7 @@ def delete(world: World, password: Password) -> bool:
     refused: GraphError | None = None
     if not world.log.marked:  # a newcomer, where there was nothing to delete when the marker's turn came
         world.log.mark()
-    for identity in world.known.deleters.get(password.holder) or _IDENTITIES:
+    for identity in world.removal.deleters.get(password.holder) or _IDENTITIES:
         graph = world.graph_of(identity)
         try:
             with world.log.effect(action, password.id, world.emit, key_id=password.id) as effect:
@@ -339,7 +382,7 @@ def delete(world: World, password: Password) -> bool:
     irreversible = [*REMOVE.values(), "statefile.update"]
     if world.log.marked_here and not any(world.log.standing(name) for name in irreversible):
         here = {found.id for found in application.read_passwords(world.user_graph(), world.app)}
-        if {found.id for found in world.known.initial} <= here:
+        if {found.id for found in world.facts.get(AppRegistration).initial} <= here:
             world.log.unmark()
     raise refused
 
@@ -349,20 +392,22 @@ def _ask_to_delete(world: World) -> None:
 
     :raises GraphError: both are refused for one of the objects.
     """
-    known = world.known
-    holders = [holder for holder in REMOVE if any(password.holder == holder for password in known.last)]
+    removal = world.removal
+    deleters = dict(removal.deleters)
+    holders = [holder for holder in REMOVE if any(password.holder == holder for password in removal.last)]
     may: set[Holder] = set()
     refusals: dict[Holder, GraphError] = {}
     for identity in _IDENTITIES:
-        asked = [h for h in holders if h not in may and identity in known.deleters.get(h, _IDENTITIES)]
+        asked = [h for h in holders if h not in may and identity in deleters.get(h, _IDENTITIES)]
         if not asked:
             continue
         found = credentials.refused_removals(world.graph_of(identity), world.app, asked)
         may |= set(asked) - set(found)
         refusals |= found
         for holder in found:
-            rest = (other for other in known.deleters.get(holder, _IDENTITIES) if other != identity)
-            known.deleters[holder] = tuple(rest)
+            rest = (other for other in deleters.get(holder, _IDENTITIES) if other != identity)
+            deleters[holder] = tuple(rest)
+    world.facts.put(replace(removal, deleters=deleters))
     for holder in holders:
         if holder not in may:
             raise refusals[holder]
@@ -373,7 +418,7 @@ def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
 
     :returns: ids of those that are certainly gone; the rest is left to `delete`, one by one.
     """
-    best = {password.id: (world.known.deleters.get(password.holder) or ("app",))[0] for password in passwords}
+    best = {password.id: (world.removal.deleters.get(password.holder) or ("app",))[0] for password in passwords}
     gone: set[str] = set()
     for identity in dict.fromkeys(best.values()):
         chosen = [password for password in passwords if best[password.id] == identity][:20]

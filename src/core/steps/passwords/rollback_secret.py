@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from core import paths
 from core.clock import wait_until
-from core.entra import application, certificates, credentials
+from core.entra import application, credentials
 from core.entra.application import Password
 from core.entra.graph import Graph
 from core.entra.tokens import mint
@@ -27,6 +28,7 @@ from core.flow.step import Done, Needed, Status, Step
 from core.machine.state_file import Basis, fail_to_write
 from core.steps import directory_roles, prerequisites
 from core.steps.context import World
+from core.steps.facts import AppRegistration, MachineKey, Project, Proof, SignedIn, Target
 from core.steps.passwords.delete import REMOVE
 from core.steps.state_file.purge import rebase
 
@@ -45,9 +47,8 @@ class RollbackJournal(Journal):
 
         :raises SetupError: `journal.broken`, `journal.io`.
         """
-        known = world.known
-        path = paths.rollback(world.profile, world.cloud.key, known.tenant, known.app_id)
-        return cls(path, world.run_id, world.clock, "rollback")
+        path = paths.rollback(world.profile, world.cloud.key, world.target.tenant, world.target.app_id)
+        return cls(path, world.run_id, world.clock, "rollback", world.audit)
 
     def close(self, outcome: str) -> None:
         """End the undertaking, unless its flow has just succeeded: then the secret stands from now on."""
@@ -101,7 +102,7 @@ def service_time(world: World) -> datetime:
     :raises NetworkError: there is no answer.
     """
     if not world.session.dated:
-        path = f"{world.known.tenant}/v2.0/.well-known/openid-configuration"
+        path = f"{world.target.tenant}/v2.0/.well-known/openid-configuration"
         world.session.call("GET", f"{world.cloud.authority}/{path}")
     return world.clock.now() + timedelta(seconds=world.session.skew)
 
@@ -208,7 +209,7 @@ def sweep(world: World, *, signed_in: bool) -> None:
         if service_time(world) < journal.ends:
             world.emit(standing(journal))
             return
-        prerequisites.take_lock(world, world.known.tenant, world.known.app_id)
+        prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
         if (journal := RollbackJournal.of(world)).stands:  # nobody was faster
             remove_expired(world, journal, signed_in=signed_in)
     except Interrupted:
@@ -222,7 +223,7 @@ def after(world: World) -> None:
     """`sweep` for a command that runs no flow: it reads the state file first, if there is one."""
     if world.statefile.exists():
         prerequisites.ReadStateFile(required=False).apply(world)
-        if world.known.app_id and world.known.tenant:
+        if world.target.app_id and world.target.tenant:
             sweep(world, signed_in=True)
 
 
@@ -261,9 +262,9 @@ def remove_expired(world: World, journal: RollbackJournal, *, signed_in: bool) -
 
 
 def _take_off_expired(world: World, journal: RollbackJournal, graph: Graph) -> None:
-    app = application.read(graph, world.known.app_id)
+    app = application.read(graph, world.target.app_id)
     if app is not None:
-        world.known.app = app
+        world.update_app(app)
         take_off(world, journal, graph, patience=0)
         return
     for effect in journal.standing(ADD):  # it went with its app
@@ -272,14 +273,16 @@ def _take_off_expired(world: World, journal: RollbackJournal, graph: Graph) -> N
 
 def _as_certificate(world: World) -> Graph | None:
     """Microsoft Graph as the app itself; None when this machine has no key, or its token certainly may not write."""
-    known = world.known
-    if known.proof is None:
-        entry = world.keystore.read(world.service, known.tenant)
+    proof = world.maybe_proof
+    if proof is None:
+        entry = world.keystore.read(world.service, world.target.tenant)
         if entry is None:
             return None
-        known.key_pair = certificates.parse(entry, known.tenant)
-        known.proof = mint(world.session, world.cloud, known.tenant, known.app_id, known.key_pair)
-    may = known.proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
+        key_pair = world.keys.open(entry, world.target.tenant)
+        world.facts.put(MachineKey(key_pair))
+        proof = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
+        world.facts.put(Proof(proof))
+    may = proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
     return world.app_graph() if may else None
 
 
@@ -295,6 +298,7 @@ class Notice(Step[World]):
 
     name = "leftover"
     title = "Look for an earlier rollback"
+    needs = (Target,)
 
     def check(self, world: World) -> Status:
         return Needed() if RollbackJournal.of(world).stands else Done("there is none")
@@ -315,15 +319,18 @@ class Sweep(Step[World]):
 
     name = "leftover"
     title = "Look for an earlier rollback"
+    needs = (Target,)
+    maybe = (SignedIn,)
+    updates = (Project, AppRegistration, MachineKey, Proof)
 
     def check(self, world: World) -> Status:
-        stands = world.known.app_id and RollbackJournal.of(world).stands
+        stands = world.target.app_id and RollbackJournal.of(world).stands
         return Needed() if stands else Done("there is none")
 
     def apply(self, world: World) -> str:
         sweep(world, signed_in=True)
         if not world.statefile.read_or_empty().present:
-            world.known.secret = None
+            world.facts.put(replace(world.project, secret=None))
         return "looked after"
 
 
@@ -332,6 +339,8 @@ class Forget(Step[World]):
 
     name = "forget"
     title = "Clean up after an earlier rollback"
+    needs = (Target,)
+    updates = (Project,)
 
     def check(self, world: World) -> Status:
         return Needed() if RollbackJournal.of(world).stands else Done("there was none")

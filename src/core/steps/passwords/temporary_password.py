@@ -15,6 +15,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
 from core.steps.context import World
+from core.steps.facts import AppRegistration, OpenRun, Project, SignedIn, Target, TemporarySecret
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
 
@@ -36,6 +37,9 @@ class TakeBack(Step[World]):
 
     name = "take-back"
     title = "Take back what an earlier rollback left"
+    needs = (Target, AppRegistration)
+    maybe = (OpenRun, SignedIn)
+    updates = (Project,)
 
     def check(self, world: World) -> Status:
         return Needed() if journal_of(world).stands else Done("there is nothing")
@@ -58,6 +62,10 @@ class AddPassword(Step[World]):
 
     name = "add-password"
     title = "Create a client secret for 15 minutes"
+    needs = (Target, OpenRun, AppRegistration)
+    maybe = (SignedIn,)
+    gives = (TemporarySecret,)
+    updates = (Project,)
 
     def check(self, world: World) -> Status:
         return Needed()
@@ -77,7 +85,7 @@ class AddPassword(Step[World]):
 
     def apply(self, world: World) -> str:
         # before the service is asked: whether the file can be written at all
-        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"}, basis=world.known.basis)
+        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"}, basis=world.project.basis)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._add(world, attempt)
@@ -105,7 +113,7 @@ class AddPassword(Step[World]):
             secret = secret if isinstance(secret, Secret) else Secret("")
             effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.hint}
             _check(secret, str(answer.get("endDateTime")), end)
-        world.known.secret = secret
+        world.facts.put(TemporarySecret(secret))
         return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
 
     def undo(self, world: World) -> Left | None:
@@ -121,7 +129,7 @@ class AddPassword(Step[World]):
             problems.append(error)
         if not journal.stands:
             return None
-        app_id, key_ids = world.known.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]
+        app_id, key_ids = world.target.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]
         by_hand = [f"az ad app credential delete --id {app_id} --key-id {key_id}" for key_id in key_ids]
         by_hand += [f"delete {effect.data['member']} in {effect.target}" for effect in journal.standing(WRITE)]
         return Left(f"{journal.listing()} ({'; '.join(error.summary for error in problems)})", "; ".join(by_hand))
@@ -132,6 +140,8 @@ class WriteSecret(Step[World]):
 
     name = "write-secret"
     title = "Write the secret into the state file"
+    needs = (OpenRun, TemporarySecret)
+    maybe = (Project,)
 
     def check(self, world: World) -> Status:
         member = world.profile.secret_member
@@ -146,12 +156,11 @@ class WriteSecret(Step[World]):
         return (PlanRow("change", world.profile.secret_member, str(world.statefile.path), "", after, True, how),)
 
     def apply(self, world: World) -> str:
-        file, member, secret = world.statefile, world.profile.secret_member, world.known.secret
-        assert secret is not None
+        file, member, secret = world.statefile, world.profile.secret_member, world.facts.get(TemporarySecret).secret
         made = world.log.standing(ADD)[-1].data
         details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
         with world.log.effect(WRITE, str(file.path), world.emit, **details):
-            file.put_secret(member, secret, world.known.basis)
+            file.put_secret(member, secret, world.project.basis)
             if not file.holds(secret):
                 raise SetupError("statefile.changed", path=file.path)
         return f"{member} in {file.path}"
@@ -162,18 +171,18 @@ class ProveSecret(Step[World]):
 
     name = "prove-secret"
     title = "Prove that the secret is accepted"
+    needs = (Target, OpenRun, TemporarySecret)
 
     def check(self, world: World) -> Status:
         return Needed()
 
     def apply(self, world: World) -> str:
-        known, secret = world.known, world.known.secret
-        assert secret is not None
+        secret = world.facts.get(TemporarySecret).secret
         last = SecretState("unknown", "not asked")
 
         def live() -> bool | None:
             nonlocal last
-            last = try_secret(world.session, world.cloud, known.tenant, known.app_id, secret)
+            last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
             return True if last.state == "live" else None
 
         if not wait_until(
@@ -185,7 +194,7 @@ class ProveSecret(Step[World]):
             deadline=DEADLINE,
         ):
             raise SetupError("rollback.not-accepted", minutes=round(DEADLINE / 60), detail=last.detail)
-        with world.log.effect(ACCEPTED, known.app_id, world.emit):
+        with world.log.effect(ACCEPTED, world.target.app_id, world.emit):
             return last.detail
 
 

@@ -12,6 +12,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.machine import backup
 from core.steps.context import World
+from core.steps.facts import MachineKey, OpenRun, Project, Target
 from core.steps.state_file.purge import Purge
 
 ACTION: Final = "statefile.backup"
@@ -22,6 +23,8 @@ class Backup(Step[World]):
 
     name = "backup"
     title = "Back up the state file without its secrets"
+    needs = (Target, OpenRun, MachineKey)
+    maybe = (Project,)
 
     def check(self, world: World) -> Status:
         if isinstance(Purge().check(world), Done):
@@ -57,5 +60,4 @@ class Backup(Step[World]):
 
 
 def _path(world: World) -> Path:
-    known = world.known
-    return paths.backup(world.profile, world.cloud.key, known.tenant, known.app_id, world.clock.now())
+    return paths.backup(world.profile, world.cloud.key, world.target.tenant, world.target.app_id, world.clock.now())

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from core.errors import SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps.context import World
+from core.steps.facts import MachineKey, OpenRun, Project, Target
+
+UPDATE: Final = "statefile.update"
 
 
 class Purge(Step[World]):
@@ -15,6 +20,8 @@ class Purge(Step[World]):
 
     name = "purge"
     title = "Purge the secret from the state file"
+    needs = (Target, OpenRun, MachineKey)
+    updates = (Project,)
 
     @classmethod
     def change(cls, world: World) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -23,16 +30,16 @@ class Purge(Step[World]):
 
     @staticmethod
     def _values(world: World) -> dict[str, str]:
-        profile, known = world.profile, world.known
+        profile = world.profile
         return {
-            profile.tenant_member: known.tenant,
-            profile.client_id_member: known.app_id,
+            profile.tenant_member: world.target.tenant,
+            profile.client_id_member: world.target.app_id,
             profile.thumbprint_member: world.key_pair.thumbprint,
         }
 
     def check(self, world: World) -> Status:
         contents = world.statefile.read()
-        if world.known.key_pair is None or contents.holding(world.known.secret):
+        if world.maybe_key_pair is None or contents.holding(world.project.secret):
             return replaceable(world)
         for name, value in self._values(world).items():
             if str(contents.members.get(name, "")).lower() != value.lower():
@@ -49,18 +56,24 @@ class Purge(Step[World]):
 
     def apply(self, world: World) -> str:
         values, remove = self.change(world)
-        with world.log.effect("statefile.update", str(world.statefile.path), world.emit, purged=bool(remove)):
-            world.statefile.update(values, remove, basis=world.known.basis)
+        with world.log.effect(UPDATE, str(world.statefile.path), world.emit, purged=bool(remove)):
+            world.statefile.update(values, remove, basis=world.project.basis)
             if secret_members(world):
                 raise SetupError("statefile.changed", path=world.statefile.path)
         rebase(world, values, remove)
         return f"{world.profile.secret_member} is gone from it" if remove else "thumbprint recorded"
 
 
+def purged(world: World) -> bool:
+    """Whether the undertaking removed the secret from the state file, in any of its runs."""
+    return world.journal is not None and any(effect.data["purged"] for effect in world.journal.did(UPDATE))
+
+
 def rebase(world: World, values: Mapping[str, str], remove: Collection[str] = ()) -> None:
     """Remember a change of our own to the state file, so that it is not taken for somebody else's."""
-    if world.known.basis is not None:
-        world.known.basis = world.known.basis.after(values, remove)
+    basis = world.project.basis
+    if basis is not None:
+        world.facts.put(replace(world.project, basis=basis.after(values, remove)))
 
 
 def replaceable(world: World) -> Status:
@@ -74,4 +87,4 @@ def replaceable(world: World) -> Status:
 
 def secret_members(world: World) -> tuple[str, ...]:
     """Members of the state file, as it is now, that hold the secret: its own, whatever it holds, and exact copies."""
-    return world.statefile.read_or_empty().holding(world.known.secret)
+    return world.statefile.read_or_empty().holding(world.project.secret)

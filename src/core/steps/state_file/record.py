@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Status, Step
 from core.steps.context import World
-from core.steps.state_file.purge import rebase, replaceable
-
-UPDATE: Final = "statefile.update"
+from core.steps.facts import MachineKey, OpenRun, Project, Target
+from core.steps.state_file.purge import UPDATE, rebase, replaceable
 
 
 class Record(Step[World]):
@@ -18,9 +16,12 @@ class Record(Step[World]):
 
     name = "record"
     title = "Write the state file"
+    needs = (Target, OpenRun)
+    maybe = (MachineKey,)
+    updates = (Project,)
 
     def check(self, world: World) -> Status:
-        if world.known.key_pair is None or not world.known.app_id:
+        if world.maybe_key_pair is None or not world.target.app_id:
             return replaceable(world)
         members = world.statefile.read_or_empty().members
         same = all(str(members.get(n, "")).lower() == v.lower() for n, v in self.values(world).items())
@@ -37,9 +38,9 @@ class Record(Step[World]):
         before = file.read_or_empty().members
         former = {name: before[name] for name in values if isinstance(before.get(name), str)}
         details = {"purged": False, "former": former, "written": values, "missing": missing}
-        details["app_id"] = world.known.app_id  # the journal of a new app says so whose key this is
+        details["app_id"] = world.target.app_id  # the journal of a new app says so whose key this is
         with world.log.effect(UPDATE, str(file.path), world.emit, **details):
-            file.update(values, create=True, basis=world.known.basis)
+            file.update(values, create=True, basis=world.project.basis)
         rebase(world, values)
         return str(file.path)
 
@@ -59,10 +60,10 @@ class Record(Step[World]):
     @staticmethod
     def values(world: World) -> dict[str, str]:
         """Members to set, as far as they are known."""
-        profile, known = world.profile, world.known
+        profile = world.profile
         cloud = {} if world.cloud.name == "public" else {"CLOUD": world.cloud.name}
-        thumbprint = known.key_pair.thumbprint if known.key_pair else ""
-        ids = {profile.tenant_member: known.tenant, profile.client_id_member: known.app_id}
+        thumbprint = key_pair.thumbprint if (key_pair := world.maybe_key_pair) else ""
+        ids = {profile.tenant_member: world.target.tenant, profile.client_id_member: world.target.app_id}
         return cloud | ids | {profile.thumbprint_member: thumbprint}
 
 
@@ -71,10 +72,12 @@ class Rehearse(Step[World]):
 
     name = "rehearse"
     title = "Check that the state file can be written"
+    needs = (Target,)
+    maybe = (Project, MachineKey)
 
     def check(self, world: World) -> Status:
         return Record().check(world)
 
     def apply(self, world: World) -> str:
-        world.statefile.rehearse(Record.values(world), create=True, basis=world.known.basis)
+        world.statefile.rehearse(Record.values(world), create=True, basis=world.project.basis)
         return f"{world.statefile.path} can be written"

@@ -1,0 +1,131 @@
+"""What a run knows: facts in a store keyed by their type, and the view of it that one step has.
+
+A fact is a final, frozen dataclass, put in by one step and read by others. So that who writes what has one answer, a
+step declares what it uses (`core.flow.step.Step`), and its view raises on anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol, TypeVar
+
+F = TypeVar("F")
+Kinds = tuple[type[Any], ...]
+
+
+class Uses(Protocol):
+    """What a step declares; `core.flow.step.Step` says what each means."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def needs(self) -> Kinds:
+        """There when it looks or applies."""
+
+    @property
+    def maybe(self) -> Kinds:
+        """Only asked for."""
+
+    @property
+    def gives(self) -> Kinds:
+        """There when it is through."""
+
+    @property
+    def updates(self) -> Kinds:
+        """It may give, replace or drop them."""
+
+
+class FactError(Exception):
+    """A bug: a step without a fact that it needs, or with one that it does not declare."""
+
+
+class Facts:
+    """The store; at most one fact of each type.
+
+    :param who: who uses it, for the errors.
+    """
+
+    def __init__(self, who: str = "this run") -> None:
+        self._who = who
+        self._held: dict[type[Any], Any] = {}
+
+    def get(self, kind: type[F]) -> F:
+        """A fact that has to be there.
+
+        :raises FactError: it is not, or the step may not know it.
+        """
+        fact = self.maybe(kind)
+        if fact is None:
+            raise FactError(f"{self._who} needs {kind.__name__}, and it is not there")
+        return fact
+
+    def maybe(self, kind: type[F]) -> F | None:
+        """A fact where "not yet" is an answer, too."""
+        fact: F | None = self._held.get(kind)
+        return fact
+
+    def put(self, fact: object) -> None:
+        """Give or replace a fact."""
+        self._held[type(fact)] = fact
+
+    def drop(self, kind: type[Any]) -> None:
+        """Forget a fact."""
+        self._held.pop(kind, None)
+
+    def view(self, step: Uses) -> Facts:
+        """The same store, as a step may use it."""
+        return _View(self._held, step)
+
+    def check_given(self, step: Uses) -> None:
+        """See that a step which is through has given what it gives.
+
+        :raises FactError: it has not.
+        """
+        for kind in step.gives:
+            if kind not in self._held:
+                raise FactError(f"step '{step.name}' gives {kind.__name__}, and did not")
+
+
+class _View(Facts):
+    def __init__(self, held: dict[type[Any], Any], step: Uses) -> None:
+        super().__init__(f"step '{step.name}'")
+        self._held = held
+        self._changed = {*step.gives, *step.updates}
+        self._known = {*step.needs, *self._changed}
+        self._asked = {*step.maybe, *self._known}
+
+    def get(self, kind: type[F]) -> F:
+        self._declared(kind, self._known, "uses")
+        return super().get(kind)
+
+    def maybe(self, kind: type[F]) -> F | None:
+        self._declared(kind, self._asked, "asks for")
+        return super().maybe(kind)
+
+    def put(self, fact: object) -> None:
+        self._declared(type(fact), self._changed, "changes")
+        super().put(fact)
+
+    def drop(self, kind: type[Any]) -> None:
+        self._declared(kind, self._changed, "drops")
+        super().drop(kind)
+
+    def _declared(self, kind: type[Any], allowed: Collection[type[Any]], verb: str) -> None:
+        if kind not in allowed:
+            raise FactError(f"{self._who} {verb} {kind.__name__}, and does not declare it")
+
+
+def check_order(steps: Iterable[Uses]) -> None:
+    """See that each step finds what it needs.
+
+    :param steps: in the order in which they run.
+    :raises FactError: one needs what no step before it gives.
+    """
+    given: set[type[Any]] = set()
+    for step in steps:
+        for kind in step.needs:
+            if kind not in given:
+                raise FactError(f"step '{step.name}' needs {kind.__name__}, and no step before it gives that")
+        given.update(step.gives)
