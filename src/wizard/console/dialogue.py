@@ -30,9 +30,9 @@ from wizard.workspace import Demo
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.flows.interrupted import Open
-    from core.flows.project_status import Survey
+    from core.flows.project_status import ProjectStatus
     from core.recording.writer import Recording
-    from wizard.workspace import Ground
+    from wizard.workspace import Workspace
 
 #: What the survey found, in words.
 _SUBJECTS: Final = {
@@ -43,7 +43,7 @@ _SUBJECTS: Final = {
 }
 
 
-def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
+def run(workspace: Workspace, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
     """Talk until the person quits.
 
     :param out: receives everything but errors.
@@ -52,13 +52,13 @@ def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
     :returns: the exit code: that of the last run; `NEEDS_HUMAN` when the input ended at a question and
         nothing had failed.
     """
-    plain = Plain(out, err, colour=False, quiet=False, verbose=ground.settings.verbose)
+    plain = Plain(out, err, colour=False, quiet=False, verbose=workspace.settings.verbose)
     menu = Menu(plain, source)
-    dialogue = _Dialogue(ground, plain, menu)
+    dialogue = _Dialogue(workspace, plain, menu)
     with signals(menu), ExitStack() as stack:
         try:
-            if ground.settings.log_file:
-                dialogue.log = Ndjson(stack.enter_context(log(ground.settings, "")), None).event
+            if workspace.settings.log_file:
+                dialogue.log = Ndjson(stack.enter_context(log(workspace.settings, "")), None).event
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:
@@ -79,7 +79,7 @@ def _told(plain: Plain, error: SetupError) -> ExitCode:
 
 @dataclass(frozen=True)
 class _Ran:
-    """What an undertaking came to.
+    """What a run came to.
 
     :param flow: name of its flow.
     :param tenant: the tenant that it was about, as far as it came.
@@ -104,13 +104,13 @@ class _Ran:
 
 
 class _Dialogue:
-    """One ground, from the greeting to the exit code.
+    """One workspace, from the greeting to the exit code.
 
     :param inner: it began in another dialogue, and ends there.
     """
 
-    def __init__(self, ground: Ground, plain: Plain, menu: Menu, *, inner: bool = False) -> None:
-        self._ground, self._plain, self._menu, self._inner = ground, plain, menu, inner
+    def __init__(self, workspace: Workspace, plain: Plain, menu: Menu, *, inner: bool = False) -> None:
+        self._ground, self._plain, self._menu, self._inner = workspace, plain, menu, inner
         self._kind: Kind = "verify"
         self._recording: Recording | None = None
         self._clock = SystemClock()
@@ -150,14 +150,14 @@ class _Dialogue:
                     elif not self._undertake(wish):
                         return
 
-    def _survey(self) -> Survey:
+    def _survey(self) -> ProjectStatus:
         from core.flows.project_status import survey
 
-        world = self._ground.world(self._menu.cancel, self._emit, self._ask)
+        ctx = self._ground.ctx(self._menu.cancel, self._emit, self._ask)
         try:
-            return survey(world)
+            return survey(ctx)
         finally:
-            world.close()
+            ctx.close()
 
     def _interrupted(self, found: Open) -> str:
         """Offer an interrupted run before anything else: nothing new can begin while it is open."""
@@ -173,7 +173,7 @@ class _Dialogue:
         options |= {"menu": "Leave it as it is, and show what else there is", "quit": self._quit}
         return self._menu.choose("\n".join(parts), options, "resume")
 
-    def _choose(self, found: Survey) -> str:
+    def _choose(self, found: ProjectStatus) -> str:
         options = {row.name: entry.line for row, entry in registry.menu() if entry.line}
         if self._ground.scenarios:
             options["scenario"] = "Start over with another scenario of the sandbox"
@@ -243,20 +243,20 @@ class _Dialogue:
         self._kind = kind
         told: dict[str, Any] = {}
         try:
-            world = self._ground.world(self._menu.cancel, self._emit, self._ask)
+            ctx = self._ground.ctx(self._menu.cancel, self._emit, self._ask)
         except SetupError as error:
             ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, "")
         else:
             if self._recording is not None:
-                self._recording.begin(world.profile, world.run_id, self._emit)
+                self._recording.begin(ctx.profile, ctx.run_id, self._emit)
             try:
-                flow = flow_of(kind, world)
-                ran = _Ran(carry_out(kind, world, flow), flow.name if flow is not None else kind, world.target.tenant)
-                told = data(kind, world, ran.result, [])
+                flow = flow_of(kind, ctx)
+                ran = _Ran(carry_out(kind, ctx, flow), flow.name if flow is not None else kind, ctx.target.tenant)
+                told = data(kind, ctx, ran.result, [])
             except SetupError as error:
-                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, world.target.tenant)
+                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, ctx.target.tenant)
             finally:
-                world.close()
+                ctx.close()
         self.code = ran.result.exit_code
         if self._recording is not None:
             told = self._recording.result(kind, ran.result.outcome, self.code, told, ran.result.errors)
