@@ -112,7 +112,7 @@ def _of_attribute(
     elif isinstance(there, type):
         yield from _member(there, node.attr, there)
     whole = ast.unparse(node.value)
-    if whole in ("world", "self._world", "World"):
+    if whole in ("ctx", "self._ctx", "Context"):
         yield from _member(Context, node.attr, Context)
 
 

@@ -79,7 +79,7 @@ class _Examination:
     """The checks under way. Only this thread reports; the others tell it."""
 
     def __init__(self, ctx: Context, told: set[str], monotonic: Callable[[], float]) -> None:
-        self._world, self._told, self._monotonic = ctx, told, monotonic
+        self._ctx, self._told, self._monotonic = ctx, told, monotonic
         self._heard: SimpleQueue[Event | tuple[Check, Verdict, float]] = SimpleQueue()
         self._patient = Diagnosis(ctx, self._heard.put)
         self._seen: dict[str, _Seen] = {}
@@ -110,7 +110,7 @@ class _Examination:
             try:
                 heard = self._heard.get(timeout=_SLICE)
             except Empty:
-                self._world.cancel.check()
+                self._ctx.cancel.check()
                 for check in [_check(name) for name in running]:
                     if self._monotonic() - running[check.name] > check.patience:
                         evidence, remedy = f"no answer within {check.patience:.0f} s", "Run it again: --check "
@@ -118,12 +118,12 @@ class _Examination:
                         self._take(check, late, check.patience, running)
                 continue
             if not isinstance(heard, tuple):
-                self._world.emit(heard)
+                self._ctx.emit(heard)
             elif heard[0].name in running:  # else it was given up
                 self._take(*heard, running)
 
     def _work(self, check: Check) -> None:
-        clock = self._world.clock
+        clock = self._ctx.clock
         start = clock.monotonic()
         try:
             verdict = self._patient.examine(check)
@@ -146,10 +146,10 @@ class _Examination:
         group = next(group for group in GROUPS if check in group.checks)
         if group.name != self._group:
             self._group = group.name
-            self._world.emit(StageStarted(group.name, group.title))
+            self._ctx.emit(StageStarted(group.name, group.title))
         seen = self._seen[check.name]
         fix = seen.verdict.fix.what if seen.verdict.fix is not None else ""
-        self._world.emit(
+        self._ctx.emit(
             Checked(
                 group.name,
                 check.name,
@@ -169,7 +169,7 @@ class _Examination:
             fix = self._seen[check.name].verdict.fix if check.name in self._told else None
             if fix is None:
                 continue
-            self._world.cancel.check()
+            self._ctx.cancel.check()
             said, problems = self._patient.carry_out(fix)
             again = self._patient.verdicts[check.name] = self._patient.examine(check)
             done = len(fix.acts) - len(problems)

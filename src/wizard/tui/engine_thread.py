@@ -153,7 +153,7 @@ class EngineThread(Feed):
         self._ground, self._log, self._recording = workspace, log, recording
         self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - passed_pauses
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._world: Context | None = None
+        self._ctx: Context | None = None
         self._stage = ""
         self._asked = False
 
@@ -166,11 +166,11 @@ class EngineThread(Feed):
 
     @property
     def tenant(self) -> str:  # type: ignore[override]
-        return self._world.target.tenant if self._world is not None else ""
+        return self._ctx.target.tenant if self._ctx is not None else ""
 
     @property
     def prospect(self) -> Prospect:  # type: ignore[override]
-        journal = self._world.journal if self._world is not None else None
+        journal = self._ctx.journal if self._ctx is not None else None
         if not self.running or journal is None or self.kind in LOOKS:
             return "nothing"
         if journal.marked:
@@ -199,7 +199,7 @@ class EngineThread(Feed):
     def _carry_out(self) -> Ended:
         from wizard.report import data
 
-        ctx = self._world = self._ground.ctx(self._cancel, self._emit, self._ask)
+        ctx = self._ctx = self._ground.ctx(self._cancel, self._emit, self._ask)
         if self._recording is not None:
             self._recording.begin(ctx.profile, ctx.run_id, self._put)
         try:

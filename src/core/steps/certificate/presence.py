@@ -26,7 +26,7 @@ class Presence:
     """
 
     def __init__(self, ctx: Context, register: Callable[[], Merge]) -> None:
-        self._world = ctx
+        self._ctx = ctx
         self._register = register
         self._missing_since: float | None = None
         self.registered = False
@@ -34,7 +34,7 @@ class Presence:
     @property
     def before(self) -> Set[str]:
         """KeyIds that were on the app when this machine's certificate was registered."""
-        return self._world.facts.get(MachineKey).listed or {key.id for key in self._world.app.keys}
+        return self._ctx.facts.get(MachineKey).listed or {key.id for key in self._ctx.app.keys}
 
     def look(self) -> None:
         """The service says that it does not know the certificate: see whether it is on the app.
@@ -42,7 +42,7 @@ class Presence:
         A look that fails says nothing; whoever waits for the service to accept the certificate goes on.
         """
         try:
-            keys = application.read_keys(self._world.user_graph(), self._world.app.object_id)
+            keys = application.read_keys(self._ctx.user_graph(), self._ctx.app.object_id)
         except (GraphError, NetworkError):
             return
         self.holds(keys)
@@ -56,7 +56,7 @@ class Presence:
         :param keys: what a read showed.
         :returns: False: it is not seen, and that is not believed yet.
         """
-        ctx = self._world
+        ctx = self._ctx
         if credentials.holds(keys, ctx.key_pair):
             self._missing_since = None
             return True
