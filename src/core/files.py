@@ -103,16 +103,17 @@ def created(path: Path, *, append: bool = False) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY | (os.O_APPEND if append else 0), 0o600)
 
 
-def append(path: Path, content: bytes, *, after: int) -> None:
+def append(path: Path, content: bytes, *, after: int | None = None) -> None:
     """Write at the end of a file, durably; one that was not there yet needs `flush_folder` besides.
 
-    :param after: bytes of the file that stay; what follows them is dropped.
+    :param after: bytes of the file that stay, what follows them is dropped; None: all stay, and others may add theirs.
     :raises SetupError: `file.unsafe`: it or its folder is somebody else's, or it is no regular file of one name.
     :raises OSError: it cannot be written or flushed.
     """
-    with os.fdopen(opened(path), "wb") as file:  # on a descriptor "wb" does not truncate
-        file.truncate(after)
-        file.seek(0, os.SEEK_END)
+    with os.fdopen(opened(path, append=after is None), "wb") as file:  # on a descriptor "wb" does not truncate
+        if after is not None:
+            file.truncate(after)
+            file.seek(0, os.SEEK_END)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -8,7 +8,6 @@ run says.
 from __future__ import annotations
 
 import json
-import os
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -61,10 +60,7 @@ class AuditLog(Audit):
         text = redactor.redact(json.dumps(told))
         try:
             paths.private(self._path.parent)
-            with os.fdopen(files.opened(self._path, append=True), "ab") as file:  # one write: others add to it, too
-                file.write(text.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            files.append(self._path, text.encode() + b"\n")
         except OSError as error:
             effected = Effected.NO if line["state"] == "begun" else Effected.UNKNOWN
             raise SetupError("audit.io", effected=effected, path=self._path, detail=error.strerror or error) from None
