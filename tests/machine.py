@@ -24,8 +24,8 @@ from core.config.cloud import Cloud
 from core.config.cloud import load as load_cloud
 from core.config.profile import Profile
 from core.config.settings import Settings
-from core.entra import certificates
 from core.entra.http import Session
+from core.entra.keys import Keys
 from core.entra.tokens import SecretState, mint, try_secret
 from core.errors import SetupError
 from core.events import Event, Finding, Question, StepFinished
@@ -38,6 +38,7 @@ from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
+from core.signer import KeyProvider
 from core.steps.context import World
 
 PROFILE = Profile()
@@ -107,11 +108,13 @@ class Machine:
     """One machine: a project, a keystore, a home; and the sandbox that it talks to.
 
     :param keystore: another one than the scenario's.
+    :param hardware: holds the keys that are made; None: the keystore does.
     """
 
     lab: Lab
     clock: VirtualClock
     keystore: MemoryKeystore = _ITS_OWN
+    hardware: KeyProvider | None = None
     events: list[Event] = field(default_factory=list)
     watch: Callable[[Event], None] | None = None
     world: World | None = None
@@ -155,7 +158,7 @@ class Machine:
         world = assemble.pretend(
             self.lab, Settings(**(given | options)), cancel, self._seen, answer or (lambda question: True)
         )
-        world.keystore = self.keystore
+        world.keystore, world.keys = self.keystore, Keys(self.hardware)
         if who:
             world.sign_in = SandboxSignIn(self.tenant, world.cloud, who, fault=self.lab.machine.az)
         world.clock = self.clock
@@ -253,7 +256,7 @@ class Machine:
         if PROFILE.secret_member in self.state and self.try_secret().state == "live":
             found.append("secret")
         for account in self.keystore.accounts(self.service):
-            key_pair = certificates.parse(self.keystore.read(self.service, account) or Secret(""), account)
+            key_pair = Keys(self.hardware).open(self.keystore.read(self.service, account) or Secret(""), account)
             try:
                 mint(self.session, self.cloud, self.tenant.id, self.app_id, key_pair)
             except SetupError:

@@ -17,6 +17,7 @@ from core.config import cloud as clouds
 from core.config import profile as profiles
 from core.config.settings import Settings
 from core.entra.http import Session
+from core.entra.keys import Keys
 from core.errors import SetupError
 from core.events import Event, Question
 from core.flow.facts import Facts
@@ -54,6 +55,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         session=Session(cloud, clock, cancel, emit, audit),
         sign_in=AuditedSignIn(AzureCli(cloud, untrusted, cancel), audit),
         keystore=AuditedKeystore(SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed), audit),
+        keys=Keys(),
         statefile=StateFile(settings.folder / profile.state_file, lock, profile),
         emitter=emit,
         asker=ask,

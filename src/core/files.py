@@ -106,7 +106,8 @@ def created(path: Path, *, append: bool = False) -> int:
 def append(path: Path, content: bytes, *, after: int | None = None) -> None:
     """Write at the end of a file, durably; one that was not there yet needs `flush_folder` besides.
 
-    :param after: bytes of the file that stay, what follows them is dropped; None: all stay, and others may add theirs.
+    :param after: bytes of the file that stay; what follows them is dropped. None: others write to it, too, so what is
+        there stays, and this goes behind it in one piece.
     :raises SetupError: `file.unsafe`: it or its folder is somebody else's, or it is no regular file of one name.
     :raises OSError: it cannot be written or flushed.
     """

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.entra.certificates import SHA1_SHAPE, KeyPair, make, parse, thumbprint, thumbprint_of_identifier
-from core.entra.renewal import renewal
 from core.errors import SetupError
+from core.renewal import renewal
 from core.secret import Secret
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)

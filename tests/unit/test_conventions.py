@@ -119,7 +119,7 @@ VALUES: Final = {
 def error_classes() -> frozenset[str]:
     """Names of the exceptions of Python, and of those that are defined here."""
     found = {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)}
-    found |= {"BaseException", "ArgumentTypeError", "DBusErrorResponse"}  # and of the libraries
+    found |= {"BaseException", "ArgumentTypeError", "DBusErrorResponse", "UnsupportedAlgorithm"}  # and of the libraries
     classes = [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     while more := {c.name for c in classes if any(last_name(base) in found for base in c.bases)} - found:
         found |= more

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core import paths
 from core.checks.base import ATTENDED, Check, Cure, Group, Patient, Unseen, Verdict
-from core.entra import application, certificates
+from core.entra import application
 from core.errors import SetupError
 from core.flow.journal import Effect, Journal, history
 from core.flows import interrupted
@@ -68,7 +68,7 @@ def _key(patient: Patient) -> Verdict:
             return Verdict("warning", evidence, "See 'Interrupted runs'.")
         evidence = f"There is none yet for tenant {world.target.tenant} (service {world.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
-    key_pair = certificates.parse(entry, world.target.tenant)
+    key_pair = world.keys.open(entry, world.target.tenant)
     world.facts.put(MachineKey(key_pair))
     now = world.clock.now()
     ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
@@ -142,7 +142,7 @@ def _useless(patient: Patient, account: str) -> bool:
     """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
     entry = patient.world.keystore.read(patient.world.service, account)
     try:
-        key_pair = certificates.parse(entry or Secret(""), patient.world.target.tenant)
+        key_pair = patient.world.keys.open(entry or Secret(""), patient.world.target.tenant)
     except SetupError:
         return False
     used, app = patient.world.maybe_key_pair, patient.world.maybe_app

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from core.entra import application, certificates
+from core.entra import application
 from core.entra.application import App
-from core.entra.certificates import KeyPair
 from core.entra.tokens import Token, mint
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
@@ -19,6 +18,7 @@ from core.flows import interrupted
 from core.machine.keystore import weak_files
 from core.machine.source_scan import git_view, readers
 from core.secret import looks_secret, redactor
+from core.signer import Signer
 from core.steps import directory_roles, keystore, prerequisites
 from core.steps.app import other_identities
 from core.steps.context import World
@@ -38,7 +38,7 @@ _REMEDIES: Final = {
 
 @dataclass
 class _Seen:
-    key_pair: KeyPair | None = None
+    key_pair: Signer | None = None
     token: Token | None = None
     app: App | None = None
 
@@ -155,8 +155,9 @@ def _key(world: World, seen: _Seen) -> Check:
     if entry is None:
         error = SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
         return False, error.summary
-    seen.key_pair = certificates.parse(entry, world.target.tenant)
-    return True, f"{backend}, certificate {seen.key_pair.thumbprint}"
+    seen.key_pair = world.keys.open(entry, world.target.tenant)
+    lies = "" if seen.key_pair.exportable else f", whose key lies {seen.key_pair.where}"
+    return True, f"{backend}, certificate {seen.key_pair.thumbprint}{lies}"
 
 
 def _weak(world: World) -> Check:

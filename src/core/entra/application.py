@@ -9,10 +9,11 @@ from typing import Any, Final, Literal
 
 from core.display import one_line
 from core.entra import permissions
-from core.entra.certificates import KeyPair, thumbprint, thumbprint_of_identifier
+from core.entra.certificates import thumbprint, thumbprint_of_identifier
 from core.entra.graph import Graph, documented, items_of
 from core.entra.policies import UNREADABLE, Policy, combine
 from core.errors import GraphError, SetupError
+from core.signer import Certificate
 
 Holder = Literal["application", "servicePrincipal"]
 COLLECTION: Final[dict[Holder, str]] = {"application": "applications", "servicePrincipal": "servicePrincipals"}
@@ -142,9 +143,9 @@ class App:
         """Owners of the app registration, or of its service principal, which has its own."""
         return self.owners if holder == "application" else self.principal_owners
 
-    def holds(self, key_pair: KeyPair) -> Key | None:
+    def holds(self, certificate: Certificate) -> Key | None:
         """The entry of exactly this certificate, or None."""
-        return next((key for key in self.keys if key.der == key_pair.der), None)
+        return next((key for key in self.keys if key.der == certificate.der), None)
 
     def holds_certificate(self, der: bytes) -> bool:
         """Whether it accepts a certificate, as far as its list tells: by the bytes, or by the thumbprint alone."""

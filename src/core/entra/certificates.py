@@ -1,7 +1,8 @@
 """Certificates and the key bundle: make, parse, thumbprints (P3, T5).
 
-A private key *is* a `cryptography` `RSAPrivateKey`, whatever holds it. A bundle is the PEM text that the keystore
-keeps: the certificate, then its PKCS#8 key, as `azure.identity.CertificateCredential` takes it in `certificate_data`.
+A bundle is the PEM text that the keystore keeps: the certificate, then its PKCS#8 key, as
+`azure.identity.CertificateCredential` takes it in `certificate_data`. Of a key that lies elsewhere the keystore keeps
+the certificate, then a reference to the key (ADR-0006).
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ import base64
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from core.entra.renewal import Renewal, renewal
 from core.errors import SetupError
 from core.secret import ENTRA_SECRET, Secret
+from core.signer import Certificate, Padding, Signer
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.x509 import Certificate as X509
 
 BACK_DATED: Final = timedelta(minutes=10)
 LIFETIME: Final = timedelta(days=365)
+#: A certificate and the URI of its key.
+_REFERRED: Final = re.compile(
+    r"(-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----)\s*([a-z][a-z0-9+.-]*:\S+)\s*"
+)
 SHA1_SHAPE: Final = re.compile(r"[A-F0-9]{40}")
 #: The subject alternative name by which a certificate says whose it is: an app's own identifier URI.
 _APP_URI: Final = "api://"
@@ -30,28 +36,29 @@ _MATERIAL: Final = re.compile(r"[A-Za-z0-9+/=_-]{43,}")
 
 
 @dataclass(frozen=True)
-class KeyPair:
-    """A certificate and its private key as the keystore holds them.
+class KeyPair(Signer):
+    """A certificate and its private key, as the keystore holds them; one that was read by `public` cannot sign."""
 
-    :param pem: certificate and key, PEM.
-    :param der: the public certificate.
-    :param thumbprint: SHA-1, 40 upper-case hexadecimal digits.
-    """
-
-    pem: Secret
-    der: bytes
-    thumbprint: str
-    not_before: datetime
-    not_after: datetime
+    exportable: ClassVar[bool] = True
 
     @property
-    def renewal(self) -> Renewal:
-        """When it is to be replaced (P9)."""
-        return renewal(self.not_before, self.not_after, self.thumbprint)
+    def pem(self) -> Secret:
+        """Certificate and key."""
+        return self.entry
 
-    def expired(self, now: datetime) -> bool:
-        """Whether it is past its end."""
-        return now >= self.not_after
+    def sign(self, digest: bytes, padding: Padding) -> bytes:
+        """As `Signer.sign`."""
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import rsa
+        from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+        from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        # whoever made this instance has compared the key with the certificate
+        key = serialization.load_pem_private_key(self.pem.reveal().encode(), None, unsafe_skip_rsa_key_validation=True)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        how = PKCS1v15() if padding == "pkcs1" else PSS(MGF1(SHA256()), SHA256.digest_size)
+        return key.sign(digest, how, Prehashed(SHA256()))
 
 
 def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id: str = "") -> KeyPair:
@@ -62,12 +69,28 @@ def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id
     :param lifetime: notAfter - notBefore.
     :param app_id: the app that it is for, which the certificate then names (`app_of`); empty while there is none.
     """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    certificate = self_signed(key, common_name, now, lifetime, app_id)
+    pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return _bundle(Secret(pem.decode()), certificate)
+
+
+def self_signed(
+    key: RSAPrivateKey, common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id: str = ""
+) -> X509:
+    """A certificate of a key for itself (P3); the parameters are those of `make`.
+
+    :param key: the key itself, or what stands for one that lies elsewhere (`core.entra.held_key`).
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     start = now.replace(microsecond=0) - BACK_DATED
     builder = (
@@ -86,11 +109,7 @@ def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id
     if app_id:
         whose = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(_APP_URI + app_id)])
         builder = builder.add_extension(whose, critical=False)
-    certificate = builder.sign(key, hashes.SHA256())
-    pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return _bundle(Secret(pem.decode()), certificate)
+    return builder.sign(key, SHA256())
 
 
 def parse(entry: Secret, account: str) -> KeyPair:
@@ -123,6 +142,37 @@ def may_sign_in(entry: Secret) -> bool:
     """Whether a keystore entry may hold a credential, of whatever kind and whosever."""
     rest = _CERTIFICATE.sub("", entry.reveal())
     return bool(_MATERIAL.search(rest) or ENTRA_SECRET.search(rest))
+
+
+def entry_of(certificate: X509, reference: str) -> Secret:
+    """What the keystore keeps of a key that lies elsewhere.
+
+    :param reference: leads to the key; a URI.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return Secret(certificate.public_bytes(Encoding.PEM).decode() + reference + "\n")
+
+
+def referred(entry: Secret) -> tuple[X509, str] | None:
+    """Certificate and reference of a key that lies elsewhere; None when an entry is anything else."""
+    from cryptography import x509
+
+    found = _REFERRED.fullmatch(entry.reveal())
+    try:
+        return (x509.load_pem_x509_certificate(found[1].encode()), found[2]) if found else None
+    except ValueError:
+        return None
+
+
+def belongs(certificate: X509, public: bytes) -> bool:
+    """Whether a certificate is of a key.
+
+    :param public: the key's SubjectPublicKeyInfo, DER.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public
 
 
 def public(der: bytes) -> KeyPair:
@@ -184,8 +234,13 @@ def thumbprint_of_identifier(identifier: str | None) -> str:
     return raw.hex().upper() if len(raw) == 20 else ""
 
 
-def _bundle(pem: Secret, certificate: Certificate) -> KeyPair:
+def read(certificate: X509) -> Certificate:
+    """What the product needs to know of a certificate."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     der = certificate.public_bytes(Encoding.DER)
-    return KeyPair(pem, der, thumbprint(der), certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    return Certificate(der, thumbprint(der), certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+
+def _bundle(pem: Secret, certificate: X509) -> KeyPair:
+    return KeyPair(**vars(read(certificate)), entry=pem, where="in the keystore")

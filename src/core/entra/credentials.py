@@ -15,11 +15,11 @@ from uuid import uuid4
 
 from core.clock import BACKOFF, Clock, pause, wait_until
 from core.entra.application import COLLECTION, HOLDER_NAME, App, Holder, Key, Password, read_keys, read_passwords
-from core.entra.certificates import KeyPair
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
 from core.errors import GraphError, NetworkError, SetupError
 from core.errors.effected import Effected
 from core.events import Event
+from core.signer import Certificate
 
 #: Seconds between re-checks after the key was seen; three spaced ones lost no key in a model of 1,000 machines.
 RECHECKS: Final = (1.0, 2.0, 4.0)
@@ -35,16 +35,16 @@ REPLICATION: Final = 60.0
 _KEPT: Final = ("keyId", "type", "usage", "displayName", "customKeyIdentifier", "startDateTime", "endDateTime", "key")
 
 
-def entry_of(key_pair: KeyPair, key_id: str, name: str) -> dict[str, Any]:
+def entry_of(certificate: Certificate, key_id: str, name: str) -> dict[str, Any]:
     """The keyCredential of a certificate; dates in UTC, the end not after the certificate's (A.4)."""
     return {
         "keyId": key_id,
         "type": "AsymmetricX509Cert",
         "usage": "Verify",
         "displayName": name[:90],
-        "startDateTime": _stamp(key_pair.not_before),
-        "endDateTime": _stamp(key_pair.not_after),
-        "key": base64.b64encode(key_pair.der).decode(),
+        "startDateTime": _stamp(certificate.not_before),
+        "endDateTime": _stamp(certificate.not_after),
+        "key": base64.b64encode(certificate.der).decode(),
     }
 
 
@@ -65,7 +65,7 @@ class Merge:
 def add_key(
     graph: Graph,
     object_id: str,
-    key_pair: KeyPair,
+    certificate: Certificate,
     entry: dict[str, Any],
     clock: Clock,
     emit: Callable[[Event], None],
@@ -90,19 +90,19 @@ def add_key(
     def with_ours(keys: tuple[Key, ...]) -> list[dict[str, Any]] | None:
         kept = [key for key in keys if key.id not in dropped]
         sent.clear()
-        sent.update(key.id for key in (keys if holds(keys, key_pair) else kept))
+        sent.update(key.id for key in (keys if holds(keys, certificate) else kept))
         sent.add(str(entry["keyId"]))
-        return None if holds(keys, key_pair) else [*(_sent(key) for key in kept), entry]
+        return None if holds(keys, certificate) else [*(_sent(key) for key in kept), entry]
 
     def look() -> tuple[Key, ...] | None:
         keys = read_keys(graph, object_id)
-        return keys if holds(keys, key_pair) or strangers(keys, sent) else None
+        return keys if holds(keys, certificate) or strangers(keys, sent) else None
 
     def seen() -> tuple[Key, ...] | None:
         """The keys once ours is among them; None: another writer was there, or nothing shows it for a minute."""
         reason = "the certificate to appear on the app"
         keys = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
-        return keys if keys is not None and holds(keys, key_pair) else None
+        return keys if keys is not None and holds(keys, certificate) else None
 
     def watched(keys: tuple[Key, ...] | None) -> tuple[Key, ...] | None:
         for seconds in RECHECKS:
@@ -145,9 +145,9 @@ def add_key(
         keys = read_keys(graph, object_id)
 
 
-def holds(keys: Collection[Key], key_pair: KeyPair) -> bool:
+def holds(keys: Collection[Key], certificate: Certificate) -> bool:
     """Whether exactly this certificate is among them."""
-    return any(key.der == key_pair.der for key in keys)
+    return any(key.der == certificate.der for key in keys)
 
 
 def strangers(keys: Collection[Key], known: Collection[str]) -> set[str]:

@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -133,6 +133,10 @@ class Session(requests.Session):
             _check_roots(Path(self._verify))
         self.auth = _Bearer()
         self.headers["User-Agent"] = USER_AGENT
+
+    def now(self) -> datetime:
+        """The time by this machine's clock."""
+        return self._clock.now()
 
     @property
     def clock_error(self) -> str:

@@ -1,6 +1,7 @@
 """Application tokens: minted with the certificate, checked, and the state of an old secret (P5, P11, M3).
 
-Tokens come from `azure.identity.CertificateCredential`. Each try builds a new credential, because MSAL remembers an
+Tokens come from `azure.identity.CertificateCredential`; where the key cannot be taken out of where it lies, from
+`ClientAssertionCredential` and what the key signs there. Each try builds a new credential, because MSAL remembers an
 HTTP 400 for a minute and would replay it (entra-protocol D.2).
 """
 
@@ -17,12 +18,14 @@ from typing import Any, Final, Literal, NoReturn
 
 from core.clock import Clock, wait_until
 from core.config.cloud import Cloud
+from core.entra.assertions import client_assertion
 from core.entra.certificates import KeyPair
 from core.entra.http import DISCOVERY, Session
 from core.errors import TRANSIENT, Interrupted, NetworkError, SetupError, TokenError
 from core.errors.codes import read
 from core.events import Event
 from core.secret import Secret
+from core.signer import Signer
 
 #: Answers that replication explains: the certificate, the app or its principal has not arrived everywhere yet.
 #: 7000229: no service principal; 700016: no app; 700027: no such key; 50012, 1000502: not valid (yet).
@@ -75,7 +78,7 @@ def claims_of(token: str) -> dict[str, Any]:
     return claims
 
 
-def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, key_pair: KeyPair) -> Token:
+def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, signer: Signer) -> Token:
     """A Microsoft Graph application token, from a new credential, checked for audience, app and tenant.
 
     :raises TokenError: the service refused.
@@ -83,29 +86,37 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, key_pair: Key
     :raises SetupError: `token.wrong`: the token is for something else; `audit.io`: it was not asked for.
     """
     with session.audit.around("token.certificate"):
-        return _mint(session, cloud, tenant, app_id, key_pair)
+        return _mint(session, cloud, tenant, app_id, signer)
 
 
-def _mint(session: Session, cloud: Cloud, tenant: str, app_id: str, key_pair: KeyPair) -> Token:
+def _mint(session: Session, cloud: Cloud, tenant: str, app_id: str, signer: Signer) -> Token:
     # without a handler of ours Python prints their warnings to standard error, between our own lines
     for name in ("azure", "msal"):
         logging.getLogger(name).addHandler(_SILENT)
     _name_no_processor()
     from azure.core.exceptions import AzureError
     from azure.core.pipeline.transport import RequestsTransport
-    from azure.identity import CertificateCredential
+    from azure.identity import CertificateCredential, ClientAssertionCredential
+
+    options: dict[str, Any] = {
+        "authority": cloud.authority,
+        "disable_instance_discovery": True,
+        "transport": RequestsTransport(session=session, session_owner=False),
+        "retry_total": 0,
+        "additionally_allowed_tenants": [],
+    }
+
+    def assertion() -> str:
+        endpoint = f"{cloud.authority}/{tenant}/oauth2/v2.0/token"
+        return client_assertion(signer, endpoint, app_id, session.now()).reveal()
 
     try:
-        credential = CertificateCredential(
-            tenant,
-            app_id,
-            certificate_data=key_pair.pem.reveal().encode(),
-            authority=cloud.authority,
-            disable_instance_discovery=True,
-            transport=RequestsTransport(session=session, session_owner=False),
-            retry_total=0,
-            additionally_allowed_tenants=[],
-        )
+        credential: CertificateCredential | ClientAssertionCredential
+        if isinstance(signer, KeyPair):
+            data = signer.pem.reveal().encode()
+            credential = CertificateCredential(tenant, app_id, certificate_data=data, **options)
+        else:
+            credential = ClientAssertionCredential(tenant, app_id, assertion, **options)
         value = credential.get_token(cloud.graph_scope).token
     except AzureError as error:
         for cause in _causes(error):
@@ -164,7 +175,7 @@ def prove(
     cloud: Cloud,
     tenant: str,
     app_id: str,
-    key_pair: KeyPair,
+    signer: Signer,
     clock: Clock,
     emit: Callable[[Event], None],
     roles: frozenset[str] = frozenset(),
@@ -181,7 +192,7 @@ def prove(
     def attempt() -> Token | None:
         nonlocal last
         try:
-            token = mint(session, cloud, tenant, app_id, key_pair)
+            token = mint(session, cloud, tenant, app_id, signer)
             if roles <= token.roles:
                 return token
             last = SetupError("token.roles", missing=", ".join(sorted(roles - token.roles)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from core import paths
 from core.clock import ahead
-from core.entra import certificates
 from core.entra.tokens import Token, mint, prepare
 from core.errors import SetupError
 from core.steps import prerequisites
@@ -30,7 +29,7 @@ def token(world: World) -> Token:
         if found is not None and found.request:
             raise SetupError("handoff.open", path=found.request)
         raise SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
-    key_pair = certificates.parse(entry, world.target.tenant)
+    key_pair = world.keys.open(entry, world.target.tenant)
     world.facts.put(MachineKey(key_pair))
     prepared()
     minted = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)

@@ -38,9 +38,9 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.config.profile import Profile
     from core.config.settings import Settings
     from core.entra.application import App
-    from core.entra.certificates import KeyPair
     from core.entra.graph import Graph
     from core.entra.http import Session
+    from core.entra.keys import Keys
     from core.entra.tokens import Token
     from core.events import Event, Question
     from core.flow.facts import Uses
@@ -51,12 +51,14 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
     from core.machine.prerequisites import Tool
     from core.machine.python_packages import Package
     from core.machine.state_file import StateFile
+    from core.signer import Signer
 
 
 @dataclass
 class World:
     """Everything a step may touch; handed in by the composition root (`core.assemble`).
 
+    :param keys: makes this machine's key and opens it again.
     :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param packages: looks at the Python packages that this program requires; likewise.
@@ -76,6 +78,7 @@ class World:
     session: Session
     sign_in: SignIn
     keystore: Keystore
+    keys: Keys
     statefile: StateFile
     emitter: Callable[[Event], None]
     asker: Callable[[Question], bool]
@@ -170,12 +173,12 @@ class World:
         return asked.request.app_name if asked is not None else self.profile.app_display_name
 
     @property
-    def key_pair(self) -> KeyPair:
+    def key_pair(self) -> Signer:
         """The key this run works with; a step has stored or found it."""
         return self.facts.get(MachineKey).key_pair
 
     @property
-    def maybe_key_pair(self) -> KeyPair | None:
+    def maybe_key_pair(self) -> Signer | None:
         """Likewise, if there is one yet."""
         key = self.facts.maybe(MachineKey)
         return key.key_pair if key is not None else None

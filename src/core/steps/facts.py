@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from core.entra.application import App, Holder, Password
-    from core.entra.certificates import KeyPair
     from core.entra.tokens import Token
     from core.flow.journal import Journal
     from core.machine.azure_cli import Account
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from core.machine.keystore.weak_files import WeakFile
     from core.machine.state_file import Basis
     from core.secret import Secret
+    from core.signer import Signer
     from core.steps.admin_request import Request
 
 #: Who calls Graph: the Provisioner with its certificate, or the signed-in principal.
@@ -107,7 +107,7 @@ class MachineKey:
     :param watched: whether it was watched for some seconds then, because others were at work.
     """
 
-    key_pair: KeyPair
+    key_pair: Signer
     listed: frozenset[str] = frozenset()
     watched: bool = False
 
@@ -172,7 +172,7 @@ class KeystoreFindings:
     backend: Backend | None = None
     weak: tuple[WeakFile, ...] = ()
     occupant: Secret | None = None
-    spare: tuple[KeyPair, ...] = ()
+    spare: tuple[Signer, ...] = ()
 
 
 @final

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.entra import application, credentials
-from core.entra.certificates import KeyPair
 from core.errors import Interrupted, SetupError
 from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
+from core.signer import Signer
 from core.steps import directory_roles
 from core.steps.context import World
 from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Proof, SignedIn, Target
@@ -66,12 +66,12 @@ class Tidy(Step[World]):
         return f"{len(accounts)} removed" + (", and the request" if gone else "")
 
     @staticmethod
-    def _spare(world: World) -> tuple[KeyPair, ...]:
+    def _spare(world: World) -> tuple[Signer, ...]:
         used = world.maybe_key_pair
         return tuple(key_pair for key_pair in world.keystore_findings.spare if used is None or key_pair.der != used.der)
 
     @staticmethod
-    def _retire(world: World, key_pair: KeyPair) -> None:
+    def _retire(world: World, key_pair: Signer) -> None:
         """Take a certificate of this machine off the app before its key goes; what nobody may remove is said."""
         proof, app = world.maybe_proof, world.app
         graph = world.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else world.user_graph()

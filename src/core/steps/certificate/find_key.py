@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 from core import paths
 from core.entra import application, certificates
-from core.entra.certificates import KeyPair
 from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
 from core.flow.step import Needed, Status, Step
 from core.secret import Secret
+from core.signer import Signer
 from core.steps import prerequisites
 from core.steps.context import World
 from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Project, Proof, SignedIn, Target
@@ -69,7 +69,7 @@ class FindKey(Step[World]):
         self._find_spare(world, current)
         return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
-    def _candidates(self, world: World, *, listed: bool = True) -> list[KeyPair]:
+    def _candidates(self, world: World, *, listed: bool = True) -> list[Signer]:
         """Keys that earlier runs of this machine stored and did not bring into use.
 
         :param listed: look for one to each certificate on the app, too.
@@ -80,7 +80,7 @@ class FindKey(Step[World]):
         key_pairs = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
         return [key_pair for key_pair in key_pairs if key_pair is not None]
 
-    def _find_spare(self, world: World, former: KeyPair | None) -> None:
+    def _find_spare(self, world: World, former: Signer | None) -> None:
         """Keys of this home that will not be in use: they go at the end, so their certificates on the app go too.
 
         :param former: the one that the tenant's account held until now.
@@ -94,16 +94,18 @@ class FindKey(Step[World]):
         )
         world.facts.put(replace(world.keystore_findings, spare=spare))
 
-    def _pending(self, world: World, thumbprint: str) -> KeyPair | None:
+    def _pending(self, world: World, thumbprint: str) -> Signer | None:
         account = f"{world.target.tenant}#{thumbprint}"
         return self._read(world, account, world.keystore.read(world.service, account))
 
-    def _read(self, world: World, account: str, entry: Secret | None) -> KeyPair | None:
+    def _read(self, world: World, account: str, entry: Secret | None) -> Signer | None:
         if entry is None:
             return None
         try:
-            return certificates.parse(entry, account)
+            return world.keys.open(entry, account)
         except SetupError as error:
+            if error.id != "keystore.bundle":  # a key that is out of reach is no reason for a new one (T6)
+                raise
             world.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
             return None
 
@@ -144,7 +146,7 @@ class FindKey(Step[World]):
         named = str(world.project.members.get(world.profile.client_id_member, "")).lower()
         return bool(named) and named in owners_of(world, der)
 
-    def _usable(self, world: World, key_pair: KeyPair) -> bool:
+    def _usable(self, world: World, key_pair: Signer) -> bool:
         if key_pair.expired(world.clock.now()):
             self._refuse_foreign(world, key_pair.der)
             world.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
@@ -170,7 +172,7 @@ class FindKey(Step[World]):
         return True
 
 
-def _say_due(world: World, key_pair: KeyPair) -> None:
+def _say_due(world: World, key_pair: Signer) -> None:
     renewal, now = key_pair.renewal, world.clock.now()
     if (state := renewal.state(now)) == "valid":
         return

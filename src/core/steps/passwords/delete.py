@@ -135,7 +135,7 @@ class Mark(Step[World]):
     def _rehearse(self, world: World) -> None:
         """See that this machine's credential and its files still are what was decided on, and can be changed."""
         tenant = world.target.tenant
-        if world.keystore.read(world.service, tenant) != world.key_pair.pem:
+        if world.keystore.read(world.service, tenant) != world.key_pair.entry:
             raise SetupError("keystore.changed", tenant=tenant, service=world.service)
         world.statefile.rehearse(*Purge.change(world), basis=world.project.basis)
 

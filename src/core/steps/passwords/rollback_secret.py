@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from core import paths
 from core.clock import wait_until
-from core.entra import application, certificates, credentials
+from core.entra import application, credentials
 from core.entra.application import Password
 from core.entra.graph import Graph
 from core.entra.tokens import mint
@@ -278,7 +278,7 @@ def _as_certificate(world: World) -> Graph | None:
         entry = world.keystore.read(world.service, world.target.tenant)
         if entry is None:
             return None
-        key_pair = certificates.parse(entry, world.target.tenant)
+        key_pair = world.keys.open(entry, world.target.tenant)
         world.facts.put(MachineKey(key_pair))
         proof = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
         world.facts.put(Proof(proof))
