@@ -22,7 +22,7 @@ from core.machine.azure_login import Prompt
 from core.sandbox.fake_machine.az import HARDWARE, TOOLS
 from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.secret import Secret
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import VirtualClock, dating
 from wizard import process
 from wizard.tui import app
@@ -56,14 +56,14 @@ class Ground(Real):
         self.clock = VirtualClock()
         self._sign_in = SignedIn((folder / "token").read_text())
 
-    def world(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
-        world = super().world(cancel, emit, ask)
-        world.sign_in, world.keystore, world.lifetime = self._sign_in, self.keystore, ()
-        world.tools, world.hardware = lambda: TOOLS, lambda: HARDWARE
-        world.clock = self.clock
+    def context(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
+        ctx = super().context(cancel, emit, ask)
+        ctx.sign_in, ctx.keystore, ctx.lifetime = self._sign_in, self.keystore, ()
+        ctx.tools, ctx.hardware = lambda: TOOLS, lambda: HARDWARE
+        ctx.clock = self.clock
         self.clock.cancel = cancel
-        world.session = Session(world.cloud, self.clock)
-        return world
+        ctx.session = Session(ctx.cloud, self.clock)
+        return ctx
 
 
 class Broken(Wizard):

@@ -20,7 +20,7 @@ from core.events import Event, Question, StepFinished
 from core.flow import engine
 from core.flows import interrupted, registry
 from core.sandbox.fake_machine.az import HARDWARE, TOOLS, SandboxSignIn
-from core.steps.context import World
+from core.steps.context import Context
 from tests import dummy
 from tests.machine import Crash, Machine
 from wizard import answers, commands
@@ -43,12 +43,12 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command line in this process, in front of the sandbox."""
     real = assemble.real
 
-    def build(settings: Settings, cancel: Cancel, emit: Emit, ask: Answer) -> World:
-        world = real(settings, cancel, emit, ask)
-        world.sign_in, world.keystore = SandboxSignIn(machine.tenant, world.cloud), machine.keystore
-        world.clock, world.session, world.lifetime = machine.clock, Session(world.cloud, machine.clock), ()
-        world.tools, world.hardware = lambda: TOOLS, lambda: HARDWARE
-        return world
+    def build(settings: Settings, cancel: Cancel, emit: Emit, ask: Answer) -> Context:
+        ctx = real(settings, cancel, emit, ask)
+        ctx.sign_in, ctx.keystore = SandboxSignIn(machine.tenant, ctx.cloud), machine.keystore
+        ctx.clock, ctx.session, ctx.lifetime = machine.clock, Session(ctx.cloud, machine.clock), ()
+        ctx.tools, ctx.hardware = lambda: TOOLS, lambda: HARDWARE
+        return ctx
 
     monkeypatch.setattr(assemble, "real", build)
     monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)

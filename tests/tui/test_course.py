@@ -19,11 +19,11 @@ from wizard.tui.state import LOOK
 
 def verified(stand: Stand) -> int:
     """Exit code of a verification that knows nothing of the wizard."""
-    world = stand.world(Cancel(), lambda event: None, lambda question: False)
+    ctx = stand.context(Cancel(), lambda event: None, lambda question: False)
     try:
-        return runs.carry_out("verify", world, None).exit_code
+        return runs.carry_out("verify", ctx, None).exit_code
     finally:
-        world.close()
+        ctx.close()
 
 
 def migrated(stand: Stand) -> bool:

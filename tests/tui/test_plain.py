@@ -21,7 +21,7 @@ from core.config.settings import Settings
 from core.events import Event, StepFinished
 from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.lab import Lab
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import Crash, Machine
 from wizard import front_end
 from wizard.console import dialogue
@@ -382,11 +382,11 @@ def test_U4_a_log_has_every_event_and_no_dialogue(terminal: Callable[..., Termin
 class SignedOut(Demo):
     """A sandbox in which nobody is signed in yet."""
 
-    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
-        world = super().world(cancel, emit, ask)
-        self.somebody = getattr(self, "somebody", None) or SandboxSignIn(self.lab.tenant, world.cloud, signed_in=False)
-        world.sign_in = self.somebody
-        return world
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+        ctx = super().context(cancel, emit, ask)
+        self.somebody = getattr(self, "somebody", None) or SandboxSignIn(self.lab.tenant, ctx.cloud, signed_in=False)
+        ctx.sign_in = self.somebody
+        return ctx
 
 
 @pytest.mark.parametrize(("entry", "shown"), [("3", "pretend person signed in"), ("4", "Code: ")])

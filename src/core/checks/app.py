@@ -27,39 +27,39 @@ _SOON: Final = timedelta(days=30)
 
 def _token(patient: Patient) -> Verdict:
     patient.need("reach", "the sign-in service was not reached")
-    world = patient.world
-    key_pair = world.maybe_key_pair
+    ctx = patient.ctx
+    key_pair = ctx.maybe_key_pair
     if key_pair is None:
         raise Unseen("this machine has no key that could be read")
-    if not world.target.app_id:
+    if not ctx.target.app_id:
         raise Unseen("no app id is known")
-    token = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
-    world.facts.put(Proof(token))
-    return Verdict("ok", f"a token of app {world.target.app_id}, with {len(token.roles)} permissions")
+    token = mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)
+    ctx.facts.put(Proof(token))
+    return Verdict("ok", f"a token of app {ctx.target.app_id}, with {len(token.roles)} permissions")
 
 
 def _app(patient: Patient) -> Verdict:
     profile = patient.profile
-    target = patient.world.target
+    target = patient.ctx.target
     patient.need("reach", "Microsoft Graph was not reached")
     graph = patient.graph()
     app = application.read(graph, target.app_id) if target.app_id else None
-    patient.world.facts.drop(AppRegistration)
+    patient.ctx.facts.drop(AppRegistration)
     if app is not None:
-        patient.world.update_app(app)
+        patient.ctx.update_app(app)
         named = f"'{app.name}' ({app.app_id}), created {app.created[:10]}"
         if app.name != profile.app_display_name and not patient.settings.named(target.app_id):
             what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
             return Verdict("warning", what, f"If it is right, say so: --app-id {target.app_id}")
         return Verdict("ok", named)
     stale = f"There is no app {target.app_id} in tenant {target.tenant}. " if target.app_id else ""
-    same = find.of_that_name(patient.world) if patient.world.facts.maybe(SignedIn) is not None else []
+    same = find.of_that_name(patient.ctx) if patient.ctx.facts.maybe(SignedIn) is not None else []
     if len(same) > 1:
-        told = find.Several(patient.world, same)
+        told = find.Several(patient.ctx, same)
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
     if same:
         other = same[0]["appId"]
-        unread = not patient.world.project.members and patient.statefile.exists()
+        unread = not patient.ctx.project.members and patient.statefile.exists()
         why = "could not be read" if unread else "does not name it"
         found = f"{stale}One app is called '{profile.app_display_name}': {other}; the state file {why}."
         return Verdict("warning", found, f"If it is the one, say so: --app-id {other}")
@@ -69,16 +69,16 @@ def _app(patient: Patient) -> Verdict:
 
 def _certificate(patient: Patient) -> Verdict:
     """Whether the app knows this machine's certificate, and if not, what may have happened to it."""
-    app, key_pair = _read(patient), patient.world.maybe_key_pair
+    app, key_pair = _read(patient), patient.ctx.maybe_key_pair
     if key_pair is None:
         raise Unseen("this machine has no key that could be read")
-    now = patient.world.clock.now()
+    now = patient.ctx.clock.now()
     key = app.holds(key_pair)
     if key is not None:
         until = f"{key_pair.thumbprint} (keyId {key.id}), {key.validity}"
         if key.expired(now):
             return Verdict("failure", f"{until}: it has expired", _RENEW)
-        if patient.world.maybe_proof is None and patient.verdicts["token"].state == "failure":
+        if patient.ctx.maybe_proof is None and patient.verdicts["token"].state == "failure":
             return _refused(until, now - _begin(key))
         return Verdict("ok", until)
     gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
@@ -107,14 +107,14 @@ def _refused(until: str, age: timedelta) -> Verdict:
 
 
 def _passwords(patient: Patient) -> Verdict:
-    app, profile, members = _read(patient), patient.profile, patient.world.project.members
+    app, profile, members = _read(patient), patient.profile, patient.ctx.project.members
     left = app.all_passwords
     if not left:
         return Verdict("ok", "none on the app registration, none on its service principal")
     listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
     if patient.verdicts["rollback"].state == "failure":
         return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
-    if members.get(profile.thumbprint_member) and patient.world.project.secret is None:
+    if members.get(profile.thumbprint_member) and patient.ctx.project.secret is None:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
             f"whatever it said. Whoever has such a secret still signs in as the app.\n{listing}"
@@ -130,12 +130,12 @@ def _holder(password: Password) -> str:
 
 def _others(patient: Patient) -> Verdict:
     """Every key with its end, and whose it is (M17)."""
-    app, now = _read(patient), patient.world.clock.now()
+    app, now = _read(patient), patient.ctx.clock.now()
     unknown = [
         Verdict("warning", f.message, f.remedy)
-        for f in other_identities.unacknowledged(patient.world, app, made_here(patient))
+        for f in other_identities.unacknowledged(patient.ctx, app, made_here(patient))
     ]
-    ours = patient.world.maybe_key_pair
+    ours = patient.ctx.maybe_key_pair
     ending = [
         Verdict(
             "warning", f"The certificate {key.thumbprint} '{key.name}' {_ends(key, now)}.", "Whoever uses it renews it."
@@ -176,14 +176,14 @@ def _permissions(patient: Patient) -> Verdict:
 
 
 def _rights(patient: Patient) -> Verdict:
-    app, world = _read(patient), patient.world
-    signed_in = world.facts.maybe(SignedIn)
+    app, ctx = _read(patient), patient.ctx
+    signed_in = ctx.facts.maybe(SignedIn)
     if signed_in is None:
         raise Unseen("nobody is signed in to the Azure CLI")
-    reason = directory_roles.may_write(world, app)
+    reason = directory_roles.may_write(ctx, app)
     if reason is not None:
         return Verdict("ok", f"{signed_in.account.user} may: {reason}")
-    work = bool(app.all_passwords) or world.maybe_proof is None
+    work = bool(app.all_passwords) or ctx.maybe_proof is None
     state: Grade = "failure" if work else "ok"
     evidence = (
         f"{signed_in.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, "
@@ -197,7 +197,7 @@ def _rights(patient: Patient) -> Verdict:
 
 
 def _read(patient: Patient) -> App:
-    app = patient.world.maybe_app
+    app = patient.ctx.maybe_app
     if app is None:
         raise Unseen("the app could not be read")
     return app

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.config.settings import Settings
     from core.entra.graph import Graph
     from core.machine.state_file import StateFile
-    from core.steps.context import World
+    from core.steps.context import Context
 
 #: Seconds after which a check is given up; az alone is waited for 30 s.
 PATIENCE: Final = 40.0
@@ -119,29 +119,29 @@ class Patient:
     :ivar treated: how many acts of cures were carried out.
     """
 
-    world: World
+    ctx: Context
     tell: Callable[[Event], None]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     treated: int = 0
 
     def __post_init__(self) -> None:
         self._here = threading.local()
-        self.world = replace(self.world, emitter=self._emitted)
+        self.ctx = replace(self.ctx, emitter=self._emitted)
 
     @property
     def settings(self) -> Settings:
         """Of the run."""
-        return self.world.settings
+        return self.ctx.settings
 
     @property
     def profile(self) -> Profile:
         """Names of the product."""
-        return self.world.profile
+        return self.ctx.profile
 
     @property
     def statefile(self) -> StateFile:
         """Of the project."""
-        return self.world.statefile
+        return self.ctx.statefile
 
     def examine(self, check: Check) -> Verdict:
         """Let one check look; what it reports as findings belongs to its verdict.
@@ -207,12 +207,12 @@ class Patient:
         """
         from core.steps import directory_roles
 
-        proof = self.world.maybe_proof
+        proof = self.ctx.maybe_proof
         if proof is not None and proof.roles & {directory_roles.WRITE, "Application.Read.All"}:
-            return self.world.app_graph()
-        if self.world.facts.maybe(SignedIn) is None:
+            return self.ctx.app_graph()
+        if self.ctx.facts.maybe(SignedIn) is None:
             raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")
-        return self.world.user_graph()
+        return self.ctx.user_graph()
 
     def _emitted(self, event: Event) -> None:
         findings = getattr(self._here, "findings", None)

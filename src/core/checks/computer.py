@@ -25,13 +25,13 @@ def _versions(patient: Patient) -> Verdict:
 
 
 def _packages(patient: Patient) -> Verdict:
-    found = patient.world.packages()
+    found = patient.ctx.packages()
     bad = [Verdict("failure", fault, broken_install.REMEDY) for fault in broken_install.faults(found)]
     return Verdict.all(bad, ", ".join(f"{package.name} {package.found}" for package in found))
 
 
 def _programs(patient: Patient) -> Verdict:
-    seen = [tool for tool in patient.world.tools() if tool.name not in (prerequisites.AZ, prerequisites.PYTHON)]
+    seen = [tool for tool in patient.ctx.tools() if tool.name not in (prerequisites.AZ, prerequisites.PYTHON)]
     bad = [
         Verdict("failure" if tool.required else "warning", f"{tool.name}: {tool.why}", tool.install)
         for tool in seen
@@ -41,7 +41,7 @@ def _programs(patient: Patient) -> Verdict:
 
 
 def _hardware(patient: Patient) -> Verdict:
-    found = patient.world.hardware()
+    found = patient.ctx.hardware()
     why = f"; {found.why}" if found.why else ""
     holder = "Nothing holds a key on Windows yet." if found.platform == "win32" else "The keystore holds the key."
     evidence = f"{found.found}{why}. This version makes no key in hardware. {holder}"
@@ -51,7 +51,7 @@ def _hardware(patient: Patient) -> Verdict:
 
 
 def _lifetime(patient: Patient) -> Verdict:
-    seen = patient.world.lifetime
+    seen = patient.ctx.lifetime
     if not seen:
         return Verdict("ok", "nothing says that this is a CI job or a container")
     if patient.settings.key_outlives_job:

@@ -19,7 +19,7 @@ from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import Checked, Event, FlowFinished, FlowStarted, StageStarted
 from core.flow.engine import Result
-from core.steps.context import World
+from core.steps.context import Context
 
 GROUPS: Final[tuple[Group, ...]] = (
     computer.GROUP,
@@ -46,7 +46,7 @@ def names() -> tuple[str, ...]:
 
 
 def diagnose(
-    world: World,
+    ctx: Context,
     only: Collection[str] = (),
     *,
     fix: bool = False,
@@ -54,7 +54,7 @@ def diagnose(
 ) -> Result:
     """Look, and tell.
 
-    :param world: with the state file not read yet.
+    :param ctx: with the state file not read yet.
     :param only: names of checks; empty: all. What they build on is looked at as well, and not told.
     :param fix: mend what is safe to mend, and look at that again.
     :param monotonic: the time that a check's patience is measured with, in seconds.
@@ -65,23 +65,23 @@ def diagnose(
     if unknown := sorted(set(only) - set(names())):
         detail = f"there is no check '{unknown[0]}'; there are: {', '.join(names())}"
         raise SetupError("usage.settings", detail=detail, command="doctor")
-    start = world.clock.monotonic()
-    world.emit(FlowStarted("doctor", world.run_id))
+    start = ctx.clock.monotonic()
+    ctx.emit(FlowStarted("doctor", ctx.run_id))
     told = set(only or names())
-    examination = _Examination(world, told, monotonic)
-    result = _result(examination.run(fix=fix and not world.settings.dry_run), told, mended=examination.mended)
-    seconds = world.clock.monotonic() - start
-    world.emit(FlowFinished("doctor", result.outcome, result.exit_code, result.summary, seconds))
+    examination = _Examination(ctx, told, monotonic)
+    result = _result(examination.run(fix=fix and not ctx.settings.dry_run), told, mended=examination.mended)
+    seconds = ctx.clock.monotonic() - start
+    ctx.emit(FlowFinished("doctor", result.outcome, result.exit_code, result.summary, seconds))
     return result
 
 
 class _Examination:
     """The checks under way. Only this thread reports; the others tell it."""
 
-    def __init__(self, world: World, told: set[str], monotonic: Callable[[], float]) -> None:
-        self._world, self._told, self._monotonic = world, told, monotonic
+    def __init__(self, ctx: Context, told: set[str], monotonic: Callable[[], float]) -> None:
+        self._ctx, self._told, self._monotonic = ctx, told, monotonic
         self._heard: SimpleQueue[Event | tuple[Check, Verdict, float]] = SimpleQueue()
-        self._patient = Patient(world, self._heard.put)
+        self._patient = Patient(ctx, self._heard.put)
         self._seen: dict[str, _Seen] = {}
         self._shown: set[str] = set()
         self._group = ""
@@ -110,7 +110,7 @@ class _Examination:
             try:
                 heard = self._heard.get(timeout=_SLICE)
             except Empty:
-                self._world.cancel.check()
+                self._ctx.cancel.check()
                 for check in [_check(name) for name in running]:
                     if self._monotonic() - running[check.name] > check.patience:
                         evidence, remedy = f"no answer within {check.patience:.0f} s", "Run it again: --check "
@@ -118,12 +118,12 @@ class _Examination:
                         self._take(check, late, check.patience, running)
                 continue
             if not isinstance(heard, tuple):
-                self._world.emit(heard)
+                self._ctx.emit(heard)
             elif heard[0].name in running:  # else it was given up
                 self._take(*heard, running)
 
     def _work(self, check: Check) -> None:
-        clock = self._world.clock
+        clock = self._ctx.clock
         start = clock.monotonic()
         try:
             verdict = self._patient.examine(check)
@@ -146,10 +146,10 @@ class _Examination:
         group = next(group for group in GROUPS if check in group.checks)
         if group.name != self._group:
             self._group = group.name
-            self._world.emit(StageStarted(group.name, group.title))
+            self._ctx.emit(StageStarted(group.name, group.title))
         seen = self._seen[check.name]
         fix = seen.verdict.cure.what if seen.verdict.cure is not None else ""
-        self._world.emit(
+        self._ctx.emit(
             Checked(
                 group.name,
                 check.name,
@@ -169,7 +169,7 @@ class _Examination:
             cure = self._seen[check.name].verdict.cure if check.name in self._told else None
             if cure is None:
                 continue
-            self._world.cancel.check()
+            self._ctx.cancel.check()
             said, problems = self._patient.treat(cure)
             again = self._patient.verdicts[check.name] = self._patient.examine(check)
             done = len(cure.acts) - len(problems)

@@ -29,8 +29,8 @@ _OFF: Final = "AZURE_CLI_DISABLE_CONNECTION_VERIFICATION"
 
 
 def _reach(patient: Patient) -> Verdict:
-    cloud, session = patient.world.cloud, patient.world.session
-    tenant = patient.world.target.tenant or "organizations"
+    cloud, session = patient.ctx.cloud, patient.ctx.session
+    tenant = patient.ctx.target.tenant or "organizations"
     places: tuple[tuple[str, str, Grade], ...] = (
         ("sign-in", f"{cloud.authority}/{tenant}/v2.0/.well-known/openid-configuration", "failure"),
         ("Microsoft Graph", f"{cloud.graph}/v1.0/", "failure"),
@@ -70,7 +70,7 @@ _UNREACHED: Final = (
 
 
 def _clock(patient: Patient) -> Verdict:
-    session = patient.world.session
+    session = patient.ctx.session
     if not session.dated:
         raise Unseen("no answer told the service's time")
     seconds = abs(session.skew)
@@ -83,7 +83,7 @@ def _clock(patient: Patient) -> Verdict:
 
 def _proxy(patient: Patient) -> Verdict:
     """All three use requests, and so read the same variables; this process hands its own to az."""
-    cloud, session = patient.world.cloud, patient.world.session
+    cloud, session = patient.ctx.cloud, patient.ctx.session
     routes = {origin: session.proxy(origin) or "directly" for origin in sorted(cloud.origins)}
     told = "; ".join(f"{origin} {f'through {how}' if how != 'directly' else how}" for origin, how in routes.items())
     evidence = f"This program (requests), azure-identity with MSAL, and az alike: {told}"
@@ -115,9 +115,9 @@ def _differ(environ: Mapping[str, str], name: str) -> bool:
 
 def _trust(patient: Patient) -> Verdict:
     """This program and MSAL in it share one session; az runs in a process of its own, with roots of its own."""
-    cloud, session = patient.world.cloud, patient.world.session
+    cloud, session = patient.ctx.cloud, patient.ctx.session
     told = f"This program and azure-identity with MSAL: {session.trust}."
-    if not any(tool.name == prerequisites.AZ and tool.needed for tool in patient.world.tools()):
+    if not any(tool.name == prerequisites.AZ and tool.needed for tool in patient.ctx.tools()):
         return Verdict("ok", told)  # somebody else signs in
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or ""
     found = list(_faults(named, str(cloud.ca_bundle or "")))

@@ -23,14 +23,14 @@ from core.steps.passwords.rollback_secret import RollbackJournal
 
 
 def _state_file(patient: Patient) -> Verdict:
-    world, profile = patient.world, patient.profile
-    path = world.statefile.path
-    if not world.statefile.exists():
-        prerequisites.ReadStateFile(required=False).apply(world)
+    ctx, profile = patient.ctx, patient.profile
+    path = ctx.statefile.path
+    if not ctx.statefile.exists():
+        prerequisites.ReadStateFile(required=False).apply(ctx)
         remedy = "Set it up: entraclaw-setup onboard --only provisioner. Or name the project: --project DIR."
         return Verdict("warning", f"There is none at {path}; nothing was set up here yet.", remedy)
-    contents = world.statefile.read()
-    prerequisites.ReadStateFile(required=False).apply(world)
+    contents = ctx.statefile.read()
+    prerequisites.ReadStateFile(required=False).apply(ctx)
     migrate = "Run 'entraclaw-setup migrate'."
     found = []
     if contents.present:
@@ -55,7 +55,7 @@ def _state_file(patient: Patient) -> Verdict:
                     f"{migrate} It replaces the secret by a certificate.",
                 )
             )
-    if alike := [name for name in world.statefile.where(looks_secret) if name != profile.secret_member]:
+    if alike := [name for name in ctx.statefile.where(looks_secret) if name != profile.secret_member]:
         told = f"What looks like a secret is in {path}: {one_line(', '.join(alike))}."
         found.append(Verdict("failure", told, "Find out what uses it, and remove it by hand."))
     if os.name == "posix" and path.lstat().st_mode & 0o077:
@@ -67,7 +67,7 @@ def _state_file(patient: Patient) -> Verdict:
     ]
     thumbprint = contents.members.get(profile.thumbprint_member)
     named = f"certificate {thumbprint}" if thumbprint else "no certificate"
-    return Verdict.all(found, f"{path}: app {patient.world.target.app_id or 'not named'}, {named}, no secret")
+    return Verdict.all(found, f"{path}: app {patient.ctx.target.app_id or 'not named'}, {named}, no secret")
 
 
 def _holds_secret(copy: Path) -> bool:
@@ -78,8 +78,8 @@ def _holds_secret(copy: Path) -> bool:
 
 
 def _git(patient: Patient) -> Verdict:
-    world, path = patient.world, patient.statefile.path
-    view = git_view(path, world.untrusted, world.cancel)
+    ctx, path = patient.ctx, patient.statefile.path
+    view = git_view(path, ctx.untrusted, ctx.cancel)
     if view == "tracked":
         folder, name = shlex.quote(str(path.parent)), shlex.quote(path.name)
         order = f"git -C {folder} rm --cached {name}"
@@ -96,7 +96,7 @@ def _git(patient: Patient) -> Verdict:
 
 def _sources(patient: Patient) -> Verdict:
     own = patient.statefile.path
-    found = readers(patient.settings.folder, patient.profile.secret_member, patient.world.project.secret, own)
+    found = readers(patient.settings.folder, patient.profile.secret_member, patient.ctx.project.secret, own)
     folder = patient.settings.folder
     places = [f"{one_line(r.path.relative_to(folder))}:{r.line} uses {r.what}" for r in found.found]
     if not found.complete:
@@ -108,7 +108,7 @@ def _sources(patient: Patient) -> Verdict:
 
 
 def _interrupted(patient: Patient) -> Verdict:
-    found = interrupted.find(patient.world)
+    found = interrupted.find(patient.ctx)
     if found is None:
         return Verdict("ok", "no run of this project is open")
     if _held(found.lock):
@@ -129,17 +129,17 @@ def _interrupted(patient: Patient) -> Verdict:
 
 
 def _rollback(patient: Patient) -> Verdict:
-    if not (patient.world.target.tenant and patient.world.target.app_id):
+    if not (patient.ctx.target.tenant and patient.ctx.target.app_id):
         raise Unseen("no tenant and app are known")
-    journal = RollbackJournal.of(patient.world)
+    journal = RollbackJournal.of(patient.ctx)
     if not journal.stands:
         return Verdict("ok", "there is none")
     try:
-        now = rollback_secret.service_time(patient.world)
+        now = rollback_secret.service_time(patient.ctx)
     except Interrupted:
         raise
     except SetupError:
-        now = patient.world.clock.now()
+        now = patient.ctx.clock.now()
     told = rollback_secret.standing(journal)
     if now < journal.ends:
         return Verdict("failure", told.message, told.remedy)
@@ -150,7 +150,7 @@ def _rollback(patient: Patient) -> Verdict:
 
 
 def _sweep(patient: Patient) -> None:
-    rollback_secret.sweep(patient.world, signed_in=True)
+    rollback_secret.sweep(patient.ctx, signed_in=True)
 
 
 def _locks(patient: Patient) -> Verdict:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
 
 
 @dataclass
-class World:
+class Context:
     """Everything a step may touch; handed in by the composition root (`core.assemble`).
 
     :param keys: makes this machine's key and opens it again.

@@ -153,11 +153,11 @@ class _Dialogue:
     def _survey(self) -> Survey:
         from core.flows.project_status import survey
 
-        world = self._ground.world(self._menu.cancel, self._emit, self._ask)
+        ctx = self._ground.context(self._menu.cancel, self._emit, self._ask)
         try:
-            return survey(world)
+            return survey(ctx)
         finally:
-            world.close()
+            ctx.close()
 
     def _interrupted(self, found: Open) -> str:
         """Offer an interrupted run before anything else: nothing new can begin while it is open."""
@@ -243,20 +243,20 @@ class _Dialogue:
         self._kind = kind
         told: dict[str, Any] = {}
         try:
-            world = self._ground.world(self._menu.cancel, self._emit, self._ask)
+            ctx = self._ground.context(self._menu.cancel, self._emit, self._ask)
         except SetupError as error:
             ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, "")
         else:
             if self._recording is not None:
-                self._recording.begin(world.profile, world.run_id, self._emit)
+                self._recording.begin(ctx.profile, ctx.run_id, self._emit)
             try:
-                flow = flow_of(kind, world)
-                ran = _Ran(carry_out(kind, world, flow), flow.name if flow is not None else kind, world.target.tenant)
-                told = data(kind, world, ran.result, [])
+                flow = flow_of(kind, ctx)
+                ran = _Ran(carry_out(kind, ctx, flow), flow.name if flow is not None else kind, ctx.target.tenant)
+                told = data(kind, ctx, ran.result, [])
             except SetupError as error:
-                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, world.target.tenant)
+                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, ctx.target.tenant)
             finally:
-                world.close()
+                ctx.close()
         self.code = ran.result.exit_code
         if self._recording is not None:
             told = self._recording.result(kind, ran.result.outcome, self.code, told, ran.result.errors)

@@ -73,15 +73,15 @@ def _signed_in(ground: Ground, tenant: str, plain: Plain, menu: Menu, *, device_
 
     plain.gap()
     plain.say("Signing in to Azure; Ctrl-C ends it.")
-    world = ground.world(menu.cancel, lambda event: None, lambda question: False)
+    ctx = ground.context(menu.cancel, lambda event: None, lambda question: False)
     try:
-        world.sign_in.login(tenant, device_code=device_code, tell=tell, cancel=menu.cancel)
+        ctx.sign_in.login(tenant, device_code=device_code, tell=tell, cancel=menu.cancel)
     except Interrupted:
         raise
     except SetupError as error:
         plain.result("", "failed", error.exit_code, {}, [error.as_dict()])
         return False
     finally:
-        world.close()
+        ctx.close()
     plain.say("Signed in.")
     return True

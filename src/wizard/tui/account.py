@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from core.clock import Cancel
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.tui.host import Host
 
 
@@ -33,8 +33,8 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
     app.drop()
     dialog = SigningIn(device_code=device_code)
 
-    def work(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
-        world.sign_in.login(tenant, device_code=device_code, tell=say, cancel=cancel)
+    def work(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+        ctx.sign_in.login(tenant, device_code=device_code, tell=say, cancel=cancel)
         return None
 
     def told(prompt: Any) -> None:
@@ -51,8 +51,8 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
 def sign_out(app: Host) -> None:
     """Run `az logout`, after a yes."""
 
-    def work(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
-        world.sign_in.logout()
+    def work(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+        ctx.sign_in.logout()
         return None
 
     def answered(yes: bool | None) -> None:

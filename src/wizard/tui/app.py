@@ -24,7 +24,7 @@ from wizard.tui.palette import THEMES, Offers
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
     from core.flows.project_status import Survey
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.workspace import Ground
 
 #: Seconds in which what runs may take back what it keeps for a moment: a probe of the keystore, a program.
@@ -84,10 +84,10 @@ class Wizard(Course):
         self.survey, self.moving = None, False
         super().restart()
 
-        def look(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
+        def look(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
             from core.flows.project_status import survey
 
-            return survey(world)
+            return survey(ctx)
 
         def begin() -> None:
             if not (self.moving or self._begun):  # somebody was faster
@@ -221,7 +221,7 @@ class Wizard(Course):
 
     def begin_job(
         self,
-        work: Callable[[World, Callable[[object], None], Cancel], object],
+        work: Callable[[Context, Callable[[object], None], Cancel], object],
         after: Callable[[object], object],
         tells: Callable[[object], object] = _nothing,
     ) -> None:
@@ -232,11 +232,11 @@ class Wizard(Course):
         """
 
         def within(say: Callable[[object], None], cancel: Cancel) -> object:
-            world = self.ground.world(cancel, lambda event: None, lambda question: False)
+            ctx = self.ground.context(cancel, lambda event: None, lambda question: False)
             try:
-                return work(world, say, cancel)
+                return work(ctx, say, cancel)
             finally:
-                world.close()
+                ctx.close()
 
         self._begin_job(within, after, tells)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.flow.step import Flow
     from core.recording.writer import Recording
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.runs import Kind
     from wizard.workspace import Ground
 
@@ -153,7 +153,7 @@ class Bridge(Feed):
         self._ground, self._log, self._recording = ground, log, recording
         self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - open_doors
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._world: World | None = None
+        self._ctx: Context | None = None
         self._stage = ""
         self._asked = False
 
@@ -166,11 +166,11 @@ class Bridge(Feed):
 
     @property
     def tenant(self) -> str:  # type: ignore[override]
-        return self._world.target.tenant if self._world is not None else ""
+        return self._ctx.target.tenant if self._ctx is not None else ""
 
     @property
     def prospect(self) -> Prospect:  # type: ignore[override]
-        journal = self._world.journal if self._world is not None else None
+        journal = self._ctx.journal if self._ctx is not None else None
         if not self.running or journal is None or self.kind in LOOKS:
             return "nothing"
         if journal.marked:
@@ -199,19 +199,19 @@ class Bridge(Feed):
     def _carry_out(self) -> Ended:
         from wizard.report import data
 
-        world = self._world = self._ground.world(self._cancel, self._emit, self._ask)
+        ctx = self._ctx = self._ground.context(self._cancel, self._emit, self._ask)
         if self._recording is not None:
-            self._recording.begin(world.profile, world.run_id, self._put)
+            self._recording.begin(ctx.profile, ctx.run_id, self._put)
         try:
-            flow = runs.flow_of(self.kind, world)
+            flow = runs.flow_of(self.kind, ctx)
             if flow is not None and self.kind != "undo":
                 self._put(outline(flow))
             elif self.kind == "doctor":
                 self._put(_checks())
-            result = runs.carry_out(self.kind, world, flow, self._asked_for)
-            return Ended(result, data(self.kind, world, result, []))
+            result = runs.carry_out(self.kind, ctx, flow, self._asked_for)
+            return Ended(result, data(self.kind, ctx, result, []))
         finally:
-            world.close()
+            ctx.close()
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, StageStarted):
@@ -257,7 +257,7 @@ def _failed(error: SetupError) -> Result:
     return Result("failed", error.exit_code, errors=[error.as_dict()])
 
 
-def outline(flow: Flow[World]) -> Outline:
+def outline(flow: Flow[Context]) -> Outline:
     """What a flow is going to change."""
     return Outline(
         tuple(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from core.clock import Cancel
     from core.errors.exit_codes import ExitCode
     from core.flows.project_status import Survey
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.tui.engine_thread import Feed
     from wizard.tui.state import Model
     from wizard.workspace import Ground
@@ -99,7 +99,7 @@ class Host(Protocol):
 
     def begin_job(
         self,
-        work: Callable[[World, Callable[[object], None], Cancel], object],
+        work: Callable[[Context, Callable[[object], None], Cancel], object],
         after: Callable[[object], object],
         tells: Callable[[object], object] = ...,
     ) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.clock import Cancel
     from core.events import Question as CoreQuestion
     from core.recording.reader import Part, Tape
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.replay import Pace
     from wizard.runs import Diagnosis
     from wizard.tui.state import Model
@@ -122,7 +122,7 @@ class Recorded:
     def recording(self, command: str, now: object) -> None:
         """A replay is not recorded."""
 
-    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         raise AssertionError("a recording has no world")
 
     def move(self, scenario: str) -> None:
