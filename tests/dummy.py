@@ -16,6 +16,7 @@ from core.flow.step import Done, Flow, Left, Needed, Stage, Status, Step
 from core.flows import registry
 from core.steps import prerequisites
 from core.steps.context import Context
+from core.steps.facts import OpenRun
 
 MARK: Final = "dummy.mark"
 
@@ -25,6 +26,7 @@ class Mark(Step[Context]):
 
     name = "mark"
     title = "Leave a mark"
+    needs = (OpenRun,)
 
     def check(self, ctx: Context) -> Status:
         return Done("it is there") if (ctx.settings.folder / MARK).exists() else Needed()
@@ -77,7 +79,7 @@ def result(ctx: Context, result: object) -> dict[str, Any]:
 
 FLOW: Flow[Context] = Flow(
     SPEC,
-    look=(prerequisites.STAGE,),
+    look=(Stage("prereqs", "Prerequisites", (prerequisites.ReadStateFile(), prerequisites.OpenJournal())),),
     change=(Stage("mark", "Mark", (Mark(), Look())),),
     basis=lambda ctx: {},
     refresh=lambda ctx: None,

@@ -272,7 +272,7 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
         if not (self.settings.json or self.settings.quiet):
             self.say("Demo: pretend tenant on 127.0.0.1, keystore in memory. Nothing real is touched.")
         workspace.settings = self.settings
-        ctx = workspace.ctx(self.cancel, self.emit, self.ask)
+        ctx = workspace.context(self.cancel, self.emit, self.ask)
         self.stack.callback(ctx.close)
         self.record(ctx, lasting=False)
         ctx, result = self._flow(flow, ctx)
@@ -280,7 +280,7 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
             assert self.recording is not None
             told = data(flow.name, ctx, result, [])
             self.recording.result(flow.name, result.outcome, result.exit_code, told, result.errors)
-            again = workspace.ctx(self.cancel, self.emit, self.ask)
+            again = workspace.context(self.cancel, self.emit, self.ask)
             self.stack.callback(again.close)
             _, proof = self._verify(again)
             if proof.exit_code:

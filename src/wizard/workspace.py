@@ -94,7 +94,7 @@ class Workspace(Protocol):
     def label(self) -> str:
         """Shown on every screen; empty on a real machine."""
 
-    def ctx(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         """A context for one run; whoever gets it closes it.
 
         :raises SetupError: the cloud, the profile or the configuration file cannot be used.
@@ -136,7 +136,7 @@ class Local(_Live):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def ctx(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         from core import assemble  # requests and all: not before the first frame
 
         return assemble.real(self.settings, cancel, emit, ask)
@@ -195,7 +195,7 @@ class Demo(_Live):
         self._keystore = lab.keystore(chosen.locked)
         lab.move_in()
 
-    def ctx(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         from core import assemble
 
         ctx = assemble.pretend(self.lab, self.settings, cancel, emit, ask)

@@ -56,8 +56,8 @@ class Workspace(Local):
         self.clock = VirtualClock()
         self._sign_in = SignedIn((folder / "token").read_text())
 
-    def ctx(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
-        ctx = super().ctx(cancel, emit, ask)
+    def context(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
+        ctx = super().context(cancel, emit, ask)
         ctx.sign_in, ctx.keystore, ctx.lifetime = self._sign_in, self.keystore, ()
         ctx.tools, ctx.hardware = lambda: TOOLS, lambda: HARDWARE
         ctx.clock = self.clock

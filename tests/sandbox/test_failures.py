@@ -443,7 +443,7 @@ def test_U8_a_demo_has_the_key_and_the_weak_file_and_nothing_of_them_stays(home:
     try:
         for scenario, held in ((ROW[8], True), (ROW[5], False), (ROW[15], True)):
             demo.move(scenario)
-            ctx = demo.ctx(Cancel(), lambda event: None, lambda question: True)
+            ctx = demo.context(Cancel(), lambda event: None, lambda question: True)
             weak = weak_files.find(ctx.service)
             ctx.close()
             assert bool(weak) is not held

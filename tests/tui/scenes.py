@@ -117,7 +117,7 @@ def interrupted(line: int) -> Callable[[Stand], None]:
     """A migration was killed after it wrote that line of its journal."""
 
     def prepare(stand: Stand) -> None:
-        ctx = stand.ctx(Cancel(), lambda event: None, lambda question: True)
+        ctx = stand.context(Cancel(), lambda event: None, lambda question: True)
         try:
             flow = runs.flow_of("migrate", ctx)
             assert killed(line, lambda: runs.carry_out("migrate", ctx, flow)), "it was not that long"
@@ -244,7 +244,7 @@ async def _change(play: Play) -> None:
 
 
 def _sign_out(stand: Stand) -> None:
-    ctx = stand.ctx(Cancel(), lambda event: None, lambda question: False)
+    ctx = stand.context(Cancel(), lambda event: None, lambda question: False)
     ctx.sign_in.logout()
     ctx.close()
 

@@ -71,13 +71,13 @@ class Stand(Demo):
         if scenario != "slow":
             tenant.lag = {}
 
-    def ctx(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
+    def context(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
         def watched(event: Event) -> None:
             if isinstance(event, Waiting) and self.hold_at and self.hold_at in event.reason:
                 self.time.hold()
             emit(event)
 
-        ctx = super().ctx(cancel, watched, ask)
+        ctx = super().context(cancel, watched, ask)
         ctx.clock = Watch(self.time, cancel)
         ctx.session = Session(ctx.cloud, ctx.clock)
         ctx.chance = Random(1)  # pictures show how long it took

@@ -19,7 +19,7 @@ from wizard.tui.state import LOOK
 
 def verified(stand: Stand) -> int:
     """Exit code of a verification that knows nothing of the wizard."""
-    ctx = stand.ctx(Cancel(), lambda event: None, lambda question: False)
+    ctx = stand.context(Cancel(), lambda event: None, lambda question: False)
     try:
         return runs.carry_out("verify", ctx, None).exit_code
     finally:

@@ -382,8 +382,8 @@ def test_U4_a_log_has_every_event_and_no_dialogue(terminal: Callable[..., Termin
 class SignedOut(Demo):
     """A sandbox in which nobody is signed in yet."""
 
-    def ctx(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
-        ctx = super().ctx(cancel, emit, ask)
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+        ctx = super().context(cancel, emit, ask)
         self.somebody = getattr(self, "somebody", None) or SandboxSignIn(self.lab.tenant, ctx.cloud, signed_in=False)
         ctx.sign_in = self.somebody
         return ctx

@@ -81,7 +81,7 @@ class _Examination:
     def __init__(self, ctx: Context, told: set[str], monotonic: Callable[[], float]) -> None:
         self._ctx, self._told, self._monotonic = ctx, told, monotonic
         self._heard: SimpleQueue[Event | tuple[Check, Verdict, float]] = SimpleQueue()
-        self._patient = Diagnosis(ctx, self._heard.put)
+        self._diagnosis = Diagnosis(ctx, self._heard.put)
         self._seen: dict[str, _Seen] = {}
         self._shown: set[str] = set()
         self._group = ""
@@ -94,7 +94,7 @@ class _Examination:
             try:
                 self._mend()
             except Interrupted as stop:
-                mended = "What is told as mended was changed." if self._patient.mended else "Nothing was changed."
+                mended = "What is told as mended was changed." if self._diagnosis.mended else "Nothing was changed."
                 raise stop.copy(standing=mended) from None
         return self._seen
 
@@ -103,7 +103,7 @@ class _Examination:
         running: dict[str, float] = {}
         while waiting or running:
             for check in list(waiting):
-                if len(running) < LIMIT and not (set(check.needs) & names) - self._patient.verdicts.keys():
+                if len(running) < LIMIT and not (set(check.needs) & names) - self._diagnosis.verdicts.keys():
                     waiting.remove(check)
                     running[check.name] = self._monotonic()
                     threading.Thread(target=self._work, args=(check,), name=f"check-{check.name}", daemon=True).start()
@@ -126,14 +126,14 @@ class _Examination:
         clock = self._ctx.clock
         start = clock.monotonic()
         try:
-            verdict = self._patient.examine(check)
+            verdict = self._diagnosis.examine(check)
         except Interrupted:
             return  # whoever asked for it ends the rest
         self._heard.put((check, verdict, clock.monotonic() - start))
 
     def _take(self, check: Check, verdict: Verdict, seconds: float, running: dict[str, float]) -> None:
         del running[check.name]
-        self._patient.verdicts[check.name] = verdict
+        self._diagnosis.verdicts[check.name] = verdict
         self._seen[check.name] = _Seen(verdict, seconds)
         for each in _checks():  # in order, as far as it is known
             if each.name in self._told and each.name not in self._shown:
@@ -170,8 +170,8 @@ class _Examination:
             if fix is None:
                 continue
             self._ctx.cancel.check()
-            said, problems = self._patient.carry_out(fix)
-            again = self._patient.verdicts[check.name] = self._patient.examine(check)
+            said, problems = self._diagnosis.carry_out(fix)
+            again = self._diagnosis.verdicts[check.name] = self._diagnosis.examine(check)
             done = len(fix.acts) - len(problems)
             word = "not mended" if not done or (again.fix and not problems) else "mended"
             word += " in part" if done and problems else ""
@@ -183,7 +183,7 @@ class _Examination:
             self._show(check)
             tried.append(check.name)
         if self.mended:
-            before, self._patient.verdicts = dict(self._seen), {}
+            before, self._diagnosis.verdicts = dict(self._seen), {}
             self._look(_closure(self._told))
             self._seen |= {name: before[name] for name in tried}
             for check in _checks():

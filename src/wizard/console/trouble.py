@@ -73,7 +73,7 @@ def _signed_in(workspace: Workspace, tenant: str, plain: Plain, menu: Menu, *, d
 
     plain.gap()
     plain.say("Signing in to Azure; Ctrl-C ends it.")
-    ctx = workspace.ctx(menu.cancel, lambda event: None, lambda question: False)
+    ctx = workspace.context(menu.cancel, lambda event: None, lambda question: False)
     try:
         ctx.sign_in.login(tenant, device_code=device_code, tell=tell, cancel=menu.cancel)
     except Interrupted:

@@ -232,7 +232,7 @@ class Wizard(Navigation):
         """
 
         def within(say: Callable[[object], None], cancel: Cancel) -> object:
-            ctx = self.workspace.ctx(cancel, lambda event: None, lambda question: False)
+            ctx = self.workspace.context(cancel, lambda event: None, lambda question: False)
             try:
                 return work(ctx, say, cancel)
             finally:

@@ -150,7 +150,7 @@ class EngineThread(Feed):
     ) -> None:
         super().__init__(kind, post, now)
         self._asked_for = asked
-        self._ground, self._log, self._recording = workspace, log, recording
+        self._workspace, self._log, self._recording = workspace, log, recording
         self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - passed_pauses
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._ctx: Context | None = None
@@ -199,7 +199,7 @@ class EngineThread(Feed):
     def _carry_out(self) -> Ended:
         from wizard.report import data
 
-        ctx = self._ctx = self._ground.ctx(self._cancel, self._emit, self._ask)
+        ctx = self._ctx = self._workspace.context(self._cancel, self._emit, self._ask)
         if self._recording is not None:
             self._recording.begin(ctx.profile, ctx.run_id, self._put)
         try:

@@ -128,7 +128,7 @@ class Navigation(TextualApp):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = ExitCode.DONE, ""
-        self.engine_thread = self._bridge(kind)
+        self.engine_thread = self._engine(kind)
         self._asking = None
         self.show("progress" if kind == "undo" else "prereqs")
         self.engine_thread.start()
@@ -137,7 +137,7 @@ class Navigation(TextualApp):
         """Prove the end state."""
         self.drop()
         self.proof = Model("verify")
-        self.engine_thread = self._bridge("verify")
+        self.engine_thread = self._engine("verify")
         self.show("verify")
         self.engine_thread.start()
 
@@ -150,13 +150,13 @@ class Navigation(TextualApp):
         self.drop()
         self.model.ended = None
         asked = DoctorOptions(only, fix)
-        self.engine_thread = self._bridge("doctor", asked)
+        self.engine_thread = self._engine("doctor", asked)
         if getattr(self.base_screen, "heading", "") != "DoctorOptions":
             self.show("diagnose")
         self.engine_thread.start()
         self.moved_screen()
 
-    def _bridge(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
+    def _engine(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
         post, log = self.post_message, self.log_to
         return EngineThread(self.workspace, kind, post, self._open_doors, self.now, log, self._recording, asked)
 

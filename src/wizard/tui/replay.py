@@ -122,7 +122,7 @@ class Recorded:
     def recording(self, command: str, now: object) -> None:
         """A replay is not recorded."""
 
-    def ctx(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         raise AssertionError("a recording has no context")
 
     def move(self, scenario: str) -> None:
@@ -203,7 +203,7 @@ class Replay(Wizard):
         if not (self.incident or self._signal):
             self.exit_code = ExitCode.DONE
 
-    def _bridge(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
+    def _engine(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
         workspace = self._recorded
         part = workspace.proof if kind == "verify" and workspace.proof is not None else workspace.tape.parts[0]
         return Playback(part, kind, self.post_message, workspace.pace)
