@@ -16,6 +16,7 @@ from core.flow.step import Done, Flow, Left, Needed, Stage, Status, Step
 from core.flows import registry
 from core.steps import prerequisites
 from core.steps.context import World
+from core.steps.facts import OpenRun
 
 MARK: Final = "dummy.mark"
 
@@ -25,6 +26,7 @@ class Mark(Step[World]):
 
     name = "mark"
     title = "Leave a mark"
+    needs = (OpenRun,)
 
     def check(self, world: World) -> Status:
         return Done("it is there") if (world.settings.folder / MARK).exists() else Needed()
@@ -77,7 +79,7 @@ def result(world: World, result: object) -> dict[str, Any]:
 
 FLOW: Flow[World] = Flow(
     SPEC,
-    look=(prerequisites.STAGE,),
+    look=(Stage("prereqs", "Prerequisites", (prerequisites.ReadStateFile(), prerequisites.OpenJournal())),),
     change=(Stage("mark", "Mark", (Mark(), Look())),),
     basis=lambda world: {},
     refresh=lambda world: None,
