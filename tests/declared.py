@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from core.flow.step import Step
-from core.steps.context import World
+from core.steps.context import Context
 
 #: Rooms in which helpers are followed.
 _ROOMS: Final = ("core.steps", "core.flows")
@@ -112,8 +112,8 @@ def _of_attribute(
     elif isinstance(there, type):
         yield from _member(there, node.attr, there)
     whole = ast.unparse(node.value)
-    if whole in ("world", "self._world", "World"):
-        yield from _member(World, node.attr, World)
+    if whole in ("ctx", "self._ctx", "Context"):
+        yield from _member(Context, node.attr, Context)
 
 
 def _direct(function: FunctionType) -> Iterator[Use]:
@@ -147,7 +147,7 @@ def _kind(node: ast.AST | None, names: dict[str, object], kinds: dict[str, type]
     """The type of a fact that an expression makes, as far as it is told by its form."""
     if isinstance(node, ast.Name):
         return kinds.get(node.id)
-    if isinstance(node, ast.Attribute) and (read := _plain(vars(World).get(node.attr))) is not None:
+    if isinstance(node, ast.Attribute) and (read := _plain(vars(Context).get(node.attr))) is not None:
         told = read.__globals__.get(str(read.__annotations__.get("return")))
         return told if isinstance(told, type) else None
     if isinstance(node, ast.BoolOp):

@@ -15,46 +15,48 @@ from core.flow.spec import Entry, FlowSpec
 from core.flow.step import Done, Flow, Left, Needed, Stage, Status, Step
 from core.flows import registry
 from core.steps import prerequisites
-from core.steps.context import World
+from core.steps.context import Context
+from core.steps.facts import OpenRun
 
 MARK: Final = "dummy.mark"
 
 
-class Mark(Step[World]):
+class Mark(Step[Context]):
     """Writes a file into the project."""
 
     name = "mark"
     title = "Leave a mark"
+    needs = (OpenRun,)
 
-    def check(self, world: World) -> Status:
-        return Done("it is there") if (world.settings.folder / MARK).exists() else Needed()
+    def check(self, ctx: Context) -> Status:
+        return Done("it is there") if (ctx.settings.folder / MARK).exists() else Needed()
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
         return (PlanRow("add", "mark", MARK, "", "for the test", True, "new file"),)
 
-    def apply(self, world: World) -> str:
-        path = world.settings.folder / MARK
-        with world.log.effect(MARK, str(path), world.emit):
+    def apply(self, ctx: Context) -> str:
+        path = ctx.settings.folder / MARK
+        with ctx.log.effect(MARK, str(path), ctx.emit):
             path.touch()
         return str(path)
 
-    def undo(self, world: World) -> Left | None:
-        for effect in world.log.standing(MARK):
-            (world.settings.folder / MARK).unlink(missing_ok=True)
-            world.log.undone(effect)
+    def undo(self, ctx: Context) -> Left | None:
+        for effect in ctx.log.standing(MARK):
+            (ctx.settings.folder / MARK).unlink(missing_ok=True)
+            ctx.log.undone(effect)
         return None
 
 
-class Look(Step[World]):
+class Look(Step[Context]):
     """Comes after it, so that a run can end between the two."""
 
     name = "look"
     title = "Look at the mark"
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Done("it is there")
 
-    def apply(self, world: World) -> str:
+    def apply(self, ctx: Context) -> str:
         raise AssertionError("it has nothing to apply")
 
 
@@ -70,21 +72,21 @@ SPEC: Final = FlowSpec(
 )
 
 
-def result(world: World, result: object) -> dict[str, Any]:
+def result(ctx: Context, result: object) -> dict[str, Any]:
     """What `--json` holds besides."""
-    return {"marked": (world.settings.folder / MARK).exists()}
+    return {"marked": (ctx.settings.folder / MARK).exists()}
 
 
-FLOW: Flow[World] = Flow(
+FLOW: Flow[Context] = Flow(
     SPEC,
-    look=(prerequisites.STAGE,),
+    look=(Stage("prereqs", "Prerequisites", (prerequisites.ReadStateFile(), prerequisites.OpenJournal())),),
     change=(Stage("mark", "Mark", (Mark(), Look())),),
-    basis=lambda world: {},
-    refresh=lambda world: None,
-    question=lambda world, plan: _question(plan),
-    before_undo=lambda world, error: None,
-    left=lambda world: "",
-    summary=lambda world, outcome: ("It is marked.",) if outcome in ("changed", "unchanged") else (),
+    basis=lambda ctx: {},
+    refresh=lambda ctx: None,
+    question=lambda ctx, plan: _question(plan),
+    before_undo=lambda ctx, error: None,
+    left=lambda ctx: "",
+    summary=lambda ctx, outcome: ("It is marked.",) if outcome in ("changed", "unchanged") else (),
 )
 
 

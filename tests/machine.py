@@ -39,7 +39,7 @@ from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.sandbox.lab import Lab
 from core.secret import Secret
 from core.signer import KeyProvider
-from core.steps.context import World
+from core.steps.context import Context
 
 PROFILE = Profile()
 
@@ -117,7 +117,7 @@ class Machine:
     hardware: KeyProvider | None = None
     events: list[Event] = field(default_factory=list)
     watch: Callable[[Event], None] | None = None
-    world: World | None = None
+    ctx: Context | None = None
 
     def __post_init__(self) -> None:
         if self.keystore is _ITS_OWN:
@@ -150,24 +150,24 @@ class Machine:
     def service(self) -> str:
         return self.cloud.keystore_service(PROFILE.keystore_service)
 
-    def build(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> World:
+    def build(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> Context:
         """A world like that of a new process."""
         given: dict[str, Any] = {"project": str(self.lab.project), "cloud": str(self.lab.cloud_file), "yes": True}
         who = options.pop("who", "")
         cancel = Cancel()
-        world = assemble.pretend(
+        ctx = assemble.pretend(
             self.lab, Settings(**(given | options)), cancel, self._seen, answer or (lambda question: True)
         )
-        world.keystore, world.keys = self.keystore, Keys(self.hardware)
+        ctx.keystore, ctx.keys = self.keystore, Keys(self.hardware)
         if who:
-            world.sign_in = SandboxSignIn(self.tenant, world.cloud, who, fault=self.lab.machine.az)
-        world.clock = self.clock
-        world.session = Session(world.cloud, self.clock, cancel, self._seen)
-        world.run_id = uuid4().hex[:12]
-        world.chance = Random(1)
+            ctx.sign_in = SandboxSignIn(self.tenant, ctx.cloud, who, fault=self.lab.machine.az)
+        ctx.clock = self.clock
+        ctx.session = Session(ctx.cloud, self.clock, cancel, self._seen)
+        ctx.run_id = uuid4().hex[:12]
+        ctx.chance = Random(1)
         self.clock.cancel = cancel
-        self.world = world
-        return world
+        self.ctx = ctx
+        return ctx
 
     def migrate(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> Result:
         """Run the migration like a new process."""
@@ -179,7 +179,7 @@ class Machine:
 
     def run(
         self,
-        flow: Flow[World],
+        flow: Flow[Context],
         answer: Callable[[Question], bool] | None = None,
         act: Callable[..., Result] = engine.run,
         **options: Any,
@@ -190,20 +190,20 @@ class Machine:
         :param options: settings; `who` is signed in.
         """
         self.events.clear()
-        world = self.build(answer, **options)
+        ctx = self.build(answer, **options)
         try:
-            return act(flow, world, world.run_id, dry_run=world.settings.dry_run)
+            return act(flow, ctx, ctx.run_id, dry_run=ctx.settings.dry_run)
         finally:
-            world.close()
+            ctx.close()
 
     def verify(self, **options: Any) -> Result:
         """Run the verification."""
         self.events.clear()
-        world = self.build(**options)
+        ctx = self.build(**options)
         try:
-            return verify(world)
+            return verify(ctx)
         finally:
-            world.close()
+            ctx.close()
 
     def findings(self) -> list[str]:
         """Ids of the findings of the last run."""

@@ -27,14 +27,14 @@ from core.machine.keys.detect import detect
 from core.machine.keystore import allowlist
 from core.machine.keystore.system import SystemKeystore
 from core.machine.state_file import StateFile
-from core.steps.context import World
+from core.steps.context import Context
 
 if TYPE_CHECKING:
     from core.sandbox.lab import Lab
 
 
-def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
-    """The world of this machine.
+def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
+    """The context of a run on this machine.
 
     :raises SetupError: the cloud, the profile or the configuration file cannot be used.
     """
@@ -46,7 +46,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
     lock = paths.state_folder(profile) / "locks" / "statefile.lock"
     run_id, store = uuid4().hex[:12], Facts()
     audit = AuditLog(paths.audit(profile), run_id, clock, store)
-    return World(
+    return Context(
         settings=settings,
         profile=profile,
         cloud=cloud,
@@ -124,7 +124,7 @@ def pretend(
     ask: Callable[[Question], bool],
     *,
     signed_in: bool = True,
-) -> World:
+) -> Context:
     """The world of a demo: the sandbox's cloud and computer, with its keystore in memory (U8).
 
     :param signed_in: whether somebody is signed in already.
@@ -132,11 +132,11 @@ def pretend(
     from core.sandbox.fake_machine import machine
     from core.sandbox.fake_machine.az import HARDWARE, SandboxSignIn, tools_of
 
-    world = real(settings, cancel, emit, ask)
-    world.sign_in = SandboxSignIn(lab.tenant, world.cloud, signed_in=signed_in, fault=lab.machine.az)
-    world.tools = partial(tools_of, lab.machine)
-    world.hardware = lambda: HARDWARE
-    world.packages = partial(machine.packages, lab.machine)
-    world.keystore = lab.keystore()
-    world.lifetime = ()  # nothing of a demo is to outlive it
-    return world
+    ctx = real(settings, cancel, emit, ask)
+    ctx.sign_in = SandboxSignIn(lab.tenant, ctx.cloud, signed_in=signed_in, fault=lab.machine.az)
+    ctx.tools = partial(tools_of, lab.machine)
+    ctx.hardware = lambda: HARDWARE
+    ctx.packages = partial(machine.packages, lab.machine)
+    ctx.keystore = lab.keystore()
+    ctx.lifetime = ()  # nothing of a demo is to outlive it
+    return ctx

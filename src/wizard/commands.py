@@ -1,4 +1,4 @@
-"""What each command does: settings in, world up, flow through, result out."""
+"""What each command does: settings in, context up, flow through, result out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from wizard.process import flush, prepare, signals
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.flow.spec import FlowSpec
-    from core.steps.context import World
+    from core.steps.context import Context
 
 
 def run(command: str, given: dict[str, Any]) -> ExitCode:
@@ -91,34 +91,34 @@ class _Session(Invocation):
                 return self._sandbox()
         raise AssertionError(self.command)
 
-    def _flow(self, flow: FlowSpec, world: World, *, undo: bool = False) -> tuple[World, Result]:
+    def _flow(self, flow: FlowSpec, ctx: Context, *, undo: bool = False) -> tuple[Context, Result]:
         from core.flow import engine
 
         act = engine.undo if undo else engine.run
-        return world, act(registry.load(flow.load), world, world.run_id, dry_run=self.settings.dry_run)
+        return ctx, act(registry.load(flow.load), ctx, ctx.run_id, dry_run=self.settings.dry_run)
 
-    def _interrupted(self, world: World) -> ExitCode:
+    def _interrupted(self, ctx: Context) -> ExitCode:
         """Continue, or take back, the run of this project that was interrupted."""
         from core.flow.engine import Result
         from core.flows import interrupted
         from core.steps.passwords import rollback_secret
 
-        found = interrupted.find(world)
+        found = interrupted.find(ctx)
         if found is None:
-            rollback_secret.after(world)
+            rollback_secret.after(ctx)
             none = "No run of this project is open: nothing has to be resumed or undone."
             self.emit(FlowFinished(self.command, "unchanged", ExitCode.DONE, (none,), 0.0))
-            return self._finish((world, Result("unchanged", ExitCode.DONE, summary=(none,))))
+            return self._finish((ctx, Result("unchanged", ExitCode.DONE, summary=(none,))))
         undo = self.command == "undo"
         if undo:
-            world.keeps_nothing()
+            ctx.keeps_nothing()
         what = f"Open is an interrupted '{found.flow}': {'; '.join(found.done) or 'nothing that is left'}."
         self.emit(Finding("journal.open", "info", what))
         flow = registry.flow(found.flow)
         assert flow is not None  # any other journal was refused
-        return self._finish(self._flow(flow, world, undo=undo))
+        return self._finish(self._flow(flow, ctx, undo=undo))
 
-    def _verify(self, world: World) -> tuple[World, Result]:
+    def _verify(self, ctx: Context) -> tuple[Context, Result]:
         from core.checks.verify import verify
 
         def note(event: Event) -> None:
@@ -129,7 +129,7 @@ class _Session(Invocation):
 
         self.sinks.append(note)
         try:
-            return world, verify(world)
+            return ctx, verify(ctx)
         finally:
             self.sinks.remove(note)
 
@@ -138,7 +138,7 @@ class _Session(Invocation):
         try:
             from core.checks.doctor import diagnose
 
-            world = self.real()
+            ctx = self.real()
         except (ImportError, SetupError) as error:
             if isinstance(error, Interrupted):
                 raise
@@ -148,10 +148,10 @@ class _Session(Invocation):
             result = broken_install.diagnose(python_packages.look(), error, "", self.emit)
             self.show(result.outcome, result.exit_code, {"checks": self.checks}, result.errors)
             return result.exit_code
-        result = diagnose(world, self.given.get("check") or (), fix=bool(self.given.get("fix")))
+        result = diagnose(ctx, self.given.get("check") or (), fix=bool(self.given.get("fix")))
         if not (self.settings.json or self.settings.quiet) and (elsewhere := self._elsewhere()):
             self.say(f"The commands above are about this project only with: {elsewhere}")
-        return self._finish((world, result))
+        return self._finish((ctx, result))
 
     def _elsewhere(self) -> str:
         """What a command that is named in a remedy needs besides, if it is run from here."""
@@ -167,10 +167,10 @@ class _Session(Invocation):
             row = {key: value for key, value in asdict(event).items() if key not in ("seconds",)}
             self.checks = [*(kept for kept in self.checks if kept["check"] != event.check), row]
 
-    def _token(self, world: World) -> ExitCode:
+    def _token(self, ctx: Context) -> ExitCode:
         from core.flows.access_token import token
 
-        self.write(token(world).value.reveal())
+        self.write(token(ctx).value.reveal())
         return ExitCode.DONE
 
     def _sandbox(self) -> ExitCode:
@@ -266,31 +266,31 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
 
         refuse(self.given)
         scenario, flow = chosen(self.given)
-        ground = Demo(self.given, scenario, self.given["seed"])
-        self.stack.callback(ground.close)
-        self.settle(self.given | {"project": ground.settings.project, "cloud": ground.settings.cloud})
+        workspace = Demo(self.given, scenario, self.given["seed"])
+        self.stack.callback(workspace.close)
+        self.settle(self.given | {"project": workspace.settings.project, "cloud": workspace.settings.cloud})
         if not (self.settings.json or self.settings.quiet):
             self.say("Demo: pretend tenant on 127.0.0.1, keystore in memory. Nothing real is touched.")
-        ground.settings = self.settings
-        world = ground.world(self.cancel, self.emit, self.ask)
-        self.stack.callback(world.close)
-        self.record(world, lasting=False)
-        world, result = self._flow(flow, world)
+        workspace.settings = self.settings
+        ctx = workspace.context(self.cancel, self.emit, self.ask)
+        self.stack.callback(ctx.close)
+        self.record(ctx, lasting=False)
+        ctx, result = self._flow(flow, ctx)
         if result.exit_code == ExitCode.DONE and not self.settings.dry_run:
             assert self.recording is not None
-            told = data(flow.name, world, result, [])
+            told = data(flow.name, ctx, result, [])
             self.recording.result(flow.name, result.outcome, result.exit_code, told, result.errors)
-            again = ground.world(self.cancel, self.emit, self.ask)
+            again = workspace.context(self.cancel, self.emit, self.ask)
             self.stack.callback(again.close)
             _, proof = self._verify(again)
             if proof.exit_code:
                 result.outcome, result.exit_code = "failed", proof.exit_code
                 result.errors += proof.errors
-        return self._finish((world, result))
+        return self._finish((ctx, result))
 
-    def _finish(self, ran: tuple[World, Result]) -> ExitCode:
+    def _finish(self, ran: tuple[Context, Result]) -> ExitCode:
         from wizard.report import data
 
-        world, result = ran
-        self.show(result.outcome, result.exit_code, data(self.command, world, result, self.checks), result.errors)
+        ctx, result = ran
+        self.show(result.outcome, result.exit_code, data(self.command, ctx, result, self.checks), result.errors)
         return result.exit_code

@@ -19,7 +19,7 @@ from core.errors.exit_codes import ExitCode
 from wizard import process
 from wizard.console.plain import Plain
 from wizard.demo import refuse
-from wizard.workspace import Demo, Ground, Real, chosen
+from wizard.workspace import Demo, Local, Workspace, chosen
 
 #: What only a run without a wizard can honour.
 _HEADLESS: Final = ("yes", "dry_run", "json", "quiet")
@@ -73,11 +73,11 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> ExitCode:
         settings = _demo(given) if demo else _real(given)
         # the screens are written to standard error, as the framework does
         linear = plain(settings.plain, os.environ, sys.stdout) or not _terminal(sys.stderr)
-        ground: Ground = Demo(given, chosen(given)[0], given["seed"]) if demo else Real(settings)
-        stack.callback(ground.close)
+        workspace: Workspace = Demo(given, chosen(given)[0], given["seed"]) if demo else Local(settings)
+        stack.callback(workspace.close)
         starting.asking = False  # from here on the front end decides, and what is removed is removed completely
         starting.cancel.check()
-        return _dialogue(ground) if linear else _full_screen(ground)
+        return _dialogue(workspace) if linear else _full_screen(workspace)
 
     return _open(begin)
 
@@ -102,8 +102,8 @@ def replay(given: Mapping[str, Any]) -> ExitCode:
         from wizard.tui import terminal
         from wizard.tui.replay import Recorded, Replay
 
-        ground = Recorded(tape, settings, pace)
-        return terminal.run(ground, Replay(ground))
+        workspace = Recorded(tape, settings, pace)
+        return terminal.run(workspace, Replay(workspace))
 
     return _open(begin)
 
@@ -153,16 +153,16 @@ def _demo(given: Mapping[str, Any]) -> Settings:
     return resolve({"plain": given.get("plain")}, {variable: os.environ[variable]} if variable in os.environ else {})
 
 
-def _dialogue(ground: Ground) -> ExitCode:
+def _dialogue(workspace: Workspace) -> ExitCode:
     from wizard.console import dialogue
 
-    return dialogue.run(ground, sys.stdout, sys.stderr, sys.stdin)
+    return dialogue.run(workspace, sys.stdout, sys.stderr, sys.stdin)
 
 
-def _full_screen(ground: Ground) -> ExitCode:
+def _full_screen(workspace: Workspace) -> ExitCode:
     from wizard.tui import terminal
 
-    return terminal.run(ground)
+    return terminal.run(workspace)
 
 
 def _fail(error: SetupError) -> ExitCode:

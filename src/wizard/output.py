@@ -1,4 +1,4 @@
-"""One command line: its settings, its world, where its output goes, and how it ends when that is in the way."""
+"""One command line: its settings, its context, where its output goes, and how it ends when that is in the way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wizard.early import json_wanted
 from wizard.process import log
 
 if TYPE_CHECKING:
-    from core.steps.context import World
+    from core.steps.context import Context
 
 
 class Renderer(Protocol):
@@ -147,26 +147,26 @@ class Invocation:
         if self.settings.log_file:
             self.sinks.append(Ndjson(self.stack.enter_context(log(self.settings, self.command)), None).event)
 
-    def real(self) -> World:
+    def real(self) -> Context:
         """This machine; it is closed and recorded.
 
         :raises SetupError: the cloud, the profile or the configuration file cannot be used.
         """
         from core import assemble
 
-        world = assemble.real(self.settings, self.cancel, self.emit, self.ask)
-        self.stack.callback(world.close)
+        ctx = assemble.real(self.settings, self.cancel, self.emit, self.ask)
+        self.stack.callback(ctx.close)
         if self.command != "token":
-            self.record(world)
-        return world
+            self.record(ctx)
+        return ctx
 
-    def record(self, world: World, *, lasting: bool = True) -> None:
+    def record(self, ctx: Context, *, lasting: bool = True) -> None:
         """Record what follows.
 
         :param lasting: False where the state folder is thrown away in the end.
         """
         self.recording = Recording(self.command, SystemClock().now, lasting=lasting)
-        self.recording.begin(world.profile, world.run_id, self.emit)
+        self.recording.begin(ctx.profile, ctx.run_id, self.emit)
 
     def show(self, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         """Show the result."""

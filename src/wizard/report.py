@@ -11,7 +11,7 @@ from core.flows import registry
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
-    from core.steps.context import World
+    from core.steps.context import Context
 
 #: Exit codes of runs that support is not asked about.
 _NONE: Final = frozenset(
@@ -29,7 +29,7 @@ def support(code: int, told: dict[str, Any]) -> str:
     return f"Recorded, for support: entraclaw-setup replay {shlex.quote(path)}" if path and code not in _NONE else ""
 
 
-def data(command: str, world: World, result: Result, checks: list[dict[str, str]]) -> dict[str, Any]:
+def data(command: str, ctx: Context, result: Result, checks: list[dict[str, str]]) -> dict[str, Any]:
     """The member `data`.
 
     :param command: what was run.
@@ -38,26 +38,26 @@ def data(command: str, world: World, result: Result, checks: list[dict[str, str]
     from core.entra import permissions
     from core.steps.hand_off import handoff
 
-    body: dict[str, Any] = {"tenant": world.target.tenant, "app_id": world.target.app_id, "cloud": world.cloud.name}
+    body: dict[str, Any] = {"tenant": ctx.target.tenant, "app_id": ctx.target.app_id, "cloud": ctx.cloud.name}
     body["summary"] = list(result.summary)
     if result.plan is not None:
         changes = [asdict(change) for change in result.plan.changes]
         body["plan"] = {"fingerprint": result.plan.fingerprint, "changes": changes}
-        body["dry_run"] = world.settings.dry_run
-    if (held := world.keystore_findings.backend) is not None:
+        body["dry_run"] = ctx.settings.dry_run
+    if (held := ctx.keystore_findings.backend) is not None:
         body["keystore"] = {"backend": held.name, "allowed_by": held.allowed_by, "served_by": held.served_by}
-    if (key_pair := world.maybe_key_pair) is not None:
+    if (key_pair := ctx.maybe_key_pair) is not None:
         end = key_pair.not_after.isoformat()
         due = key_pair.renewal.due.isoformat()
         body["certificate"] = {"thumbprint": key_pair.thumbprint, "not_after": end, "due": due}
-    if (app := world.maybe_app) is not None:
+    if (app := ctx.maybe_app) is not None:
         names = sorted(permissions.name_of(role) for role in app.granted)
         body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]
-    if (request := handoff.written(world)) is not None:
+    if (request := handoff.written(ctx)) is not None:
         body["request"] = request.target
     row = registry.find(command)
     if row is not None and row.result:
-        body |= registry.load(row.result)(world, result)
+        body |= registry.load(row.result)(ctx, result)
     if checks:
         body["checks"] = checks
     return body

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.flow.spec import FlowSpec
     from core.machine.azure_cli import SignIn
     from core.machine.keystore.system import Keystore
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.runs import Kind
 
 Emit = Callable[[Event], None]
@@ -76,7 +76,7 @@ def chosen(given: Mapping[str, Any]) -> tuple[str, FlowSpec]:
     return scenario, flow or registry.shown(base)
 
 
-class Ground(Protocol):
+class Workspace(Protocol):
     """What the front ends of the wizard need to know of where they stand.
 
     :ivar settings: of every run that is started here.
@@ -94,8 +94,8 @@ class Ground(Protocol):
     def label(self) -> str:
         """Shown on every screen; empty on a real machine."""
 
-    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
-        """A world for one undertaking; whoever gets it closes it.
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+        """A context for one run; whoever gets it closes it.
 
         :raises SetupError: the cloud, the profile or the configuration file cannot be used.
         """
@@ -127,7 +127,7 @@ class _Live:
         return Recording(command, now, lasting=not self.label)  # a label says that all of it is thrown away
 
 
-class Real(_Live):
+class Local(_Live):
     """This machine."""
 
     scenario = ""
@@ -136,7 +136,7 @@ class Real(_Live):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         from core import assemble  # requests and all: not before the first frame
 
         return assemble.real(self.settings, cancel, emit, ask)
@@ -195,14 +195,14 @@ class Demo(_Live):
         self._keystore = lab.keystore(chosen.locked)
         lab.move_in()
 
-    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         from core import assemble
 
-        world = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
+        ctx = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
         assert self._keystore is not None
-        world.keystore = self._keystore
-        self._sign_in = world.sign_in = self._sign_in or world.sign_in  # who has signed out stays so
-        return world
+        ctx.keystore = self._keystore
+        self._sign_in = ctx.sign_in = self._sign_in or ctx.sign_in  # who has signed out stays so
+        return ctx
 
     def close(self) -> None:
         self._labs.close()

@@ -14,17 +14,17 @@ from textual.binding import Binding, BindingType
 from core.events import Finding, StageStarted, StepFinished, StepStarted, Waiting
 from wizard.tui import app
 from wizard.tui.app import Wizard
-from wizard.tui.engine_thread import Bridge
+from wizard.tui.engine_thread import EngineThread
 from wizard.tui.state import Ended, Outline
 from wizard.tui.terminal import conduct
 from wizard.tui.widgets.parts import Bar
-from wizard.workspace import Real
+from wizard.workspace import Local
 
 EVENTS = 20_000
 STEPS = 20
 
 
-class Flood(Bridge):
+class Flood(EngineThread):
     """Twenty steps, over and over: 20,000 events at once, and again when they were taken."""
 
     def _carry_out(self) -> Ended:
@@ -55,9 +55,9 @@ class Flooded(Wizard):
 
     def restart(self) -> None:
         """Straight to the screen that shows changes."""
-        self.bridge = Flood(self.ground, "undo", self.post_message, now=self.now)
+        self.engine_thread = Flood(self.workspace, "undo", self.post_message, now=self.now)
         self.show("progress")
-        self.bridge.start()
+        self.engine_thread.start()
 
     def action_echo(self) -> None:
         """React."""
@@ -68,4 +68,4 @@ class Flooded(Wizard):
 if __name__ == "__main__":
     from core.config.settings import Settings
 
-    sys.exit(conduct(Flooded(Real(Settings()))))
+    sys.exit(conduct(Flooded(Local(Settings()))))

@@ -22,13 +22,13 @@ from core.machine.azure_login import Prompt
 from core.sandbox.fake_machine.az import HARDWARE, TOOLS
 from core.sandbox.fake_machine.keystore import MemoryKeystore
 from core.secret import Secret
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import VirtualClock, dating
 from wizard import process
 from wizard.tui import app
 from wizard.tui.app import Wizard
 from wizard.tui.terminal import conduct
-from wizard.workspace import Real
+from wizard.workspace import Local
 
 
 class SignedIn:
@@ -47,7 +47,7 @@ class SignedIn:
         raise AssertionError("nobody signs out here")
 
 
-class Ground(Real):
+class Workspace(Local):
     """This machine, with a keystore in memory and somebody signed in; what is waited for has passed."""
 
     def __init__(self, folder: Path) -> None:
@@ -56,14 +56,14 @@ class Ground(Real):
         self.clock = VirtualClock()
         self._sign_in = SignedIn((folder / "token").read_text())
 
-    def world(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
-        world = super().world(cancel, emit, ask)
-        world.sign_in, world.keystore, world.lifetime = self._sign_in, self.keystore, ()
-        world.tools, world.hardware = lambda: TOOLS, lambda: HARDWARE
-        world.clock = self.clock
+    def context(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
+        ctx = super().context(cancel, emit, ask)
+        ctx.sign_in, ctx.keystore, ctx.lifetime = self._sign_in, self.keystore, ()
+        ctx.tools, ctx.hardware = lambda: TOOLS, lambda: HARDWARE
+        ctx.clock = self.clock
         self.clock.cancel = cancel
-        world.session = Session(world.cloud, self.clock)
-        return world
+        ctx.session = Session(ctx.cloud, self.clock)
+        return ctx
 
 
 class Broken(Wizard):
@@ -72,7 +72,7 @@ class Broken(Wizard):
     CSS_PATH = str(Path(app.__file__).with_name("wizard.tcss"))
 
     def action_log(self) -> None:
-        client_secret = self.ground.settings.folder.joinpath(Profile.state_file).read_text()
+        client_secret = self.workspace.settings.folder.joinpath(Profile.state_file).read_text()
         raise ValueError(f"cannot show {len(client_secret)} characters of {client_secret}")
 
 
@@ -92,11 +92,11 @@ def main() -> int:
     if "deaf" in sys.argv:
         deafen(Path(sys.argv[1]).joinpath("project", Profile.state_file).read_text())
     Wizard.READING = 0.0  # nobody reads
-    ground = Ground(Path(sys.argv[1]))
-    with dating(ground.clock):
-        code = conduct((Broken if "broken" in sys.argv else Wizard)(ground))
+    workspace = Workspace(Path(sys.argv[1]))
+    with dating(workspace.clock):
+        code = conduct((Broken if "broken" in sys.argv else Wizard)(workspace))
     with suppress(OSError):  # the terminal may be gone
-        sys.stdout.write(f"in the keystore: {len(ground.keystore._entries)}\n")
+        sys.stdout.write(f"in the keystore: {len(workspace.keystore._entries)}\n")
     gc.freeze()  # as the program itself ends
     return process.flush(code)
 

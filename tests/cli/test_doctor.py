@@ -25,7 +25,7 @@ from core.entra.http import Session
 from core.events import Event, Question
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import Machine
 from wizard import commands
 from wizard.cli import _parser
@@ -45,13 +45,13 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
 
     def build(
         settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]
-    ) -> World:
+    ) -> Context:
         with monkeypatch.context() as inner:
             inner.setattr(assemble, "real", real)
-            world = assemble.pretend(machine.lab, settings, cancel, emit, ask)
-        world.keystore, world.clock = machine.keystore, machine.clock
-        world.session = Session(world.cloud, machine.clock)
-        return world
+            ctx = assemble.pretend(machine.lab, settings, cancel, emit, ask)
+        ctx.keystore, ctx.clock = machine.keystore, machine.clock
+        ctx.session = Session(ctx.cloud, machine.clock)
+        return ctx
 
     monkeypatch.setattr(assemble, "real", build)
     monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)

@@ -18,7 +18,7 @@ from core.errors import SetupError
 from core.events import Event, Question, StepFinished
 from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.lab import Lab
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import Crash, Machine, VirtualClock
 from wizard import commands
 from wizard.cli import _parser, run
@@ -71,16 +71,16 @@ def office(
 
     def build(
         settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]
-    ) -> World:
+    ) -> Context:
         def watched(event: Event) -> None:
             emit(event)
             if machine.watch is not None:
                 machine.watch(event)
 
-        world = real(settings, cancel, watched, ask)
-        world.sign_in, world.keystore = SandboxSignIn(machine.tenant, world.cloud, place.who), machine.keystore
-        world.clock, world.session, world.lifetime = clock, Session(world.cloud, clock), place.lifetime
-        return world
+        ctx = real(settings, cancel, watched, ask)
+        ctx.sign_in, ctx.keystore = SandboxSignIn(machine.tenant, ctx.cloud, place.who), machine.keystore
+        ctx.clock, ctx.session, ctx.lifetime = clock, Session(ctx.cloud, clock), place.lifetime
+        return ctx
 
     monkeypatch.setattr(assemble, "real", build)
     monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)

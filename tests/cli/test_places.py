@@ -13,16 +13,16 @@ from core import assemble, paths
 from core.clock import Cancel
 from core.config.settings import Settings
 from core.errors import SetupError
-from core.steps.context import World
+from core.steps.context import Context
 
 posix = pytest.mark.skipif(os.name != "posix", reason="XDG_CONFIG_HOME and HOME are of POSIX")
 CONFIG = "entraclaw-setup/config.toml"
 
 
-def real(project: Path) -> World:
-    world = assemble.real(Settings(project=str(project)), Cancel(), lambda event: None, lambda question: False)
-    world.close()
-    return world
+def real(project: Path) -> Context:
+    ctx = assemble.real(Settings(project=str(project)), Cancel(), lambda event: None, lambda question: False)
+    ctx.close()
+    return ctx
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from core.events import Event, Question, StepFinished
 from core.flow import engine
 from core.flows import interrupted, registry
 from core.sandbox.fake_machine.az import HARDWARE, TOOLS, SandboxSignIn
-from core.steps.context import World
+from core.steps.context import Context
 from tests import dummy
 from tests.machine import Crash, Machine
 from wizard import answers, commands
 from wizard.cli import _parser
 from wizard.console import dialogue
-from wizard.workspace import Real
+from wizard.workspace import Local
 
 Command = Callable[..., int]
 Emit = Callable[[Event], None]
@@ -43,12 +43,12 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command line in this process, in front of the sandbox."""
     real = assemble.real
 
-    def build(settings: Settings, cancel: Cancel, emit: Emit, ask: Answer) -> World:
-        world = real(settings, cancel, emit, ask)
-        world.sign_in, world.keystore = SandboxSignIn(machine.tenant, world.cloud), machine.keystore
-        world.clock, world.session, world.lifetime = machine.clock, Session(world.cloud, machine.clock), ()
-        world.tools, world.hardware = lambda: TOOLS, lambda: HARDWARE
-        return world
+    def build(settings: Settings, cancel: Cancel, emit: Emit, ask: Answer) -> Context:
+        ctx = real(settings, cancel, emit, ask)
+        ctx.sign_in, ctx.keystore = SandboxSignIn(machine.tenant, ctx.cloud), machine.keystore
+        ctx.clock, ctx.session, ctx.lifetime = machine.clock, Session(ctx.cloud, machine.clock), ()
+        ctx.tools, ctx.hardware = lambda: TOOLS, lambda: HARDWARE
+        return ctx
 
     monkeypatch.setattr(assemble, "real", build)
     monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)
@@ -98,7 +98,7 @@ def test_U1_the_plain_menu_offers_and_starts_it(machine: Machine) -> None:
     settings = Settings(project=str(machine.lab.project), cloud=str(machine.lab.cloud_file))
     place = [row.name for row, entry in registry.menu() if entry.line].index("dummy") + 1
     out = io.StringIO()
-    dialogue.run(Real(settings), out, io.StringIO(), io.StringIO(f"{place}\n1\n"))
+    dialogue.run(Local(settings), out, io.StringIO(), io.StringIO(f"{place}\n1\n"))
     told = " ".join(out.getvalue().split())
     assert f"{place} Dummy: leave a mark in the project" in told
     assert "1 mark to leave" in told

@@ -33,7 +33,7 @@ from core.events import (
 from core.recording import writer
 from core.recording.reader import Tape, read
 from core.sandbox.fake_machine.az import SandboxSignIn
-from core.steps.context import World
+from core.steps.context import Context
 from tests.cli.screens import Screens
 from tests.machine import Machine, VirtualClock
 from wizard import commands
@@ -52,11 +52,11 @@ def run(
 
     def build(
         settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]
-    ) -> World:
-        world = real(settings, cancel, emit, ask)
-        world.sign_in, world.keystore = SandboxSignIn(machine.tenant, world.cloud), machine.keystore
-        world.clock, world.session, world.lifetime = clock, Session(world.cloud, clock), ()
-        return world
+    ) -> Context:
+        ctx = real(settings, cancel, emit, ask)
+        ctx.sign_in, ctx.keystore = SandboxSignIn(machine.tenant, ctx.cloud), machine.keystore
+        ctx.clock, ctx.session, ctx.lifetime = clock, Session(ctx.cloud, clock), ()
+        return ctx
 
     monkeypatch.setattr(assemble, "real", build)
     monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)

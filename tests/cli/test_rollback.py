@@ -14,7 +14,7 @@ from core.config.settings import Settings
 from core.entra.http import Session
 from core.events import Event, Question
 from core.sandbox.fake_machine.az import SandboxSignIn
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import PROFILE, Machine
 from wizard import commands
 from wizard.cli import _parser
@@ -30,11 +30,11 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
 
     def build(
         settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]
-    ) -> World:
-        world = real(settings, cancel, emit, ask)
-        world.sign_in, world.keystore = SandboxSignIn(machine.tenant, world.cloud), machine.keystore
-        world.clock, world.session = machine.clock, Session(world.cloud, machine.clock)
-        return world
+    ) -> Context:
+        ctx = real(settings, cancel, emit, ask)
+        ctx.sign_in, ctx.keystore = SandboxSignIn(machine.tenant, ctx.cloud), machine.keystore
+        ctx.clock, ctx.session = machine.clock, Session(ctx.cloud, machine.clock)
+        return ctx
 
     monkeypatch.setattr(assemble, "real", build)
     monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)

@@ -85,21 +85,21 @@ class One:
         )
         clock = TimelineClock(self.herd.timeline)
         settings = Settings(project=str(folder), cloud=str(lab.cloud_file), profile=str(profile), yes=True)
-        self.world = assemble.pretend(lab, settings, Cancel(), self._note, lambda question: True)
-        self.world.keystore, self.world.clock = lab.keystore(), clock
-        self.world.session = Distant(self.world.cloud, clock, random.Random(name), self.herd.uneven)
-        self.world.chance = random.Random(f"{name} chance")
-        self.world.run_id = uuid4().hex[:12]
-        self.world.machine = f"machine-{self.number}"
+        self.ctx = assemble.pretend(lab, settings, Cancel(), self._note, lambda question: True)
+        self.ctx.keystore, self.ctx.clock = lab.keystore(), clock
+        self.ctx.session = Distant(self.ctx.cloud, clock, random.Random(name), self.herd.uneven)
+        self.ctx.chance = random.Random(f"{name} chance")
+        self.ctx.run_id = uuid4().hex[:12]
+        self.ctx.machine = f"machine-{self.number}"
         try:
-            self.result = engine.run(migrate.FLOW, self.world, self.world.run_id)
+            self.result = engine.run(migrate.FLOW, self.ctx, self.ctx.run_id)
         finally:
             self.ended = self.herd.timeline.elapsed
-            self.world.close()
+            self.ctx.close()
 
     def holds(self, keys: set[bytes]) -> bool:
         """Whether a certificate whose key it has is on the app."""
-        store, service = self.world.keystore, self.world.service
+        store, service = self.ctx.keystore, self.ctx.service
         key_pairs = [certificates.parse(store.read(service, a) or Secret(""), a) for a in store.accounts(service)]  # type: ignore[attr-defined]
         return any(key_pair.der in keys for key_pair in key_pairs)
 

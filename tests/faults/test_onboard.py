@@ -198,8 +198,8 @@ def test_U2_ctrl_c_after_every_step_undoes_everything(begin: Callable[..., Machi
             if isinstance(event, StepFinished) and event.stage == "provision":
                 count += 1
                 if count == nth:
-                    assert machine.world is not None
-                    machine.world.cancel.ask(2)
+                    assert machine.ctx is not None
+                    machine.ctx.cancel.ask(2)
 
         machine.watch = stop
         result = machine.onboard()
@@ -217,8 +217,8 @@ def stopper(machine: Machine, step: str) -> Callable[[object], None]:
 
     def stop(event: object) -> None:
         if isinstance(event, StepFinished) and event.step == step and event.state == "done":
-            assert machine.world is not None
-            machine.world.cancel.ask(2)
+            assert machine.ctx is not None
+            machine.ctx.cancel.ask(2)
 
     return stop
 

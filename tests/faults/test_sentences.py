@@ -33,8 +33,8 @@ def interrupted_at(place: int) -> End:
             nonlocal count
             count += 1
             if count == place:
-                assert machine.world is not None
-                machine.world.cancel.ask(signal.SIGINT)
+                assert machine.ctx is not None
+                machine.ctx.cancel.ask(signal.SIGINT)
 
         machine.watch = ask
         return machine.migrate()
@@ -108,8 +108,8 @@ def test_U10_what_the_next_run_says_after_a_crash_is_true(start_lab: Callable[[s
         if not crashed:
             assert nth > 10
             return
-        assert machine.world is not None
-        marked = Journal(machine.world.log.path, "", machine.clock).marked
+        assert machine.ctx is not None
+        marked = Journal(machine.ctx.log.path, "", machine.clock).marked
         before = Snapshot.of(machine)
         result = ENDS[name](machine)
         machine.watch = None

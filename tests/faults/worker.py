@@ -101,22 +101,22 @@ def main(home: Path, cloud: str, *, quick: bool) -> int:
             print(json.dumps({"step": event.step, "state": event.state}), flush=True)
 
     settings = Settings(project=str(home / "project"), cloud=cloud, yes=True)
-    world = assemble.real(settings, cancel, note, lambda question: True)
+    ctx = assemble.real(settings, cancel, note, lambda question: True)
     clock = VirtualClock() if quick else SystemClock(cancel)
     if isinstance(clock, VirtualClock):
         clock.cancel = cancel
-    world.clock = clock
-    world.keystore = FileKeystore(home / KEYSTORE)
-    world.sign_in = GivenSignIn(home / TOKEN, world.cloud)
-    world.tools = tuple
-    world.packages = tuple
-    world.lifetime = ()
-    world.machine = home.name
+    ctx.clock = clock
+    ctx.keystore = FileKeystore(home / KEYSTORE)
+    ctx.sign_in = GivenSignIn(home / TOKEN, ctx.cloud)
+    ctx.tools = tuple
+    ctx.packages = tuple
+    ctx.lifetime = ()
+    ctx.machine = home.name
     print(json.dumps({"begun": os.getpid()}), flush=True)
     try:
-        result = engine.run(migrate.FLOW, world, world.run_id)
+        result = engine.run(migrate.FLOW, ctx, ctx.run_id)
     finally:
-        world.close()
+        ctx.close()
     print(json.dumps({"exit": result.exit_code, "findings": said, "errors": result.errors}), flush=True)
     return result.exit_code
 

@@ -34,7 +34,7 @@ from core.sandbox.token_service import endpoint
 from core.sandbox.token_service.refusals import Refused
 from core.secret import Secret
 from core.steps.admin_request import Request, parse
-from core.steps.context import World
+from core.steps.context import Context
 from tests.flows.test_handoff import Admin, ask, request_of, rights_of
 from tests.machine import PROFILE, Crash, Machine, Snapshot, VirtualClock
 from tests.provisioning import apps, granted, make
@@ -77,11 +77,11 @@ def command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Command:
 
     def build(
         settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]
-    ) -> World:
-        world = real(settings, cancel, emit, ask)
-        world.sign_in, world.keystore = SandboxSignIn(machine.tenant, world.cloud), machine.keystore
-        world.clock, world.session, world.lifetime = machine.clock, Session(world.cloud, machine.clock), ()
-        return world
+    ) -> Context:
+        ctx = real(settings, cancel, emit, ask)
+        ctx.sign_in, ctx.keystore = SandboxSignIn(machine.tenant, ctx.cloud), machine.keystore
+        ctx.clock, ctx.session, ctx.lifetime = machine.clock, Session(ctx.cloud, machine.clock), ()
+        return ctx
 
     monkeypatch.setattr(assemble, "real", build)
     monkeypatch.setattr("wizard.process.forbid_core_dumps", lambda: None)

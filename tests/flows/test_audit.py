@@ -46,8 +46,8 @@ def test_D3_without_an_audit_log_nothing_is_changed(machine: Machine, home: Path
 
 
 def test_D3_tokens_that_are_asked_for_are_told_and_not_asked_for_without_the_log(machine: Machine) -> None:
-    world = machine.build()
-    session = Session(machine.cloud, machine.clock, audit=world.audit)
+    ctx = machine.build()
+    session = Session(machine.cloud, machine.clock, audit=ctx.audit)
     stranger = certificates.make("CN=x", machine.clock.now(), certificates.LIFETIME, machine.app_id)
     with pytest.raises(TokenError):
         mint(session, machine.cloud, machine.tenant.id, machine.app_id, stranger)

@@ -555,10 +555,10 @@ def test_clock_that_went_wrong_after_the_migration(
     monkeypatch.setattr("core.steps.app.find.TOLERANCE", 10_000)
     assert machine.migrate().exit_code == 0
     machine.tenant.switches.skew = 300
-    world = machine.build()
+    ctx = machine.build()
     with pytest.raises(TokenError) as caught:
-        token(world)
-    world.close()
+        token(ctx)
+    ctx.close()
     assert (caught.value.id, caught.value.exit_code) == ("token.clock", 3)
     assert "AADSTS700024" in caught.value.summary
     assert f"s {how} the service's" in caught.value.remedy
@@ -571,12 +571,12 @@ def in_system_keystore(machine: Machine) -> Callable[..., Result]:
     """Migrate with this system's own keystore behind the gate."""
 
     def run(**options: Any) -> Result:
-        world = machine.build(**options)
-        world.keystore = SystemKeystore()
+        ctx = machine.build(**options)
+        ctx.keystore = SystemKeystore()
         try:
-            return run_flow(migrate.FLOW, world, world.run_id)
+            return run_flow(migrate.FLOW, ctx, ctx.run_id)
         finally:
-            world.close()
+            ctx.close()
 
     return run
 
@@ -768,12 +768,12 @@ class Shim:
         return json.dumps({"accessToken": value, "tenant": tenant.id, "tokenType": "Bearer"}, indent=2)
 
     def migrate(self, **options: Any) -> Result:
-        world = self.machine.build(**options)
-        world.sign_in = AzureCli(world.cloud, world.untrusted, world.cancel, self.seconds)
+        ctx = self.machine.build(**options)
+        ctx.sign_in = AzureCli(ctx.cloud, ctx.untrusted, ctx.cancel, self.seconds)
         try:
-            return run_flow(migrate.FLOW, world, world.run_id)
+            return run_flow(migrate.FLOW, ctx, ctx.run_id)
         finally:
-            world.close()
+            ctx.close()
 
 
 @pytest.fixture

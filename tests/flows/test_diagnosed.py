@@ -53,12 +53,12 @@ def examined(lab: Lab, clock: VirtualClock) -> dict[str, Checked]:
     """What a diagnosis on a scenario's computer tells."""
     machine = Machine(lab, clock)
     lab.move_in()
-    world = machine.build()
-    world.keystore = lab.keystore()
+    ctx = machine.build()
+    ctx.keystore = lab.keystore()
     try:
-        result = doctor.diagnose(world)
+        result = doctor.diagnose(ctx)
     finally:
-        world.close()
+        ctx.close()
     seen = {event.check: event for event in machine.events if isinstance(event, Checked)}
     assert result.exit_code == (8 if any(each.state == "failure" for each in seen.values()) else 0)
     return seen
@@ -103,13 +103,13 @@ def test_D1_a_healthy_machine_has_none_of_them(start_lab: Callable[[str], Lab], 
     lab = start_lab("legacy")
     machine = Machine(lab, clock)
     assert machine.migrate().exit_code == 0
-    world = machine.build()
+    ctx = machine.build()
     try:
-        doctor.diagnose(world)
+        doctor.diagnose(ctx)
     except SetupError as error:
         raise AssertionError(error) from error
     finally:
-        world.close()
+        ctx.close()
     seen = {event.check: event for event in machine.events if isinstance(event, Checked)}
     for named in NAMED.values():
         line = seen[named.check]

@@ -31,13 +31,13 @@ from core.machine.keys.hardware import Hardware
 from core.machine.prerequisites import Tool
 from core.sandbox.faults import Fault
 from core.secret import Secret
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.passwords import rollback_secret
 from tests.flows.test_interrupted import killed_at
 from tests.flows.test_rollback import rollback
 from tests.machine import PROFILE, Machine, Snapshot, killed
 
-Change = Callable[[World], None]
+Change = Callable[[Context], None]
 #: By the reference.
 STATES = {
     row[1]: set(row[2].split(", "))
@@ -51,7 +51,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
 CANARY = "cAn8Q~canary-canary-canary-canary-canary"
 
 
-def nothing(world: World) -> None:
+def nothing(ctx: Context) -> None:
     """Leave the world as it is."""
 
 
@@ -63,12 +63,12 @@ def diagnose(
     :param change: what is different in the world.
     """
     machine.events.clear()
-    world = machine.build(**options)
-    change(world)
+    ctx = machine.build(**options)
+    change(ctx)
     try:
-        return doctor.diagnose(world, only, fix=fix)
+        return doctor.diagnose(ctx, only, fix=fix)
     finally:
-        world.close()
+        ctx.close()
         for seen in checks(machine).values():  # the reference says so of all that a check looks at itself
             assert seen.state in STATES[seen.check] | {"failure", "unseen"}, f"docs/reference/doctor.md: {seen.check}"
 
@@ -212,11 +212,11 @@ def test_D1_without_a_network_it_sees_the_rest_and_says_what_it_could_not_see(mi
 
 
 def test_D1_without_the_azure_cli_a_migrated_machine_reads_the_app_with_its_certificate(migrated: Machine) -> None:
-    def without(world: World) -> None:
+    def without(ctx: Context) -> None:
         az = Tool(
             prerequisites.AZ, ">= 2.61", "", ok=False, why="it is not on the PATH", install="get it", required=True
         )
-        world.tools = lambda: (az,)
+        ctx.tools = lambda: (az,)
 
     diagnose(migrated, change=without)
     seen = states(migrated)
@@ -225,8 +225,8 @@ def test_D1_without_the_azure_cli_a_migrated_machine_reads_the_app_with_its_cert
 
 
 def test_D1_signed_out_is_no_failure_where_the_certificate_works(migrated: Machine, machine: Machine) -> None:
-    def signed_out(world: World) -> None:
-        world.sign_in.logout()
+    def signed_out(ctx: Context) -> None:
+        ctx.sign_in.logout()
 
     diagnose(migrated, ["session"], signed_out)
     assert states(migrated) == {"session": "ok"}
@@ -237,11 +237,11 @@ def test_D1_signed_out_is_no_failure_where_the_certificate_works(migrated: Machi
 
 
 def test_D1_a_check_that_breaks_hides_nothing_else(machine: Machine) -> None:
-    def broken(world: World) -> None:
+    def broken(ctx: Context) -> None:
         def explode() -> Hardware:
             raise RuntimeError("boom")
 
-        world.hardware = explode
+        ctx.hardware = explode
 
     assert diagnose(machine, change=broken).exit_code == 8
     seen = checks(machine)
@@ -254,7 +254,7 @@ def test_D1_a_check_that_breaks_hides_nothing_else(machine: Machine) -> None:
 def test_D1_a_check_that_does_not_end_is_given_up(machine: Machine) -> None:
     """The patience is injected: it runs out as soon as only the one that hangs is left."""
     release, late = threading.Event(), [0.0]
-    world = machine.build()
+    ctx = machine.build()
 
     def hangs() -> tuple[Tool, ...]:
         release.wait(60)
@@ -264,12 +264,12 @@ def test_D1_a_check_that_does_not_end_is_given_up(machine: Machine) -> None:
         late[0] += 30.0
         return late[0]
 
-    world.tools = hangs
+    ctx.tools = hangs
     try:
-        result = doctor.diagnose(world, ["versions", "programs"], monotonic=monotonic)
+        result = doctor.diagnose(ctx, ["versions", "programs"], monotonic=monotonic)
     finally:
         release.set()
-        world.close()
+        ctx.close()
     assert result.exit_code == 8
     assert states(machine) == {"versions": "ok", "programs": "failure"}
     assert "no answer" in checks(machine)["programs"].evidence
@@ -278,13 +278,13 @@ def test_D1_a_check_that_does_not_end_is_given_up(machine: Machine) -> None:
 def test_D1_a_request_to_stop_ends_it(machine: Machine) -> None:
     hold = threading.Event()
 
-    def change(world: World) -> None:
+    def change(ctx: Context) -> None:
         def hangs() -> tuple[Tool, ...]:
-            world.cancel.ask(2)
+            ctx.cancel.ask(2)
             hold.wait(60)
             return ()
 
-        world.tools = hangs
+        ctx.tools = hangs
 
     with pytest.raises(Interrupted):
         diagnose(machine, change=change)
@@ -478,12 +478,12 @@ def test_D1_a_request_to_stop_is_no_finding(migrated: Machine, monkeypatch: pyte
     if check == "rollback":
         rollback(migrated)
 
-    def change(world: World) -> None:
+    def change(ctx: Context) -> None:
         def stopped(*_: object) -> NoReturn:
-            world.cancel.ask(signal.SIGINT)
+            ctx.cancel.ask(signal.SIGINT)
             raise Interrupted(signal.SIGINT)
 
-        monkeypatch.setattr(world.sign_in, "graph_token", stopped)
+        monkeypatch.setattr(ctx.sign_in, "graph_token", stopped)
         monkeypatch.setattr(rollback_secret, "service_time", stopped)
 
     with pytest.raises(Interrupted):
@@ -576,9 +576,9 @@ def test_D1_proxies_are_told_without_their_password(machine: Machine, monkeypatc
     assert checks(machine)["proxy"].state == "warning"
 
 
-def az_here(world: World) -> None:
+def az_here(ctx: Context) -> None:
     """The real one is in use."""
-    world.tools = lambda: (Tool(prerequisites.AZ, ">= 2.61", "2.70.0", ok=True, required=True),)
+    ctx.tools = lambda: (Tool(prerequisites.AZ, ">= 2.61", "2.70.0", ok=True, required=True),)
 
 
 def test_D1_roots_are_told_for_each_client(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -409,9 +409,9 @@ def test_M5_apply_takes_no_certificate_back_that_is_in_use_by_now(dev: Machine, 
     assert open_runs(admin.home)
 
     def stop(event: object) -> None:
-        assert dev.world is not None
+        assert dev.ctx is not None
         if getattr(event, "stage", "") == "apply":
-            dev.world.cancel.ask(2)
+            dev.ctx.cancel.ask(2)
 
     dev.watch = stop
     admin.apply(path)
@@ -777,10 +777,10 @@ def test_P12_verify_and_token_name_the_open_request(dev: Machine) -> None:
     assert "handoff.open" in dev.findings()
     (finding,) = (event for event in dev.events if isinstance(event, Finding) and event.id == "handoff.open")
     assert str(path) in finding.message
-    world = dev.build()
+    ctx = dev.build()
     with pytest.raises(SetupError) as caught:
-        access_token.token(world)
-    world.close()
+        access_token.token(ctx)
+    ctx.close()
     assert caught.value.id == "handoff.open"
 
 

@@ -18,7 +18,7 @@ from core.flow.step import Flow
 from core.flows import migrate, onboard
 from core.machine.keys.hardware import Hardware
 from core.sandbox.lab import Lab
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
 
 READY = Hardware("tpm2", "TPM 2.0, /dev/tpmrm0", "linux", usable=True)
@@ -28,7 +28,7 @@ MAC = Hardware("secure-enclave", "a Secure Enclave", "darwin", why="it makes P-2
 WINDOWS = Hardware("tpm2", "TPM 2.0, Microsoft Platform Crypto Provider", "win32", usable=True)
 
 
-def run(machine: Machine, found: Hardware | None, flow: Flow[World] = migrate.FLOW, **options: Any) -> Result:
+def run(machine: Machine, found: Hardware | None, flow: Flow[Context] = migrate.FLOW, **options: Any) -> Result:
     """Run a flow on a computer with this hardware; None: nobody may look."""
 
     def look() -> Hardware:
@@ -36,12 +36,12 @@ def run(machine: Machine, found: Hardware | None, flow: Flow[World] = migrate.FL
         return found
 
     machine.events.clear()
-    world = machine.build(**options)
-    world.hardware = look
+    ctx = machine.build(**options)
+    ctx.hardware = look
     try:
-        return run_flow(flow, world, world.run_id, dry_run=world.settings.dry_run)
+        return run_flow(flow, ctx, ctx.run_id, dry_run=ctx.settings.dry_run)
     finally:
-        world.close()
+        ctx.close()
 
 
 def warning(machine: Machine) -> Finding:
@@ -146,8 +146,8 @@ def test_U8_a_demo_has_a_computer_of_its_own(machine: Machine) -> None:
 
 
 def test_T1_a_world_looks_once(machine: Machine) -> None:
-    world = assemble.real(Settings(project=str(machine.lab.project)), Cancel(), print, lambda question: False)
+    ctx = assemble.real(Settings(project=str(machine.lab.project)), Cancel(), print, lambda question: False)
     try:
-        assert world.hardware() is world.hardware()
+        assert ctx.hardware() is ctx.hardware()
     finally:
-        world.close()
+        ctx.close()

@@ -36,11 +36,11 @@ def killed_at(machine: Machine, step: str) -> None:
 
 
 def find(machine: Machine, **options: Any) -> interrupted.Open | None:
-    world = machine.build(**options)
+    ctx = machine.build(**options)
     try:
-        return interrupted.find(world)
+        return interrupted.find(ctx)
     finally:
-        world.close()
+        ctx.close()
 
 
 def undo(machine: Machine, answer: Callable[[Question], bool] | None = None, **options: object) -> Result:

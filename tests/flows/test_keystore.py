@@ -19,13 +19,13 @@ OTHER = "11111111-2222-4333-8444-555555555555"
 
 
 def migrate_in_a_job(machine: Machine, **options: Any) -> Result:
-    world = machine.build(**options)
-    assert world.lifetime == (), "a demo is never stopped, wherever it runs"
-    world.lifetime = SEEN
+    ctx = machine.build(**options)
+    assert ctx.lifetime == (), "a demo is never stopped, wherever it runs"
+    ctx.lifetime = SEEN
     try:
-        return run_flow(FLOW, world, world.run_id, dry_run=world.settings.dry_run)
+        return run_flow(FLOW, ctx, ctx.run_id, dry_run=ctx.settings.dry_run)
     finally:
-        world.close()
+        ctx.close()
 
 
 def finding(machine: Machine, id: str) -> Finding:
@@ -43,8 +43,8 @@ def test_M16_nothing_is_changed_where_the_key_would_not_outlive_the_job(
     for seen in SEEN:
         assert seen in result.errors[0]["message"]
     assert machine.untouched(before)
-    assert machine.world is not None
-    assert machine.world.journal is None
+    assert machine.ctx is not None
+    assert machine.ctx.journal is None
     assert not list(home.rglob("*.lock"))
 
 

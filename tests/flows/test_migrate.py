@@ -467,8 +467,8 @@ def test_M5_the_purge_has_the_marker_before_it_even_where_nothing_is_deleted(mac
 
     def stop(event: object) -> None:
         if isinstance(event, StepFinished) and event.step == "purge":
-            assert machine.world is not None
-            machine.world.cancel.ask(2)
+            assert machine.ctx is not None
+            machine.ctx.cancel.ask(2)
 
     machine.watch = stop
     result = machine.migrate()

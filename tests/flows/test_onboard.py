@@ -78,8 +78,8 @@ def stop_after(machine: Machine, step: str, how: Callable[[], None]) -> None:
 
 def cancel(machine: Machine) -> None:
     """Ctrl-C."""
-    assert machine.world is not None
-    machine.world.cancel.ask(2)
+    assert machine.ctx is not None
+    machine.ctx.cancel.ask(2)
 
 
 def crash_after(machine: Machine, step: str, **options: Any) -> None:
@@ -180,13 +180,13 @@ def test_P1_an_app_that_appears_while_the_plan_is_read_is_not_doubled(fresh: Mac
 
 
 def test_M16_a_job_or_container_is_stopped_before_any_change(fresh: Machine) -> None:
-    world = fresh.build()
-    world.lifetime = ("CI: the variable CI is set",)
-    result = engine.run(onboard.FLOW, world, world.run_id)
-    world.close()
+    ctx = fresh.build()
+    ctx.lifetime = ("CI: the variable CI is set",)
+    result = engine.run(onboard.FLOW, ctx, ctx.run_id)
+    ctx.close()
     stopped(result, "platform.short-lived", 3)
     assert nothing(fresh)
-    assert world.journal is None
+    assert ctx.journal is None
 
 
 # --- other apps
@@ -563,13 +563,13 @@ LOCKER = ("Policy.ReadWrite.ApplicationConfiguration",)
 
 
 def add_password(machine: Machine) -> None:
-    world = machine.build(who="alex")
-    world.facts.put(Target(machine.tenant.id))
+    ctx = machine.build(who="alex")
+    ctx.facts.put(Target(machine.tenant.id))
     body = {"passwordCredential": {"displayName": "again"}}
     try:
-        world.user_graph().write("POST", f"/applications/{machine.app['id']}/addPassword", body, "add a password")
+        ctx.user_graph().write("POST", f"/applications/{machine.app['id']}/addPassword", body, "add a password")
     finally:
-        world.close()
+        ctx.close()
 
 
 def test_M13_with_the_permission_lock_locks(fresh: Machine) -> None:
@@ -672,18 +672,18 @@ def test_P1_another_tenant_does_not_continue_what_was_begun_in_this_one(fresh: M
 @pytest.mark.parametrize("step", ["store-key", "create-app", "create-principal", "grant", "adopt", "record", "tidy"])
 def test_U2_an_interrupted_run_is_resumed(fresh: Machine, step: str) -> None:
     crash_after(fresh, step)
-    world = fresh.build()
-    opened = interrupted.find(world)
-    world.close()
+    ctx = fresh.build()
+    opened = interrupted.find(ctx)
+    ctx.close()
     assert opened is not None
     assert (opened.flow, opened.marked) == ("onboard", False)
     result = fresh.onboard()
     assert result.exit_code == 0, result.errors
     complete(fresh)
     unchanged(fresh)
-    world = fresh.build()
-    assert interrupted.find(world) is None
-    world.close()
+    ctx = fresh.build()
+    assert interrupted.find(ctx) is None
+    ctx.close()
 
 
 @pytest.mark.parametrize("step", ["store-key", "create-app", "create-principal", "grant", "adopt", "record", "tidy"])

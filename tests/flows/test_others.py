@@ -573,8 +573,8 @@ def test_M5_somebody_else_who_signs_in_meanwhile_does_not_carry_out_the_plan(mac
     before = Snapshot.of(machine)
 
     def meanwhile() -> None:
-        assert machine.world is not None
-        machine.world.sign_in = SandboxSignIn(machine.tenant, machine.cloud, "alex")
+        assert machine.ctx is not None
+        machine.ctx.sign_in = SandboxSignIn(machine.tenant, machine.cloud, "alex")
         machine.tenant.faults.add(Fault("status", "v1.0", nth=1, status=401))  # the token is asked for again
 
     at(machine, "store-key", meanwhile)

@@ -185,10 +185,10 @@ def test_row_5_the_refusal_of_a_keystore_surfaces_in_every_command(
     refused_backend(machine, monkeypatch)
     before = machine.state_file.read_bytes()
     if command == "token":
-        world = machine.build()
+        ctx = machine.build()
         with pytest.raises(InsecureKeyringBackendError):
-            token(world)
-        world.close()
+            token(ctx)
+        ctx.close()
     elif command == "verify":
         assert machine.verify().exit_code == 8
         key = next(event for event in machine.events if getattr(event, "step", "") == "key")
@@ -310,12 +310,12 @@ def test_G9_nor_does_a_sign_in_that_fails(machine: Machine) -> None:
             raise KeystoreError("az.signed-out", tenant_option="")
 
     def run(**options: Any) -> Result:
-        world = machine.build(**options)
-        world.sign_in = Nobody(machine.tenant, world.cloud)
+        ctx = machine.build(**options)
+        ctx.sign_in = Nobody(machine.tenant, ctx.cloud)
         try:
-            return run_flow(migrate.FLOW, world, world.run_id)
+            return run_flow(migrate.FLOW, ctx, ctx.run_id)
         finally:
-            world.close()
+            ctx.close()
 
     refused(machine, "az.signed-out", 4, "az login", run=run)
     assert machine.usable() == [machine.tenant.id]
@@ -323,9 +323,9 @@ def test_G9_nor_does_a_sign_in_that_fails(machine: Machine) -> None:
 
 def test_G11_verify_opens_no_weak_keystore_either(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     refused_backend(machine, monkeypatch)
-    world = machine.build()
-    assert verify(world).exit_code == 8
-    world.close()
+    ctx = machine.build()
+    assert verify(ctx).exit_code == 8
+    ctx.close()
     with pytest.raises(InsecureKeyringBackendError):
         SystemKeystore().read(machine.service, machine.tenant.id)
     with pytest.raises(InsecureKeyringBackendError):

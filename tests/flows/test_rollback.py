@@ -39,29 +39,29 @@ def rollback(machine: Machine, answer: Callable[[Question], bool] | None = None,
     """Run the rollback like a new process, with both yeses."""
     machine.events.clear()
     given = {"yes": True, "accept_live_secret": True}
-    world = machine.build(answer, **(given | options))
+    ctx = machine.build(answer, **(given | options))
     try:
-        return run_flow(FLOW, world, world.run_id, dry_run=world.settings.dry_run)
+        return run_flow(FLOW, ctx, ctx.run_id, dry_run=ctx.settings.dry_run)
     finally:
-        world.close()
+        ctx.close()
 
 
 def get_token(machine: Machine) -> str:
     """What `token` prints, by a new process."""
     machine.events.clear()
-    world = machine.build()
+    ctx = machine.build()
     try:
-        return token(world).value.reveal()
+        return token(ctx).value.reveal()
     finally:
-        world.close()
+        ctx.close()
 
 
 def stands(machine: Machine) -> bool:
     """Whether this machine remembers a rollback."""
-    world = machine.build()
-    world.facts.put(Target(machine.tenant.id, machine.app_id))
-    world.close()
-    return RollbackJournal.of(world).stands
+    ctx = machine.build()
+    ctx.facts.put(Target(machine.tenant.id, machine.app_id))
+    ctx.close()
+    return RollbackJournal.of(ctx).stands
 
 
 def accepted(machine: Machine) -> bool:
@@ -514,8 +514,8 @@ def test_U2_M10_an_interrupted_rollback_is_undone(plain: Machine, step: str) -> 
 
     def stop(event: object) -> None:
         if isinstance(event, StepFinished) and event.step == step:
-            assert plain.world is not None
-            plain.world.cancel.ask(2)
+            assert plain.ctx is not None
+            plain.ctx.cancel.ask(2)
 
     plain.watch = stop
     result = rollback(plain)

@@ -66,11 +66,11 @@ def test_P9_P10_afterwards_verify_and_token_hold_and_a_second_run_changes_nothin
     assert machine.verify().exit_code == 0
     (key,) = [event for event in machine.events if isinstance(event, StepFinished) and event.step == "key"]
     assert f"whose key lies {chip.where}" in key.detail
-    world = machine.build()
+    ctx = machine.build()
     try:
-        assert token(world).claims["appid"] == machine.app_id
+        assert token(ctx).claims["appid"] == machine.app_id
     finally:
-        world.close()
+        ctx.close()
     again = machine.migrate()
     assert (again.outcome, again.exit_code) == ("unchanged", 0)
     assert machine.untouched(before)

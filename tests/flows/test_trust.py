@@ -112,13 +112,13 @@ def test_M13_a_provisioner_that_may_write_policies_locks_itself(machine: Machine
     grant(machine, "Policy.ReadWrite.ApplicationConfiguration", "Application.Read.All")
     assert machine.migrate(lock=True).exit_code == 0
     assert found(machine, "lock.lift")
-    world = machine.build(who="alex")
-    graph = world.user_graph()
-    world.facts.put(Target(machine.tenant.id))
+    ctx = machine.build(who="alex")
+    graph = ctx.user_graph()
+    ctx.facts.put(Target(machine.tenant.id))
     body = {"passwordCredential": {"displayName": "again"}}
     with pytest.raises(GraphError, match="CredentialTypeNotAllowedAsPerAppPolicy"):
         graph.write("POST", f"/applications/{machine.app['id']}/addPassword", body, "add a password")
-    world.close()
+    ctx.close()
     assert machine.passwords == []
 
 

@@ -27,13 +27,13 @@ MEMBER = "b79fbf4d-3ef9-4689-8143-76b194e85509"
 def run(machine: Machine, *missing: Tool) -> Result:
     """A migration with the tools looked at, on a computer that lacks some."""
     machine.events.clear()
-    world = machine.build()
+    ctx = machine.build()
     names = {tool.name for tool in missing}
-    world.tools = lambda: (*(tool for tool in TOOLS if tool.name not in names), *missing)
+    ctx.tools = lambda: (*(tool for tool in TOOLS if tool.name not in names), *missing)
     try:
-        return engine.run(with_tools(migrate.FLOW), world, world.run_id)
+        return engine.run(with_tools(migrate.FLOW), ctx, ctx.run_id)
     finally:
-        world.close()
+        ctx.close()
 
 
 def rows(machine: Machine) -> list[StepFinished]:
@@ -81,10 +81,10 @@ def test_what_is_required_stops_the_run_and_all_of_it_is_named(machine: Machine)
 
 
 def test_a_tool_that_this_system_does_not_have_is_no_gap(machine: Machine) -> None:
-    world = machine.build()
-    world.tools = lambda: tuple(tool for tool in TOOLS if tool.name != prerequisites.BUS)
-    assert engine.run(with_tools(migrate.FLOW), world, world.run_id, dry_run=True).exit_code == 0
-    world.close()
+    ctx = machine.build()
+    ctx.tools = lambda: tuple(tool for tool in TOOLS if tool.name != prerequisites.BUS)
+    assert engine.run(with_tools(migrate.FLOW), ctx, ctx.run_id, dry_run=True).exit_code == 0
+    ctx.close()
     assert {row.step: row.detail for row in rows(machine)}["tool-session-bus"] == "not needed on this system"
 
 
@@ -92,10 +92,10 @@ def test_the_headless_flows_do_without(machine: Machine) -> None:
     def never() -> tuple[Tool, ...]:
         raise AssertionError("the Azure CLI would be started twice")
 
-    world = machine.build()
-    world.tools = never
-    assert engine.run(migrate.FLOW, world, world.run_id, dry_run=True).exit_code == 0
-    world.close()
+    ctx = machine.build()
+    ctx.tools = never
+    assert engine.run(migrate.FLOW, ctx, ctx.run_id, dry_run=True).exit_code == 0
+    ctx.close()
     for flow in (migrate.FLOW, onboard.FLOW, apply.FLOW, rollback.FLOW):
         first = with_tools(flow).look[0]
         assert (first.name, first.steps[: len(STEPS)]) == ("prereqs", STEPS)
@@ -128,15 +128,15 @@ def test_P12_a_token_without_roles_leaves_them_unknown(machine: Machine) -> None
 
 
 def test_D4_U3_signed_out_signed_in_and_the_code_is_nowhere(machine: Machine, home: Path) -> None:
-    world = machine.build()
-    world.sign_in.logout()
-    result = engine.run(migrate.FLOW, world, world.run_id)
+    ctx = machine.build()
+    ctx.sign_in.logout()
+    result = engine.run(migrate.FLOW, ctx, ctx.run_id)
     assert (result.exit_code, result.errors[0]["id"]) == (4, "az.signed-out")
 
     shown: list[Prompt] = []
-    world.sign_in.login(machine.tenant.id, device_code=True, tell=shown.append, cancel=Cancel())
-    result = engine.run(migrate.FLOW, world, world.run_id)
-    world.close()
+    ctx.sign_in.login(machine.tenant.id, device_code=True, tell=shown.append, cancel=Cancel())
+    result = engine.run(migrate.FLOW, ctx, ctx.run_id)
+    ctx.close()
     assert result.exit_code == 0
     (prompt,) = shown
     written = [to_json(event, "now") for event in machine.events] + [json.dumps(result.errors)]

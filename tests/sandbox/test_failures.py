@@ -34,7 +34,7 @@ from core.sandbox.scenarios import failures
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.failures import FAILURES, LAG, ROW
 from core.secret import Secret
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import MachineKey, Proof, SignedIn, Target
 from tests.machine import Machine, VirtualClock
 from wizard.workspace import Demo
@@ -77,13 +77,13 @@ def begin(start_lab: Callable[[str], Lab], clock: VirtualClock) -> Begin:
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, begin: Begin) -> Iterator[World]:
+def ctx(request: pytest.FixtureRequest, begin: Begin) -> Iterator[Context]:
     """The world of the scenario that the test names."""
     machine = begin(request.param)
-    world = machine.build()
-    world.facts.put(Target(machine.tenant.id, machine.app_id))
-    yield world
-    world.close()
+    ctx = machine.build()
+    ctx.facts.put(Target(machine.tenant.id, machine.app_id))
+    yield ctx
+    ctx.close()
 
 
 def failure(act: Callable[[], object]) -> SetupError:
@@ -178,9 +178,9 @@ def test_P4_what_lies_in_the_project_is_this_users_alone(begin: Begin, scenario:
 def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(begin: Begin) -> None:
     machine = begin(ROW[1])
     apps = len(list(machine.tenant.all_latest("application")))
-    world = machine.build(who="alex")  # a global administrator
-    world.facts.put(Target(machine.tenant.id))
-    graph = world.user_graph()
+    ctx = machine.build(who="alex")  # a global administrator
+    ctx.facts.put(Target(machine.tenant.id))
+    graph = ctx.user_graph()
     typed = {"@odata.type": "#microsoft.graph.agentIdentityBlueprint", "displayName": "x"}
     for act in (
         lambda: graph.get("/applications/microsoft.graph.agentIdentityBlueprint", "list Blueprints"),
@@ -192,20 +192,20 @@ def test_row_1_the_agent_id_apis_refuse_the_persons_token_whatever_its_roles(beg
         assert isinstance(error, GraphError)
         assert (error.status, error.code) == (403, "Authorization_RequestDenied")
     assert graph.get("/me", "read who I am")["displayName"] == "Alex Admin"
-    assert "Directory.AccessAsUser.All" in world.facts.get(SignedIn).token.scopes
-    world.close()
+    assert "Directory.AccessAsUser.All" in ctx.facts.get(SignedIn).token.scopes
+    ctx.close()
     assert len(list(machine.tenant.all_latest("application"))) == apps
 
 
 def test_row_1_the_apps_own_token_has_the_roles_and_is_not_refused_for_want_of_them(begin: Begin) -> None:
     machine = begin(ROW[1])
-    world = machine.build()
-    world.facts.put(Target(machine.tenant.id, machine.app_id))
-    world.facts.put(MachineKey(own(machine)))
+    ctx = machine.build()
+    ctx.facts.put(Target(machine.tenant.id, machine.app_id))
+    ctx.facts.put(MachineKey(own(machine)))
     path = "/applications/microsoft.graph.agentIdentityBlueprint"
-    assert world.app_graph().get(path, "list Blueprints")["value"] == []
-    assert world.facts.get(Proof).token.roles == roles.BASE.keys() | roles.AGENT.keys()
-    world.close()
+    assert ctx.app_graph().get(path, "list Blueprints")["value"] == []
+    assert ctx.facts.get(Proof).token.roles == roles.BASE.keys() | roles.AGENT.keys()
+    ctx.close()
 
 
 def test_row_2_null_stands_where_the_secret_was_and_the_passwords_are_still_there(begin: Begin) -> None:
@@ -343,9 +343,9 @@ def test_row_5_the_key_lies_in_the_file_of_keyrings_alt_in_this_home_and_in_the_
 
 def test_row_6_the_package_cannot_be_imported_and_neither_can_the_keystore_be_reached(begin: Begin) -> None:
     machine = begin(ROW[6])
-    world = machine.build()
-    broken = [(package.name, package.why) for package in world.packages() if not package.ok]
-    world.close()
+    ctx = machine.build()
+    broken = [(package.name, package.why) for package in ctx.packages() if not package.ok]
+    ctx.close()
     ((name, why),) = broken
     assert name == "keyring"
     assert "ImportError" in why
@@ -392,10 +392,10 @@ def test_K6_a_keystore_that_stays_locked_refuses_every_operation() -> None:
 
 def test_row_11_az_is_not_believed_and_its_note_is_in_the_env_file(begin: Begin) -> None:
     machine = begin(ROW[11])
-    world = machine.build()
-    error = failure(lambda: world.sign_in.graph_token(machine.tenant.id))
-    (az,) = (tool for tool in world.tools() if not tool.ok)
-    world.close()
+    ctx = machine.build()
+    error = failure(lambda: ctx.sign_in.graph_token(machine.tenant.id))
+    (az,) = (tool for tool in ctx.tools() if not tool.ok)
+    ctx.close()
     assert (error.id, error.details["detail"]) == ("az.garbage", "not a JSON object")
     assert (az.name, az.required) == (AZ, True)
     assert "does not tell its version" in az.why
@@ -443,12 +443,12 @@ def test_U8_a_demo_has_the_key_and_the_weak_file_and_nothing_of_them_stays(home:
     try:
         for scenario, held in ((ROW[8], True), (ROW[5], False), (ROW[15], True)):
             demo.move(scenario)
-            world = demo.world(Cancel(), lambda event: None, lambda question: True)
-            weak = weak_files.find(world.service)
-            world.close()
+            ctx = demo.context(Cancel(), lambda event: None, lambda question: True)
+            weak = weak_files.find(ctx.service)
+            ctx.close()
             assert bool(weak) is not held
             if held:
-                assert world.keystore.read(world.service, demo.lab.tenant.id)
+                assert ctx.keystore.read(ctx.service, demo.lab.tenant.id)
     finally:
         demo.close()
     assert list(home.iterdir()) == []

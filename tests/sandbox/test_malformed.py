@@ -26,7 +26,7 @@ SCOPES = (
 )
 
 
-class World:
+class Context:
     """An app with a key, an agent chain and a policy; put back as it was before each example."""
 
     def __init__(self) -> None:
@@ -95,8 +95,8 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World()
+def ctx() -> Context:
+    return Context()
 
 
 @pytest.fixture
@@ -158,40 +158,40 @@ VALUES = st.recursive(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_S2_no_body_whatsoever_is_a_bug(world: World, data: st.DataObject) -> None:
-    world.reset()
-    client = world.client
-    method, path = data.draw(st.sampled_from(world.writes))
-    names = st.sampled_from(world.own.get(path) or CREDENTIALS.get(path.rpartition("/")[2]) or ["requests"]) | NAMES
+def test_S2_no_body_whatsoever_is_a_bug(ctx: Context, data: st.DataObject) -> None:
+    ctx.reset()
+    client = ctx.client
+    method, path = data.draw(st.sampled_from(ctx.writes))
+    names = st.sampled_from(ctx.own.get(path) or CREDENTIALS.get(path.rpartition("/")[2]) or ["requests"]) | NAMES
     body: Any = data.draw(st.dictionaries(names, VALUES, min_size=1, max_size=4) | VALUES)
     if isinstance(body, dict):
         if path.endswith("Key") and data.draw(st.booleans()):
-            body["proof"] = world.proofs["servicePrincipals" in path]
+            body["proof"] = ctx.proofs["servicePrincipals" in path]
         if data.draw(st.booleans()):
             body |= {"displayName": "x"}
         if path.endswith("principals") and data.draw(st.booleans()):
             body["appId"] = client.app_id
-    for token in (world.admin, world.agent, world.owner):
-        assert world.send(method, path, json.dumps(body).encode(), token).status < 500
-    for read in world.reads:  # nor does it leave one behind
-        for token in (world.admin, world.agent):
+    for token in (ctx.admin, ctx.agent, ctx.owner):
+        assert ctx.send(method, path, json.dumps(body).encode(), token).status < 500
+    for read in ctx.reads:  # nor does it leave one behind
+        for token in (ctx.admin, ctx.agent):
             assert client.call("GET", read, token=token).status < 500
-    for add in world.passwords:
-        assert world.send("POST", add, b"", world.admin).status < 500
+    for add in ctx.passwords:
+        assert ctx.send("POST", add, b"", ctx.admin).status < 500
     assert client.sign_in(client_secret=client.secret).status < 500
     assert client.sign_in_with(key_pair()).status < 500
     facts.of(client.tenant, [])
 
 
-def test_S2_json_that_is_nested_too_deeply_is_refused(world: World) -> None:
-    world.reset()
-    for method, path in world.writes:
-        for token in (world.admin, world.agent):
-            assert world.send(method, path, DEEP, token).status in (400, 403), path
+def test_S2_json_that_is_nested_too_deeply_is_refused(ctx: Context) -> None:
+    ctx.reset()
+    for method, path in ctx.writes:
+        for token in (ctx.admin, ctx.agent):
+            assert ctx.send(method, path, DEEP, token).status in (400, 403), path
     items = {
         "requests": [{"id": "1", "method": "POST", "url": "/applications", "body": json.loads("[" * 900 + "]" * 900)}]
     }
-    assert world.send("POST", "/$batch", json.dumps(items).encode(), world.admin).status == 400
+    assert ctx.send("POST", "/$batch", json.dumps(items).encode(), ctx.admin).status == 400
     nested = f'{{"a": {"[" * (DEEPEST - 1)}{"]" * (DEEPEST - 1)}}}'.encode()
     assert Request("POST", "x", "/", body=nested).json()
     with pytest.raises(ValueError, match="deeply"):
@@ -199,11 +199,11 @@ def test_S2_json_that_is_nested_too_deeply_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
-def test_S2_what_is_no_number_is_refused(world: World, name: str) -> None:
+def test_S2_what_is_no_number_is_refused(ctx: Context, name: str) -> None:
     """Python reads and writes them; JSON does not know them (RFC 8259)."""
-    world.reset()
+    ctx.reset()
     body = f'{{"displayName": "x", "tags": [{name}]}}'.encode()
-    answer = world.send("POST", "/applications", body, world.admin)
+    answer = ctx.send("POST", "/applications", body, ctx.admin)
     assert (answer.status, answer.json()["error"]["code"]) == (400, "BadRequest")
 
 

@@ -67,8 +67,8 @@ class Posed(Pose):
 class PosedReplay(Pose, Replay):
     """The wizard that shows a recording."""
 
-    def __init__(self, ground: Recorded, normal: Callable[[str], str]) -> None:
-        Replay.__init__(self, ground)
+    def __init__(self, workspace: Recorded, normal: Callable[[str], str]) -> None:
+        Replay.__init__(self, workspace)
         self.pose(normal)
 
 
@@ -131,13 +131,13 @@ class Play:
             case "verify":
                 return app.proof.ended is not None
             case "review":
-                return model.question is not None or model.door == "review" or model.ended is not None
+                return model.question is not None or model.pause == "review" or model.ended is not None
             case "progress" | "diagnose":
                 return model.ended is not None
             case "summary":
                 return True
             case place:
-                return model.door == place or model.ended is not None or model.stage != place
+                return model.pause == place or model.ended is not None or model.stage != place
 
     @property
     def text(self) -> str:
@@ -193,8 +193,8 @@ async def replay(
     :param stand: where it was made.
     """
     tape = load(path)
-    ground = Recorded(tape, Settings(), Pace(clock or SystemClock(), speed, tape.started))
-    app = PosedReplay(ground, stand.normal)
+    workspace = Recorded(tape, Settings(), Pace(clock or SystemClock(), speed, tape.started))
+    app = PosedReplay(workspace, stand.normal)
     async with app.run_test(size=size) as pilot:
         try:
             yield Play(app, pilot, stand)
@@ -206,9 +206,9 @@ def stop(app: Wizard, stand: Stand) -> None:
     """End what still runs, as its folder is about to go."""
     stand.release()
     app.stop_job()
-    if app.bridge is not None and app.bridge.running:
-        app.bridge.stop()
-        app.bridge.join(20)
+    if app.engine_thread is not None and app.engine_thread.running:
+        app.engine_thread.stop()
+        app.engine_thread.join(20)
     if app._job is not None:
         app._job.join(20)
 

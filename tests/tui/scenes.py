@@ -117,12 +117,12 @@ def interrupted(line: int) -> Callable[[Stand], None]:
     """A migration was killed after it wrote that line of its journal."""
 
     def prepare(stand: Stand) -> None:
-        world = stand.world(Cancel(), lambda event: None, lambda question: True)
+        ctx = stand.context(Cancel(), lambda event: None, lambda question: True)
         try:
-            flow = runs.flow_of("migrate", world)
-            assert killed(line, lambda: runs.carry_out("migrate", world, flow)), "it was not that long"
+            flow = runs.flow_of("migrate", ctx)
+            assert killed(line, lambda: runs.carry_out("migrate", ctx, flow)), "it was not that long"
         finally:
-            world.close()
+            ctx.close()
 
     return prepare
 
@@ -244,9 +244,9 @@ async def _change(play: Play) -> None:
 
 
 def _sign_out(stand: Stand) -> None:
-    world = stand.world(Cancel(), lambda event: None, lambda question: False)
-    world.sign_in.logout()
-    world.close()
+    ctx = stand.context(Cancel(), lambda event: None, lambda question: False)
+    ctx.sign_in.logout()
+    ctx.close()
 
 
 async def _code(play: Play) -> None:

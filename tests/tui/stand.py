@@ -21,7 +21,7 @@ from core.events import Event, Question, Waiting
 from core.machine import prerequisites
 from core.machine.python_packages import Package
 from core.sandbox.lab import Lab
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import Machine, VirtualClock, dating
 from tests.tui.still import Replicas, Time, Watch, still
 from wizard.workspace import Demo
@@ -71,19 +71,19 @@ class Stand(Demo):
         if scenario != "slow":
             tenant.lag = {}
 
-    def world(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> World:
+    def context(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
         def watched(event: Event) -> None:
             if isinstance(event, Waiting) and self.hold_at and self.hold_at in event.reason:
                 self.time.hold()
             emit(event)
 
-        world = super().world(cancel, watched, ask)
-        world.clock = Watch(self.time, cancel)
-        world.session = Session(world.cloud, world.clock)
-        world.chance = Random(1)  # pictures show how long it took
-        world.run_id = "0123456789ab"
-        world.machine = "workstation"
-        own, missing = world.tools(), {tool.name: tool for tool in self.missing}
+        ctx = super().context(cancel, watched, ask)
+        ctx.clock = Watch(self.time, cancel)
+        ctx.session = Session(ctx.cloud, ctx.clock)
+        ctx.chance = Random(1)  # pictures show how long it took
+        ctx.run_id = "0123456789ab"
+        ctx.machine = "workstation"
+        own, missing = ctx.tools(), {tool.name: tool for tool in self.missing}
         seen = tuple(
             missing.get(tool.name) or (replace(tool, found="3.12") if tool.name == prerequisites.PYTHON else tool)
             for tool in own
@@ -94,8 +94,8 @@ class Stand(Demo):
                 self.explode()
             return seen
 
-        world.tools, world.packages = look, lambda: PACKAGES
-        return world
+        ctx.tools, ctx.packages = look, lambda: PACKAGES
+        return ctx
 
     @property
     def machine(self) -> Machine:

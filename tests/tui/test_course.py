@@ -19,11 +19,11 @@ from wizard.tui.state import LOOK
 
 def verified(stand: Stand) -> int:
     """Exit code of a verification that knows nothing of the wizard."""
-    world = stand.world(Cancel(), lambda event: None, lambda question: False)
+    ctx = stand.context(Cancel(), lambda event: None, lambda question: False)
     try:
-        return runs.carry_out("verify", world, None).exit_code
+        return runs.carry_out("verify", ctx, None).exit_code
     finally:
-        world.close()
+        ctx.close()
 
 
 def migrated(stand: Stand) -> bool:
@@ -127,18 +127,18 @@ def test_U2_back_forward_and_again() -> None:
                 await shown.press("enter")
                 await shown.at(place)
             assert len(shown.stand.lab.tenant.faults.log) == asked, "looking at what was seen asks nobody"
-            bridge = shown.app.bridge
+            engine_thread = shown.app.engine_thread
             await shown.press("r")
             await shown.at("keystore")
-            assert shown.app.bridge is not bridge
-            assert shown.app.model.door == "keystore", "the screens before were passed by themselves"
+            assert shown.app.engine_thread is not engine_thread
+            assert shown.app.model.pause == "keystore", "the screens before were passed by themselves"
             await shown.press("escape")
             await shown.at("signin")
             await shown.press("escape", "escape")
             await shown.on(Ask)
             await shown.press("y")
             await shown.at("welcome")
-            assert shown.app.bridge is None
+            assert shown.app.engine_thread is None
 
     run(scene())
 
@@ -153,8 +153,8 @@ def test_U2_M5_stopping_before_the_marker_undoes_everything() -> None:
             await shown.on(Ask)
             assert shown.shows("Stopping now undoes what this run has done so far")
             await shown.press("n")
-            assert shown.app.bridge is not None
-            assert shown.app.bridge.running
+            assert shown.app.engine_thread is not None
+            assert shown.app.engine_thread.running
             await shown.press("x")
             await shown.on(Ask)
             await shown.press("y")
@@ -277,7 +277,7 @@ def test_P1_an_app_that_was_found_by_its_name_takes_its_id_to_be_named() -> None
             await shown.press(*"not-an-id", "enter")
             await shown.on(Text)
             assert shown.shows("That is no app id")
-            assert not shown.app.ground.settings.app_id
+            assert not shown.app.workspace.settings.app_id
 
     run(scene())
 
@@ -326,7 +326,7 @@ def test_U3_signed_out_by_a_key_and_in_again() -> None:
             await shown.until(lambda: bool(shown.app.model.failed) and shown.place == "signin")
             assert [error["id"] for error in shown.app.model.failed] == ["az.signed-out"]
             await shown.press("w")
-            await shown.until(lambda: shown.app.model.door == "signin")
+            await shown.until(lambda: shown.app.model.pause == "signin")
             assert not shown.app.screen.is_modal
 
     run(scene())

@@ -421,7 +421,7 @@ def test_U2_escape_goes_back_while_it_looks() -> None:
             assert shown.shows("looking …")
             await shown.press("escape")
             await shown.at("welcome")
-            assert shown.app.bridge is None
+            assert shown.app.engine_thread is None
             assert not isinstance(shown.app.base_screen, Diagnose)
 
     run(scene())
@@ -440,12 +440,12 @@ def test_D1_U6_the_dialogue_diagnoses_too(monkeypatch: pytest.MonkeyPatch) -> No
         return found
 
     monkeypatch.setattr(Menu, "choose", noted)
-    ground = Demo({}, "legacy")
+    workspace = Demo({}, "legacy")
     out, err = io.StringIO(), io.StringIO()
     try:
-        code = dialogue.run(ground, out, err, io.StringIO("4\n4\n"))
+        code = dialogue.run(workspace, out, err, io.StringIO("4\n4\n"))
     finally:
-        ground.close()
+        workspace.close()
     assert chosen == ["Diagnose: look at everything that a run needs, and say what is wrong", "Quit"]
     assert code == 8
     told = out.getvalue()

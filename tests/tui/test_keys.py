@@ -13,7 +13,7 @@ from tests.tui.play import Play, play, run
 from tests.tui.scenes import BROKEN, DIAGNOSIS, HALF_WAY, LOCKED, MIGRATION, SIGNED_OUT, UNREAD, UNVERIFIED, Reel, Scene
 from tests.tui.test_course import to_review
 from wizard.tui.dialogs import Ask, Line, Text, TooSmall
-from wizard.tui.engine_thread import Bridge, Moved
+from wizard.tui.engine_thread import EngineThread, Moved
 
 #: Keys that do something on every screen.
 ALWAYS = frozenset({"l", "f1", "question_mark", "f2", "q", "ctrl+q", "ctrl+p"})
@@ -67,10 +67,10 @@ def test_U2_U6_the_keys_of_every_screen(reel: Reel) -> None:
             return
         wanted = (KEYS[scene.name] | ALWAYS) & OURS
         assert enabled(shown) - {"enter"} == wanted - {"enter"}, scene.name
-        screen, bridge = shown.app.screen, shown.app.bridge
+        screen, engine_thread = shown.app.screen, shown.app.engine_thread
         await shown.press(*sorted(OURS - wanted - {"enter", "escape"}))
         assert shown.app.screen is screen, scene.name
-        assert shown.app.bridge is bridge, scene.name
+        assert shown.app.engine_thread is engine_thread, scene.name
         if reel is MIGRATION and scene.name in ("review", "summary"):
             await _offers(shown)
 
@@ -155,7 +155,7 @@ def test_U6_themes_sizes_and_a_terminal_that_is_too_small() -> None:
             await shown.on(TooSmall)
             await shown.press("enter", "y", "down", "enter")
             assert isinstance(shown.app.screen, TooSmall)
-            assert shown.app.bridge is None, "nothing was started"
+            assert shown.app.engine_thread is None, "nothing was started"
             await shown.pilot.resize_terminal(80, 24)
             await shown.until(lambda: not shown.app.screen.is_modal)
             first = shown.app.theme
@@ -195,26 +195,26 @@ def test_U7_a_flood_of_events_is_shown_in_few_moves() -> None:
     async def scene() -> None:
         async with play() as shown:
             await to_review(shown)
-            bridge, moved = shown.app.bridge, 0
-            assert isinstance(bridge, Bridge)
-            taken = bridge.take
+            engine_thread, moved = shown.app.engine_thread, 0
+            assert isinstance(engine_thread, EngineThread)
+            taken = engine_thread.take
 
             def counted(most: int = 0) -> list[object]:
                 nonlocal moved
                 moved += 1
                 return taken(most)  # type: ignore[return-value]
 
-            bridge.take = counted  # type: ignore[method-assign,assignment]
+            engine_thread.take = counted  # type: ignore[method-assign,assignment]
             shown.app.model.question = None
-            bridge._emit(FlowStarted("migrate", "flood"))
-            bridge._stage = "x"
-            bridge._emit(StageStarted("x", "Flood"))
+            engine_thread._emit(FlowStarted("migrate", "flood"))
+            engine_thread._stage = "x"
+            engine_thread._emit(StageStarted("x", "Flood"))
             for number in range(2_000):
-                bridge._emit(StepStarted("x", f"s{number % 20}", "Step"))
-                bridge._emit(StepFinished("x", f"s{number % 20}", "Step", "done", str(number)))
+                engine_thread._emit(StepStarted("x", f"s{number % 20}", "Step"))
+                engine_thread._emit(StepFinished("x", f"s{number % 20}", "Step", "done", str(number)))
             await shown.until(lambda: any(row.detail == "1999" for row in shown.app.model.rows(["x"])))
             assert moved < 100, "one move for many events"
-            first, second = Moved(bridge), Moved(bridge)
+            first, second = Moved(engine_thread), Moved(engine_thread)
             assert second.can_replace(first)
             await shown.press("l")
             await shown.on(Text)

@@ -21,11 +21,11 @@ from core.config.settings import Settings
 from core.events import Event, StepFinished
 from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.lab import Lab
-from core.steps.context import World
+from core.steps.context import Context
 from tests.machine import Crash, Machine
 from wizard import front_end
 from wizard.console import dialogue
-from wizard.workspace import Ask, Demo, Emit, Real
+from wizard.workspace import Ask, Demo, Emit, Local
 
 PROMPT = r"Number, 1 to \d+: "
 YES, NO = "1", "2"
@@ -382,21 +382,21 @@ def test_U4_a_log_has_every_event_and_no_dialogue(terminal: Callable[..., Termin
 class SignedOut(Demo):
     """A sandbox in which nobody is signed in yet."""
 
-    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
-        world = super().world(cancel, emit, ask)
-        self.somebody = getattr(self, "somebody", None) or SandboxSignIn(self.lab.tenant, world.cloud, signed_in=False)
-        world.sign_in = self.somebody
-        return world
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+        ctx = super().context(cancel, emit, ask)
+        self.somebody = getattr(self, "somebody", None) or SandboxSignIn(self.lab.tenant, ctx.cloud, signed_in=False)
+        ctx.sign_in = self.somebody
+        return ctx
 
 
 @pytest.mark.parametrize(("entry", "shown"), [("3", "pretend person signed in"), ("4", "Code: ")])
 def test_U3_signing_in_is_offered_and_leads_to_another_try(entry: str, shown: str) -> None:
-    ground = SignedOut({}, "legacy")
+    workspace = SignedOut({}, "legacy")
     out, err = io.StringIO(), io.StringIO()
     try:
-        code = dialogue.run(ground, out, err, io.StringIO(f"1\n{entry}\n2\n7\n"))
+        code = dialogue.run(workspace, out, err, io.StringIO(f"1\n{entry}\n2\n7\n"))
     finally:
-        ground.close()
+        workspace.close()
     assert code == 4, "the answer to the plan was no"
     assert "[az.signed-out]" in err.getvalue()
     told = out.getvalue()
@@ -409,4 +409,4 @@ def test_nobody_reads_and_the_input_ends(tmp_path: Path) -> None:
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    assert dialogue.run(Real(Settings(project=str(tmp_path))), Gone(), Gone(), io.StringIO()) == 4
+    assert dialogue.run(Local(Settings(project=str(tmp_path))), Gone(), Gone(), io.StringIO()) == 4

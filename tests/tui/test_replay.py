@@ -142,12 +142,12 @@ def test_U7_what_begins_something_is_off_or_begins_the_replay_again() -> None:
             async with replay(recorded(), shown.stand) as again:
                 app = again.app
                 await again.at("progress")
-                first = app.bridge
+                first = app.engine_thread
                 await again.press("enter")
                 await again.at("verify")
                 await again.press("r")
                 await again.at("progress")
-                assert app.bridge is not first, "check again is the replay again"
+                assert app.engine_thread is not first, "check again is the replay again"
                 app.show("summary")
                 await again.at("summary")
                 await again.press("s")
@@ -203,7 +203,7 @@ def test_U7_it_keeps_the_pace_and_the_keys_change_it(tmp_path: Path) -> None:
     async def paced() -> None:
         async with play() as shown, replay(path, shown.stand, speed=1.0, clock=clock) as again:
             model = again.app.model
-            await again.until(lambda: model.stage == "prereqs" and model.door == "prereqs")
+            await again.until(lambda: model.stage == "prereqs" and model.pause == "prereqs")
             assert again.shows("REPLAY 2026-01-01 1x +/-")
             clock.let_pass(9.9)
             await again.pilot.pause()
@@ -243,11 +243,11 @@ def test_U7_enter_goes_on_before_a_pause_is_over(tmp_path: Path) -> None:
             app = again.app
 
             async def paused(place: str) -> None:
-                await again.until(lambda: again.place == place and (app.model.door == place or app.model.question))
+                await again.until(lambda: again.place == place and (app.model.pause == place or app.model.question))
 
             async def first() -> None:
-                assert app.bridge is not None
-                app.bridge.answer(True)  # no screen has begun yet
+                assert app.engine_thread is not None
+                app.engine_thread.answer(True)  # no screen has begun yet
                 await paused("prereqs")
 
             await first()
@@ -255,9 +255,9 @@ def test_U7_enter_goes_on_before_a_pause_is_over(tmp_path: Path) -> None:
             await paused("signin")
             screen = app.screen
             assert not [name for name in ("browser", "device", "tenant", "out") if screen.check_action(name, ())]
-            before = app.bridge
+            before = app.engine_thread
             await again.press("r")
-            await again.until(lambda: app.bridge is not before)
+            await again.until(lambda: app.engine_thread is not before)
             await first()
             for place in ("signin", "keystore", "hardware", "review"):
                 await again.press("enter")

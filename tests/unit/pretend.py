@@ -20,7 +20,7 @@ SECRET = "abc8Q~" + "x" * 34
 
 
 @dataclass
-class World:
+class Context:
     """What the pretend steps see."""
 
     path: Path
@@ -41,7 +41,7 @@ class World:
     def journal(self) -> Journal | None:
         return self.opened[-1] if self.opened else None
 
-    def seen_by(self, step: Uses) -> World:
+    def seen_by(self, step: Uses) -> Context:
         return replace(self, facts=self.facts.view(step))
 
     def emit(self, event: Event) -> None:
@@ -61,101 +61,101 @@ class World:
         return {event.step: event.state for event in self.events if isinstance(event, StepFinished)}
 
 
-class Add(Step[World]):
+class Add(Step[Context]):
     """Puts its name there; looks, acts and undoes like a real step.
 
     :param then: happens at the end of `apply`, outside the effect.
     :param before: happens before anything.
     """
 
-    def __init__(self, name: str, then: Callable[[World], object] | None = None, left: object = None) -> None:
+    def __init__(self, name: str, then: Callable[[Context], object] | None = None, left: object = None) -> None:
         self.name, self.title = name, f"Add {name}"  # type: ignore[misc]
         self.then, self.left = then, left
 
-    def check(self, world: World) -> Status:
-        return Done("it is there") if self.name in world.there else Needed()
+    def check(self, ctx: Context) -> Status:
+        return Done("it is there") if self.name in ctx.there else Needed()
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
         return (PlanRow("add", self.name, "there"),)
 
-    def apply(self, world: World) -> str:
-        with world.log.effect("add", self.name, world.emit):
-            world.there.add(self.name)
-            world.did.append(self.name)
+    def apply(self, ctx: Context) -> str:
+        with ctx.log.effect("add", self.name, ctx.emit):
+            ctx.there.add(self.name)
+            ctx.did.append(self.name)
         if self.then is not None:
-            self.then(world)
+            self.then(ctx)
         return "added"
 
-    def undo(self, world: World) -> Left | None:
-        for effect in world.log.standing("add"):
+    def undo(self, ctx: Context) -> Left | None:
+        for effect in ctx.log.standing("add"):
             if effect.target == self.name:
                 if isinstance(self.left, Exception):
                     raise self.left
                 if isinstance(self.left, Left):
                     return self.left
-                world.there.discard(self.name)
-                world.did.append(f"-{self.name}")
-                world.log.undone(effect)
+                ctx.there.discard(self.name)
+                ctx.did.append(f"-{self.name}")
+                ctx.log.undone(effect)
         return None
 
 
-class Look(Step[World]):
+class Look(Step[Context]):
     """Opens the journal, then does something."""
 
     name, title = "look", "Look"
 
-    def __init__(self, then: Callable[[World], object] = lambda world: None) -> None:
+    def __init__(self, then: Callable[[Context], object] = lambda ctx: None) -> None:
         self.then = then
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        world.opened.append(Journal(world.path, "run", world.clock))
-        self.then(world)
+    def apply(self, ctx: Context) -> str:
+        ctx.opened.append(Journal(ctx.path, "run", ctx.clock))
+        self.then(ctx)
         return ""
 
 
 class Marker(Add):
-    def apply(self, world: World) -> str:
-        world.log.mark()
-        world.there.add(self.name)
+    def apply(self, ctx: Context) -> str:
+        ctx.log.mark()
+        ctx.there.add(self.name)
         if self.then is not None:
-            self.then(world)
+            self.then(ctx)
         return ""
 
-    def undo(self, world: World) -> Left | None:
+    def undo(self, ctx: Context) -> Left | None:
         return None
 
 
 class Stop(Add):
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Blocked(SetupError("app.no-principal", app_id="a", tenant="t"))
 
 
-def flow(*steps: Step[World], look: Step[World] | None = None) -> Flow[World]:
+def flow(*steps: Step[Context], look: Step[Context] | None = None) -> Flow[Context]:
     return Flow(
         FlowSpec("pretend"),
         look=(Stage("look", "Look", (look or Look(),)),),
         change=tuple(Stage(f"stage-{step.name}", "Stage", (step,)) for step in steps),
-        basis=lambda world: dict(world.basis),
-        refresh=lambda world: None,
-        question=lambda world, plan: Question("go", f"{len(plan.changes)} changes?", False, "--yes"),
-        before_undo=lambda world, error: world.vetoed,
-        left=lambda world: "Left: what is left.",
-        summary=lambda world, outcome: (f"It is {outcome}.",) if outcome in ("changed", "unchanged") else (),
+        basis=lambda ctx: dict(ctx.basis),
+        refresh=lambda ctx: None,
+        question=lambda ctx, plan: Question("go", f"{len(plan.changes)} changes?", False, "--yes"),
+        before_undo=lambda ctx, error: ctx.vetoed,
+        left=lambda ctx: "Left: what is left.",
+        summary=lambda ctx, outcome: (f"It is {outcome}.",) if outcome in ("changed", "unchanged") else (),
     )
 
 
-def raises(error: BaseException) -> Callable[[World], None]:
-    def act(world: World) -> None:
+def raises(error: BaseException) -> Callable[[Context], None]:
+    def act(ctx: Context) -> None:
         raise error
 
     return act
 
 
-def asks_to_stop(world: World) -> None:
-    world.cancel.ask(2)
+def asks_to_stop(ctx: Context) -> None:
+    ctx.cancel.ask(2)
 
 
 FAIL = raises(SetupError("az.missing"))

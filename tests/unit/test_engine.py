@@ -15,178 +15,178 @@ from core.flow.journal import Journal
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Flow, Left, Step
 from tests.machine import Crash, VirtualClock
-from tests.unit.pretend import FAIL, SECRET, Add, Look, Marker, Stop, World, asks_to_stop, flow, raises
+from tests.unit.pretend import FAIL, SECRET, Add, Context, Look, Marker, Stop, asks_to_stop, flow, raises
 
 
 @pytest.fixture
-def world(tmp_path: Path, clock: VirtualClock) -> World:
-    return World(tmp_path / "journal.jsonl", clock)
+def ctx(tmp_path: Path, clock: VirtualClock) -> Context:
+    return Context(tmp_path / "journal.jsonl", clock)
 
 
 def ids(result: Result) -> list[str]:
     return [error["id"] for error in result.errors]
 
 
-def test_a_run_looks_plans_asks_and_acts_in_order(world: World) -> None:
-    result = run(flow(Add("a"), Add("b")), world, "r1")
+def test_a_run_looks_plans_asks_and_acts_in_order(ctx: Context) -> None:
+    result = run(flow(Add("a"), Add("b")), ctx, "r1")
     assert (result.outcome, result.exit_code, result.errors) == ("changed", 0, [])
-    assert world.did == ["ask", "a", "b"]
+    assert ctx.did == ["ask", "a", "b"]
     assert result.summary == ("It is changed.",)
-    assert not Journal(world.path, "next", world.clock).resumed
-    end = world.events[-1]
+    assert not Journal(ctx.path, "next", ctx.clock).resumed
+    end = ctx.events[-1]
     assert isinstance(end, FlowFinished)
     assert (end.outcome, end.exit_code, end.summary) == ("changed", 0, result.summary)
 
 
-def test_P9_a_run_with_nothing_to_do_asks_nothing_and_writes_nothing(world: World) -> None:
-    world.there = {"a", "b"}
-    result = run(flow(Add("a"), Add("b")), world, "r1")
-    assert (result.outcome, result.exit_code, world.did) == ("unchanged", 0, [])
-    assert not world.path.exists()
-    assert world.states() == {"look": "unchanged", "a": "unchanged", "b": "unchanged"}
-    assert not [event for event in world.events if isinstance(event, StepStarted) and event.step != "look"]
+def test_P9_a_run_with_nothing_to_do_asks_nothing_and_writes_nothing(ctx: Context) -> None:
+    ctx.there = {"a", "b"}
+    result = run(flow(Add("a"), Add("b")), ctx, "r1")
+    assert (result.outcome, result.exit_code, ctx.did) == ("unchanged", 0, [])
+    assert not ctx.path.exists()
+    assert ctx.states() == {"look": "unchanged", "a": "unchanged", "b": "unchanged"}
+    assert not [event for event in ctx.events if isinstance(event, StepStarted) and event.step != "look"]
 
 
 @pytest.mark.parametrize(("there", "outcome"), [(set(), "planned"), ({"a"}, "unchanged")])
-def test_M2_a_dry_run_stops_after_the_plan(world: World, there: set[str], outcome: str) -> None:
-    world.there = set(there)
-    result = run(flow(Add("a")), world, "r1", dry_run=True)
-    assert (result.outcome, result.exit_code, world.did, world.there) == (outcome, 0, [], there)
+def test_M2_a_dry_run_stops_after_the_plan(ctx: Context, there: set[str], outcome: str) -> None:
+    ctx.there = set(there)
+    result = run(flow(Add("a")), ctx, "r1", dry_run=True)
+    assert (result.outcome, result.exit_code, ctx.did, ctx.there) == (outcome, 0, [], there)
     assert result.plan is not None
     assert result.plan.empty is bool(there)
 
 
-def test_M2_a_no_changes_nothing(world: World) -> None:
-    world.answer = False
-    result = run(flow(Add("a")), world, "r1")
-    assert (result.outcome, result.exit_code, ids(result), world.there) == ("failed", 4, ["flow.no"], set())
+def test_M2_a_no_changes_nothing(ctx: Context) -> None:
+    ctx.answer = False
+    result = run(flow(Add("a")), ctx, "r1")
+    assert (result.outcome, result.exit_code, ids(result), ctx.there) == ("failed", 4, ["flow.no"], set())
 
 
 @pytest.mark.parametrize("seconds", [0, 60])
 @pytest.mark.parametrize("changed", [True, False])
-def test_M2_a_plan_that_became_stale_is_not_carried_out(world: World, seconds: float, changed: bool) -> None:
-    world.thinking, world.basis = seconds, {"app": 1}
+def test_M2_a_plan_that_became_stale_is_not_carried_out(ctx: Context, seconds: float, changed: bool) -> None:
+    ctx.thinking, ctx.basis = seconds, {"app": 1}
     given = flow(Add("a"))
 
-    def refresh(world: World) -> None:
-        world.basis = {"app": 2 if changed else 1}
+    def refresh(ctx: Context) -> None:
+        ctx.basis = {"app": 2 if changed else 1}
 
-    result = run(Flow(**{**given.__dict__, "refresh": refresh}), world, "r1")
+    result = run(Flow(**{**given.__dict__, "refresh": refresh}), ctx, "r1")
     assert ids(result) == (["flow.outdated"] if changed else [])
-    assert world.there == (set() if changed else {"a"})
+    assert ctx.there == (set() if changed else {"a"})
 
 
-def test_M2_a_blocked_step_stops_the_run_before_the_question(world: World) -> None:
-    result = run(flow(Add("a"), Stop("b")), world, "r1")
-    assert (result.exit_code, ids(result), world.did) == (3, ["app.no-principal"], [])
+def test_M2_a_blocked_step_stops_the_run_before_the_question(ctx: Context) -> None:
+    result = run(flow(Add("a"), Stop("b")), ctx, "r1")
+    assert (result.exit_code, ids(result), ctx.did) == (3, ["app.no-principal"], [])
 
 
-def test_M5_a_failure_undoes_in_reverse_order(world: World) -> None:
-    result = run(flow(Add("a"), Add("b"), Add("c", FAIL), Add("d")), world, "r1")
+def test_M5_a_failure_undoes_in_reverse_order(ctx: Context) -> None:
+    result = run(flow(Add("a"), Add("b"), Add("c", FAIL), Add("d")), ctx, "r1")
     assert (result.outcome, result.exit_code, ids(result)) == ("failed", 1, ["az.missing"])
-    assert world.did == ["ask", "a", "b", "c", "-c", "-b", "-a"]
-    assert world.there == set()
-    assert world.states() == {"look": "unchanged", "a": "undone", "b": "undone", "c": "undone"}
+    assert ctx.did == ["ask", "a", "b", "c", "-c", "-b", "-a"]
+    assert ctx.there == set()
+    assert ctx.states() == {"look": "unchanged", "a": "undone", "b": "undone", "c": "undone"}
     assert result.summary == ()
-    assert not Journal(world.path, "next", world.clock).resumed
+    assert not Journal(ctx.path, "next", ctx.clock).resumed
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(90002, 1), (7000222, 1), (50076, 4), (53003, 5), (90033, 7)])
-def test_U5_2_and_3_become_1_when_something_was_undone(world: World, number: int, exit_code: int) -> None:
+def test_U5_2_and_3_become_1_when_something_was_undone(ctx: Context, number: int, exit_code: int) -> None:
     error = TokenError("refused", (number,), f"AADSTS{number}: no.", app_id="a")
-    result = run(flow(Add("a"), Add("b", raises(error))), world, "r1")
-    assert (result.outcome, result.exit_code, world.there) == ("failed", exit_code, set())
+    result = run(flow(Add("a"), Add("b", raises(error))), ctx, "r1")
+    assert (result.outcome, result.exit_code, ctx.there) == ("failed", exit_code, set())
 
 
-def test_M5_what_another_run_had_made_is_not_undone(world: World) -> None:
-    world.there = {"a"}
-    run(flow(Add("a"), Add("b", FAIL)), world, "r1")
-    assert world.there == {"a"}
+def test_M5_what_another_run_had_made_is_not_undone(ctx: Context) -> None:
+    ctx.there = {"a"}
+    run(flow(Add("a"), Add("b", FAIL)), ctx, "r1")
+    assert ctx.there == {"a"}
 
 
 @pytest.mark.parametrize(
     "left", [Left("the key k", "az delete k"), SetupError("az.missing"), ZeroDivisionError(SECRET)], ids=repr
 )
-def test_M5_an_undo_that_fails_names_what_is_left_and_keeps_what_it_stands_on(world: World, left: object) -> None:
-    result = run(flow(Add("a"), Add("b", left=left), Add("c", FAIL)), world, "r1")
+def test_M5_an_undo_that_fails_names_what_is_left_and_keeps_what_it_stands_on(ctx: Context, left: object) -> None:
+    result = run(flow(Add("a"), Add("b", left=left), Add("c", FAIL)), ctx, "r1")
     assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "flow.undo-failed"])
-    assert world.there == {"a", "b"}
+    assert ctx.there == {"a", "b"}
     assert SECRET not in str(result.errors)
     if isinstance(left, Left):
         assert left.what in result.errors[-1]["message"]
         assert left.how in result.errors[-1]["remedy"]
-    assert Journal(world.path, "next", world.clock).resumed
+    assert Journal(ctx.path, "next", ctx.clock).resumed
 
 
-def test_M5_after_the_marker_it_only_goes_forward(world: World) -> None:
-    result = run(flow(Add("a"), Marker("m"), Add("b", FAIL)), world, "r1")
+def test_M5_after_the_marker_it_only_goes_forward(ctx: Context) -> None:
+    result = run(flow(Add("a"), Marker("m"), Add("b", FAIL)), ctx, "r1")
     assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "flow.half-way"])
-    assert world.there == {"a", "m", "b"}
-    assert world.did == ["ask", "a", "b"]
-    again = run(flow(Add("a"), Marker("m"), Add("b"), Add("c")), world, "r2")
+    assert ctx.there == {"a", "m", "b"}
+    assert ctx.did == ["ask", "a", "b"]
+    again = run(flow(Add("a"), Marker("m"), Add("b"), Add("c")), ctx, "r2")
     assert (again.outcome, again.exit_code) == ("changed", 0)
-    assert not Journal(world.path, "next", world.clock).resumed
+    assert not Journal(ctx.path, "next", ctx.clock).resumed
 
 
-def test_M5_a_veto_keeps_everything_and_decides_the_exit_code(world: World) -> None:
-    world.vetoed = SetupError("migrate.vanished", cause="c")
-    result = run(flow(Add("a"), Add("b", FAIL)), world, "r1")
+def test_M5_a_veto_keeps_everything_and_decides_the_exit_code(ctx: Context) -> None:
+    ctx.vetoed = SetupError("migrate.vanished", cause="c")
+    result = run(flow(Add("a"), Add("b", FAIL)), ctx, "r1")
     assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "migrate.vanished"])
-    assert world.there == {"a", "b"}
+    assert ctx.there == {"a", "b"}
 
 
-def test_M5_nothing_is_undone_when_nobody_can_tell_whether_that_is_safe(world: World) -> None:
-    def unreadable(seen: World, error: SetupError) -> SetupError | None:
+def test_M5_nothing_is_undone_when_nobody_can_tell_whether_that_is_safe(ctx: Context) -> None:
+    def unreadable(seen: Context, error: SetupError) -> SetupError | None:
         raise SetupError("az.signed-out", tenant_option="")
 
     blind = replace(flow(Add("a"), Add("b", FAIL)), before_undo=unreadable)
-    result = run(blind, world, "r1")
+    result = run(blind, ctx, "r1")
     assert (result.outcome, result.exit_code, ids(result)) == ("partial", 6, ["az.missing", "flow.undo-unsafe"])
-    assert world.there == {"a", "b"}
+    assert ctx.there == {"a", "b"}
 
 
 @pytest.mark.parametrize(("marker", "exit_code", "outcome"), [(False, 130, "failed"), (True, 130, "partial")])
 def test_U2_an_interruption_undoes_before_the_marker_and_keeps_after_it(
-    world: World, marker: bool, exit_code: int, outcome: str
+    ctx: Context, marker: bool, exit_code: int, outcome: str
 ) -> None:
-    middle: Step[World] = Marker("m", asks_to_stop) if marker else Add("m", asks_to_stop)
-    result = run(flow(Add("a"), middle, Add("b")), world, "r1")
+    middle: Step[Context] = Marker("m", asks_to_stop) if marker else Add("m", asks_to_stop)
+    result = run(flow(Add("a"), middle, Add("b")), ctx, "r1")
     assert (result.outcome, result.exit_code, ids(result)) == (outcome, exit_code, ["flow.interrupted"])
-    assert world.there == ({"a", "m"} if marker else set())
+    assert ctx.there == ({"a", "m"} if marker else set())
     words = result.errors[0]["message"] + result.errors[0]["remedy"]
     assert ("point of no return" in words, "undone" in words) == (marker, not marker)
 
 
-def test_U2_an_interruption_before_the_first_change_says_that_nothing_was_changed(world: World) -> None:
-    result = run(flow(Add("a"), look=Look(asks_to_stop)), world, "r1")
-    assert (result.exit_code, world.there) == (130, set())
+def test_U2_an_interruption_before_the_first_change_says_that_nothing_was_changed(ctx: Context) -> None:
+    result = run(flow(Add("a"), look=Look(asks_to_stop)), ctx, "r1")
+    assert (result.exit_code, ctx.there) == (130, set())
     assert "Nothing was changed" in result.errors[0]["remedy"]
 
 
-def test_M8_a_look_that_fails_leaves_the_work_of_an_interrupted_run_alone(world: World) -> None:
+def test_M8_a_look_that_fails_leaves_the_work_of_an_interrupted_run_alone(ctx: Context) -> None:
     with pytest.raises(Crash):
-        run(flow(Add("a"), Add("b", raises(Crash()))), world, "r1")
-    before = world.path.read_bytes()
-    result = run(flow(Add("a"), Add("b"), look=Look(FAIL)), world, "r2")
+        run(flow(Add("a"), Add("b", raises(Crash()))), ctx, "r1")
+    before = ctx.path.read_bytes()
+    result = run(flow(Add("a"), Add("b"), look=Look(FAIL)), ctx, "r2")
     assert ids(result) == ["az.missing", "flow.open"]
-    assert world.there == {"a", "b"}
-    assert world.path.read_bytes() == before
-    assert run(flow(Add("a"), Add("b")), world, "r3").exit_code == 0
+    assert ctx.there == {"a", "b"}
+    assert ctx.path.read_bytes() == before
+    assert run(flow(Add("a"), Add("b")), ctx, "r3").exit_code == 0
 
 
 @pytest.mark.parametrize("where", ["look", "change"])
-def test_an_unexpected_exception_is_undone_and_reported_without_values(world: World, where: str) -> None:
-    def bug(world: World) -> None:
+def test_an_unexpected_exception_is_undone_and_reported_without_values(ctx: Context, where: str) -> None:
+    def bug(ctx: Context) -> None:
         password = SECRET
         raise KeyError(f"no such thing as {password}")
 
     steps = flow(Add("a"), look=Look(bug)) if where == "look" else flow(Add("a"), Add("b", bug))
-    result = run(steps, world, "r1")
+    result = run(steps, ctx, "r1")
     assert (result.outcome, result.exit_code, ids(result)) == ("failed", 70, ["bug.internal"])
     assert "KeyError" in result.errors[0]["message"]
     assert "in bug" in result.errors[0]["remedy"], "the traceback says where"
     assert SECRET not in str(result.errors)
-    assert world.there == set()
+    assert ctx.there == set()
 
 
 def test_M2_the_fingerprint_is_over_the_basis_alone() -> None:
@@ -200,5 +200,5 @@ def test_M2_the_fingerprint_is_over_the_basis_alone() -> None:
     assert not Plan((PlanRow("keep", "x", "y"), PlanRow("add", "x", "y")), {}).empty
 
 
-def test_U5_an_interruption_keeps_its_signal(world: World) -> None:
-    assert run(flow(Add("a", raises(Interrupted(15)))), world, "r1").exit_code == 143
+def test_U5_an_interruption_keeps_its_signal(ctx: Context) -> None:
+    assert run(flow(Add("a", raises(Interrupted(15)))), ctx, "r1").exit_code == 143

@@ -12,7 +12,7 @@ import pytest
 from core.flow.engine import Result, run
 from core.flow.facts import FactError, Facts
 from tests.machine import VirtualClock
-from tests.unit.pretend import Add, World, flow
+from tests.unit.pretend import Add, Context, flow
 
 
 @final
@@ -28,8 +28,8 @@ class Key:
 
 
 @pytest.fixture
-def world(tmp_path: Path, clock: VirtualClock) -> World:
-    return World(tmp_path / "journal.jsonl", clock)
+def ctx(tmp_path: Path, clock: VirtualClock) -> Context:
+    return Context(tmp_path / "journal.jsonl", clock)
 
 
 class Finds(Add):
@@ -37,18 +37,18 @@ class Finds(Add):
 
     gives = (Found,)
 
-    def apply(self, world: World) -> str:
-        world.facts.put(Found("an app"))
-        return super().apply(world)
+    def apply(self, ctx: Context) -> str:
+        ctx.facts.put(Found("an app"))
+        return super().apply(ctx)
 
 
 class Uses(Add):
     needs = (Found,)
     maybe = (Key,)
 
-    def apply(self, world: World) -> str:
-        world.did.append(world.facts.get(Found).what)
-        return super().apply(world)
+    def apply(self, ctx: Context) -> str:
+        ctx.did.append(ctx.facts.get(Found).what)
+        return super().apply(ctx)
 
 
 def test_a_fact_is_there_under_its_type_until_it_is_dropped() -> None:
@@ -62,16 +62,16 @@ def test_a_fact_is_there_under_its_type_until_it_is_dropped() -> None:
         facts.get(Found)
 
 
-def test_what_one_step_gives_the_next_one_gets(world: World) -> None:
-    assert run(flow(Finds("find"), Uses("use")), world, "r").exit_code == 0
-    assert world.did == ["ask", "find", "an app", "use"]
-    assert world.facts.get(Found) == Found("an app")  # outside of a step everything is seen
+def test_what_one_step_gives_the_next_one_gets(ctx: Context) -> None:
+    assert run(flow(Finds("find"), Uses("use")), ctx, "r").exit_code == 0
+    assert ctx.did == ["ask", "find", "an app", "use"]
+    assert ctx.facts.get(Found) == Found("an app")  # outside of a step everything is seen
 
 
-def test_two_steps_swapped_are_named_with_the_fact_before_anything_runs(world: World) -> None:
+def test_two_steps_swapped_are_named_with_the_fact_before_anything_runs(ctx: Context) -> None:
     with pytest.raises(FactError, match="step 'use' needs Found, and no step before it gives that"):
-        run(flow(Uses("use"), Finds("find")), world, "r")
-    assert (world.did, world.events) == ([], [])
+        run(flow(Uses("use"), Finds("find")), ctx, "r")
+    assert (ctx.did, ctx.events) == ([], [])
 
 
 ACTS: dict[str, tuple[Callable[[Facts], object], str]] = {
@@ -85,30 +85,30 @@ ACTS: dict[str, tuple[Callable[[Facts], object], str]] = {
 
 @pytest.mark.parametrize("method", ["check", "plan", "apply", "undo"])
 @pytest.mark.parametrize("act", ACTS)
-def test_a_step_that_uses_or_changes_what_it_does_not_declare_fails(world: World, act: str, method: str) -> None:
+def test_a_step_that_uses_or_changes_what_it_does_not_declare_fails(ctx: Context, act: str, method: str) -> None:
     seen: list[str] = []
 
     class Odd(Add):
         needs = (Found,)
 
-    def odd(self: Odd, world: World) -> object:
+    def odd(self: Odd, ctx: Context) -> object:
         with pytest.raises(FactError) as error:
-            ACTS[act][0](world.facts)
+            ACTS[act][0](ctx.facts)
         seen.append(str(error.value))
-        return getattr(super(Odd, self), method)(world)
+        return getattr(super(Odd, self), method)(ctx)
 
     setattr(Odd, method, odd)
     last = Add("last", then=fails) if method == "undo" else Add("last")
-    run(flow(Finds("find"), Odd("odd"), last), world, "r")
+    run(flow(Finds("find"), Odd("odd"), last), ctx, "r")
     assert set(seen) == {ACTS[act][1]}
 
 
-def fails(world: World) -> None:
+def fails(ctx: Context) -> None:
     raise ValueError
 
 
-def test_a_fact_that_is_only_asked_for_cannot_be_counted_on(world: World) -> None:
-    facts = world.facts
+def test_a_fact_that_is_only_asked_for_cannot_be_counted_on(ctx: Context) -> None:
+    facts = ctx.facts
     facts.put(Key("AB"))
     view = facts.view(Uses("use"))
     assert view.maybe(Key) == Key("AB")
@@ -116,17 +116,17 @@ def test_a_fact_that_is_only_asked_for_cannot_be_counted_on(world: World) -> Non
         view.get(Key)
 
 
-def test_a_step_that_does_not_give_what_it_gives_is_a_bug(world: World) -> None:
+def test_a_step_that_does_not_give_what_it_gives_is_a_bug(ctx: Context) -> None:
     class Forgets(Add):
         gives = (Found,)
 
-    result: Result = run(flow(Forgets("find"), Uses("use")), world, "r")
+    result: Result = run(flow(Forgets("find"), Uses("use")), ctx, "r")
     assert (result.exit_code, result.errors[0]["id"]) == (70, "bug.internal")
-    assert world.did == ["ask", "find", "-find"]
+    assert ctx.did == ["ask", "find", "-find"]
 
 
-def test_a_view_is_the_steps_alone(world: World) -> None:
+def test_a_view_is_the_steps_alone(ctx: Context) -> None:
     """Whoever shows the run looks meanwhile, from another thread."""
     seen: list[Found] = []
-    run(flow(Finds("find"), Add("use", then=lambda _: seen.append(world.facts.get(Found)))), world, "r")
+    run(flow(Finds("find"), Add("use", then=lambda _: seen.append(ctx.facts.get(Found)))), ctx, "r")
     assert seen == [Found("an app")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from core.checks.base import Check, Group, Patient, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Group, Unseen, Verdict
 from core.checks.keystore import PENDING, made_here
 from core.entra import application, permissions
 from core.entra.application import App, Key, Password
@@ -25,41 +25,41 @@ _NAMED: Final = 5
 _SOON: Final = timedelta(days=30)
 
 
-def _token(patient: Patient) -> Verdict:
-    patient.need("reach", "the sign-in service was not reached")
-    world = patient.world
-    key_pair = world.maybe_key_pair
+def _token(diagnosis: Diagnosis) -> Verdict:
+    diagnosis.need("reach", "the sign-in service was not reached")
+    ctx = diagnosis.ctx
+    key_pair = ctx.maybe_key_pair
     if key_pair is None:
         raise Unseen("this machine has no key that could be read")
-    if not world.target.app_id:
+    if not ctx.target.app_id:
         raise Unseen("no app id is known")
-    token = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
-    world.facts.put(Proof(token))
-    return Verdict("ok", f"a token of app {world.target.app_id}, with {len(token.roles)} permissions")
+    token = mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)
+    ctx.facts.put(Proof(token))
+    return Verdict("ok", f"a token of app {ctx.target.app_id}, with {len(token.roles)} permissions")
 
 
-def _app(patient: Patient) -> Verdict:
-    profile = patient.profile
-    target = patient.world.target
-    patient.need("reach", "Microsoft Graph was not reached")
-    graph = patient.graph()
+def _app(diagnosis: Diagnosis) -> Verdict:
+    profile = diagnosis.profile
+    target = diagnosis.ctx.target
+    diagnosis.need("reach", "Microsoft Graph was not reached")
+    graph = diagnosis.graph()
     app = application.read(graph, target.app_id) if target.app_id else None
-    patient.world.facts.drop(AppRegistration)
+    diagnosis.ctx.facts.drop(AppRegistration)
     if app is not None:
-        patient.world.update_app(app)
+        diagnosis.ctx.update_app(app)
         named = f"'{app.name}' ({app.app_id}), created {app.created[:10]}"
-        if app.name != profile.app_display_name and not patient.settings.named(target.app_id):
+        if app.name != profile.app_display_name and not diagnosis.settings.named(target.app_id):
             what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
             return Verdict("warning", what, f"If it is right, say so: --app-id {target.app_id}")
         return Verdict("ok", named)
     stale = f"There is no app {target.app_id} in tenant {target.tenant}. " if target.app_id else ""
-    same = find.of_that_name(patient.world) if patient.world.facts.maybe(SignedIn) is not None else []
+    same = find.of_that_name(diagnosis.ctx) if diagnosis.ctx.facts.maybe(SignedIn) is not None else []
     if len(same) > 1:
-        told = find.Several(patient.world, same)
+        told = find.Several(diagnosis.ctx, same)
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
     if same:
         other = same[0]["appId"]
-        unread = not patient.world.project.members and patient.statefile.exists()
+        unread = not diagnosis.ctx.project.members and diagnosis.statefile.exists()
         why = "could not be read" if unread else "does not name it"
         found = f"{stale}One app is called '{profile.app_display_name}': {other}; the state file {why}."
         return Verdict("warning", found, f"If it is the one, say so: --app-id {other}")
@@ -67,18 +67,18 @@ def _app(patient: Patient) -> Verdict:
     return Verdict("failure" if stale else "warning", f"{stale}No app is called '{profile.app_display_name}'.", remedy)
 
 
-def _certificate(patient: Patient) -> Verdict:
+def _certificate(diagnosis: Diagnosis) -> Verdict:
     """Whether the app knows this machine's certificate, and if not, what may have happened to it."""
-    app, key_pair = _read(patient), patient.world.maybe_key_pair
+    app, key_pair = _read(diagnosis), diagnosis.ctx.maybe_key_pair
     if key_pair is None:
         raise Unseen("this machine has no key that could be read")
-    now = patient.world.clock.now()
+    now = diagnosis.ctx.clock.now()
     key = app.holds(key_pair)
     if key is not None:
         until = f"{key_pair.thumbprint} (keyId {key.id}), {key.validity}"
         if key.expired(now):
             return Verdict("failure", f"{until}: it has expired", _RENEW)
-        if patient.world.maybe_proof is None and patient.verdicts["token"].state == "failure":
+        if diagnosis.ctx.maybe_proof is None and diagnosis.verdicts["token"].state == "failure":
             return _refused(until, now - _begin(key))
         return Verdict("ok", until)
     gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
@@ -106,15 +106,15 @@ def _refused(until: str, age: timedelta) -> Verdict:
     return Verdict("failure", f"{until}: it is on the app, and sign-in is refused all the same.", _RENEW)
 
 
-def _passwords(patient: Patient) -> Verdict:
-    app, profile, members = _read(patient), patient.profile, patient.world.project.members
+def _passwords(diagnosis: Diagnosis) -> Verdict:
+    app, profile, members = _read(diagnosis), diagnosis.profile, diagnosis.ctx.project.members
     left = app.all_passwords
     if not left:
         return Verdict("ok", "none on the app registration, none on its service principal")
     listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
-    if patient.verdicts["rollback"].state == "failure":
+    if diagnosis.verdicts["rollback"].state == "failure":
         return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
-    if members.get(profile.thumbprint_member) and patient.world.project.secret is None:
+    if members.get(profile.thumbprint_member) and diagnosis.ctx.project.secret is None:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
             f"whatever it said. Whoever has such a secret still signs in as the app.\n{listing}"
@@ -128,14 +128,14 @@ def _holder(password: Password) -> str:
     return application.HOLDER_NAME[password.holder]
 
 
-def _others(patient: Patient) -> Verdict:
+def _others(diagnosis: Diagnosis) -> Verdict:
     """Every key with its end, and whose it is (M17)."""
-    app, now = _read(patient), patient.world.clock.now()
+    app, now = _read(diagnosis), diagnosis.ctx.clock.now()
     unknown = [
         Verdict("warning", f.message, f.remedy)
-        for f in other_identities.unacknowledged(patient.world, app, made_here(patient))
+        for f in other_identities.unacknowledged(diagnosis.ctx, app, made_here(diagnosis))
     ]
-    ours = patient.world.maybe_key_pair
+    ours = diagnosis.ctx.maybe_key_pair
     ending = [
         Verdict(
             "warning", f"The certificate {key.thumbprint} '{key.name}' {_ends(key, now)}.", "Whoever uses it renews it."
@@ -152,10 +152,10 @@ def _ends(key: Key, now: datetime) -> str:
     return f"{'ended' if key.expired(now) else 'ends'} on {key.end_date}"
 
 
-def _permissions(patient: Patient) -> Verdict:
+def _permissions(diagnosis: Diagnosis) -> Verdict:
     """The difference between what is wanted, declared and granted; a read that fails is no answer (P6)."""
-    app = _read(patient)
-    _, offered = permissions.read_offered(patient.graph())
+    app = _read(diagnosis)
+    _, offered = permissions.read_offered(diagnosis.graph())
     wanted = permissions.wanted(offered)
     names = {role: name for name, role in {**offered, **permissions.KNOWN}.items()}
     found = []
@@ -175,15 +175,15 @@ def _permissions(patient: Patient) -> Verdict:
     return Verdict.all(found, told.message)
 
 
-def _rights(patient: Patient) -> Verdict:
-    app, world = _read(patient), patient.world
-    signed_in = world.facts.maybe(SignedIn)
+def _rights(diagnosis: Diagnosis) -> Verdict:
+    app, ctx = _read(diagnosis), diagnosis.ctx
+    signed_in = ctx.facts.maybe(SignedIn)
     if signed_in is None:
         raise Unseen("nobody is signed in to the Azure CLI")
-    reason = directory_roles.may_write(world, app)
+    reason = directory_roles.may_write(ctx, app)
     if reason is not None:
         return Verdict("ok", f"{signed_in.account.user} may: {reason}")
-    work = bool(app.all_passwords) or world.maybe_proof is None
+    work = bool(app.all_passwords) or ctx.maybe_proof is None
     state: Grade = "failure" if work else "ok"
     evidence = (
         f"{signed_in.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, "
@@ -196,8 +196,8 @@ def _rights(patient: Patient) -> Verdict:
     return Verdict(state, evidence, remedy if work else "")
 
 
-def _read(patient: Patient) -> App:
-    app = patient.world.maybe_app
+def _read(diagnosis: Diagnosis) -> App:
+    app = diagnosis.ctx.maybe_app
     if app is None:
         raise Unseen("the app could not be read")
     return app

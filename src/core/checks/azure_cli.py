@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from core.checks.base import Check, Group, Patient, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Group, Unseen, Verdict
 from core.errors import Interrupted, SetupError
 from core.machine import prerequisites
 from core.machine.azure_cli import Account
@@ -16,8 +16,8 @@ from core.steps.facts import SignedIn
 _REFUSED: Final = "Directory.AccessAsUser.All"
 
 
-def _cli(patient: Patient) -> Verdict:
-    tool = next((tool for tool in patient.world.tools() if tool.name == prerequisites.AZ), None)
+def _cli(diagnosis: Diagnosis) -> Verdict:
+    tool = next((tool for tool in diagnosis.ctx.tools() if tool.name == prerequisites.AZ), None)
     if tool is None:
         return Verdict("ok", "not needed here")
     if tool.ok:
@@ -26,28 +26,28 @@ def _cli(patient: Patient) -> Verdict:
     return Verdict("failure", f"{tool.name} {tool.needed}{seen}: {tool.why}", tool.install)
 
 
-def _session(patient: Patient) -> Verdict:
-    patient.need("azure-cli", "the Azure CLI cannot be used")
-    patient.need("reach", "the service was not reached")
-    world = patient.world
+def _session(diagnosis: Diagnosis) -> Verdict:
+    diagnosis.need("azure-cli", "the Azure CLI cannot be used")
+    diagnosis.need("reach", "the service was not reached")
+    ctx = diagnosis.ctx
     try:
-        token = world.sign_in.graph_token(world.target.tenant)
+        token = ctx.sign_in.graph_token(ctx.target.tenant)
     except Interrupted:
         raise
     except SetupError as error:
-        if patient.world.maybe_proof is not None and error.id in ("az.signed-out", "az.expired"):
+        if diagnosis.ctx.maybe_proof is not None and error.id in ("az.signed-out", "az.expired"):
             return Verdict("ok", f"{error.summary} This machine signs in with its certificate.")
         return Verdict.of(error)
     account = Account.of(token)
-    world.facts.put(SignedIn(account, token))
-    world.facts.put(replace(world.target, tenant=world.target.tenant or account.tenant))
-    roles = directory_roles.directory_roles(world)
-    return Verdict("ok", f"{account.user} ({account.kind}), tenant {world.target.tenant}, roles: {roles}")
+    ctx.facts.put(SignedIn(account, token))
+    ctx.facts.put(replace(ctx.target, tenant=ctx.target.tenant or account.tenant))
+    roles = directory_roles.directory_roles(ctx)
+    return Verdict("ok", f"{account.user} ({account.kind}), tenant {ctx.target.tenant}, roles: {roles}")
 
 
-def _agents(patient: Patient) -> Verdict:
+def _agents(diagnosis: Diagnosis) -> Verdict:
     """Whose token Agent ID APIs would take."""
-    signed_in, token = patient.world.facts.maybe(SignedIn), patient.world.maybe_proof
+    signed_in, token = diagnosis.ctx.facts.maybe(SignedIn), diagnosis.ctx.maybe_proof
     own = sorted(role for role in token.roles if "AgentIdentity" in role) if token is not None else []
     refused = signed_in is not None and _REFUSED in signed_in.token.scopes
     why = f"Agent ID APIs answer 403 to every token that carries {_REFUSED}, as the Azure CLI's does."
@@ -57,7 +57,7 @@ def _agents(patient: Patient) -> Verdict:
         return Verdict("ok", f"{evidence}. {why}", call) if refused else Verdict("ok", evidence)
     if signed_in is None and token is None:
         raise Unseen("nobody is signed in")
-    if token is None and patient.world.maybe_key_pair is not None:
+    if token is None and diagnosis.ctx.maybe_key_pair is not None:
         raise Unseen("this machine has a certificate, but no token could be had with it")
     mine = "this machine has none" if token is None else "this machine's carries no agent permission"
     if refused:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.config.settings import Settings
     from core.entra.graph import Graph
     from core.machine.state_file import StateFile
-    from core.steps.context import World
+    from core.steps.context import Context
 
 #: Seconds after which a check is given up; az alone is waited for 30 s.
 PATIENCE: Final = 40.0
@@ -32,7 +32,7 @@ class Unseen(Exception):
 
 
 @dataclass(frozen=True)
-class Cure:
+class Fix:
     """What `--fix` may do: safe, and nothing that a person would want to decide.
 
     :param what: in words, as an order.
@@ -54,7 +54,7 @@ class Verdict:
     state: Grade
     evidence: str
     remedy: str = ""
-    cure: Cure | None = None
+    fix: Fix | None = None
 
     @classmethod
     def of(cls, error: SetupError, state: Grade = "failure") -> Verdict:
@@ -76,9 +76,9 @@ class Verdict:
                 for n, v in enumerate(bad, 1)
             ]
         remedies = dict.fromkeys(verdict.remedy for verdict in bad if verdict.remedy)
-        cures = [verdict.cure for verdict in bad if verdict.cure is not None]
-        cure = Cure("; ".join(c.what for c in cures), tuple(act for c in cures for act in c.acts)) if cures else None
-        return cls(bad[0].state, "\n".join(verdict.evidence for verdict in bad), "\n".join(remedies), cure)
+        fixes = [verdict.fix for verdict in bad if verdict.fix is not None]
+        fix = Fix("; ".join(c.what for c in fixes), tuple(act for c in fixes for act in c.acts)) if fixes else None
+        return cls(bad[0].state, "\n".join(verdict.evidence for verdict in bad), "\n".join(remedies), fix)
 
     def with_findings(self, findings: Iterable[Finding]) -> Verdict:
         """The same, with what the code that looked had to say besides."""
@@ -97,7 +97,7 @@ class Check(NamedTuple):
 
     name: str
     title: str
-    look: Callable[[Patient], Verdict]
+    look: Callable[[Diagnosis], Verdict]
     needs: tuple[str, ...] = ()
     patience: float = PATIENCE
 
@@ -111,37 +111,37 @@ class Group(NamedTuple):
 
 
 @dataclass
-class Patient:
-    """A world under examination, and what the checks have found in it so far.
+class Diagnosis:
+    """A context under examination, and what the checks have found in it so far.
 
     :param tell: receives what happens meanwhile, from any thread.
     :ivar verdicts: by name of the check.
-    :ivar treated: how many acts of cures were carried out.
+    :ivar mended: how many acts of fixes were carried out.
     """
 
-    world: World
+    ctx: Context
     tell: Callable[[Event], None]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    treated: int = 0
+    mended: int = 0
 
     def __post_init__(self) -> None:
         self._here = threading.local()
-        self.world = replace(self.world, emitter=self._emitted)
+        self.ctx = replace(self.ctx, emitter=self._emitted)
 
     @property
     def settings(self) -> Settings:
         """Of the run."""
-        return self.world.settings
+        return self.ctx.settings
 
     @property
     def profile(self) -> Profile:
         """Names of the product."""
-        return self.world.profile
+        return self.ctx.profile
 
     @property
     def statefile(self) -> StateFile:
         """Of the project."""
-        return self.world.statefile
+        return self.ctx.statefile
 
     def examine(self, check: Check) -> Verdict:
         """Let one check look; what it reports as findings belongs to its verdict.
@@ -165,8 +165,8 @@ class Patient:
             verdict = Verdict.of(internal(bug))
         return verdict.with_findings(findings)
 
-    def treat(self, cure: Cure) -> tuple[list[str], list[Verdict]]:
-        """Carry out a cure.
+    def carry_out(self, fix: Fix) -> tuple[list[str], list[Verdict]]:
+        """Carry out a fix.
 
         :returns: what it had to say, in words, and what of it could not be done.
         :raises Interrupted: somebody asked to stop.
@@ -174,10 +174,10 @@ class Patient:
         findings: list[Finding] = []
         self._here.findings = findings
         problems: list[Verdict] = []
-        for act in cure.acts:
+        for act in fix.acts:
             try:
                 act()
-                self.treated += 1
+                self.mended += 1
             except Interrupted:
                 raise
             except SetupError as error:
@@ -187,7 +187,7 @@ class Patient:
             except OSError as error:
                 told = f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
                 problems.append(Verdict("warning", told))
-            except Exception as bug:  # noqa: BLE001  one broken cure must not keep the others from being told
+            except Exception as bug:  # noqa: BLE001  one broken fix must not keep the others from being told
                 problems.append(Verdict.of(internal(bug)))
         return [finding.message for finding in findings], problems
 
@@ -207,12 +207,12 @@ class Patient:
         """
         from core.steps import directory_roles
 
-        proof = self.world.maybe_proof
+        proof = self.ctx.maybe_proof
         if proof is not None and proof.roles & {directory_roles.WRITE, "Application.Read.All"}:
-            return self.world.app_graph()
-        if self.world.facts.maybe(SignedIn) is None:
+            return self.ctx.app_graph()
+        if self.ctx.facts.maybe(SignedIn) is None:
             raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")
-        return self.world.user_graph()
+        return self.ctx.user_graph()
 
     def _emitted(self, event: Event) -> None:
         findings = getattr(self._here, "findings", None)

@@ -14,24 +14,24 @@ from pathlib import Path
 
 from core import __version__, files, paths
 from core.checks import broken_install
-from core.checks.base import Check, Cure, Group, Patient, Verdict
+from core.checks.base import Check, Diagnosis, Fix, Group, Verdict
 from core.machine import prerequisites
 
 
-def _versions(patient: Patient) -> Verdict:
+def _versions(diagnosis: Diagnosis) -> Verdict:
     system = f"{platform.system()} {platform.release()} ({platform.machine()})"
     python = f"Python {platform.python_version()} ({sys.executable})"
     return Verdict("ok", f"entraclaw-setup {__version__}, {python}, {system}")
 
 
-def _packages(patient: Patient) -> Verdict:
-    found = patient.world.packages()
+def _packages(diagnosis: Diagnosis) -> Verdict:
+    found = diagnosis.ctx.packages()
     bad = [Verdict("failure", fault, broken_install.REMEDY) for fault in broken_install.faults(found)]
     return Verdict.all(bad, ", ".join(f"{package.name} {package.found}" for package in found))
 
 
-def _programs(patient: Patient) -> Verdict:
-    seen = [tool for tool in patient.world.tools() if tool.name not in (prerequisites.AZ, prerequisites.PYTHON)]
+def _programs(diagnosis: Diagnosis) -> Verdict:
+    seen = [tool for tool in diagnosis.ctx.tools() if tool.name not in (prerequisites.AZ, prerequisites.PYTHON)]
     bad = [
         Verdict("failure" if tool.required else "warning", f"{tool.name}: {tool.why}", tool.install)
         for tool in seen
@@ -40,21 +40,21 @@ def _programs(patient: Patient) -> Verdict:
     return Verdict.all(bad, ", ".join(f"{tool.name}: {tool.found}" for tool in seen))
 
 
-def _hardware(patient: Patient) -> Verdict:
-    found = patient.world.hardware()
+def _hardware(diagnosis: Diagnosis) -> Verdict:
+    found = diagnosis.ctx.hardware()
     why = f"; {found.why}" if found.why else ""
     holder = "Nothing holds a key on Windows yet." if found.platform == "win32" else "The keystore holds the key."
     evidence = f"{found.found}{why}. This version makes no key in hardware. {holder}"
-    if patient.settings.hardware == "require":
+    if diagnosis.settings.hardware == "require":
         return Verdict("failure", evidence, "Leave --hardware require out.")
     return Verdict("ok", evidence, found.remedy)
 
 
-def _lifetime(patient: Patient) -> Verdict:
-    seen = patient.world.lifetime
+def _lifetime(diagnosis: Diagnosis) -> Verdict:
+    seen = diagnosis.ctx.lifetime
     if not seen:
         return Verdict("ok", "nothing says that this is a CI job or a container")
-    if patient.settings.key_outlives_job:
+    if diagnosis.settings.key_outlives_job:
         return Verdict("ok", f"{'; '.join(seen)}; it was said that the keystore outlives it")
     remedy = (
         "Use a machine of your own, or workload identity federation; if the keystore does outlive it: "
@@ -63,8 +63,8 @@ def _lifetime(patient: Patient) -> Verdict:
     return Verdict("warning", f"A key made here would be lost with the job: {'; '.join(seen)}", remedy)
 
 
-def _folder(patient: Patient) -> Verdict:
-    folder = paths.state_folder(patient.profile)
+def _folder(diagnosis: Diagnosis) -> Verdict:
+    folder = paths.state_folder(diagnosis.profile)
     if not folder.exists():
         above = next(place for place in folder.parents if place.exists())
         if not os.access(above, os.W_OK | os.X_OK):
@@ -95,7 +95,7 @@ def closable(place: Path, mode: int, state: str) -> Verdict:
     order = f"chmod {wanted:o} {shlex.quote(str(place))}"
     evidence = f"{place} is open to other users (mode {stat.S_IMODE(mode):04o})"
     return Verdict(
-        "failure" if state == "failure" else "warning", evidence, order, Cure(order, (partial(_close, place),))
+        "failure" if state == "failure" else "warning", evidence, order, Fix(order, (partial(_close, place),))
     )
 
 

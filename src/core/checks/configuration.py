@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from core.checks.base import Check, Patient, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Unseen, Verdict
 from core.checks.computer import closable
 from core.secret import looks_secret
 
@@ -35,8 +35,8 @@ _MCP: Final = (".mcp.json", ".vscode/mcp.json")
 _MCP_HOME: Final = (".copilot/mcp-config.json",)
 
 
-def _env(patient: Patient) -> Verdict:
-    path = patient.settings.folder / ".env"
+def _env(diagnosis: Diagnosis) -> Verdict:
+    path = diagnosis.settings.folder / ".env"
     text = read(path)
     if text is None:
         return Verdict("ok", "there is none")
@@ -105,8 +105,8 @@ def _env_value(text: str) -> str:
     return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].strip()
 
 
-def _mcp(patient: Patient) -> Verdict:
-    places = [patient.settings.folder / name for name in _MCP] + [Path.home() / name for name in _MCP_HOME]
+def _mcp(diagnosis: Diagnosis) -> Verdict:
+    places = [diagnosis.settings.folder / name for name in _MCP] + [Path.home() / name for name in _MCP_HOME]
     there = [(path, text) for path in places if (text := read(path)) is not None]
     faults = [fault for path, text in there for fault in _mcp_faults(path, text)]
     return Verdict.all(faults, ", ".join(str(path) for path, _ in there) or "there is none")

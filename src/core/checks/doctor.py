@@ -14,12 +14,12 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from core.checks import app, azure_cli, computer, keystore, network, project
-from core.checks.base import Check, Group, Patient, Verdict
+from core.checks.base import Check, Diagnosis, Group, Verdict
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import Checked, Event, FlowFinished, FlowStarted, StageStarted
 from core.flow.engine import Result
-from core.steps.context import World
+from core.steps.context import Context
 
 GROUPS: Final[tuple[Group, ...]] = (
     computer.GROUP,
@@ -46,7 +46,7 @@ def names() -> tuple[str, ...]:
 
 
 def diagnose(
-    world: World,
+    ctx: Context,
     only: Collection[str] = (),
     *,
     fix: bool = False,
@@ -54,7 +54,7 @@ def diagnose(
 ) -> Result:
     """Look, and tell.
 
-    :param world: with the state file not read yet.
+    :param ctx: with the state file not read yet.
     :param only: names of checks; empty: all. What they build on is looked at as well, and not told.
     :param fix: mend what is safe to mend, and look at that again.
     :param monotonic: the time that a check's patience is measured with, in seconds.
@@ -65,23 +65,23 @@ def diagnose(
     if unknown := sorted(set(only) - set(names())):
         detail = f"there is no check '{unknown[0]}'; there are: {', '.join(names())}"
         raise SetupError("usage.settings", detail=detail, command="doctor")
-    start = world.clock.monotonic()
-    world.emit(FlowStarted("doctor", world.run_id))
+    start = ctx.clock.monotonic()
+    ctx.emit(FlowStarted("doctor", ctx.run_id))
     told = set(only or names())
-    examination = _Examination(world, told, monotonic)
-    result = _result(examination.run(fix=fix and not world.settings.dry_run), told, mended=examination.mended)
-    seconds = world.clock.monotonic() - start
-    world.emit(FlowFinished("doctor", result.outcome, result.exit_code, result.summary, seconds))
+    examination = _Examination(ctx, told, monotonic)
+    result = _result(examination.run(fix=fix and not ctx.settings.dry_run), told, mended=examination.mended)
+    seconds = ctx.clock.monotonic() - start
+    ctx.emit(FlowFinished("doctor", result.outcome, result.exit_code, result.summary, seconds))
     return result
 
 
 class _Examination:
     """The checks under way. Only this thread reports; the others tell it."""
 
-    def __init__(self, world: World, told: set[str], monotonic: Callable[[], float]) -> None:
-        self._world, self._told, self._monotonic = world, told, monotonic
+    def __init__(self, ctx: Context, told: set[str], monotonic: Callable[[], float]) -> None:
+        self._ctx, self._told, self._monotonic = ctx, told, monotonic
         self._heard: SimpleQueue[Event | tuple[Check, Verdict, float]] = SimpleQueue()
-        self._patient = Patient(world, self._heard.put)
+        self._diagnosis = Diagnosis(ctx, self._heard.put)
         self._seen: dict[str, _Seen] = {}
         self._shown: set[str] = set()
         self._group = ""
@@ -94,8 +94,8 @@ class _Examination:
             try:
                 self._mend()
             except Interrupted as stop:
-                treated = "What is told as mended was changed." if self._patient.treated else "Nothing was changed."
-                raise stop.copy(standing=treated) from None
+                mended = "What is told as mended was changed." if self._diagnosis.mended else "Nothing was changed."
+                raise stop.copy(standing=mended) from None
         return self._seen
 
     def _look(self, names: set[str]) -> None:
@@ -103,14 +103,14 @@ class _Examination:
         running: dict[str, float] = {}
         while waiting or running:
             for check in list(waiting):
-                if len(running) < LIMIT and not (set(check.needs) & names) - self._patient.verdicts.keys():
+                if len(running) < LIMIT and not (set(check.needs) & names) - self._diagnosis.verdicts.keys():
                     waiting.remove(check)
                     running[check.name] = self._monotonic()
                     threading.Thread(target=self._work, args=(check,), name=f"check-{check.name}", daemon=True).start()
             try:
                 heard = self._heard.get(timeout=_SLICE)
             except Empty:
-                self._world.cancel.check()
+                self._ctx.cancel.check()
                 for check in [_check(name) for name in running]:
                     if self._monotonic() - running[check.name] > check.patience:
                         evidence, remedy = f"no answer within {check.patience:.0f} s", "Run it again: --check "
@@ -118,22 +118,22 @@ class _Examination:
                         self._take(check, late, check.patience, running)
                 continue
             if not isinstance(heard, tuple):
-                self._world.emit(heard)
+                self._ctx.emit(heard)
             elif heard[0].name in running:  # else it was given up
                 self._take(*heard, running)
 
     def _work(self, check: Check) -> None:
-        clock = self._world.clock
+        clock = self._ctx.clock
         start = clock.monotonic()
         try:
-            verdict = self._patient.examine(check)
+            verdict = self._diagnosis.examine(check)
         except Interrupted:
             return  # whoever asked for it ends the rest
         self._heard.put((check, verdict, clock.monotonic() - start))
 
     def _take(self, check: Check, verdict: Verdict, seconds: float, running: dict[str, float]) -> None:
         del running[check.name]
-        self._patient.verdicts[check.name] = verdict
+        self._diagnosis.verdicts[check.name] = verdict
         self._seen[check.name] = _Seen(verdict, seconds)
         for each in _checks():  # in order, as far as it is known
             if each.name in self._told and each.name not in self._shown:
@@ -146,10 +146,10 @@ class _Examination:
         group = next(group for group in GROUPS if check in group.checks)
         if group.name != self._group:
             self._group = group.name
-            self._world.emit(StageStarted(group.name, group.title))
+            self._ctx.emit(StageStarted(group.name, group.title))
         seen = self._seen[check.name]
-        fix = seen.verdict.cure.what if seen.verdict.cure is not None else ""
-        self._world.emit(
+        fix = seen.verdict.fix.what if seen.verdict.fix is not None else ""
+        self._ctx.emit(
             Checked(
                 group.name,
                 check.name,
@@ -166,24 +166,24 @@ class _Examination:
         """Do what is safe, one after the other; then look again at all, because one thing shows in others."""
         tried = []
         for check in _checks():
-            cure = self._seen[check.name].verdict.cure if check.name in self._told else None
-            if cure is None:
+            fix = self._seen[check.name].verdict.fix if check.name in self._told else None
+            if fix is None:
                 continue
-            self._world.cancel.check()
-            said, problems = self._patient.treat(cure)
-            again = self._patient.verdicts[check.name] = self._patient.examine(check)
-            done = len(cure.acts) - len(problems)
-            word = "not mended" if not done or (again.cure and not problems) else "mended"
+            self._ctx.cancel.check()
+            said, problems = self._diagnosis.carry_out(fix)
+            again = self._diagnosis.verdicts[check.name] = self._diagnosis.examine(check)
+            done = len(fix.acts) - len(problems)
+            word = "not mended" if not done or (again.fix and not problems) else "mended"
             word += " in part" if done and problems else ""
             told = [*said, *(f"It could not be mended: {problem.evidence}" for problem in problems)]
-            evidence = "\n".join([f"{word} ({cure.what}): {again.evidence}", *told])
+            evidence = "\n".join([f"{word} ({fix.what}): {again.evidence}", *told])
             state = Verdict.all((again, *problems), "").state
-            self._seen[check.name].verdict = Verdict(state, evidence, again.remedy, again.cure)
+            self._seen[check.name].verdict = Verdict(state, evidence, again.remedy, again.fix)
             self.mended |= word != "not mended"
             self._show(check)
             tried.append(check.name)
         if self.mended:
-            before, self._patient.verdicts = dict(self._seen), {}
+            before, self._diagnosis.verdicts = dict(self._seen), {}
             self._look(_closure(self._told))
             self._seen |= {name: before[name] for name in tried}
             for check in _checks():
@@ -216,7 +216,7 @@ def _result(seen: dict[str, _Seen], told: set[str], *, mended: bool) -> Result:
     result = Result("changed" if mended else "unchanged", ExitCode.DONE)
     result.summary = (f"{len(states)} checks: {listing}.",)
     if failed:
-        mends = any(v.cure is not None and v.state != "ok" for v in (seen[name].verdict for name in told))
+        mends = any(v.fix is not None and v.state != "ok" for v in (seen[name].verdict for name in told))
         fix = " 'entraclaw-setup doctor --fix' mends what is safe to mend." if mends else ""
         error = SetupError("doctor.failed", count=len(failed), listing="; ".join(failed), fix=fix)
         result.outcome, result.exit_code = "failed", error.exit_code

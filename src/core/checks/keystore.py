@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from core import paths
-from core.checks.base import ATTENDED, Check, Cure, Group, Patient, Unseen, Verdict
+from core.checks.base import ATTENDED, Check, Diagnosis, Fix, Group, Unseen, Verdict
 from core.entra import application
 from core.errors import SetupError
 from core.flow.journal import Effect, Journal, history
@@ -21,8 +21,8 @@ from core.steps import prerequisites
 from core.steps.facts import AppRegistration, MachineKey
 
 
-def _backend(patient: Patient) -> Verdict:
-    backend = patient.world.keystore.backend()
+def _backend(diagnosis: Diagnosis) -> Verdict:
+    backend = diagnosis.ctx.keystore.backend()
     if backend.limit and backend.limit < BUNDLE_SIZE:
         evidence = (
             f"{backend} takes values of up to {backend.limit} characters, and a key with its certificate has about "
@@ -30,22 +30,22 @@ def _backend(patient: Patient) -> Verdict:
         )
         remedy = "Migrate on macOS or Linux: keys in Windows' own key storage are not part of this version."
         return Verdict("failure", evidence, remedy)
-    world = patient.world
-    world.facts.put(replace(world.keystore_findings, backend=backend))
+    ctx = diagnosis.ctx
+    ctx.facts.put(replace(ctx.keystore_findings, backend=backend))
     return Verdict("ok", str(backend))
 
 
-def _weak(patient: Patient) -> Verdict:
-    own = backend.file if (backend := patient.world.keystore_findings.backend) else ""
-    found = [file for file in weak_files.find(patient.world.service) if file.path != Path(own)]
+def _weak(diagnosis: Diagnosis) -> Verdict:
+    own = backend.file if (backend := diagnosis.ctx.keystore_findings.backend) else ""
+    found = [file for file in weak_files.find(diagnosis.ctx.service) if file.path != Path(own)]
     return Verdict.all(
         (
-            Verdict("warning", stage.exposed(patient.world, file), "Look at it by hand.")
+            Verdict("warning", stage.exposed(diagnosis.ctx, file), "Look at it by hand.")
             if file.unreadable
             else Verdict(
                 "failure",
-                f"An earlier run kept a key in a weak keystore. {stage.exposed(patient.world, file)}",
-                f"Rotate now: run 'entraclaw-setup migrate'. Then: {stage.cure(file)}",
+                f"An earlier run kept a key in a weak keystore. {stage.exposed(diagnosis.ctx, file)}",
+                f"Rotate now: run 'entraclaw-setup migrate'. Then: {stage.fix(file)}",
             )
             for file in found
         ),
@@ -53,27 +53,27 @@ def _weak(patient: Patient) -> Verdict:
     )
 
 
-def _key(patient: Patient) -> Verdict:
-    patient.need("backend", "the keystore cannot be used")
-    world = patient.world
-    if not world.target.tenant:
+def _key(diagnosis: Diagnosis) -> Verdict:
+    diagnosis.need("backend", "the keystore cannot be used")
+    ctx = diagnosis.ctx
+    if not ctx.target.tenant:
         raise Unseen("no tenant is known; --tenant names one")
-    entry = world.keystore.read(world.service, world.target.tenant)
+    entry = ctx.keystore.read(ctx.service, ctx.target.tenant)
     if entry is None:
-        if world.project.members.get(patient.profile.thumbprint_member):
-            error = SetupError("keystore.empty", tenant=world.target.tenant, service=world.service)
+        if ctx.project.members.get(diagnosis.profile.thumbprint_member):
+            error = SetupError("keystore.empty", tenant=ctx.target.tenant, service=ctx.service)
             return Verdict.of(error)
-        if waiting := [account for account in _accounts(patient) if world.keystore.has(world.service, account)]:
+        if waiting := [account for account in _accounts(diagnosis) if ctx.keystore.has(ctx.service, account)]:
             evidence = f"One is made, and not in use yet: {', '.join(waiting)}. The run that made it is not through."
             return Verdict("warning", evidence, "See 'Interrupted runs'.")
-        evidence = f"There is none yet for tenant {world.target.tenant} (service {world.service})."
+        evidence = f"There is none yet for tenant {ctx.target.tenant} (service {ctx.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
-    key_pair = world.keys.open(entry, world.target.tenant)
-    world.facts.put(MachineKey(key_pair))
-    now = world.clock.now()
+    key_pair = ctx.keys.open(entry, ctx.target.tenant)
+    ctx.facts.put(MachineKey(key_pair))
+    now = ctx.clock.now()
     ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
-    named = str(world.project.members.get(patient.profile.thumbprint_member) or "").upper()
-    if named != key_pair.thumbprint and world.project.secret is None:
+    named = str(ctx.project.members.get(diagnosis.profile.thumbprint_member) or "").upper()
+    if named != key_pair.thumbprint and ctx.project.secret is None:
         evidence = f"The keystore holds {ends}; the state file names {named or 'none'}."
         return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
     if key_pair.expired(now):
@@ -89,81 +89,81 @@ def _key(patient: Patient) -> Verdict:
     return Verdict("ok", ends)
 
 
-def _pending(patient: Patient) -> Verdict:
+def _pending(diagnosis: Diagnosis) -> Verdict:
     """The keystore itself cannot be asked for a list of its entries; the journals name those of earlier runs."""
-    patient.need("backend", "the keystore cannot be used")
-    patient.need("key", "it is not known which key is in use")
+    diagnosis.need("backend", "the keystore cannot be used")
+    diagnosis.need("key", "it is not known which key is in use")
     spare: list[str] = []
     unsure: list[str] = []
-    for account in _left(patient):
-        (spare if _useless(patient, account) else unsure).append(f"{patient.world.service}/{account}")
+    for account in _left(diagnosis):
+        (spare if _useless(diagnosis, account) else unsure).append(f"{diagnosis.ctx.service}/{account}")
     found = []
     if spare:
-        cure = Cure(f"remove {len(spare)} keystore entries that nothing needs", (partial(_remove, patient, spare),))
+        fix = Fix(f"remove {len(spare)} keystore entries that nothing needs", (partial(_remove, diagnosis, spare),))
         evidence = f"Left by runs that are over: {', '.join(spare)}"
-        found.append(Verdict("warning", evidence, "entraclaw-setup doctor --fix", cure))
+        found.append(Verdict("warning", evidence, "entraclaw-setup doctor --fix", fix))
     if unsure:
         evidence = f"Left by runs that are over, and perhaps the only key to a certificate: {', '.join(unsure)}"
         found.append(Verdict("warning", evidence, "Look which certificates the app has, and delete them by hand."))
     return Verdict.all(found, "none is left")
 
 
-def _left(patient: Patient) -> list[str]:
+def _left(diagnosis: Diagnosis) -> list[str]:
     """Pending accounts that this app's journal names, if no run of it is open, and that are still there."""
-    world = patient.world
-    path = paths.journal(patient.profile, world.cloud.key, world.target.tenant, world.target.app_id)
-    if not world.target.app_id or not path.exists():
+    ctx = diagnosis.ctx
+    path = paths.journal(diagnosis.profile, ctx.cloud.key, ctx.target.tenant, ctx.target.app_id)
+    if not ctx.target.app_id or not path.exists():
         return []  # what other apps of the tenant left is theirs to judge
-    accounts = _named(patient, history(path, world.clock))
-    return [account for account in accounts if world.keystore.has(world.service, account)]
+    accounts = _named(diagnosis, history(path, ctx.clock))
+    return [account for account in accounts if ctx.keystore.has(ctx.service, account)]
 
 
-def _named(patient: Patient, effects: Iterable[Effect]) -> list[str]:
+def _named(diagnosis: Diagnosis, effects: Iterable[Effect]) -> list[str]:
     """Pending accounts of this tenant that a journal names."""
-    actions, begin = ("keystore.write", "keystore.aside"), f"{patient.world.target.tenant}#"
+    actions, begin = ("keystore.write", "keystore.aside"), f"{diagnosis.ctx.target.tenant}#"
     return list(dict.fromkeys(e.target for e in effects if e.action in actions and e.target.startswith(begin)))
 
 
-def _accounts(patient: Patient) -> list[str]:
+def _accounts(diagnosis: Diagnosis) -> list[str]:
     """Pending accounts of this project's open run."""
-    found = interrupted.find(patient.world)
-    return _named(patient, Journal(found.path, "", patient.world.clock).effects) if found is not None else []
+    found = interrupted.find(diagnosis.ctx)
+    return _named(diagnosis, Journal(found.path, "", diagnosis.ctx.clock).effects) if found is not None else []
 
 
-def made_here(patient: Patient) -> frozenset[str]:
+def made_here(diagnosis: Diagnosis) -> frozenset[str]:
     """Thumbprints of certificates that are this machine's: the one in use, and those of its open run."""
-    pending = {account.partition("#")[2] for account in _accounts(patient)}
+    pending = {account.partition("#")[2] for account in _accounts(diagnosis)}
     return frozenset(
-        {*pending, str(patient.world.project.members.get(patient.profile.thumbprint_member) or "").upper()}
+        {*pending, str(diagnosis.ctx.project.members.get(diagnosis.profile.thumbprint_member) or "").upper()}
     )
 
 
-def _useless(patient: Patient, account: str) -> bool:
+def _useless(diagnosis: Diagnosis, account: str) -> bool:
     """Whether it is a copy of the key in use, or the key of a certificate that the app does not have."""
-    entry = patient.world.keystore.read(patient.world.service, account)
+    entry = diagnosis.ctx.keystore.read(diagnosis.ctx.service, account)
     try:
-        key_pair = patient.world.keys.open(entry or Secret(""), patient.world.target.tenant)
+        key_pair = diagnosis.ctx.keys.open(entry or Secret(""), diagnosis.ctx.target.tenant)
     except SetupError:
         return False
-    used, app = patient.world.maybe_key_pair, patient.world.maybe_app
+    used, app = diagnosis.ctx.maybe_key_pair, diagnosis.ctx.maybe_app
     if used is not None and used.der == key_pair.der:
         return True
     return app is not None and app.holds(key_pair) is None
 
 
-def _remove(patient: Patient, entries: list[str]) -> None:
+def _remove(diagnosis: Diagnosis, entries: list[str]) -> None:
     """Look again where no run can change anything: one that has ended since then may need an entry now."""
-    world = patient.world
-    prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
-    _key(patient)
-    if world.maybe_app is not None:
-        app = application.read(patient.graph(), world.target.app_id)
-        world.facts.drop(AppRegistration)
+    ctx = diagnosis.ctx
+    prerequisites.take_lock(ctx, ctx.target.tenant, ctx.target.app_id)
+    _key(diagnosis)
+    if ctx.maybe_app is not None:
+        app = application.read(diagnosis.graph(), ctx.target.app_id)
+        ctx.facts.drop(AppRegistration)
         if app is not None:
-            world.update_app(app)
-    for account in [entry.removeprefix(f"{world.service}/") for entry in entries]:
-        if _useless(patient, account):
-            world.keystore.delete(world.service, account)
+            ctx.update_app(app)
+    for account in [entry.removeprefix(f"{ctx.service}/") for entry in entries]:
+        if _useless(diagnosis, account):
+            ctx.keystore.delete(ctx.service, account)
 
 
 GROUP = Group(

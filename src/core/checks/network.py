@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from core.checks.base import Check, Group, Patient, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Group, Unseen, Verdict
 from core.checks.project import ROLLBACK
 from core.clock import together
 from core.errors import NetworkError
@@ -28,9 +28,9 @@ _VARIABLES: Final = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 _OFF: Final = "AZURE_CLI_DISABLE_CONNECTION_VERIFICATION"
 
 
-def _reach(patient: Patient) -> Verdict:
-    cloud, session = patient.world.cloud, patient.world.session
-    tenant = patient.world.target.tenant or "organizations"
+def _reach(diagnosis: Diagnosis) -> Verdict:
+    cloud, session = diagnosis.ctx.cloud, diagnosis.ctx.session
+    tenant = diagnosis.ctx.target.tenant or "organizations"
     places: tuple[tuple[str, str, Grade], ...] = (
         ("sign-in", f"{cloud.authority}/{tenant}/v2.0/.well-known/openid-configuration", "failure"),
         ("Microsoft Graph", f"{cloud.graph}/v1.0/", "failure"),
@@ -69,8 +69,8 @@ _UNREACHED: Final = (
 )
 
 
-def _clock(patient: Patient) -> Verdict:
-    session = patient.world.session
+def _clock(diagnosis: Diagnosis) -> Verdict:
+    session = diagnosis.ctx.session
     if not session.dated:
         raise Unseen("no answer told the service's time")
     seconds = abs(session.skew)
@@ -81,9 +81,9 @@ def _clock(patient: Patient) -> Verdict:
     return Verdict(state, evidence, "Set it: sudo timedatectl set-ntp true (Windows: w32tm /resync).")
 
 
-def _proxy(patient: Patient) -> Verdict:
+def _proxy(diagnosis: Diagnosis) -> Verdict:
     """All three use requests, and so read the same variables; this process hands its own to az."""
-    cloud, session = patient.world.cloud, patient.world.session
+    cloud, session = diagnosis.ctx.cloud, diagnosis.ctx.session
     routes = {origin: session.proxy(origin) or "directly" for origin in sorted(cloud.origins)}
     told = "; ".join(f"{origin} {f'through {how}' if how != 'directly' else how}" for origin, how in routes.items())
     evidence = f"This program (requests), azure-identity with MSAL, and az alike: {told}"
@@ -113,11 +113,11 @@ def _differ(environ: Mapping[str, str], name: str) -> bool:
     return len({environ[spelling] for spelling in (name, name.lower()) if spelling in environ}) > 1
 
 
-def _trust(patient: Patient) -> Verdict:
+def _trust(diagnosis: Diagnosis) -> Verdict:
     """This program and MSAL in it share one session; az runs in a process of its own, with roots of its own."""
-    cloud, session = patient.world.cloud, patient.world.session
+    cloud, session = diagnosis.ctx.cloud, diagnosis.ctx.session
     told = f"This program and azure-identity with MSAL: {session.trust}."
-    if not any(tool.name == prerequisites.AZ and tool.needed for tool in patient.world.tools()):
+    if not any(tool.name == prerequisites.AZ and tool.needed for tool in diagnosis.ctx.tools()):
         return Verdict("ok", told)  # somebody else signs in
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or ""
     found = list(_faults(named, str(cloud.ca_bundle or "")))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core import paths
 from core.checks import configuration
-from core.checks.base import Check, Cure, Group, Patient, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Fix, Group, Unseen, Verdict
 from core.checks.computer import closable
 from core.display import one_line
 from core.errors import Interrupted, SetupError
@@ -22,15 +22,15 @@ from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import RollbackJournal
 
 
-def _state_file(patient: Patient) -> Verdict:
-    world, profile = patient.world, patient.profile
-    path = world.statefile.path
-    if not world.statefile.exists():
-        prerequisites.ReadStateFile(required=False).apply(world)
+def _state_file(diagnosis: Diagnosis) -> Verdict:
+    ctx, profile = diagnosis.ctx, diagnosis.profile
+    path = ctx.statefile.path
+    if not ctx.statefile.exists():
+        prerequisites.ReadStateFile(required=False).apply(ctx)
         remedy = "Set it up: entraclaw-setup onboard --only provisioner. Or name the project: --project DIR."
         return Verdict("warning", f"There is none at {path}; nothing was set up here yet.", remedy)
-    contents = world.statefile.read()
-    prerequisites.ReadStateFile(required=False).apply(world)
+    contents = ctx.statefile.read()
+    prerequisites.ReadStateFile(required=False).apply(ctx)
     migrate = "Run 'entraclaw-setup migrate'."
     found = []
     if contents.present:
@@ -55,7 +55,7 @@ def _state_file(patient: Patient) -> Verdict:
                     f"{migrate} It replaces the secret by a certificate.",
                 )
             )
-    if alike := [name for name in world.statefile.where(looks_secret) if name != profile.secret_member]:
+    if alike := [name for name in ctx.statefile.where(looks_secret) if name != profile.secret_member]:
         told = f"What looks like a secret is in {path}: {one_line(', '.join(alike))}."
         found.append(Verdict("failure", told, "Find out what uses it, and remove it by hand."))
     if os.name == "posix" and path.lstat().st_mode & 0o077:
@@ -67,7 +67,7 @@ def _state_file(patient: Patient) -> Verdict:
     ]
     thumbprint = contents.members.get(profile.thumbprint_member)
     named = f"certificate {thumbprint}" if thumbprint else "no certificate"
-    return Verdict.all(found, f"{path}: app {patient.world.target.app_id or 'not named'}, {named}, no secret")
+    return Verdict.all(found, f"{path}: app {diagnosis.ctx.target.app_id or 'not named'}, {named}, no secret")
 
 
 def _holds_secret(copy: Path) -> bool:
@@ -77,9 +77,9 @@ def _holds_secret(copy: Path) -> bool:
         return False  # a folder, a link, or something large: no copy of a state file
 
 
-def _git(patient: Patient) -> Verdict:
-    world, path = patient.world, patient.statefile.path
-    view = git_view(path, world.untrusted, world.cancel)
+def _git(diagnosis: Diagnosis) -> Verdict:
+    ctx, path = diagnosis.ctx, diagnosis.statefile.path
+    view = git_view(path, ctx.untrusted, ctx.cancel)
     if view == "tracked":
         folder, name = shlex.quote(str(path.parent)), shlex.quote(path.name)
         order = f"git -C {folder} rm --cached {name}"
@@ -94,10 +94,10 @@ def _git(patient: Patient) -> Verdict:
     return Verdict("ok", view)
 
 
-def _sources(patient: Patient) -> Verdict:
-    own = patient.statefile.path
-    found = readers(patient.settings.folder, patient.profile.secret_member, patient.world.project.secret, own)
-    folder = patient.settings.folder
+def _sources(diagnosis: Diagnosis) -> Verdict:
+    own = diagnosis.statefile.path
+    found = readers(diagnosis.settings.folder, diagnosis.profile.secret_member, diagnosis.ctx.project.secret, own)
+    folder = diagnosis.settings.folder
     places = [f"{one_line(r.path.relative_to(folder))}:{r.line} uses {r.what}" for r in found.found]
     if not found.complete:
         places.append(found.gaps)
@@ -107,8 +107,8 @@ def _sources(patient: Patient) -> Verdict:
     return Verdict("ok", "; ".join(filter(None, ("none found", found.gaps))))
 
 
-def _interrupted(patient: Patient) -> Verdict:
-    found = interrupted.find(patient.world)
+def _interrupted(diagnosis: Diagnosis) -> Verdict:
+    found = interrupted.find(diagnosis.ctx)
     if found is None:
         return Verdict("ok", "no run of this project is open")
     if _held(found.lock):
@@ -128,33 +128,33 @@ def _interrupted(patient: Patient) -> Verdict:
     return Verdict("failure", f"'{found.flow}' was interrupted {side} the point of no return: {done}", remedy)
 
 
-def _rollback(patient: Patient) -> Verdict:
-    if not (patient.world.target.tenant and patient.world.target.app_id):
+def _rollback(diagnosis: Diagnosis) -> Verdict:
+    if not (diagnosis.ctx.target.tenant and diagnosis.ctx.target.app_id):
         raise Unseen("no tenant and app are known")
-    journal = RollbackJournal.of(patient.world)
+    journal = RollbackJournal.of(diagnosis.ctx)
     if not journal.stands:
         return Verdict("ok", "there is none")
     try:
-        now = rollback_secret.service_time(patient.world)
+        now = rollback_secret.service_time(diagnosis.ctx)
     except Interrupted:
         raise
     except SetupError:
-        now = patient.world.clock.now()
+        now = diagnosis.ctx.clock.now()
     told = rollback_secret.standing(journal)
     if now < journal.ends:
         return Verdict("failure", told.message, told.remedy)
-    cure = Cure("remove the expired secret of the rollback", (partial(_sweep, patient),))
+    fix = Fix("remove the expired secret of the rollback", (partial(_sweep, diagnosis),))
     end = rollback_secret.utc(journal.ends)
     ended = f"The secret of a rollback ended at {end} and is still there: {journal.listing()}."
-    return Verdict("failure", ended, "Any other command removes it, and so does 'entraclaw-setup doctor --fix'.", cure)
+    return Verdict("failure", ended, "Any other command removes it, and so does 'entraclaw-setup doctor --fix'.", fix)
 
 
-def _sweep(patient: Patient) -> None:
-    rollback_secret.sweep(patient.world, signed_in=True)
+def _sweep(diagnosis: Diagnosis) -> None:
+    rollback_secret.sweep(diagnosis.ctx, signed_in=True)
 
 
-def _locks(patient: Patient) -> Verdict:
-    folder = paths.state_folder(patient.profile) / "locks"
+def _locks(diagnosis: Diagnosis) -> Verdict:
+    folder = paths.state_folder(diagnosis.profile) / "locks"
     held: list[Path] = []
     idle: list[Path] = []
     for path in sorted(folder.glob("*.lock")) if folder.is_dir() else ():
@@ -164,8 +164,8 @@ def _locks(patient: Patient) -> Verdict:
     if held:
         what = f"Another run is under way: it holds {', '.join(map(str, held))}"
         return Verdict("warning", what, "Wait for its end, or stop it.")
-    cure = Cure(f"remove {len(idle)} lock file(s) that nobody holds", (partial(_unlock, idle),)) if idle else None
-    return Verdict("ok", f"none is held{f', {len(idle)} file(s) of earlier runs' if idle else ''}", cure=cure)
+    fix = Fix(f"remove {len(idle)} lock file(s) that nobody holds", (partial(_unlock, idle),)) if idle else None
+    return Verdict("ok", f"none is held{f', {len(idle)} file(s) of earlier runs' if idle else ''}", fix=fix)
 
 
 def _held(path: Path) -> bool:

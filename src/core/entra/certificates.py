@@ -2,7 +2,7 @@
 
 A bundle is the PEM text that the keystore keeps: the certificate, then its PKCS#8 key, as
 `azure.identity.CertificateCredential` takes it in `certificate_data`. Of a key that lies elsewhere the keystore keeps
-the certificate, then a reference to the key (ADR-0006).
+the certificate, then a reference to the key (ADR-0007).
 """
 
 from __future__ import annotations

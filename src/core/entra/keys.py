@@ -1,4 +1,4 @@
-"""This machine's key: made, and opened again from what the keystore keeps, wherever it lies (T2, T6, ADR-0006)."""
+"""This machine's key: made, and opened again from what the keystore keeps, wherever it lies (T2, T6, ADR-0007)."""
 
 from __future__ import annotations
 

@@ -36,50 +36,48 @@ class Result:
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Result:
+def run(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
     """Run a flow to its end.
 
-    :param world: what the steps see; its `ask` answers questions.
+    :param ctx: what the steps see; its `ask` answers questions.
     :param run_id: random id that journal and events carry.
     :param dry_run: stop after the plan with outcome `planned`.
     :returns: the result; expected failures do not raise.
     :raises FactError: a step needs what no step before it gives; nothing was run.
     """
     check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
-    start = world.clock.monotonic()
-    world.flow = flow.spec
-    world.emit(FlowStarted(flow.name, run_id))
+    start = ctx.clock.monotonic()
+    ctx.flow = flow.spec
+    ctx.emit(FlowStarted(flow.name, run_id))
     result = Result()
     changed = changing = False
     try:
-        for stage, step in _steps(flow.look, world):
-            _perform(stage, step, world, "unchanged")
-        result.plan = _plan(flow, world)
+        for stage, step in _steps(flow.look, ctx):
+            _perform(stage, step, ctx, "unchanged")
+        result.plan = _plan(flow, ctx)
         if dry_run:
             result.outcome = "unchanged" if result.plan.empty else "planned"
             result.exit_code = ExitCode.DONE
         else:
             if not result.plan.empty:
-                _confirm(flow, world, result.plan)
+                _confirm(flow, ctx, result.plan)
             changing = True
-            for stage, step in _steps(flow.change, world):
-                changed |= _perform(stage, step, world)
-            if world.journal is not None:
-                world.journal.close("changed")
+            for stage, step in _steps(flow.change, ctx):
+                changed |= _perform(stage, step, ctx)
+            if ctx.journal is not None:
+                ctx.journal.close("changed")
             result.outcome = "changed" if changed else "unchanged"
             result.exit_code = ExitCode.DONE
     except SetupError as error:
-        _fail(flow, world, result, error, changing)
+        _fail(flow, ctx, result, error, changing)
     except Exception as bug:  # noqa: BLE001  whatever it is, what was done must be undone or named
-        _fail(flow, world, result, internal(bug), changing)
-    result.summary = tuple(flow.summary(world, result.outcome))
-    world.emit(
-        FlowFinished(flow.name, result.outcome, result.exit_code, result.summary, world.clock.monotonic() - start)
-    )
+        _fail(flow, ctx, result, internal(bug), changing)
+    result.summary = tuple(flow.summary(ctx, result.outcome))
+    ctx.emit(FlowFinished(flow.name, result.outcome, result.exit_code, result.summary, ctx.clock.monotonic() - start))
     return result
 
 
-def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Result:
+def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
     """Take back what an interrupted run of a flow did before the point of no return.
 
     :param dry_run: only tell whether there is something to undo.
@@ -87,60 +85,60 @@ def undo(flow: Flow[W], world: W, run_id: str, *, dry_run: bool = False) -> Resu
     :raises FactError: a step needs what no step before it gives; nothing was run.
     """
     check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
-    start = world.clock.monotonic()
-    world.flow = flow.spec
-    world.emit(FlowStarted("undo", run_id))
+    start = ctx.clock.monotonic()
+    ctx.flow = flow.spec
+    ctx.emit(FlowStarted("undo", run_id))
     result = Result()
     looking = True
     try:
-        for stage, step in _steps(flow.look, world):
-            _perform(stage, step, world, "unchanged")
+        for stage, step in _steps(flow.look, ctx):
+            _perform(stage, step, ctx, "unchanged")
         looking = False
-        _take_back(flow, world, result, dry_run=dry_run)
+        _take_back(flow, ctx, result, dry_run=dry_run)
     except SetupError as error:
-        _not_undone(flow, world, result, error, looking=looking)
+        _not_undone(flow, ctx, result, error, looking=looking)
     except Exception as bug:  # noqa: BLE001  whatever it is, it must be named
-        _not_undone(flow, world, result, internal(bug), looking=looking)
-    seconds = world.clock.monotonic() - start
-    world.emit(FlowFinished("undo", result.outcome, result.exit_code, result.summary, seconds))
+        _not_undone(flow, ctx, result, internal(bug), looking=looking)
+    seconds = ctx.clock.monotonic() - start
+    ctx.emit(FlowFinished("undo", result.outcome, result.exit_code, result.summary, seconds))
     return result
 
 
-def _not_undone(flow: Flow[W], world: W, result: Result, error: SetupError, *, looking: bool) -> None:
+def _not_undone(flow: Flow[W], ctx: W, result: Result, error: SetupError, *, looking: bool) -> None:
     """An undo that failed: what was done stays, and that is said."""
-    errors, journal = [error], world.journal
+    errors, journal = [error], ctx.journal
     result.exit_code = error.exit_code
     if looking and journal is not None and journal.resumed and not isinstance(error, Interrupted):
-        still = SetupError("flow.no-way-back", left=flow.left(world)) if journal.marked else SetupError("flow.open")
+        still = SetupError("flow.no-way-back", left=flow.left(ctx)) if journal.marked else SetupError("flow.open")
         errors.append(still)
         result.exit_code = still.exit_code
-    elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not _undid(world):
-        errors = [error.copy(standing=_unchanged(flow, world))]
+    elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not _undid(ctx):
+        errors = [error.copy(standing=_unchanged(flow, ctx))]
     result.errors += [each.as_dict() for each in errors]
     result.outcome = "partial" if result.exit_code == ExitCode.HALF_WAY else "failed"
 
 
-def _take_back(flow: Flow[W], world: W, result: Result, *, dry_run: bool) -> None:
-    journal = world.journal
+def _take_back(flow: Flow[W], ctx: W, result: Result, *, dry_run: bool) -> None:
+    journal = ctx.journal
     standing = [effect for effect in journal.effects if effect.standing] if journal is not None else []
     if journal is None or not (standing or journal.marked):
         result.outcome, result.exit_code = "unchanged", ExitCode.DONE
         result.summary = ("Nothing to undo: no run is open.",)
         return
     if journal.marked:
-        raise SetupError("flow.no-way-back", left=flow.left(world))
+        raise SetupError("flow.no-way-back", left=flow.left(ctx))
     listing = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
     if dry_run:
         result.outcome, result.exit_code = "planned", ExitCode.DONE
         result.summary = (f"Would undo: {listing}.",)
         return
-    if not world.ask(Question("undo", f"Undo what the interrupted {flow.name} did: {listing}?", False, "--yes")):
+    if not ctx.ask(Question("undo", f"Undo what the interrupted {flow.name} did: {listing}?", False, "--yes")):
         raise SetupError("flow.no")
     asked = SetupError("flow.undo-asked")
-    if (instead := _asked_before_undo(flow, world, asked)) is not None:
+    if (instead := _asked_before_undo(flow, ctx, asked)) is not None:
         raise instead
-    with world.cancel.shielded():
-        left = _undo(flow, world)
+    with ctx.cancel.shielded():
+        left = _undo(flow, ctx)
     if left is not None:
         if left.final:
             journal.close("undone")
@@ -189,53 +187,53 @@ def _whose(error: ImportError) -> str:
     return error.name or ["core", *modules][-1]
 
 
-def _steps(stages: tuple[Stage[W], ...], world: W) -> Iterator[tuple[Stage[W], Step[W]]]:
+def _steps(stages: tuple[Stage[W], ...], ctx: W) -> Iterator[tuple[Stage[W], Step[W]]]:
     for stage in stages:
-        world.emit(StageStarted(stage.name, stage.title))
+        ctx.emit(StageStarted(stage.name, stage.title))
         for step in stage.steps:
-            world.cancel.check()
+            ctx.cancel.check()
             yield stage, step
 
 
-def _perform(stage: Stage[W], step: Step[W], world: W, acted: State = "done") -> bool:
+def _perform(stage: Stage[W], step: Step[W], ctx: W, acted: State = "done") -> bool:
     """Run one step; True if it acted on an effect that the journal recorded.
 
     :param acted: what to call it when it worked: a step that only looks leaves everything unchanged.
     """
 
     def finished(state: State, detail: str) -> None:
-        world.emit(StepFinished(stage.name, step.name, step.title, state, detail))
+        ctx.emit(StepFinished(stage.name, step.name, step.title, state, detail))
 
-    effects = _effects(world)
+    effects = _effects(ctx)
     try:
-        seen = world.seen_by(step)
+        seen = ctx.seen_by(step)
         check: Status = step.check(seen)
         if isinstance(check, Blocked):
             raise check.error
         if isinstance(check, Done):
-            world.facts.check_given(step)
+            ctx.facts.check_given(step)
             finished("unchanged", check.evidence)
             return False
-        world.emit(StepStarted(stage.name, step.name, step.title))
+        ctx.emit(StepStarted(stage.name, step.name, step.title))
         evidence = step.apply(seen)
-        world.facts.check_given(step)
+        ctx.facts.check_given(step)
         finished(acted, evidence)
     except SetupError as error:
         finished("failed", error.summary)
         raise
-    return _effects(world) > effects
+    return _effects(ctx) > effects
 
 
-def _effects(world: W) -> int:
-    journal = world.journal
+def _effects(ctx: W) -> int:
+    journal = ctx.journal
     return sum(effect.standing for effect in journal.effects) if journal is not None else 0
 
 
-def _plan(flow: Flow[W], world: W) -> Plan:
+def _plan(flow: Flow[W], ctx: W) -> Plan:
     changes: list[PlanRow] = []
     for stage in flow.change:
         for step in stage.steps:
-            seen = world.seen_by(step)
+            seen = ctx.seen_by(step)
             match step.check(seen):
                 case Blocked(error):
                     raise error
@@ -243,41 +241,41 @@ def _plan(flow: Flow[W], world: W) -> Plan:
                     continue
                 case _:
                     changes.extend(step.plan(seen))
-    plan = Plan(tuple(changes), flow.basis(world))
+    plan = Plan(tuple(changes), flow.basis(ctx))
     for change in plan.changes:
-        world.emit(change.as_event())
+        ctx.emit(change.as_event())
     return plan
 
 
-def _confirm(flow: Flow[W], world: W, plan: Plan) -> None:
-    question = flow.question(world, plan)
-    if not world.ask(question):
+def _confirm(flow: Flow[W], ctx: W, plan: Plan) -> None:
+    question = flow.question(ctx, plan)
+    if not ctx.ask(question):
         raise SetupError("flow.no")
-    flow.refresh(world)
-    if Plan((), flow.basis(world)).fingerprint != plan.fingerprint:
+    flow.refresh(ctx)
+    if Plan((), flow.basis(ctx)).fingerprint != plan.fingerprint:
         raise SetupError("flow.outdated")
 
 
-def _fail(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> None:
+def _fail(flow: Flow[W], ctx: W, result: Result, error: SetupError, changing: bool) -> None:
     """Decide what a failure means, undo if that is still right, and compute outcome, exit code and what stands."""
     result.outcome, result.exit_code = "failed", error.exit_code
-    result.errors += [each.as_dict() for each in _judge_failure(flow, world, result, error, changing)]
+    result.errors += [each.as_dict() for each in _judge_failure(flow, ctx, result, error, changing)]
 
 
-def _judge_failure(flow: Flow[W], world: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
+def _judge_failure(flow: Flow[W], ctx: W, result: Result, error: SetupError, changing: bool) -> list[SetupError]:
     """What comes of a failure.
 
     A run that fails while it only looks leaves the work of an earlier, interrupted run alone.
 
     :returns: all that has to be told, the failure first; what stands is said by it or by one of the others.
     """
-    journal = world.journal
+    journal = ctx.journal
     if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
         if result.exit_code == ExitCode.HALF_WAY:  # nothing was done, so nothing is half-way
             result.exit_code = ExitCode.FAILED
         if journal is not None and changing:
             journal.close("failed")
-        return [error.copy(standing=_unchanged(flow, world))]
+        return [error.copy(standing=_unchanged(flow, ctx))]
     if not changing and not journal.marked:
         still = SetupError("flow.open")
         result.outcome = "partial"
@@ -285,15 +283,15 @@ def _judge_failure(flow: Flow[W], world: W, result: Result, error: SetupError, c
         if isinstance(error, Interrupted):
             error = error.copy(standing="This run changed nothing.")
         return [error, still]
-    with world.cancel.shielded():
-        if not journal.marked and (instead := _asked_before_undo(flow, world, error)) is not None:
+    with ctx.cancel.shielded():
+        if not journal.marked and (instead := _asked_before_undo(flow, ctx, error)) is not None:
             result.outcome, result.exit_code = "partial", instead.exit_code
             if instead is error:
                 return [error]
             return [error.copy(standing="What was done so far is kept."), instead]
         if journal.marked:
-            return _half_way(flow, world, result, error)
-        left = _undo(flow, world)
+            return _half_way(flow, ctx, result, error)
+        left = _undo(flow, ctx)
     if left is not None:
         if isinstance(error, Interrupted):
             error = error.copy(standing="It could not be undone completely.")
@@ -309,60 +307,60 @@ def _judge_failure(flow: Flow[W], world: W, result: Result, error: SetupError, c
     return [error.copy(standing=f"Everything that this run{' and ' * bool(whose)}{whose} had done was undone.")]
 
 
-def _half_way(flow: Flow[W], world: W, result: Result, error: SetupError) -> list[SetupError]:
+def _half_way(flow: Flow[W], ctx: W, result: Result, error: SetupError) -> list[SetupError]:
     """A failure after the point of no return."""
     result.outcome = "partial"
     if isinstance(error, Interrupted):
-        standing = f"{flow.left(world)} `entraclaw-setup resume`: it finishes."
+        standing = f"{flow.left(ctx)} `entraclaw-setup resume`: it finishes."
         return [error.copy(where=" after the point of no return", standing=standing)]
     if error.exit_code == ExitCode.HALF_WAY:
-        return [error.copy(standing=flow.left(world))]
-    half = SetupError("flow.half-way", cause=error.summary, left=flow.left(world))
+        return [error.copy(standing=flow.left(ctx))]
+    half = SetupError("flow.half-way", cause=error.summary, left=flow.left(ctx))
     result.exit_code = half.exit_code
     return [error, half]
 
 
-def _unchanged(flow: Flow[W], world: W) -> str:
+def _unchanged(flow: Flow[W], ctx: W) -> str:
     """What is said of a run that did nothing; an earlier one may have done something."""
-    earlier = flow.open(world)
+    earlier = flow.open(ctx)
     return f"This run changed nothing. {earlier}" if earlier else "Nothing was changed."
 
 
-def _undid(world: W) -> bool:
-    return world.journal is not None and any(effect.state == "undone" for effect in world.journal.effects)
+def _undid(ctx: W) -> bool:
+    return ctx.journal is not None and any(effect.state == "undone" for effect in ctx.journal.effects)
 
 
-def _asked_before_undo(flow: Flow[W], world: W, error: SetupError) -> SetupError | None:
+def _asked_before_undo(flow: Flow[W], ctx: W, error: SetupError) -> SetupError | None:
     """The flow's answer; where it fails to give one, nobody knows whether undoing is safe."""
     try:
-        return flow.before_undo(world, error)
+        return flow.before_undo(ctx, error)
     except SetupError as unknown:
-        standing = [effect for effect in world.journal.effects if effect.standing] if world.journal is not None else []
+        standing = [effect for effect in ctx.journal.effects if effect.standing] if ctx.journal is not None else []
         kept = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
         return SetupError("flow.undo-unsafe", cause=error.summary, why=unknown.summary, kept=kept)
 
 
-def _undo(flow: Flow[W], world: W) -> Left | None:
+def _undo(flow: Flow[W], ctx: W) -> Left | None:
     """Undo in reverse, up to the first step that leaves something behind: what came before it is what it stands on."""
     lost: list[Left] = []
     for stage in reversed(flow.change):
         for step in reversed(stage.steps):
-            before = _effects(world)
+            before = _effects(ctx)
             again = "nothing has to be removed by hand; the next run looks at the real state."
             try:
-                left = step.undo(world.seen_by(step))
+                left = step.undo(ctx.seen_by(step))
             except SetupError as error:
                 left = Left(f"{step.title} ({error.summary})", again)
             except Exception as bug:  # noqa: BLE001  it must be named, and what it stands on must stay
                 left = Left(f"{step.title} ({type(bug).__name__})", again)
             if left is not None:
-                world.emit(StepFinished(stage.name, step.name, step.title, "failed", f"left behind: {left.what}"))
+                ctx.emit(StepFinished(stage.name, step.name, step.title, "failed", f"left behind: {left.what}"))
                 if not left.final:
                     return left
                 lost.append(left)
                 continue
-            if _effects(world) < before:
-                world.emit(StepFinished(stage.name, step.name, step.title, "undone"))
+            if _effects(ctx) < before:
+                ctx.emit(StepFinished(stage.name, step.name, step.title, "undone"))
     if not lost:
         return None
     return Left("; ".join(left.what for left in lost), " ".join(left.how for left in lost), final=True)

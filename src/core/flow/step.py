@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Runtime(Protocol):
-    """What the engine itself needs of the world.
+    """What the engine itself needs of the context.
 
     :ivar flow: the row of the flow that runs; the engine sets it.
     :ivar facts: what the run knows.
@@ -118,22 +118,22 @@ class Step(ABC, Generic[W]):
     updates: ClassVar[Kinds] = ()
 
     @abstractmethod
-    def check(self, world: W) -> Status:
+    def check(self, ctx: W) -> Status:
         """Look at reality."""
 
-    def plan(self, world: W) -> Sequence[PlanRow]:
+    def plan(self, ctx: W) -> Sequence[PlanRow]:
         """The changes that `apply` would make; asked only when `check` says Needed."""
         return ()
 
     @abstractmethod
-    def apply(self, world: W) -> str:
+    def apply(self, ctx: W) -> str:
         """Act, and verify the post-condition.
 
         :returns: the evidence that it holds.
         :raises SetupError: it could not be done, or the post-condition does not hold.
         """
 
-    def undo(self, world: W) -> Left | None:
+    def undo(self, ctx: W) -> Left | None:
         """Reverse what the open journal says this step did; nothing when it did nothing.
 
         :returns: what is left behind, or None when nothing is.
@@ -177,7 +177,7 @@ class Flow(Generic[W]):
     before_undo: Callable[[W, SetupError], SetupError | None]
     left: Callable[[W], str]
     summary: Callable[[W, str], Sequence[str]]
-    open: Callable[[W], str] = lambda world: ""
+    open: Callable[[W], str] = lambda ctx: ""
 
     @property
     def name(self) -> str:

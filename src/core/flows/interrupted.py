@@ -11,7 +11,7 @@ from core.config.settings import guid
 from core.errors import SetupError
 from core.flow.journal import Journal
 from core.flows import registry
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.hand_off import handoff
 
 #: Whose the oldest journals are, which name no flow.
@@ -40,22 +40,22 @@ class Open:
         return self.path.parent.parent / "locks" / f"{self.path.stem}.lock"
 
 
-def find(world: World) -> Open | None:
+def find(ctx: Context) -> Open | None:
     """The open undertaking of the project's app, or of the app that it was about to create.
 
     :raises SetupError: the state file or a journal cannot be read; `journal.foreign`: another version wrote it.
     """
-    members, profile = world.statefile.read_or_empty().members, world.profile
-    tenant = world.settings.tenant or members.get(profile.tenant_member)
-    app_id = world.settings.app_id or members.get(profile.client_id_member)
-    candidates = [paths.journal(profile, world.cloud.key, "new", paths.digest(world.settings.folder))]
+    members, profile = ctx.statefile.read_or_empty().members, ctx.profile
+    tenant = ctx.settings.tenant or members.get(profile.tenant_member)
+    app_id = ctx.settings.app_id or members.get(profile.client_id_member)
+    candidates = [paths.journal(profile, ctx.cloud.key, "new", paths.digest(ctx.settings.folder))]
     if tenant and app_id:
         names = (guid(profile.tenant_member, tenant), guid(profile.client_id_member, app_id))
-        candidates.insert(0, paths.journal(profile, world.cloud.key, *names))
+        candidates.insert(0, paths.journal(profile, ctx.cloud.key, *names))
     elif tenant:
-        _several(world, guid(profile.tenant_member, tenant))
+        _several(ctx, guid(profile.tenant_member, tenant))
     for path in candidates:
-        journal = Journal(path, world.run_id, world.clock)
+        journal = Journal(path, ctx.run_id, ctx.clock)
         if journal.resumed:
             done = tuple(f"{effect.action} {effect.target}" for effect in journal.effects if effect.standing)
             requests = journal.standing(handoff.WRITE)
@@ -67,10 +67,10 @@ def find(world: World) -> Open | None:
     return None
 
 
-def standing(world: World) -> str:
+def standing(ctx: Context) -> str:
     """What an earlier run of the project left open, in words; empty if nothing is."""
     try:
-        found = find(world)
+        found = find(ctx)
     except SetupError as error:
         return f"Whether an earlier one is still open could not be seen: {error.summary}"
     if found is None:
@@ -79,14 +79,14 @@ def standing(world: World) -> str:
     return f"The '{found.flow}' that was interrupted{passed} is still open: `entraclaw-setup resume`."
 
 
-def _several(world: World, tenant: str) -> None:
+def _several(ctx: Context, tenant: str) -> None:
     """Where nothing names the app, an open run of the tenant may be this project's.
 
     :raises SetupError: `usage.settings`.
     """
-    folder = paths.state_folder(world.profile) / "journal"
-    for path in sorted(folder.glob(f"{world.cloud.key}_{tenant}_*.jsonl")):
-        if Journal(path, world.run_id, world.clock).resumed:
+    folder = paths.state_folder(ctx.profile) / "journal"
+    for path in sorted(folder.glob(f"{ctx.cloud.key}_{tenant}_*.jsonl")):
+        if Journal(path, ctx.run_id, ctx.clock).resumed:
             app_id = path.stem.rpartition("_")[2]
             detail = f"A run of the app {app_id} is open. If it is this project's, say so: --app-id {app_id}"
             raise SetupError("usage.settings", detail=detail, command="resume")

@@ -20,8 +20,8 @@ from core.steps.app import find
 from core.steps.app_management_policy import Lock
 from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
-from core.steps.certificate.clean_up import Tidy
-from core.steps.context import World
+from core.steps.certificate.clean_up import CleanUp
+from core.steps.context import Context
 from core.steps.facts import AppRegistration, OpenRun, Project, SecretUnproven, Target
 from core.steps.hand_off import handoff
 from core.steps.hand_off.handoff import HandOff
@@ -45,7 +45,7 @@ from core.steps.state_file.purge import Purge, purged, secret_members
 REFUSED: Final = "secret.refused"
 
 
-class SecretIsDead(Step[World]):
+class SecretIsDead(Step[Context]):
     """Prove that the old secret is refused; any other answer is said to be inconclusive."""
 
     name = "secret-dead"
@@ -54,69 +54,69 @@ class SecretIsDead(Step[World]):
     maybe = (Project,)
     updates = (SecretUnproven,)
 
-    def check(self, world: World) -> Status:
-        if world.project.secret:
+    def check(self, ctx: Context) -> Status:
+        if ctx.project.secret:
             return Needed()
-        if purged(world) and not world.log.standing(REFUSED):
+        if purged(ctx) and not ctx.log.standing(REFUSED):
             why = "an earlier run purged it before that was proven, so it cannot be asked any more"
-            world.facts.put(SecretUnproven(why))
+            ctx.facts.put(SecretUnproven(why))
             return Done(f"not proven: {why}")
         return Done("no old secret is known to this run")
 
-    def apply(self, world: World) -> str:
-        assert world.project.secret is not None
-        secret = world.project.secret
-        last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
+    def apply(self, ctx: Context) -> str:
+        assert ctx.project.secret is not None
+        secret = ctx.project.secret
+        last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
 
         def not_live() -> bool | None:
             nonlocal last
-            last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
+            last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return None if last.state == "live" else True
 
         if last.state == "live" and not wait_until(
             not_live,
-            clock=world.clock,
-            emit=world.emit,
+            clock=ctx.clock,
+            emit=ctx.emit,
             reason="the deletion of the old secret to spread",
             expected=30,
             deadline=DELETION_DEADLINE,
         ):
             raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
         if last.state == "unknown":
-            world.facts.put(SecretUnproven(last.detail))
+            ctx.facts.put(SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
-            world.emit(Finding("secret.inconclusive", "warning", message))
+            ctx.emit(Finding("secret.inconclusive", "warning", message))
             return f"inconclusive ({last.detail})"
-        with world.log.effect(REFUSED, world.target.app_id):
+        with ctx.log.effect(REFUSED, ctx.target.app_id):
             return f"refused ({last.detail})"
 
 
-def _basis(world: World) -> dict[str, object]:
-    app, key_pair = world.app, world.maybe_key_pair
+def _basis(ctx: Context) -> dict[str, object]:
+    app, key_pair = ctx.app, ctx.maybe_key_pair
     return {
-        "tenant": world.target.tenant,
-        "cloud": world.cloud.authority,
+        "tenant": ctx.target.tenant,
+        "cloud": ctx.cloud.authority,
         "app": [app.app_id, app.object_id],
         "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys),
         "permissions": sorted(app.declared),
-        "files": {str(world.statefile.path): world.project.members},
+        "files": {str(ctx.statefile.path): ctx.project.members},
     }
 
 
-def _refresh(world: World) -> None:
-    if world.settings.yes:
+def _refresh(ctx: Context) -> None:
+    if ctx.settings.yes:
         return  # the answer was given in advance: no time has passed
-    app = application.read(world.user_graph(), world.target.app_id)
+    app = application.read(ctx.user_graph(), ctx.target.app_id)
     if app is None:
         raise SetupError("flow.outdated")
-    world.facts.put(AppRegistration(app, app.all_passwords))
-    world.facts.put(replace(world.project, members=world.statefile.read().members))
+    ctx.facts.put(AppRegistration(app, app.all_passwords))
+    ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
 
 
-def _question(world: World, plan: Plan) -> Question:
-    if handoff.needed(world):
-        return handoff.question(world)
+def _question(ctx: Context, plan: Plan) -> Question:
+    if handoff.needed(ctx):
+        return handoff.question(ctx)
     rows = [(change.action, change.what) for change in plan.changes]
     irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
     passwords, retired = rows.count(("delete", "password credential")), rows.count(("delete", "certificate"))
@@ -131,17 +131,17 @@ def _question(world: World, plan: Plan) -> Question:
     return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
 
 
-def _left(world: World) -> str:
+def _left(ctx: Context) -> str:
     """What is left after the point of no return, as far as this run knows."""
     left, unread = [], " Which password credentials are left on the app was not read by this run."
-    if world.journal is not None and world.maybe_app is not None:
+    if ctx.journal is not None and ctx.maybe_app is not None:
         unread = ""
-        effects = [effect for action in REMOVE.values() for effect in world.journal.standing(action)]
+        effects = [effect for action in REMOVE.values() for effect in ctx.journal.standing(action)]
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
-        passwords = [password for password in world.facts.get(AppRegistration).initial if password.id not in gone]
+        passwords = [password for password in ctx.facts.get(AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]
     try:
-        left += [f"{name} in {world.statefile.path}" for name in secret_members(world)]
+        left += [f"{name} in {ctx.statefile.path}" for name in secret_members(ctx)]
     except SetupError as error:
         left.append(error.summary)
     none = "" if unread else "Nothing that can sign in is known to be left."
@@ -149,21 +149,21 @@ def _left(world: World) -> str:
     return f"{told}{unread} The certificate was proven before the first deletion.".lstrip()
 
 
-def _before_undo(world: World, error: SetupError) -> SetupError | None:
+def _before_undo(ctx: Context, error: SetupError) -> SetupError | None:
     """What forbids the undo (`Flow.before_undo`)."""
-    return handoff.before_undo(world, error) or vanished(world, error)
+    return handoff.before_undo(ctx, error) or vanished(ctx, error)
 
 
-def summary(world: World, outcome: str) -> Sequence[str]:
+def summary(ctx: Context, outcome: str) -> Sequence[str]:
     """The sentences of M7, each only if it is true."""
-    profile = world.profile
+    profile = ctx.profile
     if outcome not in ("changed", "unchanged"):
         return ()
-    deleted, secret_purged = removed(world), purged(world)
+    deleted, secret_purged = removed(ctx), purged(ctx)
     on_app, on_principal = (deleted.get(holder, 0) for holder in REMOVE)
     first = []
     if on_app or on_principal or secret_purged:
-        first.append(f"Migrated {_subject(world)} from secret-auth to cert-auth.")
+        first.append(f"Migrated {_subject(ctx)} from secret-auth to cert-auth.")
     if on_app:
         first.append(f"{on_app} password credential{'s' * (on_app > 1)} removed from the app registration.")
     if secret_purged:
@@ -171,43 +171,43 @@ def summary(world: World, outcome: str) -> Sequence[str]:
     sentences = [" ".join(first)] if first else []
     if not first and outcome == "unchanged":
         sentences.append(
-            f"Nothing to do: {_subject(world)} signs in with its certificate, and no password credential is left."
+            f"Nothing to do: {_subject(ctx)} signs in with its certificate, and no password credential is left."
         )
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
-    if (unproven := world.facts.maybe(SecretUnproven)) is not None:
+    if (unproven := ctx.facts.maybe(SecretUnproven)) is not None:
         sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
-    sentences += [keystore.cure(file) for file in world.keystore_findings.weak if file.holds(world.target.tenant)]
-    if (key_pair := world.maybe_key_pair) is not None:
+    sentences += [keystore.fix(file) for file in ctx.keystore_findings.weak if file.holds(ctx.target.tenant)]
+    if (key_pair := ctx.maybe_key_pair) is not None:
         end = key_pair.not_after.date()
         sentences.append(f"The certificate {key_pair.thumbprint} is valid until {end}.")
     return sentences
 
 
-def _subject(world: World) -> str:
-    return "Provisioner" if world.profile.name == "entraclaw" else world.profile.app_display_name
+def _subject(ctx: Context) -> str:
+    return "Provisioner" if ctx.profile.name == "entraclaw" else ctx.profile.app_display_name
 
 
-class CheckResult(Step[World]):
+class CheckResult(Step[Context]):
     """Say what holds at the end."""
 
     name = "result"
     title = "Check the result"
 
-    def check(self, world: World) -> Status:
-        alike = world.statefile.where(looks_secret) if world.statefile.exists() else ()
+    def check(self, ctx: Context) -> Status:
+        alike = ctx.statefile.where(looks_secret) if ctx.statefile.exists() else ()
         left = redactor.redact(", ".join(alike))
         file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
         return Done(f"no password credential, a proven certificate, {file}")
 
-    def apply(self, world: World) -> str:
+    def apply(self, ctx: Context) -> str:
         raise AssertionError("it has nothing to apply")
 
 
-FLOW: Flow[World] = Flow(
+FLOW: Flow[Context] = Flow(
     registry.MIGRATE,
     look=(
         prerequisites.STAGE,
@@ -235,7 +235,7 @@ FLOW: Flow[World] = Flow(
                 ProveAfterDeletion(),
                 Purge(),
                 SecretIsDead(),
-                Tidy(),
+                CleanUp(),
                 Lock(),
                 rollback_secret.Forget(),
                 LastLook(),

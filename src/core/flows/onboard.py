@@ -17,9 +17,9 @@ from core.steps.app.create import CreateApp, CreatePrincipal
 from core.steps.app.find_or_create import FindOrCreate, OpenJournal
 from core.steps.app_management_policy import Lock
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
-from core.steps.certificate.clean_up import Tidy
+from core.steps.certificate.clean_up import CleanUp
 from core.steps.certificate.find_key import FindKey
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import (
     AppRegistration,
     HandOffRequest,
@@ -36,7 +36,7 @@ from core.steps.passwords.delete import LastLook
 from core.steps.state_file.record import Record, Rehearse
 
 
-class DecideRoles(Step[World]):
+class DecideRoles(Step[Context]):
     """The set of permissions, and whether this run may grant them to this app (P1, P6)."""
 
     name = "permissions"
@@ -44,38 +44,38 @@ class DecideRoles(Step[World]):
     maybe = (AppRegistration,)
     updates = (WantedPermissions,)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        offered = world.permissions.offered
+    def apply(self, ctx: Context) -> str:
+        offered = ctx.permissions.offered
         if missing := sorted(name for name in permissions.BASE if name not in offered):
             raise SetupError("permissions.not-offered", names=", ".join(missing))
-        world.facts.put(replace(world.permissions, wanted=permissions.wanted(offered)))
+        ctx.facts.put(replace(ctx.permissions, wanted=permissions.wanted(offered)))
         if fewer := [name for name in permissions.AGENT if name not in offered]:
             message = f"This tenant does not offer {len(fewer)} of the agent permissions: {', '.join(fewer)}."
-            world.emit(Finding("permissions.fewer", "info", message))
-        granted = app.granted if (app := world.maybe_app) else frozenset()
+            ctx.emit(Finding("permissions.fewer", "info", message))
+        granted = app.granted if (app := ctx.maybe_app) else frozenset()
         if extra := [name for name in permissions.unknown(offered) if offered[name] not in granted]:
-            self._extra(world, extra)
-        return f"{len(world.permissions.wanted)} of Microsoft Graph"
+            self._extra(ctx, extra)
+        return f"{len(ctx.permissions.wanted)} of Microsoft Graph"
 
-    def _extra(self, world: World, extra: list[str]) -> None:
-        settings = world.settings
+    def _extra(self, ctx: Context, extra: list[str]) -> None:
+        settings = ctx.settings
         text = f"This tenant offers agent permissions that are not known: {', '.join(extra)}. Grant them too?"
         agreed = settings.extra_roles
         if not (agreed or settings.yes or settings.dry_run):
-            agreed = world.ask(Question("extra-roles", text, False, "--extra-roles"))
+            agreed = ctx.ask(Question("extra-roles", text, False, "--extra-roles"))
         if agreed:
-            known = world.permissions
+            known = ctx.permissions
             more = {name: known.offered[name] for name in extra}
-            world.facts.put(replace(known, wanted={**world.permissions.wanted, **more}))
+            ctx.facts.put(replace(known, wanted={**ctx.permissions.wanted, **more}))
         else:
             message = f"Not granted, because they are not known: {', '.join(extra)}."
-            world.emit(Finding("permissions.unknown", "warning", message, "Grant them with --extra-roles."))
+            ctx.emit(Finding("permissions.unknown", "warning", message, "Grant them with --extra-roles."))
 
 
-class CheckProvisioning(Step[World]):
+class CheckProvisioning(Step[Context]):
     """Whether the signed-in principal may do all that is missing; if not, an administrator is asked by a file."""
 
     name = "rights"
@@ -84,33 +84,33 @@ class CheckProvisioning(Step[World]):
     maybe = (AppRegistration, MachineKey, Proof, WantedPermissions)
     updates = (NeedsAdministrator,)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        app, key_pair = world.maybe_app, world.maybe_key_pair
-        wanted = set(world.permissions.wanted.values())
+    def apply(self, ctx: Context) -> str:
+        app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
+        wanted = set(ctx.permissions.wanted.values())
         may: str | None = "nothing has to be changed there"
         what = ""
         if app is None:
-            may, what = directory_roles.may_create(world), "create an app"
+            may, what = directory_roles.may_create(ctx), "create an app"
         elif not (
             app.principal_id
             and wanted <= app.declared
             and key_pair
-            and (world.maybe_proof is not None or app.holds(key_pair))
+            and (ctx.maybe_proof is not None or app.holds(key_pair))
         ):
-            may, what = directory_roles.may_write(world, app), f"change '{app.name}'"
+            may, what = directory_roles.may_write(ctx, app), f"change '{app.name}'"
         if may is not None and not wanted <= (app.granted if app else set()):
-            may, what = directory_roles.may_grant(world), "grant permissions"
+            may, what = directory_roles.may_grant(ctx), "grant permissions"
         if may is not None:
             return may
-        world.facts.put(NeedsAdministrator())
-        directory_roles.say_unprivileged(world, what)
+        ctx.facts.put(NeedsAdministrator())
+        directory_roles.say_unprivileged(ctx, what)
         return "no: a request for an administrator will be written"
 
 
-class Describe(Step[World]):
+class Describe(Step[Context]):
     """Say what a person should know before the yes."""
 
     name = "project"
@@ -118,82 +118,82 @@ class Describe(Step[World]):
     needs = (Target, SignedIn)
     maybe = (AppRegistration, MachineKey, HandOffRequest)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        find.say_subject(world)
-        app = world.maybe_app
+    def apply(self, ctx: Context) -> str:
+        find.say_subject(ctx)
+        app = ctx.maybe_app
         if app is None:
             return "nothing is there yet"
-        for finding in other_identities.unacknowledged(world, app):
-            world.emit(finding)
+        for finding in other_identities.unacknowledged(ctx, app):
+            ctx.emit(finding)
         return f"{len(app.keys)} certificate(s) on the app"
 
 
-def _basis(world: World) -> dict[str, object]:
-    app, key_pair = world.maybe_app, world.maybe_key_pair
+def _basis(ctx: Context) -> dict[str, object]:
+    app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
     return {
-        "tenant": world.target.tenant,
-        "cloud": world.cloud.authority,
+        "tenant": ctx.target.tenant,
+        "cloud": ctx.cloud.authority,
         "app": [app.app_id, app.object_id] if app else "new",
         "certificate": key_pair.thumbprint if key_pair else "new",
         "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": world.permissions.wanted,
-        "files": {str(world.statefile.path): world.project.members},
+        "permissions": ctx.permissions.wanted,
+        "files": {str(ctx.statefile.path): ctx.project.members},
     }
 
 
-def _refresh(world: World) -> None:
-    if world.settings.yes:
+def _refresh(ctx: Context) -> None:
+    if ctx.settings.yes:
         return
-    FindOrCreate().still_none(world)
-    world.facts.put(replace(world.project, members=world.statefile.read_or_empty().members))
-    if world.maybe_app is not None:
-        app = application.read(world.user_graph(), world.target.app_id)
+    FindOrCreate().still_none(ctx)
+    ctx.facts.put(replace(ctx.project, members=ctx.statefile.read_or_empty().members))
+    if ctx.maybe_app is not None:
+        app = application.read(ctx.user_graph(), ctx.target.app_id)
         if app is None:
             raise SetupError("flow.outdated")
-        world.update_app(app)
+        ctx.update_app(app)
 
 
-def _question(world: World, plan: Plan) -> Question:
-    if handoff.needed(world):
-        return handoff.question(world)
-    app = world.maybe_app
+def _question(ctx: Context, plan: Plan) -> Question:
+    if handoff.needed(ctx):
+        return handoff.question(ctx)
+    app = ctx.maybe_app
     what = f"app {app.app_id}" if app is not None else "a new app registration"
     grants = sum(change.action == "add" and change.what == "permission" for change in plan.changes)
     note = f", with {grants} permission(s) to grant" if grants else ""
-    return Question("onboard", f"Set up {what} in tenant {world.target.tenant}{note}.\nGo on?", False, "--yes")
+    return Question("onboard", f"Set up {what} in tenant {ctx.target.tenant}{note}.\nGo on?", False, "--yes")
 
 
-def _summary(world: World, outcome: str) -> Sequence[str]:
-    key_pair = world.maybe_key_pair
+def _summary(ctx: Context, outcome: str) -> Sequence[str]:
+    key_pair = ctx.maybe_key_pair
     if outcome not in ("changed", "unchanged") or key_pair is None:
         return ()
     end = key_pair.not_after.date()
     sentences = [f"The certificate {key_pair.thumbprint} is valid until {end}."]
-    subject = f"'{world.app.name}' ({world.target.app_id})"
+    subject = f"'{ctx.app.name}' ({ctx.target.app_id})"
     if outcome == "unchanged":
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
-    verb = "Created" if world.new_app.created else "Set up"
+    verb = "Created" if ctx.new_app.created else "Set up"
     first = f"{verb} {subject}: it signs in with a certificate whose key is in the keystore, and its token carries "
-    return (f"{first}{len(world.permissions.wanted)} permissions.", *sentences)
+    return (f"{first}{len(ctx.permissions.wanted)} permissions.", *sentences)
 
 
-class CheckResult(Step[World]):
+class CheckResult(Step[Context]):
     """Say what holds at the end."""
 
     name = "result"
     title = "Check the result"
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Done("a proven certificate, every permission in its token")
 
-    def apply(self, world: World) -> str:
+    def apply(self, ctx: Context) -> str:
         raise AssertionError("it has nothing to apply")
 
 
-FLOW: Flow[World] = Flow(
+FLOW: Flow[Context] = Flow(
     registry.ONBOARD,
     look=(
         Stage(
@@ -236,7 +236,7 @@ FLOW: Flow[World] = Flow(
                 Adopt(),
                 Record(),
                 Lock(),
-                Tidy(),
+                CleanUp(),
                 LastLook(),
                 CheckResult(),
             ),
@@ -246,7 +246,7 @@ FLOW: Flow[World] = Flow(
     refresh=_refresh,
     question=_question,
     before_undo=handoff.before_undo,
-    left=lambda world: "Nothing irreversible was done.",
+    left=lambda ctx: "Nothing irreversible was done.",
     summary=_summary,
     open=interrupted.standing,
 )

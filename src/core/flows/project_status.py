@@ -8,13 +8,13 @@ from typing import Literal
 from core.errors import SetupError
 from core.flows import interrupted
 from core.flows.interrupted import Open
-from core.steps.context import World
+from core.steps.context import Context
 
 Subject = Literal["secret", "certificate", "nothing", "unreadable"]
 
 
 @dataclass(frozen=True)
-class Survey:
+class ProjectStatus:
     """What stands in the project's folder.
 
     :param subject: the state file holds a client secret; it names an app and holds none; there is none; it cannot be
@@ -28,12 +28,12 @@ class Survey:
     trouble: str = ""
 
 
-def survey(world: World) -> Survey:
+def survey(ctx: Context) -> ProjectStatus:
     """Look at state file and journals; neither the network nor the keystore is touched."""
     subject: Subject = "nothing"
     try:
-        if world.statefile.exists():
-            subject = "secret" if world.statefile.read().present else "certificate"
-        return Survey(subject, interrupted.find(world))
+        if ctx.statefile.exists():
+            subject = "secret" if ctx.statefile.read().present else "certificate"
+        return ProjectStatus(subject, interrupted.find(ctx))
     except SetupError as error:
-        return Survey(subject if subject != "nothing" else "unreadable", None, error.summary)
+        return ProjectStatus(subject if subject != "nothing" else "unreadable", None, error.summary)

@@ -10,16 +10,16 @@ from core.steps.state_file.purge import purged
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
-    from core.steps.context import World
+    from core.steps.context import Context
 
 
-def removed(world: World, result: Result) -> dict[str, Any]:
+def removed(ctx: Context, result: Result) -> dict[str, Any]:
     """How many password credentials were removed, of the app and of its service principal."""
-    return {"removed": delete.removed(world)}
+    return {"removed": delete.removed(ctx)}
 
 
-def migrated(world: World, result: Result) -> dict[str, Any]:
+def migrated(ctx: Context, result: Result) -> dict[str, Any]:
     """That, and what became of the old secret."""
-    unproven = world.facts.maybe(SecretUnproven)
+    unproven = ctx.facts.maybe(SecretUnproven)
     why = unproven.why if unproven is not None else ""
-    return {**removed(world, result), "purged": purged(world), "secret_refusal_unproven": why}
+    return {**removed(ctx, result), "purged": purged(ctx), "secret_refusal_unproven": why}

@@ -22,53 +22,53 @@ from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted, registry
 from core.steps import directory_roles, prerequisites, sign_in
 from core.steps.app import find
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import AppRegistration, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, Forbidden, ProveSecret, TakeBack, WriteSecret
 
 
-class NoMigration(Step[World]):
+class NoMigration(Step[Context]):
     """Take the lock; a migration that is under way is finished first."""
 
     name = "journal"
     title = "Look for an open migration"
     needs = (Target,)
 
-    def check(self, world: World) -> Status:
-        return Needed() if world.target.app_id else Done("the app is not known yet")
+    def check(self, ctx: Context) -> Status:
+        return Needed() if ctx.target.app_id else Done("the app is not known yet")
 
-    def apply(self, world: World) -> str:
-        prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
-        names = (world.profile, world.cloud.key, world.target.tenant, world.target.app_id)
-        journal = Journal(paths.journal(*names), world.run_id, world.clock, world.flow.name)
-        if (theirs := prerequisites.unfinished(world)) is not None:
+    def apply(self, ctx: Context) -> str:
+        prerequisites.take_lock(ctx, ctx.target.tenant, ctx.target.app_id)
+        names = (ctx.profile, ctx.cloud.key, ctx.target.tenant, ctx.target.app_id)
+        journal = Journal(paths.journal(*names), ctx.run_id, ctx.clock, ctx.flow.name)
+        if (theirs := prerequisites.unfinished(ctx)) is not None:
             raise SetupError("rollback.migration-open", theirs=theirs)
         if journal.resumed:
             raise SetupError("rollback.migration-open", theirs=journal.flow or "migrate")
         return "there is none"
 
 
-class CheckRights(Step[World]):
+class CheckRights(Step[Context]):
     """Stop early where the signed-in principal, or a policy, certainly allows no password credential."""
 
     name = "rights"
     title = "Check who may add a secret"
     needs = (SignedIn, AppRegistration)
 
-    def check(self, world: World) -> Status:
-        return Blocked(Forbidden(world)) if not world.app.policy.passwords else Needed()
+    def check(self, ctx: Context) -> Status:
+        return Blocked(Forbidden(ctx)) if not ctx.app.policy.passwords else Needed()
 
-    def apply(self, world: World) -> str:
-        reason = directory_roles.may_write(world, world.app)
+    def apply(self, ctx: Context) -> str:
+        reason = directory_roles.may_write(ctx, ctx.app)
         if reason is None:
-            user = world.facts.get(SignedIn).account.user
-            raise SetupError("rollback.rights", user=user, app=world.app.name)
+            user = ctx.facts.get(SignedIn).account.user
+            raise SetupError("rollback.rights", user=user, app=ctx.app.name)
         return reason
 
 
-class Earlier(Step[World]):
+class Earlier(Step[Context]):
     """See whether an earlier rollback stands: one that works is left alone, an expired one goes."""
 
     name = "earlier"
@@ -78,87 +78,87 @@ class Earlier(Step[World]):
     gives = (OpenRun,)
     updates = (Project, AppRegistration, MachineKey, Proof)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        journal = RollbackJournal.of(world)
+    def apply(self, ctx: Context) -> str:
+        journal = RollbackJournal.of(ctx)
         if journal.complete:
-            if rollback_secret.service_time(world) < journal.ends:
+            if rollback_secret.service_time(ctx) < journal.ends:
                 ends = rollback_secret.utc(journal.ends)
                 raise SetupError("rollback.standing", listing=journal.listing(), ends=ends)
-            if not world.settings.dry_run:
-                rollback_secret.remove_expired(world, journal, signed_in=True)
+            if not ctx.settings.dry_run:
+                rollback_secret.remove_expired(ctx, journal, signed_in=True)
         elif journal.stands:
             message = "An earlier rollback was interrupted; what it left is taken back first."
-            world.emit(Finding("journal.resumed", "warning", message))
-        world.facts.put(OpenRun(journal))
+            ctx.emit(Finding("journal.resumed", "warning", message))
+        ctx.facts.put(OpenRun(journal))
         return f"to be removed: {journal.listing()}" if journal.stands else "there is none"
 
 
-def _basis(world: World) -> dict[str, object]:
-    app = world.app
+def _basis(ctx: Context) -> dict[str, object]:
+    app = ctx.app
     return {
-        "tenant": world.target.tenant,
-        "cloud": world.cloud.authority,
+        "tenant": ctx.target.tenant,
+        "cloud": ctx.cloud.authority,
         "app": [app.app_id, app.object_id],
         "permissions": sorted(app.declared),
-        "files": {str(world.statefile.path): world.project.members},
+        "files": {str(ctx.statefile.path): ctx.project.members},
     }
 
 
-def _question(world: World, plan: Plan) -> Question:
+def _question(ctx: Context, plan: Plan) -> Question:
     text = (
-        f"One password credential to add to '{world.app.name}', one secret to write to {world.statefile.path}.\n"
+        f"One password credential to add to '{ctx.app.name}', one secret to write to {ctx.statefile.path}.\n"
         "Make these changes?"
     )
     return Question("rollback", text, False, "--yes")
 
 
-def _refresh(world: World) -> None:
+def _refresh(ctx: Context) -> None:
     """The second yes, which names the risk; then read again what the first one was given for."""
-    settings, path = world.settings, world.statefile.path
+    settings, path = ctx.settings, ctx.statefile.path
     if not settings.accept_live_secret:
         if settings.yes:
             raise SetupError("rollback.unaccepted", path=path)
         text = (
-            f"For {LIFETIME.seconds // 60} minutes whoever can read {path} can sign in as '{world.app.name}', from "
+            f"For {LIFETIME.seconds // 60} minutes whoever can read {path} can sign in as '{ctx.app.name}', from "
             "anywhere: it holds a live client secret in plain text.\nAccept that?"
         )
-        if not world.ask(Question("rollback-live-secret", text, False, "--accept-live-secret")):
+        if not ctx.ask(Question("rollback-live-secret", text, False, "--accept-live-secret")):
             raise SetupError("flow.no")
     if settings.yes:
         return  # the answers were given in advance: no time has passed
-    app = application.read(world.user_graph(), world.target.app_id)
+    app = application.read(ctx.user_graph(), ctx.target.app_id)
     if app is None:
         raise SetupError("flow.outdated")
-    world.update_app(app)
-    world.facts.put(replace(world.project, members=world.statefile.read().members))
+    ctx.update_app(app)
+    ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
 
 
-def summary(world: World, outcome: str) -> Sequence[str]:
+def summary(ctx: Context, outcome: str) -> Sequence[str]:
     """What was done, until when, and how to end it; only if it is true."""
-    if outcome != "changed" or not isinstance(world.journal, RollbackJournal):
+    if outcome != "changed" or not isinstance(ctx.journal, RollbackJournal):
         return ()
-    member, path = world.profile.secret_member, world.statefile.path
-    end = rollback_secret.utc(world.journal.ends)
+    member, path = ctx.profile.secret_member, ctx.statefile.path
+    end = rollback_secret.utc(ctx.journal.ends)
     return (
-        f"{path} holds a new client secret of '{world.app.name}' ({member}); the code that reads it there works again.",
+        f"{path} holds a new client secret of '{ctx.app.name}' ({member}); the code that reads it there works again.",
         f"It is accepted until {end}, and lies there in plain text until it is removed.",
         "Go back to the certificate at any time: entraclaw-setup migrate",
         "'entraclaw-setup verify' fails until then. Any command removes the secret once it has expired.",
     )
 
 
-def result(world: World, result: Result) -> dict[str, Any]:
+def result(ctx: Context, result: Result) -> dict[str, Any]:
     """The new password credential for `--json`: keyId, end in ISO 8601, and where its secret was written."""
     if result.outcome != "changed":
         return {}
-    made = world.log.standing(ADD)[-1].data
-    return {"rollback": {"key_id": made["key_id"], "ends": made["ends"], "path": str(world.statefile.path)}}
+    made = ctx.log.standing(ADD)[-1].data
+    return {"rollback": {"key_id": made["key_id"], "ends": made["ends"], "path": str(ctx.statefile.path)}}
 
 
-FLOW: Flow[World] = Flow(
+FLOW: Flow[Context] = Flow(
     registry.ROLLBACK,
     look=(
         Stage("prereqs", "Prerequisites", (prerequisites.ReadStateFile(), NoMigration())),
@@ -169,8 +169,8 @@ FLOW: Flow[World] = Flow(
     basis=_basis,
     refresh=_refresh,
     question=_question,
-    before_undo=lambda world, error: None,
-    left=lambda world: "",
+    before_undo=lambda ctx, error: None,
+    left=lambda ctx: "",
     summary=summary,
     open=interrupted.standing,
 )

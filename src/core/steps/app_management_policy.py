@@ -10,7 +10,7 @@ from core.entra.removal import remove
 from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn, Target
 
 CREATE: Final = "graph.policy.create"
@@ -18,7 +18,7 @@ ASSIGN: Final = "graph.policy.assign"
 NEEDED: Final = "Policy.ReadWrite.ApplicationConfiguration"
 
 
-class Lock(Step[World]):
+class Lock(Step[Context]):
     """With --lock and the permission for it, lock the app; without the permission, print the exact requests."""
 
     name = "lock"
@@ -26,54 +26,54 @@ class Lock(Step[World]):
     needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey)
     maybe = (Proof,)
 
-    def check(self, world: World) -> Status:
-        app = world.maybe_app
-        if not world.settings.lock:
+    def check(self, ctx: Context) -> Status:
+        app = ctx.maybe_app
+        if not ctx.settings.lock:
             return Done("not asked for (--lock)")
         if app is not None and app.policy.readable and not app.policy.passwords:
             return Done(f"policy '{', '.join(app.policy.names)}' forbids them")
         return Needed()
 
-    def plan(self, world: World) -> tuple[PlanRow, ...]:
-        if _graph(world) is None:
+    def plan(self, ctx: Context) -> tuple[PlanRow, ...]:
+        if _graph(ctx) is None:
             return ()
-        app = world.maybe_app
-        where = f"app registration '{app.name if app else world.profile.app_display_name}'"
+        app = ctx.maybe_app
+        where = f"app registration '{app.name if app else ctx.profile.app_display_name}'"
         what = "no new password credential can be added"
         return (
             PlanRow("add", "app management policy", where, "", what, False, "POST /policies/appManagementPolicies"),
         )
 
-    def apply(self, world: World) -> str:
-        graph, app = _graph(world), world.app
+    def apply(self, ctx: Context) -> str:
+        graph, app = _graph(ctx), ctx.app
         if graph is None:
-            steps = "\n".join(f"  {method} {path}\n    {json.dumps(body)}" for method, path, body in requests(world))
+            steps = "\n".join(f"  {method} {path}\n    {json.dumps(body)}" for method, path, body in requests(ctx))
             message = f"Neither az's token nor the app's carries {NEEDED}, so the app was not locked."
             remedy = (
                 f"Somebody whose token carries {NEEDED} and Application.Read.All (a Cloud Application Administrator or "
                 f"Global Administrator, signed in with an app that may use them) sends these to "
-                f"{world.cloud.graph}/v1.0, with the id from the first answer in the second:\n{steps}"
+                f"{ctx.cloud.graph}/v1.0, with the id from the first answer in the second:\n{steps}"
             )
-            world.emit(Finding("lock.request", "warning", message, remedy))
+            ctx.emit(Finding("lock.request", "warning", message, remedy))
             return "not done: an administrator has to (the requests are shown)"
-        (_, path, body), (_, reference, _) = requests(world)
+        (_, path, body), (_, reference, _) = requests(ctx)
         name = str(body["displayName"])
-        with world.log.effect(CREATE, app.object_id, world.emit, name=name) as effect:
-            again = len(world.log.standing(CREATE)) > 1  # an interrupted run may have made it
+        with ctx.log.effect(CREATE, app.object_id, ctx.emit, name=name) as effect:
+            again = len(ctx.log.standing(CREATE)) > 1  # an interrupted run may have made it
             policy_id = _find(graph, name) if again else None
             if policy_id is None:
                 made = graph.write("POST", path, body, "create a policy", lambda: _find(graph, name) is not None)
                 policy_id = str(made.get("id") or _find(graph, name))
             effect.data["policy_id"] = policy_id
-        with world.log.effect(ASSIGN, app.object_id, world.emit, policy_id=policy_id):
-            to = {"@odata.id": f"{world.cloud.graph}/v1.0/policies/appManagementPolicies/{policy_id}"}
+        with ctx.log.effect(ASSIGN, app.object_id, ctx.emit, policy_id=policy_id):
+            to = {"@odata.id": f"{ctx.cloud.graph}/v1.0/policies/appManagementPolicies/{policy_id}"}
 
             def assigned() -> bool:
                 listed = graph.pages(f"/applications/{app.object_id}/appManagementPolicies", "read the app's policies")
                 return any(str(policy.get("id")) == policy_id for policy in listed)
 
             graph.write("POST", reference, to, "assign the policy", assigned)
-        world.emit(
+        ctx.emit(
             Finding(
                 "lock.lift",
                 "info",
@@ -82,27 +82,27 @@ class Lock(Step[World]):
         )
         return f"policy {policy_id}"
 
-    def undo(self, world: World) -> Left | None:
-        effects = world.log.standing(CREATE) + world.log.standing(ASSIGN)
-        graph = _graph(world)
-        for effect in world.log.standing(CREATE):
+    def undo(self, ctx: Context) -> Left | None:
+        effects = ctx.log.standing(CREATE) + ctx.log.standing(ASSIGN)
+        graph = _graph(ctx)
+        for effect in ctx.log.standing(CREATE):
             found = effect.data.get("policy_id") or (_find(graph, effect.data["name"]) if graph else None)
             path = f"/policies/appManagementPolicies/{found}"
             if graph is None:
                 return Left(f"policy '{effect.data['name']}'", f"an administrator removes it: DELETE {path}")
             if found:
                 assigned = f"/applications/{effect.target}/appManagementPolicies/{found}/$ref"
-                if world.log.standing(ASSIGN):
-                    remove(graph, assigned, "take the policy from the app", world.clock, world.emit)
-                remove(graph, path, "delete the policy again", world.clock, world.emit)
+                if ctx.log.standing(ASSIGN):
+                    remove(graph, assigned, "take the policy from the app", ctx.clock, ctx.emit)
+                remove(graph, path, "delete the policy again", ctx.clock, ctx.emit)
         for effect in effects:
-            world.log.undone(effect)
+            ctx.log.undone(effect)
         return None
 
 
-def requests(world: World) -> list[tuple[str, str, dict[str, Any]]]:
+def requests(ctx: Context) -> list[tuple[str, str, dict[str, Any]]]:
     """The two requests that lock the app, in order: method, path, body."""
-    app = world.app
+    app = ctx.app
     rule = {
         "restrictionType": "passwordAddition",
         "state": "enabled",
@@ -115,20 +115,20 @@ def requests(world: World) -> list[tuple[str, str, dict[str, Any]]]:
         "isEnabled": True,
         "restrictions": {"passwordCredentials": [rule]},
     }
-    reference = {"@odata.id": f"{world.cloud.graph}/v1.0/policies/appManagementPolicies/POLICY_ID"}
+    reference = {"@odata.id": f"{ctx.cloud.graph}/v1.0/policies/appManagementPolicies/POLICY_ID"}
     return [
         ("POST", "/policies/appManagementPolicies", policy),
         ("POST", f"/applications/{app.object_id}/appManagementPolicies/$ref", reference),
     ]
 
 
-def _graph(world: World) -> Graph | None:
+def _graph(ctx: Context) -> Graph | None:
     """Whoever may write policies."""
-    user = world.facts.get(SignedIn).token
+    user = ctx.facts.get(SignedIn).token
     if NEEDED in user.roles | user.scopes:
-        return world.user_graph()
-    if (proof := world.maybe_proof) is not None and NEEDED in proof.roles:
-        return world.app_graph()
+        return ctx.user_graph()
+    if (proof := ctx.maybe_proof) is not None and NEEDED in proof.roles:
+        return ctx.app_graph()
     return None
 
 

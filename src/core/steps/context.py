@@ -32,7 +32,7 @@ from core.steps.facts import (
     WantedPermissions,
 )
 
-if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flows do
+if TYPE_CHECKING:  # `token` has a context too, and needs little of what the flows do
     from core.clock import Cancel, Clock
     from core.config.cloud import Cloud
     from core.config.profile import Profile
@@ -55,11 +55,11 @@ if TYPE_CHECKING:  # `token` sees a world too, and needs little of what the flow
 
 
 @dataclass
-class World:
+class Context:
     """Everything a step may touch; handed in by the composition root (`core.assemble`).
 
     :param keys: makes this machine's key and opens it again.
-    :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one world.
+    :param tools: looks at the programs and system pieces of this computer; the answer stays the same for one context.
     :param hardware: looks for hardware that could hold a key (T1); it stays the same, too.
     :param packages: looks at the Python packages that this program requires; likewise.
     :param chance: parts the moments of machines that began together; another one in every process (P7).

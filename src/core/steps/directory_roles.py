@@ -6,7 +6,7 @@ from typing import Final
 
 from core.entra.application import HOLDER_NAME, App, Holder
 from core.events import Finding
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import SignedIn
 
 WRITE: Final = "Application.ReadWrite.All"
@@ -31,9 +31,9 @@ ROLE_ADMINS: Final = frozenset({_GLOBAL, _PRIVILEGED_ROLE})
 _UNKNOWN: Final = "unknown until it is tried"
 
 
-def may_write(world: World, app: App, holder: Holder = "application") -> str | None:
+def may_write(ctx: Context, app: App, holder: Holder = "application") -> str | None:
     """Why the signed-in principal may probably change the app, or None when it certainly may not."""
-    user = world.facts.get(SignedIn).token
+    user = ctx.facts.get(SignedIn).token
     oid = user.claims.get("oid")
     owns = any(owner.get("id") == oid for owner in app.owners_of(holder))
     if WRITE in user.roles:
@@ -44,12 +44,12 @@ def may_write(world: World, app: App, holder: Holder = "application") -> str | N
         return None
     if owns:
         return f"owner of the {HOLDER_NAME[holder]}"
-    return _by_role(world, APP_ADMINS)
+    return _by_role(ctx, APP_ADMINS)
 
 
-def may_create(world: World) -> str | None:
+def may_create(ctx: Context) -> str | None:
     """Why the signed-in principal may probably create an app, or None when it certainly may not."""
-    user = world.facts.get(SignedIn).token
+    user = ctx.facts.get(SignedIn).token
     if {WRITE, "Application.ReadWrite.OwnedBy"} & user.roles:
         return "granted the permission to create apps"
     if WRITE in user.scopes or "Directory.AccessAsUser.All" in user.scopes:
@@ -57,19 +57,19 @@ def may_create(world: World) -> str | None:
     return None
 
 
-def may_grant(world: World) -> str | None:
+def may_grant(ctx: Context) -> str | None:
     """Why the signed-in principal may probably grant application permissions, or None when it certainly may not."""
-    user = world.facts.get(SignedIn).token
+    user = ctx.facts.get(SignedIn).token
     if ASSIGN in user.roles:
         return f"granted {ASSIGN}"
     if ASSIGN not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
         return None
-    return _by_role(world, ROLE_ADMINS)
+    return _by_role(ctx, ROLE_ADMINS)
 
 
-def directory_roles(world: World) -> str:
+def directory_roles(ctx: Context) -> str:
     """The directory roles of the signed-in principal in words, as far as its token tells."""
-    user = world.facts.get(SignedIn).token
+    user = ctx.facts.get(SignedIn).token
     claim = user.claims.get("wids")
     if not isinstance(claim, list):
         return "unknown: the token does not say"
@@ -81,10 +81,10 @@ def directory_roles(world: World) -> str:
     return ", ".join(names) or "none"
 
 
-def say_unprivileged(world: World, what: str) -> None:
+def say_unprivileged(ctx: Context, what: str) -> None:
     """Tell that an administrator will be needed."""
-    account = world.facts.get(SignedIn).account
-    world.emit(
+    account = ctx.facts.get(SignedIn).account
+    ctx.emit(
         Finding(
             "rights.missing",
             "warning",
@@ -94,8 +94,8 @@ def say_unprivileged(world: World, what: str) -> None:
     )
 
 
-def _by_role(world: World, allowed: frozenset[str]) -> str | None:
-    user = world.facts.get(SignedIn).token
+def _by_role(ctx: Context, allowed: frozenset[str]) -> str | None:
+    user = ctx.facts.get(SignedIn).token
     roles = user.claims.get("wids")
     if not isinstance(roles, list):
         return _UNKNOWN

@@ -8,7 +8,7 @@ from core.errors import SetupError
 from core.events import Finding
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.keys.hardware import Hardware
-from core.steps.context import World
+from core.steps.context import Context
 
 #: What a software key in the keystore is worth.
 _WORTH: Final = "It keeps the key from whoever reads files, not from code that runs as you."
@@ -16,7 +16,7 @@ _NOT_YET: Final = "this version cannot make a key in it yet"
 _NO_WARNING: Final = "Without this warning: --hardware off."
 
 
-class ChooseHolder(Step[World]):
+class ChooseHolder(Step[Context]):
     """Say what will hold the private key, and what that does and does not protect against.
 
     Keys in hardware are not built yet, so that even hardware that would do falls back to the keystore.
@@ -25,19 +25,19 @@ class ChooseHolder(Step[World]):
     name = "holder"
     title = "Choose what holds the private key"
 
-    def check(self, world: World) -> Status:
-        match world.settings.hardware:
+    def check(self, ctx: Context) -> Status:
+        match ctx.settings.hardware:
             case "off":
                 return Done(f"a software key in the keystore; hardware is not looked for (--hardware off). {_WORTH}")
             case "require":
-                found = world.hardware()
+                found = ctx.hardware()
                 return Blocked(SetupError("hardware.required", why=_why(found), later=_later(found)))
         return Needed()
 
-    def apply(self, world: World) -> str:
-        found = world.hardware()
+    def apply(self, ctx: Context) -> str:
+        found = ctx.hardware()
         message = f"The key will not be in hardware: {_why(found)}. {_holder(found)}"
-        world.emit(Finding("hardware.fallback", "warning", message, f"{_NO_WARNING}{_later(found)}"))
+        ctx.emit(Finding("hardware.fallback", "warning", message, f"{_NO_WARNING}{_later(found)}"))
         return f"found: {found.found}. {_holder(found)} {_WORTH}"
 
 
@@ -59,4 +59,4 @@ def _holder(found: Hardware) -> str:
     return "A software key in the keystore is used."
 
 
-STAGE: Stage[World] = Stage("hardware", "Hardware key", (ChooseHolder(),))
+STAGE: Stage[Context] = Stage("hardware", "Hardware key", (ChooseHolder(),))

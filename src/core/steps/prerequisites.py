@@ -17,11 +17,11 @@ from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.state_file import Contents
 from core.secret import looks_secret, redactor
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import HandOffRequest, OpenRun, Project, Target
 
 
-class ReadStateFile(Step[World]):
+class ReadStateFile(Step[Context]):
     """Read the state file.
 
     :param required: whether a run may do without one.
@@ -34,39 +34,39 @@ class ReadStateFile(Step[World]):
     def __init__(self, *, required: bool = True) -> None:
         self._required = required
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        profile = world.profile
-        folder = world.statefile.path.parent
+    def apply(self, ctx: Context) -> str:
+        profile = ctx.profile
+        folder = ctx.statefile.path.parent
         if not folder.is_dir():
             raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
-        missing = not self._required and not world.statefile.exists()
-        contents = world.statefile.read_or_empty() if missing else world.statefile.read()
+        missing = not self._required and not ctx.statefile.exists()
+        contents = ctx.statefile.read_or_empty() if missing else ctx.statefile.read()
         members = contents.members
-        _refuse_another_cloud(world, members.get("CLOUD", world.cloud.name if missing else "public"))
+        _refuse_another_cloud(ctx, members.get("CLOUD", ctx.cloud.name if missing else "public"))
         if contents.unusable:
             message = (
                 f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
             )
-            world.emit(Finding("statefile.unusable", "warning", message))
-        if contents.present and world.statefile.links() > 1:
-            message = f"{world.statefile.path} has another name (a hard link); under that name the secret stays."
-            world.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
-        world.facts.put(Project(members, contents.basis.only(profile.members), contents.secret))
-        tenant = _agreed(world, "tenant", profile.tenant_member, members)
-        world.facts.put(Target(tenant))
-        app_id = _agreed(world, "app_id", profile.client_id_member, members)
-        world.facts.put(Target(tenant, app_id))
+            ctx.emit(Finding("statefile.unusable", "warning", message))
+        if contents.present and ctx.statefile.links() > 1:
+            message = f"{ctx.statefile.path} has another name (a hard link); under that name the secret stays."
+            ctx.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
+        ctx.facts.put(Project(members, contents.basis.only(profile.members), contents.secret))
+        tenant = _agreed(ctx, "tenant", profile.tenant_member, members)
+        ctx.facts.put(Target(tenant))
+        app_id = _agreed(ctx, "app_id", profile.client_id_member, members)
+        ctx.facts.put(Target(tenant, app_id))
         if not tenant and self._required:
-            raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=world.statefile.path)
+            raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=ctx.statefile.path)
         if app_id and app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=app_id)
         if not missing:
-            _report(world, contents)
+            _report(ctx, contents)
         if missing:
-            return f"there is none at {world.statefile.path}; it will be made"
+            return f"there is none at {ctx.statefile.path}; it will be made"
         found = (
             "with a client secret"
             if contents.secret
@@ -74,46 +74,46 @@ class ReadStateFile(Step[World]):
             if contents.unusable
             else "without a client secret"
         )
-        return f"{world.statefile.path} ({found})"
+        return f"{ctx.statefile.path} ({found})"
 
 
-class EnoughRoom(Step[World]):
+class EnoughRoom(Step[Context]):
     """Stop where a key bundle cannot be kept (P4)."""
 
     name = "platform"
     title = "Check that this system can keep a key"
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         if sys.platform == "win32":
             return Blocked(SetupError("platform.no-keystore-key"))
         return Needed()
 
-    def apply(self, world: World) -> str:
+    def apply(self, ctx: Context) -> str:
         return f"{sys.platform}, Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
-class Outlives(Step[World]):
+class Outlives(Step[Context]):
     """Stop where the key would not outlive the job (M16)."""
 
     name = "lifetime"
     title = "Check that the key would outlive this run"
 
-    def check(self, world: World) -> Status:
-        if not world.lifetime:
+    def check(self, ctx: Context) -> Status:
+        if not ctx.lifetime:
             return Done("nothing says that this is a CI job or a container")
-        if not world.settings.key_outlives_job:
-            return Blocked(SetupError("platform.short-lived", seen="; ".join(world.lifetime)))
+        if not ctx.settings.key_outlives_job:
+            return Blocked(SetupError("platform.short-lived", seen="; ".join(ctx.lifetime)))
         return Needed()
 
-    def apply(self, world: World) -> str:
-        seen, said = "; ".join(world.lifetime), world.settings.origin.get("key_outlives_job", "default")
+    def apply(self, ctx: Context) -> str:
+        seen, said = "; ".join(ctx.lifetime), ctx.settings.origin.get("key_outlives_job", "default")
         message = f"This looks like a job that ends and takes its keystore with it ({seen}), but it was said not to be."
         remedy = "If that is wrong, the key is lost with the job, and its certificate stays on the app."
-        world.emit(Finding("platform.short-lived", "warning", message, remedy))
+        ctx.emit(Finding("platform.short-lived", "warning", message, remedy))
         return f"it was said to (--key-outlives-job, from: {said})"
 
 
-class OpenJournal(Step[World]):
+class OpenJournal(Step[Context]):
     """Take the lock of this tenant and app, and open its journal."""
 
     name = "journal"
@@ -122,21 +122,21 @@ class OpenJournal(Step[World]):
     maybe: ClassVar[Kinds] = (HandOffRequest,)
     gives: ClassVar[Kinds] = (OpenRun,)
 
-    def check(self, world: World) -> Status:
-        if world.journal is not None:
+    def check(self, ctx: Context) -> Status:
+        if ctx.journal is not None:
             return Done("open")
-        known_or_new = world.target.app_id or world.flow.creates_app or world.facts.maybe(HandOffRequest) is not None
+        known_or_new = ctx.target.app_id or ctx.flow.creates_app or ctx.facts.maybe(HandOffRequest) is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
-    def apply(self, world: World) -> str:
-        if (asked := world.facts.maybe(HandOffRequest)) is not None:  # an administrator's run, none of this machine's
+    def apply(self, ctx: Context) -> str:
+        if (asked := ctx.facts.maybe(HandOffRequest)) is not None:  # an administrator's run, none of this machine's
             request = asked.request
-            return _open(world, world.flow.name, paths.digest(request.app_id or request.unique_name))
-        if not world.target.app_id:
-            return open_of_project(world)
-        if not world.flow.creates_app and (theirs := unfinished(world)) is not None:
-            raise SetupError("journal.other-flow", theirs=theirs, ours=world.flow.name)
-        return _open(world, world.target.tenant, world.target.app_id)
+            return _open(ctx, ctx.flow.name, paths.digest(request.app_id or request.unique_name))
+        if not ctx.target.app_id:
+            return open_of_project(ctx)
+        if not ctx.flow.creates_app and (theirs := unfinished(ctx)) is not None:
+            raise SetupError("journal.other-flow", theirs=theirs, ours=ctx.flow.name)
+        return _open(ctx, ctx.target.tenant, ctx.target.app_id)
 
 
 class MayOpenJournal(OpenJournal):
@@ -146,84 +146,84 @@ class MayOpenJournal(OpenJournal):
     updates = (OpenRun,)
 
 
-def unfinished(world: World) -> str | None:
+def unfinished(ctx: Context) -> str | None:
     """The flow of an interrupted run of this project that made the app that the state file names by now, if one did."""
-    path = paths.journal(world.profile, world.cloud.key, *of_project(world))
-    journal = Journal(path, world.run_id, world.clock)
-    ours = any(effect.standing and effect.data.get("app_id") == world.target.app_id for effect in journal.effects)
+    path = paths.journal(ctx.profile, ctx.cloud.key, *of_project(ctx))
+    journal = Journal(path, ctx.run_id, ctx.clock)
+    ours = any(effect.standing and effect.data.get("app_id") == ctx.target.app_id for effect in journal.effects)
     return journal.flow if ours else None
 
 
-def of_project(world: World) -> tuple[str, str]:
+def of_project(ctx: Context) -> tuple[str, str]:
     """Names of the journal of an app that does not exist yet, or is not known: it belongs to its project."""
-    return "new", paths.digest(world.settings.folder)
+    return "new", paths.digest(ctx.settings.folder)
 
 
-def open_of_project(world: World) -> str:
+def open_of_project(ctx: Context) -> str:
     """Take the lock of this project's new app, and open its journal instead of the one that is open.
 
     :raises SetupError: `lock.held`, `journal.io`, `journal.broken`, `journal.other-flow`; `az.wrong-tenant`: the
         interrupted run was about another tenant.
     """
-    return _open(world, *of_project(world))
+    return _open(ctx, *of_project(ctx))
 
 
-def _open(world: World, tenant: str, app_id: str) -> str:
-    take_lock(world, tenant, app_id)
-    path = paths.journal(world.profile, world.cloud.key, tenant, app_id)
-    journal = Journal(path, world.run_id, world.clock, world.flow.name, world.audit)
-    if journal.resumed and journal.flow not in ("", world.flow.name):
-        raise SetupError("journal.other-flow", theirs=journal.flow, ours=world.flow.name)
+def _open(ctx: Context, tenant: str, app_id: str) -> str:
+    take_lock(ctx, tenant, app_id)
+    path = paths.journal(ctx.profile, ctx.cloud.key, tenant, app_id)
+    journal = Journal(path, ctx.run_id, ctx.clock, ctx.flow.name, ctx.audit)
+    if journal.resumed and journal.flow not in ("", ctx.flow.name):
+        raise SetupError("journal.other-flow", theirs=journal.flow, ours=ctx.flow.name)
     for effect in journal.standing("keystore.write"):
         ours = effect.target.partition("#")[0]
-        if ours != world.target.tenant:
-            raise SetupError("az.wrong-tenant", theirs=world.target.tenant, ours=ours)
-    world.facts.put(OpenRun(journal))
+        if ours != ctx.target.tenant:
+            raise SetupError("az.wrong-tenant", theirs=ctx.target.tenant, ours=ours)
+    ctx.facts.put(OpenRun(journal))
     if not journal.resumed:
         return "new"
     side = "after" if journal.marked else "before"
     message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
-    world.emit(Finding("journal.resumed", "warning", message))
+    ctx.emit(Finding("journal.resumed", "warning", message))
     return "continues an interrupted run"
 
 
-def take_lock(world: World, tenant: str, app_id: str) -> None:
-    """Take the lock of a tenant and app, until the world is closed.
+def take_lock(ctx: Context, tenant: str, app_id: str) -> None:
+    """Take the lock of a tenant and app, until the context is closed.
 
     :raises SetupError: `lock.held`, `journal.io`, `folder.unsafe`, `file.unsafe`.
     """
     from filelock import FileLock
 
-    lock = paths.lock(world.profile, world.cloud.key, tenant, app_id)
-    if lock in world.locks:
+    lock = paths.lock(ctx.profile, ctx.cloud.key, tenant, app_id)
+    if lock in ctx.locks:
         return
     try:
         paths.private(lock.parent)
         files.check(lock)
-        world.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
+        ctx.resources.enter_context(FileLock(lock, timeout=0, mode=0o600))
     except TimeoutError:
         raise SetupError("lock.held", path=lock) from None
     except OSError as error:
         raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
-    world.locks.add(lock)
+    ctx.locks.add(lock)
 
 
-def _refuse_another_cloud(world: World, theirs: object) -> None:
+def _refuse_another_cloud(ctx: Context, theirs: object) -> None:
     """A state file belongs to one cloud (C1)."""
-    path, ours = world.statefile.path, world.cloud.name
+    path, ours = ctx.statefile.path, ctx.cloud.name
     if not isinstance(theirs, str):
         raise SetupError("usage.no-cloud", path=path, value=json.dumps(theirs))
     if theirs != ours:
         raise SetupError("usage.other-cloud", path=path, theirs=theirs, ours=ours, option=option_of(theirs))
 
 
-def _report(world: World, contents: Contents) -> None:
+def _report(ctx: Context, contents: Contents) -> None:
     """Say which other members hold the secret again, or something that looks like one, however deep (M11)."""
-    file, secret = world.statefile.path.name, world.project.secret
+    file, secret = ctx.statefile.path.name, ctx.project.secret
     copies = contents.holding(secret)
-    inside = world.statefile.where(secret.occurs_in) if secret is not None else ()
-    for member in dict.fromkeys((*inside, *world.statefile.where(looks_secret))):
-        if member == world.profile.secret_member:
+    inside = ctx.statefile.where(secret.occurs_in) if secret is not None else ()
+    for member in dict.fromkeys((*inside, *ctx.statefile.where(looks_secret))):
+        if member == ctx.profile.secret_member:
             continue
         name, remedy = redactor.redact(member), ""
         if member in copies:
@@ -236,22 +236,22 @@ def _report(world: World, contents: Contents) -> None:
             id = "statefile.foreign-secret"
             message = (
                 f"{file} also holds something that looks like a secret: {name}. "
-                f"It is not {world.profile.secret_member}, and is left as it is."
+                f"It is not {ctx.profile.secret_member}, and is left as it is."
             )
             remedy = "Find out what uses it, and move it to a keystore."
-        world.emit(Finding(id, "warning", message, remedy))
+        ctx.emit(Finding(id, "warning", message, remedy))
 
 
-def _agreed(world: World, setting: str, member: str, members: dict[str, Any]) -> str:
+def _agreed(ctx: Context, setting: str, member: str, members: dict[str, Any]) -> str:
     """A GUID from the settings or the state file; when both name one, they must be the same."""
     option = OPTIONS[setting]
-    given = str(getattr(world.settings, setting))
+    given = str(getattr(ctx.settings, setting))
     named = members.get(member) not in (None, "")
-    stored = guid(f"{member} in {world.statefile.path.name}", members[member]) if named else ""
+    stored = guid(f"{member} in {ctx.statefile.path.name}", members[member]) if named else ""
     if given and stored and given != stored:
-        detail = f"{option.flag} says {given}, but {member} in {world.statefile.path.name} is {stored}"
+        detail = f"{option.flag} says {given}, but {member} in {ctx.statefile.path.name} is {stored}"
         raise SetupError("usage.settings", detail=detail, command=option.command)
     return given or stored
 
 
-STAGE: Stage[World] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), MayOpenJournal()))
+STAGE: Stage[Context] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), MayOpenJournal()))

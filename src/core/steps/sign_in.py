@@ -7,11 +7,11 @@ from dataclasses import replace
 from core.flow.step import Needed, Stage, Status, Step
 from core.machine.azure_cli import Account
 from core.steps import directory_roles
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import SignedIn, Target
 
 
-class GetToken(Step[World]):
+class GetToken(Step[Context]):
     """Get a Graph token; its audience and tenant are checked where it is made."""
 
     name = "token"
@@ -19,29 +19,29 @@ class GetToken(Step[World]):
     gives = (SignedIn,)
     updates = (Target,)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        token = world.sign_in.graph_token(world.target.tenant)
+    def apply(self, ctx: Context) -> str:
+        token = ctx.sign_in.graph_token(ctx.target.tenant)
         account = Account.of(token)
-        world.facts.put(SignedIn(account, token))
-        world.facts.put(replace(world.target, tenant=account.tenant))
-        return f"{account.user} ({account.kind}), tenant {world.target.tenant}, cloud {world.cloud.name}"
+        ctx.facts.put(SignedIn(account, token))
+        ctx.facts.put(replace(ctx.target, tenant=account.tenant))
+        return f"{account.user} ({account.kind}), tenant {ctx.target.tenant}, cloud {ctx.cloud.name}"
 
 
-class LookAtRoles(Step[World]):
+class LookAtRoles(Step[Context]):
     """Say which directory roles the token names; that costs no request."""
 
     name = "directory-roles"
     title = "Look at your directory roles"
     needs = (SignedIn,)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        return directory_roles.directory_roles(world)
+    def apply(self, ctx: Context) -> str:
+        return directory_roles.directory_roles(ctx)
 
 
-STAGE: Stage[World] = Stage("signin", "Azure sign-in", (GetToken(), LookAtRoles()))
+STAGE: Stage[Context] = Stage("signin", "Azure sign-in", (GetToken(), LookAtRoles()))

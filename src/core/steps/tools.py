@@ -13,10 +13,10 @@ from core.events import Finding, Severity
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
 from core.machine import prerequisites
 from core.machine.prerequisites import Tool
-from core.steps.context import World
+from core.steps.context import Context
 
 
-class LookAtTool(Step[World]):
+class LookAtTool(Step[Context]):
     """Look at one; what is missing of the advice is a warning, what is required blocks.
 
     :cvar tool: its name in `core.machine.prerequisites`.
@@ -24,8 +24,8 @@ class LookAtTool(Step[World]):
 
     tool: ClassVar[str]
 
-    def check(self, world: World) -> Status:
-        seen = world.tools()
+    def check(self, ctx: Context) -> Status:
+        seen = ctx.tools()
         mine = next((tool for tool in seen if tool.name == self.tool), None)
         if mine is None:
             return Done("not needed on this system")
@@ -35,15 +35,15 @@ class LookAtTool(Step[World]):
             return Needed(mine.why)
         missing = [tool for tool in seen if tool.required and not tool.ok]
         for tool in missing:
-            _report(world, tool)
+            _report(ctx, tool)
         what = "; ".join(f"{_wanted(tool)}: {tool.why}" for tool in missing)
         how = "\n".join(f"  {tool.install}" for tool in missing if tool.install)
         return Blocked(SetupError("tools.missing", what=what, how=how))
 
-    def apply(self, world: World) -> str:
+    def apply(self, ctx: Context) -> str:
         """Only reached for advice; nothing is changed."""
-        mine = next(tool for tool in world.tools() if tool.name == self.tool)
-        _report(world, mine)
+        mine = next(tool for tool in ctx.tools() if tool.name == self.tool)
+        _report(ctx, mine)
         return f"missing: {mine.why}"
 
 
@@ -88,10 +88,10 @@ class LookAtAzureCli(LookAtTool):
 
 
 #: Advice before what blocks, so that every row is seen.
-STEPS: tuple[Step[World], ...] = (LookAtPython(), LookAtGit(), LookAtSecretService(), LookAtBus(), LookAtAzureCli())
+STEPS: tuple[Step[Context], ...] = (LookAtPython(), LookAtGit(), LookAtSecretService(), LookAtBus(), LookAtAzureCli())
 
 
-def with_tools(flow: Flow[World]) -> Flow[World]:
+def with_tools(flow: Flow[Context]) -> Flow[Context]:
     """The same flow, which looks at the tools first, inside its stage `prereqs`."""
     look = tuple(
         replace(stage, steps=(*STEPS, *stage.steps)) if stage.name == "prereqs" else stage for stage in flow.look
@@ -101,9 +101,9 @@ def with_tools(flow: Flow[World]) -> Flow[World]:
     return replace(flow, look=look)
 
 
-def _report(world: World, tool: Tool) -> None:
+def _report(ctx: Context, tool: Tool) -> None:
     severity: Severity = "failure" if tool.required else "warning"
-    world.emit(Finding("tools.missing", severity, f"{_wanted(tool)}: {tool.why}.", tool.install))
+    ctx.emit(Finding("tools.missing", severity, f"{_wanted(tool)}: {tool.why}.", tool.install))
 
 
 def _evidence(tool: Tool) -> str:

@@ -30,9 +30,9 @@ from wizard.workspace import Demo
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.flows.interrupted import Open
-    from core.flows.project_status import Survey
+    from core.flows.project_status import ProjectStatus
     from core.recording.writer import Recording
-    from wizard.workspace import Ground
+    from wizard.workspace import Workspace
 
 #: What the survey found, in words.
 _SUBJECTS: Final = {
@@ -43,7 +43,7 @@ _SUBJECTS: Final = {
 }
 
 
-def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
+def run(workspace: Workspace, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
     """Talk until the person quits.
 
     :param out: receives everything but errors.
@@ -52,13 +52,13 @@ def run(ground: Ground, out: TextIO, err: TextIO, source: TextIO) -> ExitCode:
     :returns: the exit code: that of the last run; `NEEDS_HUMAN` when the input ended at a question and
         nothing had failed.
     """
-    plain = Plain(out, err, colour=False, quiet=False, verbose=ground.settings.verbose)
+    plain = Plain(out, err, colour=False, quiet=False, verbose=workspace.settings.verbose)
     menu = Menu(plain, source)
-    dialogue = _Dialogue(ground, plain, menu)
+    dialogue = _Dialogue(workspace, plain, menu)
     with signals(menu), ExitStack() as stack:
         try:
-            if ground.settings.log_file:
-                dialogue.log = Ndjson(stack.enter_context(log(ground.settings, "")), None).event
+            if workspace.settings.log_file:
+                dialogue.log = Ndjson(stack.enter_context(log(workspace.settings, "")), None).event
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:
@@ -79,7 +79,7 @@ def _told(plain: Plain, error: SetupError) -> ExitCode:
 
 @dataclass(frozen=True)
 class _Ran:
-    """What an undertaking came to.
+    """What a run came to.
 
     :param flow: name of its flow.
     :param tenant: the tenant that it was about, as far as it came.
@@ -104,13 +104,13 @@ class _Ran:
 
 
 class _Dialogue:
-    """One ground, from the greeting to the exit code.
+    """One workspace, from the greeting to the exit code.
 
     :param inner: it began in another dialogue, and ends there.
     """
 
-    def __init__(self, ground: Ground, plain: Plain, menu: Menu, *, inner: bool = False) -> None:
-        self._ground, self._plain, self._menu, self._inner = ground, plain, menu, inner
+    def __init__(self, workspace: Workspace, plain: Plain, menu: Menu, *, inner: bool = False) -> None:
+        self._workspace, self._plain, self._menu, self._inner = workspace, plain, menu, inner
         self._kind: Kind = "verify"
         self._recording: Recording | None = None
         self._clock = SystemClock()
@@ -119,10 +119,10 @@ class _Dialogue:
 
     def greet(self) -> None:
         """Say what this is, and where it stands."""
-        settings = self._ground.settings
+        settings = self._workspace.settings
         self._plain.say(f"entraclaw-setup {__version__}, plain mode: answer with a number; Ctrl-C stops safely.")
         where = f"Project {settings.folder}, cloud {settings.cloud}. Nothing is changed before you agree."
-        told = f"{self._ground.label}. Nothing real is touched." if self._ground.label else where
+        told = f"{self._workspace.label}. Nothing real is touched." if self._workspace.label else where
         self._plain.say(told)
 
     def talk(self) -> None:
@@ -150,14 +150,14 @@ class _Dialogue:
                     elif not self._undertake(wish):
                         return
 
-    def _survey(self) -> Survey:
+    def _survey(self) -> ProjectStatus:
         from core.flows.project_status import survey
 
-        world = self._ground.world(self._menu.cancel, self._emit, self._ask)
+        ctx = self._workspace.context(self._menu.cancel, self._emit, self._ask)
         try:
-            return survey(world)
+            return survey(ctx)
         finally:
-            world.close()
+            ctx.close()
 
     def _interrupted(self, found: Open) -> str:
         """Offer an interrupted run before anything else: nothing new can begin while it is open."""
@@ -173,9 +173,9 @@ class _Dialogue:
         options |= {"menu": "Leave it as it is, and show what else there is", "quit": self._quit}
         return self._menu.choose("\n".join(parts), options, "resume")
 
-    def _choose(self, found: Survey) -> str:
+    def _choose(self, found: ProjectStatus) -> str:
         options = {row.name: entry.line for row, entry in registry.menu() if entry.line}
-        if self._ground.scenarios:
+        if self._workspace.scenarios:
             options["scenario"] = "Start over with another scenario of the sandbox"
         else:
             options["sandbox"] = "Try it on a sandbox: nothing real is touched"
@@ -189,10 +189,10 @@ class _Dialogue:
         return "Leave the sandbox" if self._inner else "Quit"
 
     def _move(self) -> None:
-        names = {name: scenario.text for name, scenario in self._ground.scenarios.items()}
-        default = self._ground.scenario if self._ground.scenario in names else next(iter(names))
+        names = {name: scenario.text for name, scenario in self._workspace.scenarios.items()}
+        default = self._workspace.scenario if self._workspace.scenario in names else next(iter(names))
         name = self._menu.choose("Which scenario?", names, default)
-        self._ground.move(name)
+        self._workspace.move(name)
         self._plain.say(f"\nThe sandbox starts over: {names[name]}.")
 
     def _visit(self) -> None:
@@ -216,7 +216,7 @@ class _Dialogue:
         :returns: whether to go on after that.
         """
         while True:
-            self._recording = self._ground.recording(kind, self._clock.now)
+            self._recording = self._workspace.recording(kind, self._clock.now)
             last = ran = self._carry_out(kind)
             provable = kind != "undo" and ran.provable
             proven = provable and self.code == ExitCode.DONE and not self._menu.cancel.signal
@@ -229,7 +229,7 @@ class _Dialogue:
                 if proven:
                     self._next(kind)
                 return True
-            wish = trouble.after(last.result.errors, self._ground, last.tenant, self._plain, self._menu)
+            wish = trouble.after(last.result.errors, self._workspace, last.tenant, self._plain, self._menu)
             if wish != "again":
                 return wish == "menu"
             if proven:
@@ -243,20 +243,20 @@ class _Dialogue:
         self._kind = kind
         told: dict[str, Any] = {}
         try:
-            world = self._ground.world(self._menu.cancel, self._emit, self._ask)
+            ctx = self._workspace.context(self._menu.cancel, self._emit, self._ask)
         except SetupError as error:
             ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, "")
         else:
             if self._recording is not None:
-                self._recording.begin(world.profile, world.run_id, self._emit)
+                self._recording.begin(ctx.profile, ctx.run_id, self._emit)
             try:
-                flow = flow_of(kind, world)
-                ran = _Ran(carry_out(kind, world, flow), flow.name if flow is not None else kind, world.target.tenant)
-                told = data(kind, world, ran.result, [])
+                flow = flow_of(kind, ctx)
+                ran = _Ran(carry_out(kind, ctx, flow), flow.name if flow is not None else kind, ctx.target.tenant)
+                told = data(kind, ctx, ran.result, [])
             except SetupError as error:
-                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, world.target.tenant)
+                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, ctx.target.tenant)
             finally:
-                world.close()
+                ctx.close()
         self.code = ran.result.exit_code
         if self._recording is not None:
             told = self._recording.result(kind, ran.result.outcome, self.code, told, ran.result.errors)
@@ -283,8 +283,8 @@ class _Dialogue:
         self._plain.verbatim(answers.command_line("verify", settings))
         self._plain.say("To print an access token of the app:")
         self._plain.verbatim(answers.command_line("token", settings))
-        path = answers.free_path(kind, self._ground.settings)
-        gone = " (it goes with the sandbox)" if self._ground.label else ""
+        path = answers.free_path(kind, self._workspace.settings)
+        gone = " (it goes with the sandbox)" if self._workspace.label else ""
         options = {True: f"Yes, to {path}{gone}", False: "No"}
         if not self._menu.choose("Save the answers of this run, to replay it without questions?", options, False):
             return
@@ -299,8 +299,8 @@ class _Dialogue:
     @property
     def _replayed(self) -> Settings:
         """The settings of a headless run; a sandbox that is gone by then is in none."""
-        settings = self._ground.settings
-        return replace(settings, project=".", cloud="public") if self._ground.label else settings
+        settings = self._workspace.settings
+        return replace(settings, project=".", cloud="public") if self._workspace.label else settings
 
     def _ask(self, question: Question) -> bool:
         options = {True: "Yes", False: "No"}
@@ -308,7 +308,7 @@ class _Dialogue:
             options = {True: "Yes, do it", False: "No, change nothing"}
             with suppress(OSError):  # the question finds out that nobody is there
                 self._plain.gap()
-                self._plain.say(f"The same without questions{', on a real machine' if self._ground.label else ''}:")
+                self._plain.say(f"The same without questions{', on a real machine' if self._workspace.label else ''}:")
                 self._plain.verbatim(answers.command_line(self._kind, self._replayed))
         return self._menu.choose(question.text, options, question.default)
 
@@ -321,7 +321,7 @@ class _Dialogue:
             except (OSError, ValueError) as error:
                 self.log = None
                 with suppress(OSError):
-                    self._plain.say(f"--log-file {self._ground.settings.log_file}: {error}; it ends here")
+                    self._plain.say(f"--log-file {self._workspace.settings.log_file}: {error}; it ends here")
         if not isinstance(event, FlowFinished):  # its sentences are part of the summary
             with suppress(OSError, ValueError):  # nobody reads it; what was begun is finished all the same
                 self._plain.event(event)

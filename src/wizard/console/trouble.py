@@ -12,7 +12,7 @@ from wizard.explain import answer
 
 if TYPE_CHECKING:
     from core.machine.azure_login import Prompt
-    from wizard.workspace import Ground
+    from wizard.workspace import Workspace
 
 Wish = Literal["again", "menu", "quit"]
 _OPTIONS: Final = {
@@ -25,7 +25,7 @@ _OPTIONS: Final = {
 }
 
 
-def after(errors: Sequence[dict[str, Any]], ground: Ground, tenant: str, plain: Plain, menu: Menu) -> Wish:
+def after(errors: Sequence[dict[str, Any]], workspace: Workspace, tenant: str, plain: Plain, menu: Menu) -> Wish:
     """Ask what to do now.
 
     :param errors: of the result, as `--json` prints them.
@@ -42,7 +42,7 @@ def after(errors: Sequence[dict[str, Any]], ground: Ground, tenant: str, plain: 
             case "explain":
                 _explain(errors, plain)
             case "browser" | "code" as how:
-                if _signed_in(ground, tenant, plain, menu, device_code=how == "code"):
+                if _signed_in(workspace, tenant, plain, menu, device_code=how == "code"):
                     return "again"
             case "menu":
                 return "menu"
@@ -64,7 +64,7 @@ def _code(error: dict[str, Any]) -> str:
     return str(error["docs"]).partition("#")[2] if "meaning" in error else ""
 
 
-def _signed_in(ground: Ground, tenant: str, plain: Plain, menu: Menu, *, device_code: bool) -> bool:
+def _signed_in(workspace: Workspace, tenant: str, plain: Plain, menu: Menu, *, device_code: bool) -> bool:
     def tell(prompt: Prompt) -> None:
         plain.say(prompt.text)
         for name, value in (("Address", prompt.address), ("Code", prompt.code)):
@@ -73,15 +73,15 @@ def _signed_in(ground: Ground, tenant: str, plain: Plain, menu: Menu, *, device_
 
     plain.gap()
     plain.say("Signing in to Azure; Ctrl-C ends it.")
-    world = ground.world(menu.cancel, lambda event: None, lambda question: False)
+    ctx = workspace.context(menu.cancel, lambda event: None, lambda question: False)
     try:
-        world.sign_in.login(tenant, device_code=device_code, tell=tell, cancel=menu.cancel)
+        ctx.sign_in.login(tenant, device_code=device_code, tell=tell, cancel=menu.cancel)
     except Interrupted:
         raise
     except SetupError as error:
         plain.result("", "failed", error.exit_code, {}, [error.as_dict()])
         return False
     finally:
-        world.close()
+        ctx.close()
     plain.say("Signed in.")
     return True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from core.clock import Cancel
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.tui.host import Host
 
 
@@ -33,8 +33,8 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
     app.drop()
     dialog = SigningIn(device_code=device_code)
 
-    def work(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
-        world.sign_in.login(tenant, device_code=device_code, tell=say, cancel=cancel)
+    def work(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+        ctx.sign_in.login(tenant, device_code=device_code, tell=say, cancel=cancel)
         return None
 
     def told(prompt: Any) -> None:
@@ -51,8 +51,8 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
 def sign_out(app: Host) -> None:
     """Run `az logout`, after a yes."""
 
-    def work(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
-        world.sign_in.logout()
+    def work(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+        ctx.sign_in.logout()
         return None
 
     def answered(yes: bool | None) -> None:
@@ -75,8 +75,8 @@ def other_tenant(app: Host) -> None:
 
 def _tenant(app: Host) -> str:
     """The tenant of the plan, as far as it is known."""
-    known = app.bridge.tenant if app.bridge is not None else ""
-    return known or app.ground.settings.tenant
+    known = app.engine_thread.tenant if app.engine_thread is not None else ""
+    return known or app.workspace.settings.tenant
 
 
 def _look_again(app: Host, value: object) -> None:

@@ -18,14 +18,14 @@ from wizard.runs import LOOKS
 from wizard.tui import overlays
 from wizard.tui.dialogs import Text
 from wizard.tui.job import Job, Told
-from wizard.tui.navigation import Course
+from wizard.tui.navigation import Navigation
 from wizard.tui.palette import THEMES, Offers
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
-    from core.flows.project_status import Survey
-    from core.steps.context import World
-    from wizard.workspace import Ground
+    from core.flows.project_status import ProjectStatus
+    from core.steps.context import Context
+    from wizard.workspace import Workspace
 
 #: Seconds in which what runs may take back what it keeps for a moment: a probe of the keystore, a program.
 _GRACE: Final = 0.3
@@ -35,10 +35,10 @@ def _nothing(value: object) -> None:
     """What a job that has nothing to tell is heard by."""
 
 
-class Wizard(Course):
+class Wizard(Navigation):
     """The app.
 
-    :param ground: where it stands.
+    :param workspace: where it stands.
     :param clock: time of the screens; tests and pictures give their own.
     :cvar more_keys: what the help says of keys that no footer shows.
     :ivar preface: what stands above the last words, when the screens are gone.
@@ -58,9 +58,9 @@ class Wizard(Course):
         Binding("ctrl+q", "leave", show=False, priority=True),
     ]
 
-    def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
-        super().__init__(ground, clock)
-        self.survey: Survey | None = None
+    def __init__(self, workspace: Workspace, clock: Clock | None = None) -> None:
+        super().__init__(workspace, clock)
+        self.survey: ProjectStatus | None = None
         self.preface = ""
         self.moving = False
         self.incident = ""
@@ -84,10 +84,10 @@ class Wizard(Course):
         self.survey, self.moving = None, False
         super().restart()
 
-        def look(world: World, say: Callable[[object], None], cancel: Cancel) -> object:
+        def look(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
             from core.flows.project_status import survey
 
-            return survey(world)
+            return survey(ctx)
 
         def begin() -> None:
             if not (self.moving or self._begun):  # somebody was faster
@@ -113,16 +113,16 @@ class Wizard(Course):
                 self._home.call_soon_threadsafe(self._signalled)
 
     def _signalled(self) -> None:
-        if self.bridge is not None and self.bridge.running:
-            self.bridge.stop(self._signal)
+        if self.engine_thread is not None and self.engine_thread.running:
+            self.engine_thread.stop(self._signal)
         self.exit_code = ExitCode.of_signal(self._signal)
         self.exit(return_code=self.exit_code)
 
     def action_leave(self) -> None:
         """Quit; asks first when something is under way, and says what quitting does."""
-        if self._leaving or self.bridge is None or not self.bridge.running:
+        if self._leaving or self.engine_thread is None or not self.engine_thread.running:
             self.exit(return_code=self.exit_code)
-        elif self.prospect == "nothing" and self.bridge.kind in LOOKS:
+        elif self.prospect == "nothing" and self.engine_thread.kind in LOOKS:
             self._stop_now()
         else:
             self.ask_to_stop(leave=True)
@@ -132,8 +132,8 @@ class Wizard(Course):
         if self._job is not None:
             self._job.stop()
             self._job.join(_GRACE)
-        bridge = self.bridge
-        if bridge is None:
+        engine_thread = self.engine_thread
+        if engine_thread is None:
             return
 
         def tell() -> None:
@@ -141,9 +141,9 @@ class Wizard(Course):
                 print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
 
         self.halt(self._signal or signal.SIGINT, tell)
-        model = self.proof if bridge.kind == "verify" else self.model
+        model = self.proof if engine_thread.kind == "verify" else self.model
         was = model.ended
-        model.take(bridge.take())
+        model.take(engine_thread.take())
         if model.ended is not was and model.ended is not None and not self.incident:
             self.exit_code = model.ended.result.exit_code
 
@@ -153,14 +153,14 @@ class Wizard(Course):
         :param number: the signal whose exit code it gets.
         :param tell: called before a wait that may be long.
         """
-        bridge = self.bridge
-        if bridge is None or not bridge.running:
+        engine_thread = self.engine_thread
+        if engine_thread is None or not engine_thread.running:
             return
-        bridge.stop(number)
-        bridge.grace(_GRACE)
-        if bridge.prospect != "nothing":  # it is "nothing" where nothing runs any more
+        engine_thread.stop(number)
+        engine_thread.grace(_GRACE)
+        if engine_thread.prospect != "nothing":  # it is "nothing" where nothing runs any more
             tell()
-            bridge.join()
+            engine_thread.join()
 
     async def action_quit(self) -> None:
         """The framework's own way out takes the same road."""
@@ -179,14 +179,14 @@ class Wizard(Course):
         try:
             path = incident.write(id, trace, self.model.log, self.clock.now())
             where = f"What happened before it is in {path}"
-            if self.ground.label:  # its home is about to be removed
+            if self.workspace.label:  # its home is about to be removed
                 where = path.read_text(encoding="utf-8")
         except (OSError, SetupError) as failed:
             where = f"It could not be written to a file ({failed}):\n{trace}"
         kind = type(error).__name__
         self.incident = f"entraclaw-setup: a bug in this program ({kind}) [bug.internal].\n{where}"
-        if self.bridge is not None and self.bridge.running:
-            self.bridge.stop()
+        if self.engine_thread is not None and self.engine_thread.running:
+            self.engine_thread.stop()
         return ExitCode.BUG
 
     # the way through
@@ -203,8 +203,8 @@ class Wizard(Course):
             self.begin(name)
             return
         chosen = name.removeprefix("demo:")
-        flow = self.ground.scenarios[chosen].flow
-        if chosen == self.ground.scenario and (self.survey is None or self.survey.open is None):
+        flow = self.workspace.scenarios[chosen].flow
+        if chosen == self.workspace.scenario and (self.survey is None or self.survey.open is None):
             self.begin(flow)
             return
         self.moving = True
@@ -217,26 +217,26 @@ class Wizard(Course):
             else:
                 self.begin(flow)
 
-        self._begin_job(lambda say, cancel: self.ground.move(chosen), moved)
+        self._begin_job(lambda say, cancel: self.workspace.move(chosen), moved)
 
     def begin_job(
         self,
-        work: Callable[[World, Callable[[object], None], Cancel], object],
+        work: Callable[[Context, Callable[[object], None], Cancel], object],
         after: Callable[[object], object],
         tells: Callable[[object], object] = _nothing,
     ) -> None:
-        """Do something short beside the engine, in a world of its own.
+        """Do something short beside the engine, in a context of its own.
 
         :param after: receives what it returned, or the error it ended with.
         :param tells: receives what it says on its way.
         """
 
         def within(say: Callable[[object], None], cancel: Cancel) -> object:
-            world = self.ground.world(cancel, lambda event: None, lambda question: False)
+            ctx = self.workspace.context(cancel, lambda event: None, lambda question: False)
             try:
-                return work(world, say, cancel)
+                return work(ctx, say, cancel)
             finally:
-                world.close()
+                ctx.close()
 
         self._begin_job(within, after, tells)
 

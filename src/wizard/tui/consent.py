@@ -66,7 +66,7 @@ def say(app: Host, consent: Consent, place: str) -> None:
         if not value:
             return
         try:
-            app.ground.settings = app.ground.settings.said(consent.member, value)
+            app.workspace.settings = app.workspace.settings.said(consent.member, value)
         except SetupError as error:
             app.push_screen(Text("That is no app id", f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]"))
         else:

@@ -1,7 +1,7 @@
 """The engine on a thread of its own: events come out as messages, answers and a request to stop go in.
 
 A daemon thread, so that quitting never waits for a blocked network call; a queue for what a person says, so that a
-question, a door and a request to stop wake the same wait.
+question, a pause and a request to stop wake the same wait.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from core.clock import Cancel
 from core.errors import Interrupted, SetupError
 from core.events import Event, Finding, FlowStarted, Question, StageStarted
 from wizard import runs
-from wizard.runs import ALL, LOOKS, Diagnosis
-from wizard.tui.state import LOOK, Door, Ended, Item, Outline
+from wizard.runs import ALL, LOOKS, DoctorOptions
+from wizard.tui.state import LOOK, Ended, Item, Outline, Pause
 
 if TYPE_CHECKING:
     from core.flow.engine import Result
     from core.flow.step import Flow
     from core.recording.writer import Recording
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.runs import Kind
-    from wizard.workspace import Ground
+    from wizard.workspace import Workspace
 
 Prospect = Literal["nothing", "undo", "forward"]
 _STOP: Final = object()
 
 
 class Moved(Message):
-    """Something happened on a bridge; what, is fetched with `take`."""
+    """Something happened on the engine's thread; what, is fetched with `take`."""
 
     bubble = False
 
-    def __init__(self, bridge: Feed) -> None:
+    def __init__(self, engine_thread: Feed) -> None:
         super().__init__()
-        self.bridge = bridge
+        self.engine_thread = engine_thread
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Moved) and message.bridge is self.bridge
+        return isinstance(message, Moved) and message.engine_thread is self.engine_thread
 
 
 class Feed(ABC):
@@ -101,7 +101,7 @@ class Feed(ABC):
 
     @abstractmethod
     def answer(self, yes: bool) -> None:
-        """Answer the open question, or open the door."""
+        """Answer the open question, or end the pause."""
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """Ask it to stop at the next safe place.
@@ -127,11 +127,11 @@ class Feed(ABC):
             self._post(Moved(self))
 
 
-class Bridge(Feed):
-    """One undertaking.
+class EngineThread(Feed):
+    """One run.
 
-    :param ground: gives the world.
-    :param open_doors: stages that are left without waiting for a person, because they were left before.
+    :param workspace: gives the context.
+    :param passed_pauses: stages that are left without waiting for a person, because they were left before.
     :param log: receives every event too; when it fails, that is a finding, and it is left alone from then on.
     :param recording: receives every event and the result.
     :param asked: of a diagnosis.
@@ -139,21 +139,21 @@ class Bridge(Feed):
 
     def __init__(
         self,
-        ground: Ground,
+        workspace: Workspace,
         kind: Kind,
         post: Callable[[Message], object],
-        open_doors: frozenset[str] = frozenset(),
+        passed_pauses: frozenset[str] = frozenset(),
         now: Callable[[], float] = time.monotonic,
         log: Callable[[Event], None] | None = None,
         recording: Recording | None = None,
-        asked: Diagnosis = ALL,
+        asked: DoctorOptions = ALL,
     ) -> None:
         super().__init__(kind, post, now)
         self._asked_for = asked
-        self._ground, self._log, self._recording = ground, log, recording
-        self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - open_doors
+        self._workspace, self._log, self._recording = workspace, log, recording
+        self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - passed_pauses
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._world: World | None = None
+        self._ctx: Context | None = None
         self._stage = ""
         self._asked = False
 
@@ -166,11 +166,11 @@ class Bridge(Feed):
 
     @property
     def tenant(self) -> str:  # type: ignore[override]
-        return self._world.target.tenant if self._world is not None else ""
+        return self._ctx.target.tenant if self._ctx is not None else ""
 
     @property
     def prospect(self) -> Prospect:  # type: ignore[override]
-        journal = self._world.journal if self._world is not None else None
+        journal = self._ctx.journal if self._ctx is not None else None
         if not self.running or journal is None or self.kind in LOOKS:
             return "nothing"
         if journal.marked:
@@ -199,19 +199,19 @@ class Bridge(Feed):
     def _carry_out(self) -> Ended:
         from wizard.report import data
 
-        world = self._world = self._ground.world(self._cancel, self._emit, self._ask)
+        ctx = self._ctx = self._workspace.context(self._cancel, self._emit, self._ask)
         if self._recording is not None:
-            self._recording.begin(world.profile, world.run_id, self._put)
+            self._recording.begin(ctx.profile, ctx.run_id, self._put)
         try:
-            flow = runs.flow_of(self.kind, world)
+            flow = runs.flow_of(self.kind, ctx)
             if flow is not None and self.kind != "undo":
                 self._put(outline(flow))
             elif self.kind == "doctor":
                 self._put(_checks())
-            result = runs.carry_out(self.kind, world, flow, self._asked_for)
-            return Ended(result, data(self.kind, world, result, []))
+            result = runs.carry_out(self.kind, ctx, flow, self._asked_for)
+            return Ended(result, data(self.kind, ctx, result, []))
         finally:
-            world.close()
+            ctx.close()
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, StageStarted):
@@ -224,7 +224,7 @@ class Bridge(Feed):
     def _leave(self, stage: str) -> None:
         """Wait until the person went on from the screen of a stage; a plan's question is such a step too."""
         if stage in self._doors and not (stage == "review" and self._asked):
-            self._put(Door(stage))
+            self._put(Pause(stage))
             self._said()
 
     def _ask(self, question: Question) -> bool:
@@ -257,7 +257,7 @@ def _failed(error: SetupError) -> Result:
     return Result("failed", error.exit_code, errors=[error.as_dict()])
 
 
-def outline(flow: Flow[World]) -> Outline:
+def outline(flow: Flow[Context]) -> Outline:
     """What a flow is going to change."""
     return Outline(
         tuple(

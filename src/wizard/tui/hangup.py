@@ -117,7 +117,7 @@ class Watch:
         if self._ends():  # what had to be finished took long, not the screens
             return
         with suppress(OSError):  # nobody is there to be told of a folder that stays
-            self._app.ground.close()
+            self._app.workspace.close()
         self._leave(ExitCode.of_signal(number))
 
     def _ends(self) -> bool:

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
     from core.clock import Cancel
     from core.errors.exit_codes import ExitCode
-    from core.flows.project_status import Survey
-    from core.steps.context import World
+    from core.flows.project_status import ProjectStatus
+    from core.steps.context import Context
     from wizard.tui.engine_thread import Feed
     from wizard.tui.state import Model
-    from wizard.workspace import Ground
+    from wizard.workspace import Workspace
 
 T = TypeVar("T")
 
@@ -25,11 +25,11 @@ class Host(Protocol):
 
     :cvar READING: seconds that a question must have been on the screen before an answer to it counts.
     :cvar more_keys: what the help says of keys that no footer shows.
-    :ivar ground: where it stands.
+    :ivar workspace: where it stands.
     :ivar model: what is known of the run.
     :ivar proof: what is known of the verification that follows it.
     :ivar survey: what can be done; None until it was looked at.
-    :ivar bridge: the engine, if something is under way.
+    :ivar engine_thread: the engine, if something is under way.
     :ivar passed: places that were left by going on.
     :ivar moving: another sandbox is being started.
     :ivar outcome: of what was done last.
@@ -38,11 +38,11 @@ class Host(Protocol):
 
     READING: ClassVar[float]
     more_keys: ClassVar[tuple[str, ...]]
-    ground: Ground
+    workspace: Workspace
     model: Model
     proof: Model
-    survey: Survey | None
-    bridge: Feed | None
+    survey: ProjectStatus | None
+    engine_thread: Feed | None
     passed: set[str]
     moving: bool
     outcome: str
@@ -99,11 +99,11 @@ class Host(Protocol):
 
     def begin_job(
         self,
-        work: Callable[[World, Callable[[object], None], Cancel], object],
+        work: Callable[[Context, Callable[[object], None], Cancel], object],
         after: Callable[[object], object],
         tells: Callable[[object], object] = ...,
     ) -> None:
-        """Do something short beside the engine, in a world of its own.
+        """Do something short beside the engine, in a context of its own.
 
         :param after: receives what it returned, or the error it ended with.
         :param tells: receives what it says on its way.

@@ -12,9 +12,9 @@ from core.clock import SystemClock
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
-from wizard.runs import ALL, LOOKS, Diagnosis
+from wizard.runs import ALL, LOOKS, DoctorOptions
 from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
-from wizard.tui.engine_thread import Bridge, Moved
+from wizard.tui.engine_thread import EngineThread, Moved
 from wizard.tui.state import HAND_OFF, LOOK, RAIL, Model
 from wizard.tui.textual_compat import TextualApp
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from wizard.runs import Kind
     from wizard.tui.engine_thread import Feed
     from wizard.tui.screens.base import WizardScreen
-    from wizard.workspace import Ground
+    from wizard.workspace import Workspace
 
 #: Screens whose module is not called by their place, and the class in it.
 _SCREENS: Final = {"prereqs": ("prerequisites", "Prerequisites"), "signin": ("sign_in", "SignIn")}
@@ -51,10 +51,10 @@ _STOPPING: Final = {
 }
 
 
-class Course(TextualApp):
-    """An app that leads a person through one undertaking after the other.
+class Navigation(TextualApp):
+    """An app that leads a person through one run after the other.
 
-    :param ground: where it stands.
+    :param workspace: where it stands.
     :param clock: time of the screens; tests and pictures give their own.
     :ivar exit_code: of what was done last.
     :ivar last: what was known of the run before, when the first screen is shown again.
@@ -64,13 +64,13 @@ class Course(TextualApp):
     #: Seconds that a question must have been on the screen before an answer to it counts.
     READING: ClassVar[float] = 0.4
 
-    def __init__(self, ground: Ground, clock: Clock | None = None) -> None:
+    def __init__(self, workspace: Workspace, clock: Clock | None = None) -> None:
         super().__init__()
-        self.ground = ground
+        self.workspace = workspace
         self.clock = clock or SystemClock()
         self.model, self.proof = Model("verify"), Model("verify")
         self.last = (self.model, self.proof)
-        self.bridge: Feed | None = None
+        self.engine_thread: Feed | None = None
         self._recording: Recording | None = None
         self.exit_code, self.outcome = ExitCode.DONE, ""
         self.passed: set[str] = set()
@@ -110,7 +110,7 @@ class Course(TextualApp):
     @property
     def prospect(self) -> str:
         """What stopping now would do."""
-        return self.bridge.prospect if self.bridge is not None else "nothing"
+        return self.engine_thread.prospect if self.engine_thread is not None else "nothing"
 
     def now(self) -> float:
         """Seconds on the screens' clock."""
@@ -119,7 +119,7 @@ class Course(TextualApp):
     def begin(self, kind: Kind) -> None:
         """Set something in motion."""
         self.drop()
-        self._recording = self.ground.recording(kind, self.clock.now)
+        self._recording = self.workspace.recording(kind, self.clock.now)
         self._begun = True
         self.passed = set(self._open_doors)
         if kind in LOOKS:
@@ -128,18 +128,18 @@ class Course(TextualApp):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = ExitCode.DONE, ""
-        self.bridge = self._bridge(kind)
+        self.engine_thread = self._engine(kind)
         self._asking = None
         self.show("progress" if kind == "undo" else "prereqs")
-        self.bridge.start()
+        self.engine_thread.start()
 
     def verify(self) -> None:
         """Prove the end state."""
         self.drop()
         self.proof = Model("verify")
-        self.bridge = self._bridge("verify")
+        self.engine_thread = self._engine("verify")
         self.show("verify")
-        self.bridge.start()
+        self.engine_thread.start()
 
     def diagnose(self, only: tuple[str, ...] = (), *, fix: bool = False) -> None:
         """Look at everything, or again at some of it.
@@ -149,16 +149,16 @@ class Course(TextualApp):
         """
         self.drop()
         self.model.ended = None
-        asked = Diagnosis(only, fix)
-        self.bridge = self._bridge("doctor", asked)
-        if getattr(self.base_screen, "heading", "") != "Diagnosis":
+        asked = DoctorOptions(only, fix)
+        self.engine_thread = self._engine("doctor", asked)
+        if getattr(self.base_screen, "heading", "") != "DoctorOptions":
             self.show("diagnose")
-        self.bridge.start()
+        self.engine_thread.start()
         self.moved_screen()
 
-    def _bridge(self, kind: Kind, asked: Diagnosis = ALL) -> Feed:
+    def _engine(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
         post, log = self.post_message, self.log_to
-        return Bridge(self.ground, kind, post, self._open_doors, self.now, log, self._recording, asked)
+        return EngineThread(self.workspace, kind, post, self._open_doors, self.now, log, self._recording, asked)
 
     def forward(self, place: str) -> None:
         """Go on from a screen."""
@@ -167,11 +167,11 @@ class Course(TextualApp):
             self.passed.add(place)
         if place == "review" and model.question is not None:
             self._ask(model.question)
-        elif place in LOOK and model.door == place:
-            model.door = ""
+        elif place in LOOK and model.pause == place:
+            model.pause = ""
             self._open_doors |= {place}
-            assert self.bridge is not None
-            self.bridge.answer(True)
+            assert self.engine_thread is not None
+            self.engine_thread.answer(True)
             if place == "review":
                 self.show("progress")
         elif place in LOOK:
@@ -191,7 +191,7 @@ class Course(TextualApp):
         at = names.index(place)
         if at:
             self.show(names[at - 1])
-        elif self.bridge is not None and self.bridge.running:
+        elif self.engine_thread is not None and self.engine_thread.running:
             self.ask_to_stop()
         else:
             self.restart()
@@ -204,29 +204,29 @@ class Course(TextualApp):
 
     def drop(self) -> None:
         """Give up a run that only looks, and forget it."""
-        if self.bridge is not None and self.bridge.running:
-            self.bridge.stop()
-            self.bridge.join(2.0)  # its lock must be free for the next
-        self.bridge, self._asking = None, None
+        if self.engine_thread is not None and self.engine_thread.running:
+            self.engine_thread.stop()
+            self.engine_thread.join(2.0)  # its lock must be free for the next
+        self.engine_thread, self._asking = None, None
 
     def on_moved(self, message: Moved) -> None:
         """Something happened."""
-        bridge = message.bridge
+        engine_thread = message.engine_thread
         if self.exiting:
             return  # nothing is shown any more; `finish` takes it
-        items = bridge.take(_SLICE)
+        items = engine_thread.take(_SLICE)
         if len(items) == _SLICE:
-            self.set_timer(_FRAME, lambda: self.post_message(Moved(bridge)))
-        if bridge is not self.bridge:
+            self.set_timer(_FRAME, lambda: self.post_message(Moved(engine_thread)))
+        if engine_thread is not self.engine_thread:
             return  # of a run that was given up
-        model = self.proof if bridge.kind == "verify" else self.model
-        was, before = model.stage, (model.stage, model.door, model.question, model.ended)
+        model = self.proof if engine_thread.kind == "verify" else self.model
+        was, before = model.stage, (model.stage, model.pause, model.question, model.ended)
         model.take(items)
         if model.ended is not None:
             self._ended(model)
-        if bridge.kind not in ("undo", *LOOKS) and model.stage != was:
+        if engine_thread.kind not in ("undo", *LOOKS) and model.stage != was:
             self._follow(model.stage)
-        if len(items) == _SLICE and before == (model.stage, model.door, model.question, model.ended):
+        if len(items) == _SLICE and before == (model.stage, model.pause, model.question, model.ended):
             self._paint_soon()
         else:
             self.moved_screen()
@@ -257,18 +257,18 @@ class Course(TextualApp):
         return self.model.stage == "review" and bool(self.model.plan)
 
     def _ask(self, question: Question) -> None:
-        bridge = self.bridge
+        engine_thread = self.engine_thread
         planned = self._on_review(question)
         if planned and isinstance(self.screen, Ask):
             return  # Enter was pressed more than once; any other question is asked on top of whatever is open
 
         def answered(yes: bool | None) -> None:
-            if bridge is None or bridge is not self.bridge or self.model.question is not question:
+            if engine_thread is None or engine_thread is not self.engine_thread or self.model.question is not question:
                 return
             if planned and not yes:
                 return  # back to the plan, which is still open
             self.model.question = None
-            bridge.answer(bool(yes))
+            engine_thread.answer(bool(yes))
             if planned:
                 self._open_doors = frozenset(LOOK)
                 self.show("progress")
@@ -303,7 +303,7 @@ class Course(TextualApp):
         prospect = self.prospect
 
         def answered(yes: bool | None) -> None:
-            if not yes or self.bridge is None or not self.bridge.running:
+            if not yes or self.engine_thread is None or not self.engine_thread.running:
                 return
             if self.prospect != prospect:  # the yes was to something else
                 self.ask_to_stop(leave=leave)
@@ -316,13 +316,13 @@ class Course(TextualApp):
                     self.restart()
                 return
             self._leaving = leave
-            self.bridge.stop()
+            self.engine_thread.stop()
 
         self.push_screen(Ask(_STOPPING[prospect], "Quit" if leave else "Stop", "Go on"), answered)
 
     def _stop_now(self) -> None:
-        assert self.bridge is not None
-        self.bridge.stop()
+        assert self.engine_thread is not None
+        self.engine_thread.stop()
         self.exit_code = ExitCode.INTERRUPTED
         self.exit(return_code=self.exit_code)
 

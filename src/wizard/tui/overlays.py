@@ -61,7 +61,7 @@ def command(app: Host) -> None:
     """The command that does the same without screens."""
     from wizard.answers import command_line
 
-    copy(app, command_line(app.model.kind, app.ground.settings))
+    copy(app, command_line(app.model.kind, app.workspace.settings))
 
 
 def row(app: Host, text: str, title: str = "Change") -> None:
@@ -78,8 +78,8 @@ def save_answers(app: Host) -> None:
     """Save an answers file that replays this run."""
     from wizard.answers import free_path, replay, save
 
-    kind, settings = app.model.kind, app.ground.settings
-    if not app.ground.live:
+    kind, settings = app.model.kind, app.workspace.settings
+    if not app.workspace.live:
         app.push_screen(Text("Replay", "Nothing is saved in a replay: it does not know the settings of the run."))
         return
 
@@ -95,7 +95,7 @@ def save_answers(app: Host) -> None:
             app.push_screen(Text("Not saved", f"{error.summary}\n{error.remedy}\n[{error.id}]"))
         else:
             told = f"{replay(kind, settings, path)}\n\nreplays this run without a question."
-            gone = "\n\nIt goes away with the demo." if app.ground.label else ""
+            gone = "\n\nIt goes away with the demo." if app.workspace.label else ""
             app.push_screen(Text("Saved", f"{path}\n\n{told}{gone}"))
 
     app.push_screen(Line("Save the answers of this run to", str(free_path(kind, settings))), answered)

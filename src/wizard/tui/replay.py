@@ -19,7 +19,7 @@ from wizard.replay import head
 from wizard.runs import ALL, LOOKS, Kind
 from wizard.tui.app import Wizard
 from wizard.tui.engine_thread import Feed, outline
-from wizard.tui.state import LOOK, Door, Ended, Item
+from wizard.tui.state import LOOK, Ended, Item, Pause
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from core.clock import Cancel
     from core.events import Question as CoreQuestion
     from core.recording.reader import Part, Tape
-    from core.steps.context import World
+    from core.steps.context import Context
     from wizard.replay import Pace
-    from wizard.runs import Diagnosis
+    from wizard.runs import DoctorOptions
     from wizard.tui.state import Model
     from wizard.workspace import Ask, Emit, Scenario
 
@@ -83,7 +83,7 @@ class Playback(Feed):
             asked = asked or isinstance(event, Question)
             stays = self.kind not in ("undo", *LOOKS) and stage in LOOK and not (stage == "review" and asked)
             if stays and isinstance(after, StageStarted):
-                yield last, Door(stage)  # it shows that the stage is passed; the recorded pause holds, nobody has to
+                yield last, Pause(stage)  # it shows that the stage is passed; the recorded pause holds, nobody has to
         yield last, self._ended()
 
     def _ended(self) -> Ended:
@@ -96,7 +96,7 @@ class Playback(Feed):
 
 
 class Recorded:
-    """The ground of a replay: there is no world to do anything in.
+    """The workspace of a replay: there is nothing to do anything in.
 
     :param tape: what was loaded (`wizard.replay.load`).
     :param pace: its clock.
@@ -122,8 +122,8 @@ class Recorded:
     def recording(self, command: str, now: object) -> None:
         """A replay is not recorded."""
 
-    def world(self, cancel: Cancel, emit: Emit, ask: Ask) -> World:
-        raise AssertionError("a recording has no world")
+    def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
+        raise AssertionError("a recording has no context")
 
     def move(self, scenario: str) -> None:
         raise AssertionError("a recording has no scenarios")
@@ -141,10 +141,10 @@ class Replay(Wizard):
     ]
     more_keys = ("+ -        Speed of the replay",)
 
-    def __init__(self, ground: Recorded) -> None:
-        super().__init__(ground, ground.pace)
-        self._recorded = ground
-        self.preface = head(ground.tape)
+    def __init__(self, workspace: Recorded) -> None:
+        super().__init__(workspace, workspace.pace)
+        self._recorded = workspace
+        self.preface = head(workspace.tape)
 
     def restart(self) -> None:
         """From the beginning."""
@@ -174,8 +174,8 @@ class Replay(Wizard):
     def forward(self, place: str) -> None:
         """Go on without the rest of the pause."""
         if place == "review" and self.model.question is not None:
-            assert self.bridge is not None
-            self.bridge.answer(True)
+            assert self.engine_thread is not None
+            self.engine_thread.answer(True)
         else:
             super().forward(place)
 
@@ -195,7 +195,7 @@ class Replay(Wizard):
         elif factor < 1:
             pace.speed = 1.0
         for label in self.base_screen.query(".label").results(Static):
-            label.update(Content(f" {self.ground.label} "))
+            label.update(Content(f" {self.workspace.label} "))
 
     def finish(self) -> None:
         """How the recorded run ended is no exit code of the replay."""
@@ -203,10 +203,10 @@ class Replay(Wizard):
         if not (self.incident or self._signal):
             self.exit_code = ExitCode.DONE
 
-    def _bridge(self, kind: Kind, asked: Diagnosis = ALL) -> Feed:
-        ground = self._recorded
-        part = ground.proof if kind == "verify" and ground.proof is not None else ground.tape.parts[0]
-        return Playback(part, kind, self.post_message, ground.pace)
+    def _engine(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
+        workspace = self._recorded
+        part = workspace.proof if kind == "verify" and workspace.proof is not None else workspace.tape.parts[0]
+        return Playback(part, kind, self.post_message, workspace.pace)
 
     def _ask(self, question: CoreQuestion) -> None:
         """It was answered."""

@@ -1,4 +1,4 @@
-"""What the screens show of an undertaking, gathered from its events; screens come and go, this stays."""
+"""What the screens show of a run, gathered from its events; screens come and go, this stays."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Outline:
 
 
 @dataclass(frozen=True)
-class Door:
+class Pause:
     """The engine waits before the next stage until the person went on from the one on the screen."""
 
     stage: str
@@ -73,7 +73,7 @@ class Ended:
     data: dict[str, Any]
 
 
-Item = Event | Outline | Door | Ended
+Item = Event | Outline | Pause | Ended
 
 
 def mark(group: str, check: str) -> str:
@@ -114,12 +114,12 @@ class Stage:
 
 @dataclass
 class Model:
-    """Everything that was seen of one undertaking.
+    """Everything that was seen of one run.
 
     :param stage: the one that works, or worked last.
     :param checks: what a diagnosis saw, by `mark`.
     :param question: open now.
-    :param door: the stage whose screen holds the engine, if one does.
+    :param pause: the stage whose screen holds the engine, if one does.
     :param waiting: what is being waited for, and since when on the UI's clock the next look counts down.
     """
 
@@ -130,7 +130,7 @@ class Model:
     plan: list[ChangePlanned] = field(default_factory=list)
     made: list[ChangeMade] = field(default_factory=list)
     question: Question | None = None
-    door: str = ""
+    pause: str = ""
     waiting: tuple[Waiting, float] | None = None
     began: float = 0.0
     ended: Ended | None = None
@@ -172,11 +172,11 @@ class Model:
                     rows = {step: Row(step, told) for step, told in steps}
                     self.stages.setdefault(name, Stage(name, title, rows))
                 return
-            case Door():
-                self.door = item.stage
+            case Pause():
+                self.pause = item.stage
                 return
             case Ended():
-                self.ended, self.question, self.door, self.waiting = item, None, "", None
+                self.ended, self.question, self.pause, self.waiting = item, None, "", None
                 return
             case FlowStarted():
                 self.began = now
@@ -184,7 +184,7 @@ class Model:
                 self.stages.setdefault(item.stage, Stage(item.stage, item.title)).title = item.title
                 if self.stage in LOOK and item.stage not in LOOK:
                     self.began = now  # what a person took to read does not count
-                self.stage, self.door = item.stage, ""
+                self.stage, self.pause = item.stage, ""
             case StepStarted():
                 row = self._row(item.stage, item.step, item.title)
                 row.state, row.began = "working", now

@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from core.errors.exit_codes import ExitCode
-    from wizard.workspace import Ground
+    from wizard.workspace import Workspace
 
 
-def run(ground: Ground, app: Wizard | None = None) -> ExitCode:
+def run(workspace: Workspace, app: Wizard | None = None) -> ExitCode:
     """Run the wizard.
 
-    :param app: one that was made already for this ground.
+    :param app: one that was made already for this workspace.
     :returns: the exit code of what was done last; what must not stay half-done is finished first.
     :raises SetupError: the sandbox that was chosen cannot be started; the log file cannot be written.
     """
-    if ground.settings.no_color:
+    if workspace.settings.no_color:
         os.environ["NO_COLOR"] = "1"  # the framework reads it there
-    app = app or Wizard(ground)
+    app = app or Wizard(workspace)
     with ExitStack() as stack:
-        if ground.settings.log_file:
-            app.log_to = Ndjson(stack.enter_context(log(ground.settings, "")), None).event
+        if workspace.settings.log_file:
+            app.log_to = Ndjson(stack.enter_context(log(workspace.settings, "")), None).event
         code = conduct(app)
     if not app.to_sandbox:
         return code

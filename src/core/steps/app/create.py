@@ -18,7 +18,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import (
     AppRegistration,
     HandOffRequest,
@@ -39,7 +39,7 @@ PRINCIPAL: Final = "graph.servicePrincipal.create"
 REPLICATION: Final = 120.0
 
 
-class CreateApp(Step[World]):
+class CreateApp(Step[Context]):
     """Create the app registration with certificate and declared permissions, in one request.
 
     It is an upsert by a `uniqueName` that the journal holds before the request is sent: repeating it after a lost
@@ -53,83 +53,83 @@ class CreateApp(Step[World]):
     gives = (AppRegistration,)
     updates = (Target, NewApp, NeedsAdministrator)
 
-    def check(self, world: World) -> Status:
-        app = world.maybe_app
+    def check(self, ctx: Context) -> Status:
+        app = ctx.maybe_app
         return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
-        whose, key_pair = handoff.by_whom(world), world.maybe_key_pair
-        what, call = f"'{world.app_name}', single tenant", "PATCH /applications(uniqueName='…')"
-        days, why = lifetime(world)
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
+        whose, key_pair = handoff.by_whom(ctx), ctx.maybe_key_pair
+        what, call = f"'{ctx.app_name}', single tenant", "PATCH /applications(uniqueName='…')"
+        days, why = lifetime(ctx)
         certificate = key_pair.thumbprint if key_pair else f"valid {days.days} days{why}"
         app = f"the new app registration{whose}"
         return (
-            PlanRow("add", "app registration", f"tenant {world.target.tenant}{whose}", "", what, True, call),
+            PlanRow("add", "app registration", f"tenant {ctx.target.tenant}{whose}", "", what, True, call),
             PlanRow("add", "certificate", app, "", certificate, True, "in the same request"),
         )
 
-    def apply(self, world: World) -> str:
-        key_pair = world.key_pair
-        earlier = world.log.standing(CREATE)
-        unique = earlier[0].target if earlier else world.new_app.unique_name or f"{world.profile.name}-{uuid4()}"
+    def apply(self, ctx: Context) -> str:
+        key_pair = ctx.key_pair
+        earlier = ctx.log.standing(CREATE)
+        unique = earlier[0].target if earlier else ctx.new_app.unique_name or f"{ctx.profile.name}-{uuid4()}"
         # the keyId of an interrupted run, so that its late write and ours are the same entry
         same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == key_pair.thumbprint]
-        key_id = same[0] if same else chosen_key_id(world)
-        world.facts.put(replace(world.new_app, unique_name=unique))
-        entry = credentials.entry_of(key_pair, key_id, key_name(world))
+        key_id = same[0] if same else chosen_key_id(ctx)
+        ctx.facts.put(replace(ctx.new_app, unique_name=unique))
+        entry = credentials.entry_of(key_pair, key_id, key_name(ctx))
         body = {
-            "displayName": world.app_name,
+            "displayName": ctx.app_name,
             "signInAudience": "AzureADMyOrg",
             "keyCredentials": [entry],
-            "requiredResourceAccess": merged((), world.permissions.wanted.values()),
+            "requiredResourceAccess": merged((), ctx.permissions.wanted.values()),
         }
         details = {"key_id": key_id, "thumbprint": key_pair.thumbprint}
-        graph = world.user_graph()
-        with handoff.on_refusal(world), world.log.effect(CREATE, unique, world.emit, **details) as effect:
+        graph = ctx.user_graph()
+        with handoff.on_refusal(ctx), ctx.log.effect(CREATE, unique, ctx.emit, **details) as effect:
             created = creation.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
-                created = _by_unique_name(world, graph, unique) or {}
+                created = _by_unique_name(ctx, graph, unique) or {}
                 if (
-                    created and world.facts.maybe(HandOffRequest) is not None
+                    created and ctx.facts.maybe(HandOffRequest) is not None
                 ):  # or somebody who had read the request was faster
-                    self._ours(world, graph, str(created["appId"]))
+                    self._ours(ctx, graph, str(created["appId"]))
             if "appId" not in created:
-                raise SetupError("app.not-created", name=world.app_name)
+                raise SetupError("app.not-created", name=ctx.app_name)
             effect.data.update(object_id=created["id"], app_id=created["appId"])
-        app = replace(creation.of_answer(created | body), policy=world.new_app.policy)
-        world.facts.put(AppRegistration(app))
-        world.facts.put(replace(world.new_app, created=True))
-        world.facts.put(replace(world.target, app_id=app.app_id))
+        app = replace(creation.of_answer(created | body), policy=ctx.new_app.policy)
+        ctx.facts.put(AppRegistration(app))
+        ctx.facts.put(replace(ctx.new_app, created=True))
+        ctx.facts.put(replace(ctx.target, app_id=app.app_id))
         return f"'{app.name}' ({app.app_id})"
 
     @staticmethod
-    def _ours(world: World, graph: Graph, app_id: str) -> None:
-        app = _seen(world, lambda: application.read(graph, app_id))
-        if app is None or not untouched(world, app):
+    def _ours(ctx: Context, graph: Graph, app_id: str) -> None:
+        app = _seen(ctx, lambda: application.read(graph, app_id))
+        if app is None or not untouched(ctx, app):
             raise SetupError("app.appeared", app_id=app_id, listing=app.describe() if app else "  unknown")
 
-    def undo(self, world: World) -> Left | None:
-        effects = world.log.standing(CREATE)  # of one app, under one name
+    def undo(self, ctx: Context) -> Left | None:
+        effects = ctx.log.standing(CREATE)  # of one app, under one name
         if not effects:
             return None
-        graph = world.user_graph()
-        found = _by_unique_name(world, graph, effects[0].target)
+        graph = ctx.user_graph()
+        found = _by_unique_name(ctx, graph, effects[0].target)
         if found is not None:
-            object_id, key_pair = str(found["id"]), world.maybe_key_pair
-            keys = _seen(world, lambda: application.read_keys(graph, object_id)) or ()
+            object_id, key_pair = str(found["id"]), ctx.maybe_key_pair
+            keys = _seen(ctx, lambda: application.read_keys(graph, object_id)) or ()
             ours = {key.thumbprint for key in keys} & {effect.data["thumbprint"] for effect in effects}
             if key_pair is None or key_pair.thumbprint not in ours:
                 what = f"app registration {found['appId']}, which is not provably ours"
                 return Left(what, f"az ad app delete --id {found['appId']}")
-            remove(graph, f"/applications/{object_id}", "delete the app again", world.clock, world.emit)
+            remove(graph, f"/applications/{object_id}", "delete the app again", ctx.clock, ctx.emit)
         for effect in effects:
-            world.log.undone(effect)
-        world.facts.drop(AppRegistration)
-        world.facts.put(replace(world.new_app, created=False))
+            ctx.log.undone(effect)
+        ctx.facts.drop(AppRegistration)
+        ctx.facts.put(replace(ctx.new_app, created=False))
         return None
 
 
-class CreatePrincipal(Step[World]):
+class CreatePrincipal(Step[Context]):
     """Give the app a service principal in this tenant; without one it cannot sign in."""
 
     name = "create-principal"
@@ -138,18 +138,18 @@ class CreatePrincipal(Step[World]):
     maybe = (NewApp, WantedPermissions, HandOffRequest)
     updates = (AppRegistration, NeedsAdministrator)
 
-    def check(self, world: World) -> Status:
-        app = world.maybe_app
+    def check(self, ctx: Context) -> Status:
+        app = ctx.maybe_app
         return Done(app.principal_id) if app is not None and app.principal_id else Needed()
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
-        where = f"tenant {world.target.tenant}{handoff.by_whom(world)}"
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
+        where = f"tenant {ctx.target.tenant}{handoff.by_whom(ctx)}"
         return (
             PlanRow("add", "service principal", where, "", "of the app registration", True, "POST /servicePrincipals"),
         )
 
-    def apply(self, world: World) -> str:
-        graph, app = world.user_graph(), world.app
+    def apply(self, ctx: Context) -> str:
+        graph, app = ctx.user_graph(), ctx.app
         found: dict[str, Any] = {}
         last: GraphError | None = None
 
@@ -166,62 +166,62 @@ class CreatePrincipal(Step[World]):
             except GraphError as error:
                 if error.status == 409:  # an earlier try was carried out after all
                     return there() or None
-                if not (error.explains_new if world.new_app.created else error.status == 404):
+                if not (error.explains_new if ctx.new_app.created else error.status == 404):
                     raise
                 last = error  # the app has not arrived everywhere yet; the service also calls that 400 and 403
                 return None
 
-        with handoff.on_refusal(world), world.log.effect(PRINCIPAL, app.app_id, world.emit) as effect:
+        with handoff.on_refusal(ctx), ctx.log.effect(PRINCIPAL, app.app_id, ctx.emit) as effect:
             if not wait_until(
                 create,
-                clock=world.clock,
-                emit=world.emit,
+                clock=ctx.clock,
+                emit=ctx.emit,
                 reason="the new app registration to be known everywhere",
                 expected=10,
                 deadline=REPLICATION,
             ):
-                raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=world.target.tenant)
+                raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=ctx.target.tenant)
             effect.data["principal_id"] = found["id"]
-        world.update_app(replace(app, principal_id=str(found["id"])))
+        ctx.update_app(replace(app, principal_id=str(found["id"])))
         return str(found["id"])
 
-    def undo(self, world: World) -> Left | None:
-        effects = world.log.standing(PRINCIPAL)
-        if effects and not world.log.standing(CREATE):  # else it goes with the app that this undertaking made
-            graph = world.user_graph()
+    def undo(self, ctx: Context) -> Left | None:
+        effects = ctx.log.standing(PRINCIPAL)
+        if effects and not ctx.log.standing(CREATE):  # else it goes with the app that this undertaking made
+            graph = ctx.user_graph()
             path = f"/servicePrincipals(appId='{effects[0].target}')?$select=id"
             certain = any(effect.state == "done" for effect in effects)
-            found = _seen(world, lambda: graph.get(path, "look for the service principal"), patient=certain)
+            found = _seen(ctx, lambda: graph.get(path, "look for the service principal"), diagnosis=certain)
             if found is not None:
                 path = f"/servicePrincipals/{found['id']}"
-                remove(graph, path, "delete the service principal again", world.clock, world.emit)
+                remove(graph, path, "delete the service principal again", ctx.clock, ctx.emit)
         for effect in effects:
-            world.log.undone(effect)
+            ctx.log.undone(effect)
         return None
 
 
-def untouched(world: World, app: App) -> bool:
+def untouched(ctx: Context, app: App) -> bool:
     """Whether an app that answers to our name was made by the signed-in principal, and holds nothing of others.
 
     The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
     """
-    key_pair = world.maybe_key_pair
-    me = str(world.facts.get(SignedIn).token.claims.get("oid"))
+    key_pair = ctx.maybe_key_pair
+    me = str(ctx.facts.get(SignedIn).token.claims.get("oid"))
     others = {key.thumbprint for key in app.keys} - {key_pair.thumbprint if key_pair else ""}
     return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)
 
 
-def created_here(world: World) -> Effect | None:
+def created_here(ctx: Context) -> Effect | None:
     """The note of the app that this undertaking created, or may have created."""
-    journal = world.journal
+    journal = ctx.journal
     effects = journal.standing(CREATE) if journal is not None else []
     return effects[0] if effects else None
 
 
-def find_created(world: World, effect: Effect) -> str | None:
+def find_created(ctx: Context, effect: Effect) -> str | None:
     """App id of the app that an interrupted run created; None when it was never created."""
-    graph = world.user_graph()
-    found = _by_unique_name(world, graph, effect.target, patient=effect.state == "done")
+    graph = ctx.user_graph()
+    found = _by_unique_name(ctx, graph, effect.target, diagnosis=effect.state == "done")
     return str(found["appId"]) if found else None
 
 
@@ -234,13 +234,13 @@ def _principal(graph: Graph, app_id: str) -> dict[str, Any] | None:
         raise
 
 
-def _by_unique_name(world: World, graph: Graph, unique: str, *, patient: bool = True) -> dict[str, Any] | None:
+def _by_unique_name(ctx: Context, graph: Graph, unique: str, *, diagnosis: bool = True) -> dict[str, Any] | None:
     """The app of a `uniqueName`; one that was made a moment ago may take a while to be seen."""
     path = f"/applications(uniqueName='{unique}')?$select=id,appId,displayName"
-    return _seen(world, lambda: graph.get(path, "look for the new app"), patient=patient)
+    return _seen(ctx, lambda: graph.get(path, "look for the new app"), diagnosis=diagnosis)
 
 
-def _seen(world: World, read: Callable[[], T], *, patient: bool = True) -> T | None:
+def _seen(ctx: Context, read: Callable[[], T], *, diagnosis: bool = True) -> T | None:
     """What a read shows as soon as the object has arrived where it looks.
 
     :returns: None when it is unknown to the end.
@@ -260,11 +260,11 @@ def _seen(world: World, read: Callable[[], T], *, patient: bool = True) -> T | N
 
     found = wait_until(
         look,
-        clock=world.clock,
-        emit=world.emit,
+        clock=ctx.clock,
+        emit=ctx.emit,
         reason="a new object to be seen",
         expected=10,
-        deadline=REPLICATION if patient else REPLICATION / 4,
+        deadline=REPLICATION if diagnosis else REPLICATION / 4,
     )
     if found is None and last is not None and last.status != 404:
         raise last

@@ -21,7 +21,7 @@ from core.machine.source_scan import readers
 from core.steps import directory_roles, prerequisites
 from core.steps.app import other_identities
 from core.steps.certificate.find_key import FindKey
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import (
     AppRegistration,
     HandOffRequest,
@@ -41,7 +41,7 @@ from core.steps.hand_off import handoff
 TOLERANCE: Final = 300.0
 
 
-class FindApp(Step[World]):
+class FindApp(Step[Context]):
     """Read the app registration and its service principal; adopt none by its name alone (P1)."""
 
     name = "app"
@@ -50,57 +50,57 @@ class FindApp(Step[World]):
     gives = (AppRegistration,)
     updates = (Target,)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        graph = world.user_graph()
-        app_id = world.target.app_id or self._by_name(world)
+    def apply(self, ctx: Context) -> str:
+        graph = ctx.user_graph()
+        app_id = ctx.target.app_id or self._by_name(ctx)
         # the next sign-in asks what the authority says of itself: that answer can come meanwhile
-        tell = partial(discover, world.session, world.cloud, world.target.tenant)
+        tell = partial(discover, ctx.session, ctx.cloud, ctx.target.tenant)
         app, _ = together(lambda: application.read(graph, app_id), tell)
         if app is None:
-            path = world.statefile.path
-            refuse_deleted(world, app_id)
-            raise SetupError("app.missing", app_id=app_id, tenant=world.target.tenant, path=path)
-        if not world.target.app_id:
+            path = ctx.statefile.path
+            refuse_deleted(ctx, app_id)
+            raise SetupError("app.missing", app_id=app_id, tenant=ctx.target.tenant, path=path)
+        if not ctx.target.app_id:
             why = f"The app was found by its name '{app.name}' only."
             raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app_id)
-        refuse_another_name(world, app)
+        refuse_another_name(ctx, app)
         if not app.principal_id:
-            raise SetupError("app.no-principal", app_id=app_id, tenant=world.target.tenant)
+            raise SetupError("app.no-principal", app_id=app_id, tenant=ctx.target.tenant)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
-        world.facts.put(AppRegistration(app, app.all_passwords))
-        world.facts.put(replace(world.target, app_id=app_id))
+        ctx.facts.put(AppRegistration(app, app.all_passwords))
+        ctx.facts.put(replace(ctx.target, app_id=app_id))
         return f"'{app.name}' ({app_id}), created {app.created[:10]}"
 
-    def _by_name(self, world: World) -> str:
-        found = of_that_name(world)
+    def _by_name(self, ctx: Context) -> str:
+        found = of_that_name(ctx)
         if not found:
-            raise SetupError("app.not-found", name=world.profile.app_display_name, tenant=world.target.tenant)
+            raise SetupError("app.not-found", name=ctx.profile.app_display_name, tenant=ctx.target.tenant)
         if len(found) > 1:
-            raise Several(world, found)
+            raise Several(ctx, found)
         return str(found[0]["appId"])
 
 
-class CheckClock(Step[World]):
+class CheckClock(Step[Context]):
     """A sign-in by certificate is refused when the clocks are minutes apart: known before anything is changed."""
 
     name = "clock"
     title = "Compare the clocks"
 
-    def check(self, world: World) -> Status:
-        session = world.session
+    def check(self, ctx: Context) -> Status:
+        session = ctx.session
         if abs(session.skew) > TOLERANCE:
             return Blocked(SetupError("platform.clock", clock=session.clock_error, limit=round(TOLERANCE)))
         return Done(f"{abs(session.skew):.0f} s apart")
 
-    def apply(self, world: World) -> str:
+    def apply(self, ctx: Context) -> str:
         raise AssertionError("it has nothing to apply")
 
 
-class TestSecret(Step[World]):
+class TestSecret(Step[Context]):
     """Ask whether the old secret is alive, a dead one is no error, and when each was last used (M3, M15)."""
 
     __test__ = False
@@ -110,43 +110,39 @@ class TestSecret(Step[World]):
     maybe = (Project, SignedIn)
     updates = (PasswordRemoval,)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        if world.project.secret is None and not world.app.all_passwords:
+    def apply(self, ctx: Context) -> str:
+        if ctx.project.secret is None and not ctx.app.all_passwords:
             return "there are none"
         state = None
 
         def test() -> None:
             nonlocal state
-            if world.project.secret is not None:
-                state = try_secret(
-                    world.session, world.cloud, world.target.tenant, world.target.app_id, world.project.secret
-                )
+            if ctx.project.secret is not None:
+                state = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, ctx.project.secret)
 
         def look() -> None:
-            if world.app.all_passwords:
-                last_used = activity.read(world.user_graph(), world.cloud, world.target.app_id)
-                world.facts.put(replace(world.removal, activity=last_used))
+            if ctx.app.all_passwords:
+                last_used = activity.read(ctx.user_graph(), ctx.cloud, ctx.target.app_id)
+                ctx.facts.put(replace(ctx.removal, activity=last_used))
 
         together(test, look)
-        if unknown := world.removal.activity.unknown:
+        if unknown := ctx.removal.activity.unknown:
             message = f"When the password credentials were last used is unknown: {unknown}."
-            world.emit(Finding("secret.activity", "info", message))
-        return self._told(world, state) if state is not None else "the state file has none"
+            ctx.emit(Finding("secret.activity", "info", message))
+        return self._told(ctx, state) if state is not None else "the state file has none"
 
-    def _told(self, world: World, state: SecretState) -> str:
+    def _told(self, ctx: Context, state: SecretState) -> str:
         if state.state == "dead":
-            world.emit(
-                Finding("secret.dead", "info", f"The secret in the state file is dead already ({state.detail}).")
-            )
+            ctx.emit(Finding("secret.dead", "info", f"The secret in the state file is dead already ({state.detail})."))
         elif state.state == "unknown":
-            world.emit(Finding("secret.unknown", "warning", f"The old secret could not be checked: {state.detail}"))
+            ctx.emit(Finding("secret.unknown", "warning", f"The old secret could not be checked: {state.detail}"))
         return f"{state.state} ({state.detail})"
 
 
-class CheckRights(Step[World]):
+class CheckRights(Step[Context]):
     """Whether the signed-in principal may add a certificate; if not, an administrator is asked by a file (P12)."""
 
     name = "rights"
@@ -155,20 +151,20 @@ class CheckRights(Step[World]):
     maybe = (MachineKey, Proof, WantedPermissions)
     updates = (NeedsAdministrator,)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        reason = directory_roles.may_write(world, world.app)
+    def apply(self, ctx: Context) -> str:
+        reason = directory_roles.may_write(ctx, ctx.app)
         if reason is None:
-            world.facts.put(NeedsAdministrator())
-            if not handoff.needed(world):
+            ctx.facts.put(NeedsAdministrator())
+            if not handoff.needed(ctx):
                 return "no, and nothing has to be added to it"
-            directory_roles.say_unprivileged(world, f"add a certificate to '{world.app.name}'")
+            directory_roles.say_unprivileged(ctx, f"add a certificate to '{ctx.app.name}'")
         return reason or "no: a request for an administrator will be written"
 
 
-class ReadProject(Step[World]):
+class ReadProject(Step[Context]):
     """Say what a person should know before the yes: the subject, readers of the secret, other keys (M2, M17)."""
 
     name = "project"
@@ -177,46 +173,46 @@ class ReadProject(Step[World]):
     maybe = (Project, MachineKey, HandOffRequest)
     updates = (WantedPermissions, NeedsAdministrator)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        app = world.app
-        say_subject(world)
-        found = readers(world.settings.folder, world.profile.secret_member, world.project.secret, world.statefile.path)
+    def apply(self, ctx: Context) -> str:
+        app = ctx.app
+        say_subject(ctx)
+        found = readers(ctx.settings.folder, ctx.profile.secret_member, ctx.project.secret, ctx.statefile.path)
         for reader in found.found:
-            place = f"{reader.path.relative_to(world.settings.folder)}:{reader.line}"
-            world.emit(
+            place = f"{reader.path.relative_to(ctx.settings.folder)}:{reader.line}"
+            ctx.emit(
                 Finding("sources.reader", "warning", f"{place} uses {reader.what}; it will break without the secret.")
             )
         if found.unsearched:
             message = f"Of the project, {found.gaps}."
-            world.emit(Finding("sources.incomplete", "info" if found.complete else "warning", message))
+            ctx.emit(Finding("sources.incomplete", "info" if found.complete else "warning", message))
         if app.all_passwords:
-            world.emit(others_stop())
-        for finding in other_identities.findings(world, app):
-            world.emit(finding)
+            ctx.emit(others_stop())
+        for finding in other_identities.findings(ctx, app):
+            ctx.emit(finding)
         if missing := other_identities.drift(app):
             names = ", ".join(permissions.name_of(role) for role in missing)
             message = f"Declared by the app and not granted to it: {names}."
             remedy = "Grant them with --repair-permissions, or with 'entraclaw-setup onboard --only provisioner'."
-            world.emit(Finding("permissions.drift", "warning", message, remedy))
-            if world.settings.repair_permissions:
-                self._repair(world, missing)
+            ctx.emit(Finding("permissions.drift", "warning", message, remedy))
+            if ctx.settings.repair_permissions:
+                self._repair(ctx, missing)
         if not app.policy.passwords:
             policy = ", ".join(app.policy.names)
-            world.emit(Finding("app.locked", "info", f"No new password credential can be added: policy '{policy}'."))
+            ctx.emit(Finding("app.locked", "info", f"No new password credential can be added: policy '{policy}'."))
         return f"{len(found.found)} file(s) use the secret"
 
     @staticmethod
-    def _repair(world: World, missing: Sequence[str]) -> None:
+    def _repair(ctx: Context, missing: Sequence[str]) -> None:
         """Plan to grant what the app declares; a migration by itself changes no permission (M18)."""
-        resource_id, offered = permissions.read_offered(world.user_graph())
+        resource_id, offered = permissions.read_offered(ctx.user_graph())
         wanted = {name: role for name, role in offered.items() if role in missing}
-        world.facts.put(WantedPermissions(wanted, resource_id, offered))
-        if wanted and directory_roles.may_grant(world) is None:
-            world.facts.put(NeedsAdministrator())
-            directory_roles.say_unprivileged(world, "grant permissions")
+        ctx.facts.put(WantedPermissions(wanted, resource_id, offered))
+        if wanted and directory_roles.may_grant(ctx) is None:
+            ctx.facts.put(NeedsAdministrator())
+            directory_roles.say_unprivileged(ctx, "grant permissions")
 
 
 def others_stop() -> Finding:
@@ -227,12 +223,12 @@ def others_stop() -> Finding:
     return Finding("plan.others", "warning", message)
 
 
-def of_that_name(world: World) -> list[dict[str, Any]]:
+def of_that_name(ctx: Context) -> list[dict[str, Any]]:
     """Apps that have exactly the profile's display name."""
-    name = world.profile.app_display_name
+    name = ctx.profile.app_display_name
     quoted = quote(name.replace("'", "''"))
     path = f"/applications?$filter=displayName eq '{quoted}'&$select=id,appId,displayName,uniqueName,createdDateTime"
-    found = list(world.user_graph().pages(path, "look for the app by its name"))
+    found = list(ctx.user_graph().pages(path, "look for the app by its name"))
     with documented("look for the app by its name"):
         return [app | {"appId": str(app["appId"])} for app in found]
 
@@ -240,53 +236,53 @@ def of_that_name(world: World) -> list[dict[str, Any]]:
 class Several(SetupError):
     """Two apps of one name: stop and list them (P1)."""
 
-    def __init__(self, world: World, found: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, ctx: Context, found: Sequence[dict[str, Any]]) -> None:
         listing = "\n".join(f"  {app['appId']}, created {str(app.get('createdDateTime'))[:10]}" for app in found)
-        name, tenant = world.profile.app_display_name, world.target.tenant
+        name, tenant = ctx.profile.app_display_name, ctx.target.tenant
         super().__init__("app.several", listing=listing, name=name, tenant=tenant, count=len(found))
 
 
-def refuse_deleted(world: World, app_id: str) -> None:
+def refuse_deleted(ctx: Context, app_id: str) -> None:
     """See that an app which is not there was not deleted in a way that can be taken back.
 
     :raises SetupError: `app.deleted`.
     """
     path = f"/directory/deletedItems/microsoft.graph.application?$filter=appId eq '{app_id}'"
-    for found in world.user_graph().pages(path, "look among the deleted apps"):
+    for found in ctx.user_graph().pages(path, "look among the deleted apps"):
         raise SetupError("app.deleted", app_id=app_id, date=str(found.get("deletedDateTime"))[:10])
 
 
-def refuse_another_name(world: World, app: App) -> None:
+def refuse_another_name(ctx: Context, app: App) -> None:
     """An app whose name differs from the profile's, or that only a variable or a file of answers names, needs the flag.
 
     :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).
     """
-    name, member = world.profile.app_display_name, world.profile.client_id_member
-    asked = world.facts.maybe(HandOffRequest)
-    if world.settings.named(app.app_id) or world.new_app.created:
+    name, member = ctx.profile.app_display_name, ctx.profile.client_id_member
+    asked = ctx.facts.maybe(HandOffRequest)
+    if ctx.settings.named(app.app_id) or ctx.new_app.created:
         return
     if app.name != name:
         odd = "".join(f" It {what}." for what in oddities(app.name, name))
         why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
-    elif world.settings.app_id == app.app_id and asked is None and not world.project.members.get(member):
-        origin = world.settings.origin.get("app_id")
+    elif ctx.settings.app_id == app.app_id and asked is None and not ctx.project.members.get(member):
+        origin = ctx.settings.origin.get("app_id")
         why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."
     else:
         return
     raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app.app_id)
 
 
-def say_subject(world: World) -> None:
+def say_subject(ctx: Context) -> None:
     """Which app, tenant and cloud this is about, and who is signed in (M2)."""
-    app = world.maybe_app
-    account = world.facts.get(SignedIn).account
-    what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{world.app_name}'"
-    where = f"tenant {world.target.tenant}, cloud {world.cloud.name}"
+    app = ctx.maybe_app
+    account = ctx.facts.get(SignedIn).account
+    what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{ctx.app_name}'"
+    where = f"tenant {ctx.target.tenant}, cloud {ctx.cloud.name}"
     message = f"{what} in {where}, signed in as {account.user} ({account.kind})."
-    world.emit(Finding("plan.subject", "info", message))
+    ctx.emit(Finding("plan.subject", "info", message))
 
 
-STAGE: Stage[World] = Stage(
+STAGE: Stage[Context] = Stage(
     "review",
     "Review",
     (FindApp(), CheckClock(), prerequisites.OpenJournal(), FindKey(), CheckRights(), TestSecret(), ReadProject()),

@@ -15,7 +15,7 @@ from core.flow.step import Needed, Status, Step
 from core.steps import prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import (
     AppRegistration,
     HandOffRequest,
@@ -32,11 +32,11 @@ from core.steps.hand_off import handoff
 class OpenJournal(prerequisites.OpenJournal):
     """Lock and journal: those of the app, or of the project while the app that it is making is not finished."""
 
-    def apply(self, world: World) -> str:
-        return prerequisites.open_of_project(world) if prerequisites.unfinished(world) else super().apply(world)
+    def apply(self, ctx: Context) -> str:
+        return prerequisites.open_of_project(ctx) if prerequisites.unfinished(ctx) else super().apply(ctx)
 
 
-class FindOrCreate(Step[World]):
+class FindOrCreate(Step[Context]):
     """By the id that is known, else by exact name, else to be created."""
 
     name = "app"
@@ -45,58 +45,58 @@ class FindOrCreate(Step[World]):
     gives = (WantedPermissions,)
     updates = (Target, OpenRun, AppRegistration, NewApp)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        if world.project.secret or world.statefile.read_or_empty().present:
+    def apply(self, ctx: Context) -> str:
+        if ctx.project.secret or ctx.statefile.read_or_empty().present:
             raise SetupError("app.has-secrets", listing="the state file holds one")
-        world.facts.put(replace(world.target, app_id=self._interrupted(world) or world.target.app_id))
-        tell = partial(discover, world.session, world.cloud, world.target.tenant)
-        app, *_ = together(lambda: self._look(world), lambda: _offered(world), lambda: _policy(world), tell)
-        if app is None and world.target.app_id:
-            app = self._gone(world)
-        world.facts.drop(AppRegistration)
+        ctx.facts.put(replace(ctx.target, app_id=self._interrupted(ctx) or ctx.target.app_id))
+        tell = partial(discover, ctx.session, ctx.cloud, ctx.target.tenant)
+        app, *_ = together(lambda: self._look(ctx), lambda: _offered(ctx), lambda: _policy(ctx), tell)
+        if app is None and ctx.target.app_id:
+            app = self._gone(ctx)
+        ctx.facts.drop(AppRegistration)
         if app is None:
-            return f"there is none; '{world.profile.app_display_name}' will be created"
-        world.facts.put(replace(world.target, app_id=app.app_id))
-        world.facts.put(AppRegistration(app))
-        find.refuse_another_name(world, app)
+            return f"there is none; '{ctx.profile.app_display_name}' will be created"
+        ctx.facts.put(replace(ctx.target, app_id=app.app_id))
+        ctx.facts.put(AppRegistration(app))
+        find.refuse_another_name(ctx, app)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
         if app.all_passwords:
             raise SetupError("app.has-secrets", listing="; ".join(str(password) for password in app.all_passwords))
         return f"'{app.name}' ({app.app_id}), created {app.created[:10]}"
 
-    def still_none(self, world: World) -> None:
+    def still_none(self, ctx: Context) -> None:
         """See that nobody made an app of that name while the plan was being read.
 
         :raises SetupError: `app.adopt-or-new`, `app.several`.
         """
-        if world.maybe_app is None:
-            self._by_name(world)
+        if ctx.maybe_app is None:
+            self._by_name(ctx)
 
-    def _interrupted(self, world: World) -> str:
+    def _interrupted(self, ctx: Context) -> str:
         """App id of the app that an interrupted run created, or that an administrator created for it."""
-        if (effect := created_here(world)) is not None:
-            world.facts.put(replace(world.new_app, unique_name=effect.target, created=True))
-            return find_created(world, effect) or ""
-        request = handoff.written(world)
+        if (effect := created_here(ctx)) is not None:
+            ctx.facts.put(replace(ctx.new_app, unique_name=effect.target, created=True))
+            return find_created(ctx, effect) or ""
+        request = handoff.written(ctx)
         if request is not None and request.data["unique_name"]:
             unique = str(request.data["unique_name"])
-            world.facts.put(replace(world.new_app, unique_name=unique))
-            return creation.by_unique_name(world.user_graph(), unique) or ""
+            ctx.facts.put(replace(ctx.new_app, unique_name=unique))
+            return creation.by_unique_name(ctx.user_graph(), unique) or ""
         return ""
 
-    def _look(self, world: World) -> App | None:
+    def _look(self, ctx: Context) -> App | None:
         """The app. That there is none is believed when it lasts: a replica may not know a new one yet."""
-        graph = world.user_graph()
-        if not world.target.app_id:
-            return self._by_name(world)
+        graph = ctx.user_graph()
+        if not ctx.target.app_id:
+            return self._by_name(ctx)
 
         def look() -> App | None:
             try:
-                return application.read(graph, world.target.app_id)
+                return application.read(graph, ctx.target.app_id)
             except GraphError as error:
                 if error.status == 404:  # a part of it
                     return None
@@ -104,20 +104,20 @@ class FindOrCreate(Step[World]):
 
         return wait_until(
             look,
-            clock=world.clock,
-            emit=world.emit,
+            clock=ctx.clock,
+            emit=ctx.emit,
             reason="the app registration to be seen",
             expected=10,
-            deadline=REPLICATION / (8 if world.settings.app_id else 1 if world.new_app.created else 2),
+            deadline=REPLICATION / (8 if ctx.settings.app_id else 1 if ctx.new_app.created else 2),
         )
 
-    def _by_name(self, world: World) -> App | None:
+    def _by_name(self, ctx: Context) -> App | None:
         """None, unless it is the very one that this undertaking made.
 
         :raises SetupError: `app.adopt-or-new`, `app.several`.
         """
-        graph, unique, new = world.user_graph(), world.new_app.unique_name, world.settings.new
-        found = find.of_that_name(world) if unique or not new else []
+        graph, unique, new = ctx.user_graph(), ctx.new_app.unique_name, ctx.settings.new
+        found = find.of_that_name(ctx) if unique or not new else []
         for ours in found:
             if unique and ours.get("uniqueName") == unique:
                 return application.read(graph, str(ours["appId"]))
@@ -126,34 +126,34 @@ class FindOrCreate(Step[World]):
         app = application.read(graph, str(found[0]["appId"])) if len(found) == 1 else None
         if app is not None:
             raise SetupError("app.adopt-or-new", listing=app.describe(), app_id=app.app_id)
-        raise find.Several(world, found)
+        raise find.Several(ctx, found)
 
-    def _gone(self, world: World) -> App | None:
+    def _gone(self, ctx: Context) -> App | None:
         """A definite 404 makes an id stale; a deleted app that can be restored stops the run."""
-        target = world.target
-        find.refuse_deleted(world, target.app_id)
-        if world.settings.app_id:
-            raise SetupError("app.missing", app_id=target.app_id, tenant=target.tenant, path=world.statefile.path)
-        if not world.new_app.created:
+        target = ctx.target
+        find.refuse_deleted(ctx, target.app_id)
+        if ctx.settings.app_id:
+            raise SetupError("app.missing", app_id=target.app_id, tenant=target.tenant, path=ctx.statefile.path)
+        if not ctx.new_app.created:
             message = f"The app {target.app_id} of the state file does not exist any more; a new one will be created."
-            world.emit(Finding("app.stale", "warning", message))
-            prerequisites.open_of_project(world)  # from here on it is about a new app
-            app_id = self._interrupted(world)
+            ctx.emit(Finding("app.stale", "warning", message))
+            prerequisites.open_of_project(ctx)  # from here on it is about a new app
+            app_id = self._interrupted(ctx)
         else:
             app_id = ""
-        world.facts.put(replace(world.target, app_id=app_id))
-        _policy(world)
-        return self._look(world)
+        ctx.facts.put(replace(ctx.target, app_id=app_id))
+        _policy(ctx)
+        return self._look(ctx)
 
 
-def _offered(world: World) -> None:
-    resource_id, offered = permissions.read_offered(world.user_graph())
-    world.facts.put(WantedPermissions(resource_id=resource_id, offered=offered))
+def _offered(ctx: Context) -> None:
+    resource_id, offered = permissions.read_offered(ctx.user_graph())
+    ctx.facts.put(WantedPermissions(resource_id=resource_id, offered=offered))
 
 
-def _policy(world: World) -> None:
+def _policy(ctx: Context) -> None:
     """What the tenant's policy will say of a new app; az's token may mostly not read it."""
-    if not world.target.app_id:
-        created = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        policy = application.read_default_policy(world.user_graph(), created)
-        world.facts.put(replace(world.new_app, policy=policy))
+    if not ctx.target.app_id:
+        created = ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        policy = application.read_default_policy(ctx.user_graph(), created)
+        ctx.facts.put(replace(ctx.new_app, policy=policy))

@@ -8,23 +8,23 @@ from core.display import one_line, quoted
 from core.entra import permissions
 from core.entra.application import App, Key
 from core.events import Finding
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import SignedIn
 
 
-def findings(world: World, app: App) -> Iterator[Finding]:
+def findings(ctx: Context, app: App) -> Iterator[Finding]:
     """One per key credential, federated credential or owner that is neither ours nor acknowledged, and one on roles."""
-    yield from unacknowledged(world, app)
+    yield from unacknowledged(ctx, app)
     yield roles(app)
 
 
-def unacknowledged(world: World, app: App, made_here: frozenset[str] = frozenset()) -> Iterator[Finding]:
+def unacknowledged(ctx: Context, app: App, made_here: frozenset[str] = frozenset()) -> Iterator[Finding]:
     """What else can sign in as the app, or give itself the means to (M17).
 
     :param made_here: thumbprints of further certificates of this machine, such as one that is not in use yet.
     """
-    key_pair, signed_in = world.maybe_key_pair, world.facts.maybe(SignedIn)
-    known = {part.strip().lower() for part in world.settings.acknowledge.split(",") if part.strip()}
+    key_pair, signed_in = ctx.maybe_key_pair, ctx.facts.maybe(SignedIn)
+    known = {part.strip().lower() for part in ctx.settings.acknowledge.split(",") if part.strip()}
     note = "If it is known, pass --acknowledge {id}; if nobody knows it, remove it."
 
     def finding(id: str, message: str, what: str) -> Finding:

@@ -22,11 +22,11 @@ from core.flow.step import Needed, Status, Step
 from core.secret import Secret
 from core.signer import Signer
 from core.steps import prerequisites
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 
 
-class FindKey(Step[World]):
+class FindKey(Step[Context]):
     """See which key this machine holds, and whether the service accepts it (P8, M8)."""
 
     name = "key"
@@ -35,131 +35,131 @@ class FindKey(Step[World]):
     maybe = (Project, SignedIn, AppRegistration)
     updates = (MachineKey, Proof, KeystoreFindings)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        world.facts.drop(MachineKey)
-        world.facts.drop(Proof)
+    def apply(self, ctx: Context) -> str:
+        ctx.facts.drop(MachineKey)
+        ctx.facts.drop(Proof)
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
-        prerequisites.take_lock(world, world.target.tenant, "keystore")
-        entry = world.keystore.read(world.service, world.target.tenant)
-        world.facts.put(replace(world.keystore_findings, occupant=entry))
+        prerequisites.take_lock(ctx, ctx.target.tenant, "keystore")
+        entry = ctx.keystore.read(ctx.service, ctx.target.tenant)
+        ctx.facts.put(replace(ctx.keystore_findings, occupant=entry))
         credential = entry is not None and certificates.may_sign_in(entry)
-        current = self._read(world, world.target.tenant, entry)
+        current = self._read(ctx, ctx.target.tenant, entry)
         if current is None and credential:
-            _refuse_unproven(world, "what may be a private key or a secret and cannot be used here")
+            _refuse_unproven(ctx, "what may be a private key or a secret and cannot be used here")
         if current is not None:
-            self._refuse_another_apps_key(world, current.der)
-        if current is not None and world.maybe_app is None:
-            if not self._orphan(world, current.der):
-                tenant, service, thumbprint = world.target.tenant, world.service, current.thumbprint
+            self._refuse_another_apps_key(ctx, current.der)
+        if current is not None and ctx.maybe_app is None:
+            if not self._orphan(ctx, current.der):
+                tenant, service, thumbprint = ctx.target.tenant, ctx.service, current.thumbprint
                 raise SetupError("keystore.occupied", tenant=tenant, service=service, thumbprint=thumbprint)
-        elif current is not None and self._usable(world, current):
-            world.facts.put(MachineKey(current))
-            _say_due(world, current)
-            self._find_spare(world, None)
+        elif current is not None and self._usable(ctx, current):
+            ctx.facts.put(MachineKey(current))
+            _say_due(ctx, current)
+            self._find_spare(ctx, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
-        app, now = world.maybe_app, world.clock.now()
+        app, now = ctx.maybe_app, ctx.clock.now()
         # one that is about to end is this machine's all the same: it is brought into use before it is renewed
-        usable = [key_pair for key_pair in self._candidates(world) if not key_pair.expired(now)]
+        usable = [key_pair for key_pair in self._candidates(ctx) if not key_pair.expired(now)]
         chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
         if chosen is not None:
-            world.facts.put(MachineKey(chosen))
-        self._find_spare(world, current)
+            ctx.facts.put(MachineKey(chosen))
+        self._find_spare(ctx, current)
         return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
-    def _candidates(self, world: World, *, listed: bool = True) -> list[Signer]:
+    def _candidates(self, ctx: Context, *, listed: bool = True) -> list[Signer]:
         """Keys that earlier runs of this machine stored and did not bring into use.
 
         :param listed: look for one to each certificate on the app, too.
         """
-        app = world.maybe_app
-        thumbprints = [effect.data["thumbprint"] for effect in world.log.standing("keystore.write")]
+        app = ctx.maybe_app
+        thumbprints = [effect.data["thumbprint"] for effect in ctx.log.standing("keystore.write")]
         thumbprints += [key.thumbprint for key in app.keys if key.thumbprint] if app is not None and listed else []
-        key_pairs = (self._pending(world, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
+        key_pairs = (self._pending(ctx, thumbprint) for thumbprint in dict.fromkeys(thumbprints))
         return [key_pair for key_pair in key_pairs if key_pair is not None]
 
-    def _find_spare(self, world: World, former: Signer | None) -> None:
+    def _find_spare(self, ctx: Context, former: Signer | None) -> None:
         """Keys of this home that will not be in use: they go at the end, so their certificates on the app go too.
 
         :param former: the one that the tenant's account held until now.
         """
-        app, used = world.maybe_app, world.maybe_key_pair
-        key_pairs = [*self._candidates(world, listed=False), *([former] if former is not None else [])]
+        app, used = ctx.maybe_app, ctx.maybe_key_pair
+        key_pairs = [*self._candidates(ctx, listed=False), *([former] if former is not None else [])]
         spare = tuple(
             key_pair
             for key_pair in key_pairs
             if app is not None and app.holds(key_pair) and (used is None or key_pair.der != used.der)
         )
-        world.facts.put(replace(world.keystore_findings, spare=spare))
+        ctx.facts.put(replace(ctx.keystore_findings, spare=spare))
 
-    def _pending(self, world: World, thumbprint: str) -> Signer | None:
-        account = f"{world.target.tenant}#{thumbprint}"
-        return self._read(world, account, world.keystore.read(world.service, account))
+    def _pending(self, ctx: Context, thumbprint: str) -> Signer | None:
+        account = f"{ctx.target.tenant}#{thumbprint}"
+        return self._read(ctx, account, ctx.keystore.read(ctx.service, account))
 
-    def _read(self, world: World, account: str, entry: Secret | None) -> Signer | None:
+    def _read(self, ctx: Context, account: str, entry: Secret | None) -> Signer | None:
         if entry is None:
             return None
         try:
-            return world.keys.open(entry, account)
+            return ctx.keys.open(entry, account)
         except SetupError as error:
             if error.id != "keystore.bundle":  # a key that is out of reach is no reason for a new one (T6)
                 raise
-            world.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
+            ctx.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
             return None
 
-    def _refuse_another_apps_key(self, world: World, der: bytes) -> None:
+    def _refuse_another_apps_key(self, ctx: Context, der: bytes) -> None:
         """The account is the tenant alone (P4): a second app of one tenant must not take the first one's place."""
-        mine, owners = _mine(world), owners_of(world, der)
-        listed = (app := world.maybe_app) is not None and app.holds_certificate(der)
+        mine, owners = _mine(ctx), owners_of(ctx, der)
+        listed = (app := ctx.maybe_app) is not None and app.holds_certificate(der)
         if mine and owners and mine not in owners and not listed:
-            _refuse_key_of(sorted(owners)[0], world, der)
+            _refuse_key_of(sorted(owners)[0], ctx, der)
 
-    def _refuse_foreign(self, world: World, der: bytes) -> None:
+    def _refuse_foreign(self, ctx: Context, der: bytes) -> None:
         """See that a key which this app cannot sign in with was its own, before another one takes its place.
 
         :raises SetupError: `keystore.other-app`, `keystore.unproven`.
         """
-        app, owners = world.maybe_app, owners_of(world, der)
-        if _mine(world) in owners or (app is not None and app.holds_certificate(der) and not owners):
+        app, owners = ctx.maybe_app, owners_of(ctx, der)
+        if _mine(ctx) in owners or (app is not None and app.holds_certificate(der) and not owners):
             return
         thumbprint = certificates.thumbprint(der)
-        owner = next(iter(sorted(owners)), "") or _holder(world, thumbprint)
-        if owner == _mine(world) if owner else self._recorded(world, thumbprint):
+        owner = next(iter(sorted(owners)), "") or _holder(ctx, thumbprint)
+        if owner == _mine(ctx) if owner else self._recorded(ctx, thumbprint):
             return
         if owner:
-            _refuse_key_of(owner, world, der)
-        _refuse_unproven(world, f"the certificate {thumbprint}")
+            _refuse_key_of(owner, ctx, der)
+        _refuse_unproven(ctx, f"the certificate {thumbprint}")
 
-    def _recorded(self, world: World, thumbprint: str) -> bool:
+    def _recorded(self, ctx: Context, thumbprint: str) -> bool:
         """Whether this project's state file names the certificate as that of the very app it names.
 
         The original's certificates name no app, so nothing else tells of one that was removed from the app's list.
         """
-        members, profile = world.project.members, world.profile
-        named = str(members.get(profile.client_id_member, "")).lower() == _mine(world)
+        members, profile = ctx.project.members, ctx.profile
+        named = str(members.get(profile.client_id_member, "")).lower() == _mine(ctx)
         return named and str(members.get(profile.thumbprint_member, "")).upper() == thumbprint
 
-    def _orphan(self, world: World, der: bytes) -> bool:
+    def _orphan(self, ctx: Context, der: bytes) -> bool:
         """Whether it is provably the key of the app that the state file names, and that app does not exist any more."""
-        named = str(world.project.members.get(world.profile.client_id_member, "")).lower()
-        return bool(named) and named in owners_of(world, der)
+        named = str(ctx.project.members.get(ctx.profile.client_id_member, "")).lower()
+        return bool(named) and named in owners_of(ctx, der)
 
-    def _usable(self, world: World, key_pair: Signer) -> bool:
-        if key_pair.expired(world.clock.now()):
-            self._refuse_foreign(world, key_pair.der)
-            world.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
+    def _usable(self, ctx: Context, key_pair: Signer) -> bool:
+        if key_pair.expired(ctx.clock.now()):
+            self._refuse_foreign(ctx, key_pair.der)
+            ctx.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
             return False
         try:
-            world.facts.put(Proof(mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)))
+            ctx.facts.put(Proof(mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)))
         except TokenError as error:
-            if (app := world.maybe_app) is not None and app.holds(key_pair) and LAGGING & set(error.codes):
+            if (app := ctx.maybe_app) is not None and app.holds(key_pair) and LAGGING & set(error.codes):
                 return True  # registered a moment ago; the proof will wait for it
             if 700027 not in error.codes:
                 raise
-            self._refuse_foreign(world, key_pair.der)
-            world.emit(
+            self._refuse_foreign(ctx, key_pair.der)
+            ctx.emit(
                 Finding(
                     "certificate.gone",
                     "warning",
@@ -172,25 +172,25 @@ class FindKey(Step[World]):
         return True
 
 
-def _say_due(world: World, key_pair: Signer) -> None:
-    renewal, now = key_pair.renewal, world.clock.now()
+def _say_due(ctx: Context, key_pair: Signer) -> None:
+    renewal, now = key_pair.renewal, ctx.clock.now()
     if (state := renewal.state(now)) == "valid":
         return
     message = f"The certificate ends on {renewal.end.date()}; it was due for renewal on {renewal.due.date()}."
-    world.emit(Finding("certificate.due", "info" if state == "due" else "warning", message, "Rotate it soon."))
+    ctx.emit(Finding("certificate.due", "info" if state == "due" else "warning", message, "Rotate it soon."))
 
 
-def owners_of(world: World, der: bytes) -> frozenset[str]:
+def owners_of(ctx: Context, der: bytes) -> frozenset[str]:
     """Ids of the apps whose key a certificate's provably is: as it says itself, else as journals of this home tell."""
     if named := certificates.app_of(der):
         return frozenset({named})
-    return frozenset(_noted(world, certificates.thumbprint(der)))
+    return frozenset(_noted(ctx, certificates.thumbprint(der)))
 
 
-def _noted(world: World, thumbprint: str) -> Iterator[str]:
+def _noted(ctx: Context, thumbprint: str) -> Iterator[str]:
     """Apps for which a run of this home made the key, or whose state file it recorded it in."""
-    folder = paths.state_folder(world.profile) / "journal"
-    for journal in sorted(folder.glob(f"{world.cloud.key}_*.jsonl")):
+    folder = paths.state_folder(ctx.profile) / "journal"
+    for journal in sorted(folder.glob(f"{ctx.cloud.key}_*.jsonl")):
         of_app = journal.stem.rpartition("_")[2]
         for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
             if thumbprint not in line:
@@ -207,19 +207,19 @@ def _noted(world: World, thumbprint: str) -> Iterator[str]:
                 yield of_app
 
 
-def _mine(world: World) -> str:
-    return world.target.app_id or str(world.project.members.get(world.profile.client_id_member, "")).lower()
+def _mine(ctx: Context) -> str:
+    return ctx.target.app_id or str(ctx.project.members.get(ctx.profile.client_id_member, "")).lower()
 
 
-def _holder(world: World, thumbprint: str) -> str:
+def _holder(ctx: Context, thumbprint: str) -> str:
     """Another app of one of our names that accepts a certificate, so that it can be named; empty when none is seen."""
-    app = world.maybe_app
-    names = {world.profile.app_display_name, *([app.name] if app is not None else [])}
+    app = ctx.maybe_app
+    names = {ctx.profile.app_display_name, *([app.name] if app is not None else [])}
     for name in sorted(names):
         quoted = quote(name.replace("'", "''"))
         path = f"/applications?$filter=displayName eq '{quoted}'&$select=appId,displayName,keyCredentials"
         try:
-            for entry in world.user_graph().pages(path, "look whose certificate it is"):
+            for entry in ctx.user_graph().pages(path, "look whose certificate it is"):
                 if any(key.thumbprint == thumbprint for key in application.keys_of(entry)):
                     return str(entry.get("appId"))
         except Interrupted:
@@ -229,11 +229,11 @@ def _holder(world: World, thumbprint: str) -> str:
     return ""
 
 
-def _refuse_unproven(world: World, what: str) -> NoReturn:
-    app = f"the app {world.target.app_id}" if world.target.app_id else "the new app"
-    raise SetupError("keystore.unproven", what=what, app=app, tenant=world.target.tenant, service=world.service)
+def _refuse_unproven(ctx: Context, what: str) -> NoReturn:
+    app = f"the app {ctx.target.app_id}" if ctx.target.app_id else "the new app"
+    raise SetupError("keystore.unproven", what=what, app=app, tenant=ctx.target.tenant, service=ctx.service)
 
 
-def _refuse_key_of(app_id: str, world: World, der: bytes) -> NoReturn:
-    tenant, service, thumbprint = world.target.tenant, world.service, certificates.thumbprint(der)
+def _refuse_key_of(app_id: str, ctx: Context, der: bytes) -> NoReturn:
+    tenant, service, thumbprint = ctx.target.tenant, ctx.service, certificates.thumbprint(der)
     raise SetupError("keystore.other-app", app_id=app_id, tenant=tenant, service=service, thumbprint=thumbprint)

@@ -14,7 +14,7 @@ from core.entra.application import Key, Password
 from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
 from core.events import Finding
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import AppRegistration, HandOffRequest, MachineKey
 
 
@@ -25,8 +25,8 @@ class Presence:
     :ivar registered: whether that was needed; then it has to be proven again.
     """
 
-    def __init__(self, world: World, register: Callable[[], Merge]) -> None:
-        self._world = world
+    def __init__(self, ctx: Context, register: Callable[[], Merge]) -> None:
+        self._ctx = ctx
         self._register = register
         self._missing_since: float | None = None
         self.registered = False
@@ -34,7 +34,7 @@ class Presence:
     @property
     def before(self) -> Set[str]:
         """KeyIds that were on the app when this machine's certificate was registered."""
-        return self._world.facts.get(MachineKey).listed or {key.id for key in self._world.app.keys}
+        return self._ctx.facts.get(MachineKey).listed or {key.id for key in self._ctx.app.keys}
 
     def look(self) -> None:
         """The service says that it does not know the certificate: see whether it is on the app.
@@ -42,7 +42,7 @@ class Presence:
         A look that fails says nothing; whoever waits for the service to accept the certificate goes on.
         """
         try:
-            keys = application.read_keys(self._world.user_graph(), self._world.app.object_id)
+            keys = application.read_keys(self._ctx.user_graph(), self._ctx.app.object_id)
         except (GraphError, NetworkError):
             return
         self.holds(keys)
@@ -56,23 +56,23 @@ class Presence:
         :param keys: what a read showed.
         :returns: False: it is not seen, and that is not believed yet.
         """
-        world = self._world
-        if credentials.holds(keys, world.key_pair):
+        ctx = self._ctx
+        if credentials.holds(keys, ctx.key_pair):
             self._missing_since = None
             return True
-        if world.facts.maybe(HandOffRequest) is not None:  # it is another machine's, which sees to it itself
+        if ctx.facts.maybe(HandOffRequest) is not None:  # it is another machine's, which sees to it itself
             return False
-        now = world.clock.monotonic()
+        now = ctx.clock.monotonic()
         if self._missing_since is None:
             self._missing_since = now
         overwritten = credentials.strangers(keys, self.before)
         if not overwritten and now - self._missing_since < 2 * REPLICATION:
             return False
-        world.emit(
+        ctx.emit(
             Finding(
                 "certificate.dropped",
                 "warning",
-                f"The certificate {world.key_pair.thumbprint} of this machine was on the app and is gone: another "
+                f"The certificate {ctx.key_pair.thumbprint} of this machine was on the app and is gone: another "
                 "writer replaced the list.",
                 "It is registered again.",
             )
@@ -83,18 +83,16 @@ class Presence:
         return True
 
 
-def tell_of_secrets(world: World, passwords: Sequence[Password]) -> None:
+def tell_of_secrets(ctx: Context, passwords: Sequence[Password]) -> None:
     """Say once that others deleted the secrets which this machine began with, before it deleted any (M5).
 
     :param passwords: those that are there now.
     """
-    begun_with = world.facts.get(AppRegistration).initial
-    if begun_with and not passwords and not world.removal.gone_told and not world.log.marked:
-        world.facts.put(replace(world.removal, gone_told=True))
-        proven = (
-            "its certificate is proven" if world.maybe_proof else "until its certificate is proven it cannot sign in"
-        )
-        world.emit(
+    begun_with = ctx.facts.get(AppRegistration).initial
+    if begun_with and not passwords and not ctx.removal.gone_told and not ctx.log.marked:
+        ctx.facts.put(replace(ctx.removal, gone_told=True))
+        proven = "its certificate is proven" if ctx.maybe_proof else "until its certificate is proven it cannot sign in"
+        ctx.emit(
             Finding(
                 "secret.gone",
                 "warning",

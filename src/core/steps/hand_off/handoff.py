@@ -18,7 +18,7 @@ from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps.admin_request import LARGEST, Request
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import (
     AppRegistration,
     HandOffRequest,
@@ -40,7 +40,7 @@ OWN: Final = ("graph.application.addKey", "graph.application.create")
 UNDO: Final = "flow.undo-asked"
 
 
-class HandOff(Step[World]):
+class HandOff(Step[Context]):
     """Where the signed-in principal may not do it: write the request and stop; the pending key stays."""
 
     name = "hand-off"
@@ -48,27 +48,27 @@ class HandOff(Step[World]):
     needs = (Target, OpenRun, SignedIn, MachineKey)
     maybe = (AppRegistration, NewApp, Proof, WantedPermissions, NeedsAdministrator, HandOffRequest)
 
-    def check(self, world: World) -> Status:
-        return Needed() if needed(world) else Done("not needed")
+    def check(self, ctx: Context) -> Status:
+        return Needed() if needed(ctx) else Done("not needed")
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
         after = "public certificate, app, exact calls; no secret"
-        return (PlanRow("add", "request for an administrator", str(path(world)), "", after, True, "write a file"),)
+        return (PlanRow("add", "request for an administrator", str(path(ctx)), "", after, True, "write a file"),)
 
-    def apply(self, world: World) -> str:
-        hand_over(world)
+    def apply(self, ctx: Context) -> str:
+        hand_over(ctx)
 
-    def undo(self, world: World) -> Left | None:
-        effects = world.log.standing(WRITE)
-        if effects and (left := _applied(world, effects[-1])) is not None:
+    def undo(self, ctx: Context) -> Left | None:
+        effects = ctx.log.standing(WRITE)
+        if effects and (left := _applied(ctx, effects[-1])) is not None:
             return left
         for effect in effects:
             remove(Path(effect.target), str(effect.data["key_id"]))
-            world.log.undone(effect)
+            ctx.log.undone(effect)
         return None
 
 
-def question(world: World) -> Question:
+def question(ctx: Context) -> Question:
     """The question before a run that cannot do everything itself."""
     text = (
         "This run makes and keeps the key, and writes a request; an administrator applies it with "
@@ -77,7 +77,7 @@ def question(world: World) -> Question:
     return Question("hand-off", text, False, "--yes")
 
 
-def before_undo(world: World, error: SetupError) -> SetupError | None:
+def before_undo(ctx: Context, error: SetupError) -> SetupError | None:
     """What a request has been written for is kept until an administrator acts, or somebody undoes it.
 
     :returns: as the engine asks for it (`Flow.before_undo`): the error that forbids the undo, as a value.
@@ -85,98 +85,98 @@ def before_undo(world: World, error: SetupError) -> SetupError | None:
     if error.id == WAITING:
         return error
     # an administrator may be about to apply it: a certificate whose key is nowhere would be of no use to anybody
-    effect = written(world)
+    effect = written(ctx)
     if effect is not None and error.id != UNDO:
         return SetupError("handoff.kept", path=effect.target, cause=error.summary)
-    if effect is not None and (left := _applied(world, effect)) is not None:
+    if effect is not None and (left := _applied(ctx, effect)) is not None:
         return SetupError("flow.undo-failed", cause=error.summary, left=left.what, how=left.how)
     return None
 
 
 @contextmanager
-def on_refusal(world: World) -> Iterator[None]:
+def on_refusal(ctx: Context) -> Iterator[None]:
     """Surround an effect in the directory: a missing right that the token did not announce ends in a request (P12)."""
     try:
         yield
     except GraphError as error:
-        if error.lacks_rights and error.effected is Effected.NO and world.flow.hands_off:
-            hand_over_instead(world, error)
+        if error.lacks_rights and error.effected is Effected.NO and ctx.flow.hands_off:
+            hand_over_instead(ctx, error)
         raise
 
 
-def by_whom(world: World) -> str:
+def by_whom(ctx: Context) -> str:
     """Added to a row of the plan: that an administrator makes this change."""
-    return "" if world.facts.maybe(NeedsAdministrator) is None else ", by an administrator"
+    return "" if ctx.facts.maybe(NeedsAdministrator) is None else ", by an administrator"
 
 
-def needed(world: World) -> bool:
+def needed(ctx: Context) -> bool:
     """Whether something is to be done that the signed-in principal may not do."""
-    if world.facts.maybe(NeedsAdministrator) is None:
+    if ctx.facts.maybe(NeedsAdministrator) is None:
         return False
-    app, key_pair = world.maybe_app, world.maybe_key_pair
-    if app is None or key_pair is None or not (app.holds(key_pair) or world.maybe_proof):
+    app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
+    if app is None or key_pair is None or not (app.holds(key_pair) or ctx.maybe_proof):
         return True
-    wanted = set(world.permissions.wanted.values())
+    wanted = set(ctx.permissions.wanted.values())
     return bool(wanted - app.declared or wanted - app.granted)
 
 
-def written(world: World) -> Effect | None:
+def written(ctx: Context) -> Effect | None:
     """The note of the request that this undertaking wrote."""
-    effects = world.journal.standing(WRITE) if world.journal is not None else []
+    effects = ctx.journal.standing(WRITE) if ctx.journal is not None else []
     return effects[-1] if effects else None
 
 
-def path(world: World) -> Path:
+def path(ctx: Context) -> Path:
     """Where the request goes: the project folder."""
-    short = world.target.app_id[:8] or "new"
-    return world.settings.folder / f"{world.profile.name}-request-{short}.json"
+    short = ctx.target.app_id[:8] or "new"
+    return ctx.settings.folder / f"{ctx.profile.name}-request-{short}.json"
 
 
-def hand_over(world: World, *, removal: bool = False) -> NoReturn:
+def hand_over(ctx: Context, *, removal: bool = False) -> NoReturn:
     """Write the request, and end this run with it: it waits for an administrator.
 
     :param removal: the certificate is proven, and only the password credentials are left to remove.
     :raises SetupError: `handoff.waiting`; `request.io`, `request.secret`, `file.unsafe`: it was not written.
     """
-    key_pair, app = world.key_pair, world.maybe_app
-    earlier = written(world)
-    unique = str(earlier.data["unique_name"]) if earlier else world.new_app.unique_name
+    key_pair, app = ctx.key_pair, ctx.maybe_app
+    earlier = written(ctx)
+    unique = str(earlier.data["unique_name"]) if earlier else ctx.new_app.unique_name
     if app is None and not unique:
-        unique = f"{world.profile.name}-{uuid4()}"
+        unique = f"{ctx.profile.name}-{uuid4()}"
     request = Request(
-        cloud=world.cloud.name,
-        authority=world.cloud.authority,
-        tenant=world.target.tenant,
+        cloud=ctx.cloud.name,
+        authority=ctx.cloud.authority,
+        tenant=ctx.target.tenant,
         app_id=app.app_id if app is not None else "",
-        app_name=app.name if app is not None else world.app_name,
+        app_name=app.name if app is not None else ctx.app_name,
         unique_name=unique if app is None else "",
         der=key_pair.der,
         key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
-        machine=world.machine,
-        requested_by=world.facts.get(SignedIn).account.user,
-        created=world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-        roles={} if removal else dict(world.permissions.wanted),
+        machine=ctx.machine,
+        requested_by=ctx.facts.get(SignedIn).account.user,
+        created=ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        roles={} if removal else dict(ctx.permissions.wanted),
         remove_passwords=removal,
     )
-    target = path(world)
+    target = path(ctx)
     # the name stays known: the next run finds by it the app that an administrator has created
     details = {"key_id": request.key_id, "unique_name": unique, "removal": removal}
     text = request.to_json()
-    with world.log.effect(WRITE, str(target), world.emit, **details):
+    with ctx.log.effect(WRITE, str(target), ctx.emit, **details):
         _replace(target, text)
     tell = "" if removal else f" Tell them by another way than the file that its thumbprint is {key_pair.thumbprint}."
     raise SetupError(WAITING, path=target, role=request.role_needed, tell=tell) from None
 
 
-def _applied(world: World, effect: Effect) -> Left | None:
+def _applied(ctx: Context, effect: Effect) -> Left | None:
     """What an administrator has done for this machine already, and how it is taken back."""
-    key_pair, app = world.maybe_key_pair, world.maybe_app
+    key_pair, app = ctx.maybe_key_pair, ctx.maybe_app
     if key_pair is None or any(
         e.data.get("thumbprint") == key_pair.thumbprint and e.action in OWN and e.state != "failed"
-        for e in world.log.effects
+        for e in ctx.log.effects
     ):
         return None  # this machine registered it, and has undone that by now
-    graph, unique = world.user_graph(), effect.data["unique_name"]
+    graph, unique = ctx.user_graph(), effect.data["unique_name"]
     if app is None and unique and (app_id := creation.by_unique_name(graph, unique)) is not None:
         app = application.read(graph, app_id)
     keys = application.read_keys(graph, app.object_id) if app is not None else ()
@@ -192,14 +192,14 @@ def _applied(world: World, effect: Effect) -> Left | None:
     return Left(f"{what}, which an administrator added for this machine; its key is kept", how)
 
 
-def hand_over_instead(world: World, refusal: GraphError) -> NoReturn:
+def hand_over_instead(ctx: Context, refusal: GraphError) -> NoReturn:
     """End a run that was refused although its token did not tell: the refusal is said, the request is written.
 
     :raises SetupError: as `hand_over`.
     """
-    world.facts.put(NeedsAdministrator())
-    world.emit(Finding("rights.refused", "warning", refusal.summary))
-    hand_over(world)
+    ctx.facts.put(NeedsAdministrator())
+    ctx.emit(Finding("rights.refused", "warning", refusal.summary))
+    hand_over(ctx)
 
 
 def remove(path: Path, key_id: str) -> None:

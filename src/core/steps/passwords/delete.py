@@ -20,7 +20,7 @@ from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps import directory_roles
 from core.steps.certificate.certificate import prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import (
     AppRegistration,
     HandOffRequest,
@@ -55,7 +55,7 @@ REMOVE: Final[dict[Holder, str]] = {
 }
 
 
-class CheckDeletion(Step[World]):
+class CheckDeletion(Step[Context]):
     """Decide who may delete the password credentials, before the point of no return."""
 
     name = "deletion-rights"
@@ -64,26 +64,26 @@ class CheckDeletion(Step[World]):
     maybe = (NewApp, WantedPermissions, HandOffRequest)
     updates = (PasswordRemoval,)
 
-    def check(self, world: World) -> Status:
-        return Needed() if world.app.all_passwords else Done("there are none")
+    def check(self, ctx: Context) -> Status:
+        return Needed() if ctx.app.all_passwords else Done("there are none")
 
-    def apply(self, world: World) -> str:
-        app = world.app
-        proof = world.facts.get(Proof).token
+    def apply(self, ctx: Context) -> str:
+        app = ctx.app
+        proof = ctx.facts.get(Proof).token
         for holder in {password.holder for password in app.all_passwords}:
             deleters: list[Identity] = []
             owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
             if directory_roles.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
                 deleters.append("app")
-            if directory_roles.may_write(world, app, holder) is not None:
+            if directory_roles.may_write(ctx, app, holder) is not None:
                 deleters.append("user")
             if not deleters:
-                handoff.hand_over(world, removal=True)
-            world.facts.put(replace(world.removal, deleters={**world.removal.deleters, holder: tuple(deleters)}))
+                handoff.hand_over(ctx, removal=True)
+            ctx.facts.put(replace(ctx.removal, deleters={**ctx.removal.deleters, holder: tuple(deleters)}))
         return "the Provisioner itself" if directory_roles.WRITE in proof.roles else "by ownership or directory role"
 
 
-class Mark(Step[World]):
+class Mark(Step[Context]):
     """The point of no return: from here only forward. It comes before the first deletion and before the purge."""
 
     name = "marker"
@@ -92,55 +92,55 @@ class Mark(Step[World]):
     maybe: ClassVar[Kinds] = (Project, NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
     updates: ClassVar[Kinds] = (MachineKey, Proof, NeedsAdministrator, PasswordRemoval)
 
-    def check(self, world: World) -> Status:
-        irreversible = world.app.all_passwords or isinstance(Purge().check(world), Needed)
+    def check(self, ctx: Context) -> Status:
+        irreversible = ctx.app.all_passwords or isinstance(Purge().check(ctx), Needed)
         return Needed() if irreversible else Done("nothing irreversible is needed")
 
-    def apply(self, world: World) -> str:
-        presence = watch(world)
-        keys = self._see(world, presence)
-        key = world.facts.get(MachineKey)
+    def apply(self, ctx: Context) -> str:
+        presence = watch(ctx)
+        keys = self._see(ctx, presence)
+        key = ctx.facts.get(MachineKey)
         if not key.watched and strangers(keys, presence.before):
-            world.facts.put(replace(key, watched=True))  # one of them may have read the list before, and write it yet
+            ctx.facts.put(replace(key, watched=True))  # one of them may have read the list before, and write it yet
             for seconds in credentials.RECHECKS:
                 reason = "a moment, to see that the certificate stays on the app"
-                pause(seconds, clock=world.clock, emit=world.emit, reason=reason)
-                self._see(world, presence)
+                pause(seconds, clock=ctx.clock, emit=ctx.emit, reason=reason)
+                self._see(ctx, presence)
         if presence.registered:
-            prove_again(world)
-        tell_of_secrets(world, world.removal.last)
-        if not world.log.marked:  # behind an earlier run's marker there is no way back that an answer could open
-            _ask_to_delete(world)
-        self._rehearse(world)
-        if world.log.marked:
+            prove_again(ctx)
+        tell_of_secrets(ctx, ctx.removal.last)
+        if not ctx.log.marked:  # behind an earlier run's marker there is no way back that an answer could open
+            _ask_to_delete(ctx)
+        self._rehearse(ctx)
+        if ctx.log.marked:
             return "passed by an earlier run, which this one continues"
-        world.log.mark()
+        ctx.log.mark()
         return "recorded; an interrupted run continues from here"
 
     @staticmethod
-    def _see(world: World, presence: Presence) -> tuple[Key, ...]:
+    def _see(ctx: Context, presence: Presence) -> tuple[Key, ...]:
         """The keys on the app, the certificate among them."""
 
         def there() -> tuple[Key, ...] | None:
-            keys, last = application.read_credentials(world.user_graph(), world.app)
-            world.facts.put(replace(world.removal, last=last))
+            keys, last = application.read_credentials(ctx.user_graph(), ctx.app)
+            ctx.facts.put(replace(ctx.removal, last=last))
             return keys if presence.holds(keys) else None
 
         reason, deadline = "the certificate to be seen on the app once more", 3 * credentials.REPLICATION
-        keys = wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline)
+        keys = wait_until(there, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=5, deadline=deadline)
         if keys is None:
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         return keys
 
-    def _rehearse(self, world: World) -> None:
+    def _rehearse(self, ctx: Context) -> None:
         """See that this machine's credential and its files still are what was decided on, and can be changed."""
-        tenant = world.target.tenant
-        if world.keystore.read(world.service, tenant) != world.key_pair.entry:
-            raise SetupError("keystore.changed", tenant=tenant, service=world.service)
-        world.statefile.rehearse(*Purge.change(world), basis=world.project.basis)
+        tenant = ctx.target.tenant
+        if ctx.keystore.read(ctx.service, tenant) != ctx.key_pair.entry:
+            raise SetupError("keystore.changed", tenant=tenant, service=ctx.service)
+        ctx.statefile.rehearse(*Purge.change(ctx), basis=ctx.project.basis)
 
 
-class DeletePasswords(Step[World]):
+class DeletePasswords(Step[Context]):
     """Delete every password credential on the application and on its service principal."""
 
     name = "delete-passwords"
@@ -148,21 +148,21 @@ class DeletePasswords(Step[World]):
     needs: ClassVar[Kinds] = (Target, OpenRun, AppRegistration, MachineKey)
     maybe: ClassVar[Kinds] = (SignedIn, Proof, PasswordRemoval)
 
-    def check(self, world: World) -> Status:
-        app = world.app
+    def check(self, ctx: Context) -> Status:
+        app = ctx.app
         if app.locked and app.principal_passwords:
             listing = _listing(app.principal_passwords)
             return Blocked(SetupError("app.locked-principal", app_id=app.app_id, listing=listing))
         return Needed() if app.all_passwords else Done("there are none")
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
-        app = world.app
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
+        app = ctx.app
         return tuple(
             PlanRow(
                 "delete",
                 "password credential",
                 application.HOLDER_NAME[password.holder],
-                f"{password}, {world.removal.activity.of(password.id)}",
+                f"{password}, {ctx.removal.activity.of(password.id)}",
                 "",
                 False,
                 " ".join(credentials.removal(app, password)[:2]),
@@ -170,19 +170,19 @@ class DeletePasswords(Step[World]):
             for password in app.all_passwords
         )
 
-    def apply(self, world: World) -> str:
-        passwords = world.removal.last
+    def apply(self, ctx: Context) -> str:
+        passwords = ctx.removal.last
         ours = 0
         # one object after the other, the one that may be locked first: when that is refused, nothing is gone yet
         for holder in reversed(REMOVE):
             of_holder = [password for password in passwords if password.holder == holder]
-            gone = _at_once(world, of_holder)
-            ours += len(gone) + sum([delete(world, password) for password in of_holder if password.id not in gone])
+            gone = _at_once(ctx, of_holder)
+            ours += len(gone) + sum([delete(ctx, password) for password in of_holder if password.id not in gone])
         others = f", {len(passwords) - ours} gone already" if ours < len(passwords) else ""
         return f"{ours} deleted{others}"
 
 
-class TwoCleanReads(Step[World]):
+class TwoCleanReads(Step[Context]):
     """Read until two reads, some seconds apart, show no password credential; newcomers are deleted too (M6).
 
     What has to be seen over some seconds of the certificate is seen in between (P7, P8).
@@ -194,45 +194,45 @@ class TwoCleanReads(Step[World]):
     maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, PasswordRemoval, HandOffRequest)
     updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator)
 
-    def check(self, world: World) -> Status:
-        changed = world.journal is not None and any(effect.standing for effect in world.journal.effects)
-        return Needed() if world.app.all_passwords or changed else Done("there were none")
+    def check(self, ctx: Context) -> Status:
+        changed = ctx.journal is not None and any(effect.standing for effect in ctx.journal.effects)
+        return Needed() if ctx.app.all_passwords or changed else Done("there were none")
 
-    def apply(self, world: World) -> str:
-        graph = _reader(world)
-        tried = {e.data["key_id"] for action in REMOVE.values() for e in world.log.standing(action)}
+    def apply(self, ctx: Context) -> str:
+        graph = _reader(ctx)
+        tried = {e.data["key_id"] for action in REMOVE.values() for e in ctx.log.standing(action)}
         tried |= {
-            password.id for password in world.facts.get(AppRegistration).initial
+            password.id for password in ctx.facts.get(AppRegistration).initial
         }  # a stale read may have hidden one until now
         rounds = 0
         left: tuple[Password, ...] = ()
-        start = world.clock.monotonic()
-        presence = watch(world)
+        start = ctx.clock.monotonic()
+        presence = watch(ctx)
 
         def clean() -> bool:
             nonlocal left
-            keys, left = application.read_credentials(graph, world.app)
-            return (presence.holds(keys) or world.facts.maybe(HandOffRequest) is not None) and not left
+            keys, left = application.read_credentials(graph, ctx.app)
+            return (presence.holds(keys) or ctx.facts.maybe(HandOffRequest) is not None) and not left
 
-        while world.clock.monotonic() - start < DELETION_DEADLINE:
+        while ctx.clock.monotonic() - start < DELETION_DEADLINE:
             if clean():
-                first = world.clock.monotonic()
+                first = ctx.clock.monotonic()
                 for moment in GLANCES:
-                    self._pause(world, first + moment - world.clock.monotonic())
-                    presence.holds(application.read_keys(graph, world.app.object_id))
-                self._pause(world, first + APART - world.clock.monotonic())
+                    self._pause(ctx, first + moment - ctx.clock.monotonic())
+                    presence.holds(application.read_keys(graph, ctx.app.object_id))
+                self._pause(ctx, first + APART - ctx.clock.monotonic())
                 if clean():
                     return f"two reads {APART:.0f} s apart show none"
                 continue
             if not left:
-                pause(APART, clock=world.clock, emit=world.emit, reason="the certificate to be seen on the app")
+                pause(APART, clock=ctx.clock, emit=ctx.emit, reason="the certificate to be seen on the app")
                 continue
             newcomers = [password for password in left if password.id not in tried]
             if newcomers:
                 rounds += 1
                 if rounds > ROUNDS:
-                    self._give_up(world, newcomers, rounds)
-                world.emit(
+                    self._give_up(ctx, newcomers, rounds)
+                ctx.emit(
                     Finding(
                         "secret.returned",
                         "warning",
@@ -241,28 +241,28 @@ class TwoCleanReads(Step[World]):
                     )
                 )
             for password in left:  # one seen again is a stale read, or a deletion that did not hold
-                delete(world, password)
+                delete(ctx, password)
                 tried.add(password.id)
             if not newcomers:
-                pause(APART, clock=world.clock, emit=world.emit, reason="a deletion to be seen everywhere")
+                pause(APART, clock=ctx.clock, emit=ctx.emit, reason="a deletion to be seen everywhere")
         if not left:
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         raise SetupError("migrate.passwords-left", count=len(left), listing=_listing(left))
 
     @staticmethod
-    def _pause(world: World, seconds: float) -> None:
+    def _pause(ctx: Context, seconds: float) -> None:
         if seconds > 0:
-            pause(seconds, clock=world.clock, emit=world.emit, reason="the second clean read")
+            pause(seconds, clock=ctx.clock, emit=ctx.emit, reason="the second clean read")
 
     @staticmethod
-    def _give_up(world: World, newcomers: list[Password], rounds: int) -> NoReturn:
-        owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in world.app.owners)
+    def _give_up(ctx: Context, newcomers: list[Password], rounds: int) -> NoReturn:
+        owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in ctx.app.owners)
         raise SetupError(
             "migrate.secret-returns", rounds=rounds, listing=_listing(newcomers), owners=owners or "an administrator"
         )
 
 
-class ProveAfterDeletion(Step[World]):
+class ProveAfterDeletion(Step[Context]):
     """Prove the certificate again, now that nothing else is left."""
 
     name = "prove-again"
@@ -271,14 +271,14 @@ class ProveAfterDeletion(Step[World]):
     maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
     updates = (MachineKey, Proof, NeedsAdministrator)
 
-    def check(self, world: World) -> Status:
-        return Needed() if any(removed(world).values()) or world.app.all_passwords else Done("nothing was deleted")
+    def check(self, ctx: Context) -> Status:
+        return Needed() if any(removed(ctx).values()) or ctx.app.all_passwords else Done("nothing was deleted")
 
-    def apply(self, world: World) -> str:
-        return prove_again(world)
+    def apply(self, ctx: Context) -> str:
+        return prove_again(ctx)
 
 
-class LastLook(Step[World]):
+class LastLook(Step[Context]):
     """See the certificate on the app at the very end: another writer may have replaced the list since (M5, M7)."""
 
     name = "last-look"
@@ -287,31 +287,31 @@ class LastLook(Step[World]):
     maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
     updates = (MachineKey, Proof, NeedsAdministrator)
 
-    def check(self, world: World) -> Status:
-        journal = world.journal
+    def check(self, ctx: Context) -> Status:
+        journal = ctx.journal
         changed = journal is not None and any(effect.standing for effect in journal.effects)
         return Needed() if changed else Done("nothing was changed since it was read")
 
-    def apply(self, world: World) -> str:
-        graph, presence = _reader(world), watch(world)
+    def apply(self, ctx: Context) -> str:
+        graph, presence = _reader(ctx), watch(ctx)
 
         def there() -> bool | None:
-            return presence.holds(application.read_keys(graph, world.app.object_id)) or None
+            return presence.holds(application.read_keys(graph, ctx.app.object_id)) or None
 
         reason, deadline = "the certificate to be seen on the app", 3 * credentials.REPLICATION
-        if not wait_until(there, clock=world.clock, emit=world.emit, reason=reason, expected=5, deadline=deadline):
-            raise SetupError("migrate.replaced", thumbprint=world.key_pair.thumbprint, app=world.app.name)
+        if not wait_until(there, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=5, deadline=deadline):
+            raise SetupError("migrate.replaced", thumbprint=ctx.key_pair.thumbprint, app=ctx.app.name)
         if presence.registered:
-            return f"registered again: {prove_again(world)}"
+            return f"registered again: {prove_again(ctx)}"
         return "it is on the app"
 
 
-def removed(world: World) -> dict[Holder, int]:
+def removed(ctx: Context) -> dict[Holder, int]:
     """How many password credentials the undertaking deleted, over all its runs; none that others deleted first.
 
     :returns: by holder; empty when nothing at all was done.
     """
-    journal = world.journal
+    journal = ctx.journal
     if journal is None or not journal.did():
         return {}
     return {
@@ -320,42 +320,42 @@ def removed(world: World) -> dict[Holder, int]:
     }
 
 
-def vanished(world: World, error: SetupError) -> SetupError | None:
+def vanished(ctx: Context, error: SetupError) -> SetupError | None:
     """A password that vanished may have been that machine's only other credential: then nothing is undone (M5).
 
     :returns: the error that forbids the undo; the run is marked, and only goes forward from here.
     """
-    registered = world.log.standing("graph.application.addKey")
+    registered = ctx.log.standing("graph.application.addKey")
     if not registered:
         return None  # the directory is as it was: undoing takes no credential from anybody
-    expected = {password.id for password in world.facts.get(AppRegistration).initial}
+    expected = {password.id for password in ctx.facts.get(AppRegistration).initial}
     for effect in registered:
         expected |= set(effect.data["passwords"])
-    graph = world.user_graph()
+    graph = ctx.user_graph()
 
     def all_there() -> bool | None:
-        return expected <= {found.id for found in application.read_passwords(graph, world.app)} or None
+        return expected <= {found.id for found in application.read_passwords(graph, ctx.app)} or None
 
     if wait_until(
         all_there,
-        clock=world.clock,
-        emit=world.emit,
+        clock=ctx.clock,
+        emit=ctx.emit,
         reason="the password credentials to be seen, so that undoing is safe",
         expected=5,
         deadline=credentials.REPLICATION / 2,
     ):
         return None
-    world.log.mark()
+    ctx.log.mark()
     return SetupError("migrate.vanished", cause=error.summary)
 
 
-def _reader(world: World) -> Graph:
+def _reader(ctx: Context) -> Graph:
     """The identity that reads the password credentials back: the Provisioner if it may, else the signed-in user."""
-    proof = world.maybe_proof
-    return world.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else world.user_graph()
+    proof = ctx.maybe_proof
+    return ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()
 
 
-def delete(world: World, password: Password) -> bool:
+def delete(ctx: Context, password: Password) -> bool:
     """Delete one password credential with the best identity that may.
 
     When the very first deletion is refused and every credential is still there, the marker is taken back, so that
@@ -365,13 +365,13 @@ def delete(world: World, password: Password) -> bool:
     """
     action = REMOVE[password.holder]
     refused: GraphError | None = None
-    if not world.log.marked:  # a newcomer, where there was nothing to delete when the marker's turn came
-        world.log.mark()
-    for identity in world.removal.deleters.get(password.holder) or _IDENTITIES:
-        graph = world.graph_of(identity)
+    if not ctx.log.marked:  # a newcomer, where there was nothing to delete when the marker's turn came
+        ctx.log.mark()
+    for identity in ctx.removal.deleters.get(password.holder) or _IDENTITIES:
+        graph = ctx.graph_of(identity)
         try:
-            with world.log.effect(action, password.id, world.emit, key_id=password.id) as effect:
-                removed = credentials.remove_password(graph, world.app, password, world.clock, world.emit)
+            with ctx.log.effect(action, password.id, ctx.emit, key_id=password.id) as effect:
+                removed = credentials.remove_password(graph, ctx.app, password, ctx.clock, ctx.emit)
                 effect.data["by_others"] = not removed
             return removed
         except GraphError as error:
@@ -380,19 +380,19 @@ def delete(world: World, password: Password) -> bool:
             refused = error
     assert refused is not None
     irreversible = [*REMOVE.values(), "statefile.update"]
-    if world.log.marked_here and not any(world.log.standing(name) for name in irreversible):
-        here = {found.id for found in application.read_passwords(world.user_graph(), world.app)}
-        if {found.id for found in world.facts.get(AppRegistration).initial} <= here:
-            world.log.unmark()
+    if ctx.log.marked_here and not any(ctx.log.standing(name) for name in irreversible):
+        here = {found.id for found in application.read_passwords(ctx.user_graph(), ctx.app)}
+        if {found.id for found in ctx.facts.get(AppRegistration).initial} <= here:
+            ctx.log.unmark()
     raise refused
 
 
-def _ask_to_delete(world: World) -> None:
+def _ask_to_delete(ctx: Context) -> None:
     """Rehearse the deletions, and keep the identities that are not refused (M4).
 
     :raises GraphError: both are refused for one of the objects.
     """
-    removal = world.removal
+    removal = ctx.removal
     deleters = dict(removal.deleters)
     holders = [holder for holder in REMOVE if any(password.holder == holder for password in removal.last)]
     may: set[Holder] = set()
@@ -401,45 +401,45 @@ def _ask_to_delete(world: World) -> None:
         asked = [h for h in holders if h not in may and identity in deleters.get(h, _IDENTITIES)]
         if not asked:
             continue
-        found = credentials.refused_removals(world.graph_of(identity), world.app, asked)
+        found = credentials.refused_removals(ctx.graph_of(identity), ctx.app, asked)
         may |= set(asked) - set(found)
         refusals |= found
         for holder in found:
             rest = (other for other in deleters.get(holder, _IDENTITIES) if other != identity)
             deleters[holder] = tuple(rest)
-    world.facts.put(replace(removal, deleters=deleters))
+    ctx.facts.put(replace(removal, deleters=deleters))
     for holder in holders:
         if holder not in may:
             raise refusals[holder]
 
 
-def _at_once(world: World, passwords: Sequence[Password]) -> set[str]:
+def _at_once(ctx: Context, passwords: Sequence[Password]) -> set[str]:
     """Delete up to twenty password credentials in one round trip.
 
     :returns: ids of those that are certainly gone; the rest is left to `delete`, one by one.
     """
-    best = {password.id: (world.removal.deleters.get(password.holder) or ("app",))[0] for password in passwords}
+    best = {password.id: (ctx.removal.deleters.get(password.holder) or ("app",))[0] for password in passwords}
     gone: set[str] = set()
     for identity in dict.fromkeys(best.values()):
         chosen = [password for password in passwords if best[password.id] == identity][:20]
         if len(chosen) < 2:
             continue
-        effects = [world.log.intend(REMOVE[p.holder], p.id, key_id=p.id, by_others=False) for p in chosen]
+        effects = [ctx.log.intend(REMOVE[p.holder], p.id, key_id=p.id, by_others=False) for p in chosen]
         try:
-            answers = world.graph_of(identity).batch_once([credentials.removal(world.app, p) for p in chosen])
+            answers = ctx.graph_of(identity).batch_once([credentials.removal(ctx.app, p) for p in chosen])
         except SetupError as error:
             if isinstance(error, Interrupted):
                 raise
             if error.effected is Effected.NO:  # the batch itself was not taken, so nothing in it happened
                 for effect in effects:
-                    world.log.failed(effect)
+                    ctx.log.failed(effect)
             continue
         for effect, password, answer in zip(effects, chosen, answers, strict=True):
             if not isinstance(answer, GraphError):
-                world.log.done(effect, world.emit)
+                ctx.log.done(effect, ctx.emit)
                 gone.add(password.id)
             elif answer.effected is Effected.NO:
-                world.log.failed(effect)
+                ctx.log.failed(effect)
     return gone
 
 

@@ -27,7 +27,7 @@ from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.machine.state_file import Basis, fail_to_write
 from core.steps import directory_roles, prerequisites
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import AppRegistration, MachineKey, Project, Proof, SignedIn, Target
 from core.steps.passwords.delete import REMOVE
 from core.steps.state_file.purge import rebase
@@ -42,13 +42,13 @@ class RollbackJournal(Journal):
     """A journal whose undertaking ends with its secret and not with its flow."""
 
     @classmethod
-    def of(cls, world: World) -> RollbackJournal:
+    def of(cls, ctx: Context) -> RollbackJournal:
         """The one of this tenant and app; nothing is written before there is something to write.
 
         :raises SetupError: `journal.broken`, `journal.io`.
         """
-        path = paths.rollback(world.profile, world.cloud.key, world.target.tenant, world.target.app_id)
-        return cls(path, world.run_id, world.clock, "rollback", world.audit)
+        path = paths.rollback(ctx.profile, ctx.cloud.key, ctx.target.tenant, ctx.target.app_id)
+        return cls(path, ctx.run_id, ctx.clock, "rollback", ctx.audit)
 
     def close(self, outcome: str) -> None:
         """End the undertaking, unless its flow has just succeeded: then the secret stands from now on."""
@@ -96,50 +96,50 @@ def utc(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def service_time(world: World) -> datetime:
+def service_time(ctx: Context) -> datetime:
     """The time by the service's clock; asked for if no answer has told it yet.
 
     :raises NetworkError: there is no answer.
     """
-    if not world.session.dated:
-        path = f"{world.target.tenant}/v2.0/.well-known/openid-configuration"
-        world.session.call("GET", f"{world.cloud.authority}/{path}")
-    return world.clock.now() + timedelta(seconds=world.session.skew)
+    if not ctx.session.dated:
+        path = f"{ctx.target.tenant}/v2.0/.well-known/openid-configuration"
+        ctx.session.call("GET", f"{ctx.cloud.authority}/{path}")
+    return ctx.clock.now() + timedelta(seconds=ctx.session.skew)
 
 
-def take_out(world: World, journal: Journal) -> None:
+def take_out(ctx: Context, journal: Journal) -> None:
     """Remove the secret from the state file, if the member still begins with its hint, and what a killed write left.
 
     :raises SetupError: `statefile.*`: it is still there.
     """
     for effect in journal.standing(WRITE):
-        file, member, hint = world.statefile.at(Path(effect.target)), effect.data["member"], effect.data["hint"]
+        file, member, hint = ctx.statefile.at(Path(effect.target)), effect.data["member"], effect.data["hint"]
         for stray in file.strays(member, hint):
             try:
                 stray.unlink(missing_ok=True)
             except OSError as error:
                 fail_to_write(stray, error)
-        before = _basis(world, effect)
+        before = _basis(ctx, effect)
         if _is_in(before, effect):
             file.update({}, (member,), basis=before)
-            if holds(world, effect):
+            if holds(ctx, effect):
                 raise SetupError("statefile.changed", path=file.path)
-            if file is world.statefile:
-                rebase(world, {}, (member,))
-            world.emit(ChangeMade("statefile.update", effect.target))
+            if file is ctx.statefile:
+                rebase(ctx, {}, (member,))
+            ctx.emit(ChangeMade("statefile.update", effect.target))
         journal.undone(effect)
 
 
-def holds(world: World, effect: Effect) -> bool:
+def holds(ctx: Context, effect: Effect) -> bool:
     """Whether the state file that an effect names holds its secret."""
-    return _is_in(_basis(world, effect), effect)
+    return _is_in(_basis(ctx, effect), effect)
 
 
-def _basis(world: World, effect: Effect) -> Basis:
+def _basis(ctx: Context, effect: Effect) -> Basis:
     """The member that an effect wrote, as it is now."""
     member = effect.data["member"]
     try:
-        return world.statefile.at(Path(effect.target)).read().basis.only((member,))
+        return ctx.statefile.at(Path(effect.target)).read().basis.only((member,))
     except SetupError as error:
         if error.id != "statefile.missing":
             raise
@@ -151,14 +151,14 @@ def _is_in(basis: Basis, effect: Effect) -> bool:
     return value is not None and value.begins(json.dumps(effect.data["hint"])[:-1])
 
 
-def take_off(world: World, journal: Journal, graph: Graph, *, patience: float, forget: bool = True) -> None:
+def take_off(ctx: Context, journal: Journal, graph: Graph, *, patience: float, forget: bool = True) -> None:
     """Remove the password credentials of a rollback from the app, and read that they are gone.
 
     :param patience: how long after it was made one that is not seen may still show itself, in seconds.
     :param forget: whether one that was never seen is taken for one that never was.
     :raises SetupError: one is still there.
     """
-    app = world.app
+    app = ctx.app
 
     def seen(effect: Effect) -> list[Password] | None:
         return [p for p in application.read_passwords(graph, app) if _is(p, effect)] or None
@@ -167,22 +167,22 @@ def take_off(world: World, journal: Journal, graph: Graph, *, patience: float, f
         return True if seen(effect) is None else None
 
     for effect in journal.standing(ADD):
-        age = service_time(world) - datetime.fromisoformat(str(effect.data["made"]))
+        age = service_time(ctx) - datetime.fromisoformat(str(effect.data["made"]))
         found = wait_until(
             partial(seen, effect),
-            clock=world.clock,
-            emit=world.emit,
+            clock=ctx.clock,
+            emit=ctx.emit,
             reason="a password credential to be seen, so that it can be removed",
             expected=10,
             deadline=max(0.0, patience - age.total_seconds()),
         )
         for password in found or ():
-            credentials.remove_password(graph, app, password, world.clock, world.emit)
-            world.emit(ChangeMade(REMOVE["application"], password.id))
+            credentials.remove_password(graph, app, password, ctx.clock, ctx.emit)
+            ctx.emit(ChangeMade(REMOVE["application"], password.id))
         if found and not wait_until(
             partial(gone, effect),
-            clock=world.clock,
-            emit=world.emit,
+            clock=ctx.clock,
+            emit=ctx.emit,
             reason="a password credential to disappear",
             expected=10,
             deadline=credentials.REPLICATION * 2,
@@ -197,93 +197,93 @@ def _is(password: Password, effect: Effect) -> bool:
     return ours and password.holder == "application"
 
 
-def sweep(world: World, *, signed_in: bool) -> None:
+def sweep(ctx: Context, *, signed_in: bool) -> None:
     """Remove what an expired rollback left; say what stands, and what could not be removed. For every later command.
 
     :param signed_in: whether this command may use the Azure CLI's sign-in where the certificate's own token may not.
     """
     try:
-        journal = RollbackJournal.of(world)
+        journal = RollbackJournal.of(ctx)
         if not journal.stands:
             return
-        if service_time(world) < journal.ends:
-            world.emit(standing(journal))
+        if service_time(ctx) < journal.ends:
+            ctx.emit(standing(journal))
             return
-        prerequisites.take_lock(world, world.target.tenant, world.target.app_id)
-        if (journal := RollbackJournal.of(world)).stands:  # nobody was faster
-            remove_expired(world, journal, signed_in=signed_in)
+        prerequisites.take_lock(ctx, ctx.target.tenant, ctx.target.app_id)
+        if (journal := RollbackJournal.of(ctx)).stands:  # nobody was faster
+            remove_expired(ctx, journal, signed_in=signed_in)
     except Interrupted:
         raise
     except SetupError as error:
         message = f"What a rollback left could not be looked after: {error.summary}"
-        world.emit(Finding("rollback.left", "warning", message, error.remedy))
+        ctx.emit(Finding("rollback.left", "warning", message, error.remedy))
 
 
-def after(world: World) -> None:
+def after(ctx: Context) -> None:
     """`sweep` for a command that runs no flow: it reads the state file first, if there is one."""
-    if world.statefile.exists():
-        prerequisites.ReadStateFile(required=False).apply(world)
-        if world.target.app_id and world.target.tenant:
-            sweep(world, signed_in=True)
+    if ctx.statefile.exists():
+        prerequisites.ReadStateFile(required=False).apply(ctx)
+        if ctx.target.app_id and ctx.target.tenant:
+            sweep(ctx, signed_in=True)
 
 
-def remove_expired(world: World, journal: RollbackJournal, *, signed_in: bool) -> None:
+def remove_expired(ctx: Context, journal: RollbackJournal, *, signed_in: bool) -> None:
     """Remove an expired secret from file and app, as the certificate if it may, else as the signed-in principal."""
     ended = utc(journal.ends)
     problems: list[SetupError] = []
     try:
-        take_out(world, journal)
+        take_out(ctx, journal)
     except SetupError as error:
         problems.append(error)
-    identities: list[Callable[[World], Graph | None]] = [_as_certificate]
+    identities: list[Callable[[Context], Graph | None]] = [_as_certificate]
     if signed_in:
-        identities.append(World.user_graph)
+        identities.append(Context.user_graph)
     for identity in identities:
         try:
-            graph = identity(world)
+            graph = identity(ctx)
             if graph is None:
                 continue
-            _take_off_expired(world, journal, graph)
+            _take_off_expired(ctx, journal, graph)
             break
         except Interrupted:
             raise
         except InsecureKeyringBackendError as error:  # never swallowed (K2)
-            world.emit(Finding(error.id, "warning", error.summary, error.remedy))
+            ctx.emit(Finding(error.id, "warning", error.summary, error.remedy))
         except SetupError as error:
             problems.append(error)
     if journal.stands:
         why = "; ".join(dict.fromkeys(error.summary for error in problems)) or "the certificate may not remove it"
         message = f"The secret of a rollback ended at {ended}. Left: {journal.listing()}. It was not removed: {why}"
-        world.emit(Finding("rollback.left", "warning", message, "Run 'entraclaw-setup migrate': it removes it."))
+        ctx.emit(Finding("rollback.left", "warning", message, "Run 'entraclaw-setup migrate': it removes it."))
         return
     journal.close("expired")
     message = f"The secret of a rollback ended at {ended}; it was removed from the state file and from the app."
-    world.emit(Finding("rollback.expired", "info", message))
+    ctx.emit(Finding("rollback.expired", "info", message))
 
 
-def _take_off_expired(world: World, journal: RollbackJournal, graph: Graph) -> None:
-    app = application.read(graph, world.target.app_id)
+def _take_off_expired(ctx: Context, journal: RollbackJournal, graph: Graph) -> None:
+    app = application.read(graph, ctx.target.app_id)
     if app is not None:
-        world.update_app(app)
-        take_off(world, journal, graph, patience=0)
+        ctx.update_app(app)
+        take_off(ctx, journal, graph, patience=0)
         return
     for effect in journal.standing(ADD):  # it went with its app
         journal.undone(effect)
 
 
-def _as_certificate(world: World) -> Graph | None:
+def _as_certificate(ctx: Context) -> Graph | None:
     """Microsoft Graph as the app itself; None when this machine has no key, or its token certainly may not write."""
-    proof = world.maybe_proof
+    proof = ctx.maybe_proof
     if proof is None:
-        entry = world.keystore.read(world.service, world.target.tenant)
+        entry = ctx.keystore.read(ctx.service, ctx.target.tenant)
         if entry is None:
             return None
-        key_pair = world.keys.open(entry, world.target.tenant)
-        world.facts.put(MachineKey(key_pair))
-        proof = mint(world.session, world.cloud, world.target.tenant, world.target.app_id, key_pair)
-        world.facts.put(Proof(proof))
+        key_pair = ctx.keys.open(entry, ctx.target.tenant)
+        ctx.facts.put(MachineKey(key_pair))
+        proof = mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)
+        ctx.facts.put(Proof(proof))
     may = proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
-    return world.app_graph() if may else None
+    return ctx.app_graph() if may else None
 
 
 def standing(journal: RollbackJournal) -> Finding:
@@ -293,28 +293,28 @@ def standing(journal: RollbackJournal) -> Finding:
     return Finding("rollback.standing", "warning", message, remedy)
 
 
-class Notice(Step[World]):
+class Notice(Step[Context]):
     """Say that a rollback stands; the migration removes it like every other secret."""
 
     name = "leftover"
     title = "Look for an earlier rollback"
     needs = (Target,)
 
-    def check(self, world: World) -> Status:
-        return Needed() if RollbackJournal.of(world).stands else Done("there is none")
+    def check(self, ctx: Context) -> Status:
+        return Needed() if RollbackJournal.of(ctx).stands else Done("there is none")
 
-    def apply(self, world: World) -> str:
-        journal = RollbackJournal.of(world)
+    def apply(self, ctx: Context) -> str:
+        journal = RollbackJournal.of(ctx)
         try:
-            expired = service_time(world) >= journal.ends
+            expired = service_time(ctx) >= journal.ends
         except NetworkError:
             expired = False
         if not expired:
-            world.emit(standing(journal))
+            ctx.emit(standing(journal))
         return f"one whose secret {'ended' if expired else 'ends'} at {utc(journal.ends)}; this run removes it"
 
 
-class Sweep(Step[World]):
+class Sweep(Step[Context]):
     """Remove what an expired rollback left, before a flow that takes no secret looks for one."""
 
     name = "leftover"
@@ -323,18 +323,18 @@ class Sweep(Step[World]):
     maybe = (SignedIn,)
     updates = (Project, AppRegistration, MachineKey, Proof)
 
-    def check(self, world: World) -> Status:
-        stands = world.target.app_id and RollbackJournal.of(world).stands
+    def check(self, ctx: Context) -> Status:
+        stands = ctx.target.app_id and RollbackJournal.of(ctx).stands
         return Needed() if stands else Done("there is none")
 
-    def apply(self, world: World) -> str:
-        sweep(world, signed_in=True)
-        if not world.statefile.read_or_empty().present:
-            world.facts.put(replace(world.project, secret=None))
+    def apply(self, ctx: Context) -> str:
+        sweep(ctx, signed_in=True)
+        if not ctx.statefile.read_or_empty().present:
+            ctx.facts.put(replace(ctx.project, secret=None))
         return "looked after"
 
 
-class Forget(Step[World]):
+class Forget(Step[Context]):
     """Close the journal of a rollback, once no password credential is left; the secret may lie in another project."""
 
     name = "forget"
@@ -342,24 +342,24 @@ class Forget(Step[World]):
     needs = (Target,)
     updates = (Project,)
 
-    def check(self, world: World) -> Status:
-        return Needed() if RollbackJournal.of(world).stands else Done("there was none")
+    def check(self, ctx: Context) -> Status:
+        return Needed() if RollbackJournal.of(ctx).stands else Done("there was none")
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
-        elsewhere = [e for e in RollbackJournal.of(world).standing(WRITE) if e.target != str(world.statefile.path)]
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
+        elsewhere = [e for e in RollbackJournal.of(ctx).standing(WRITE) if e.target != str(ctx.statefile.path)]
         return tuple(
             PlanRow("delete", effect.data["member"], effect.target, "the secret of a rollback", "", False, "0600")
             for effect in elsewhere
-            if holds(world, effect)
+            if holds(ctx, effect)
         )
 
-    def apply(self, world: World) -> str:
-        journal = RollbackJournal.of(world)
+    def apply(self, ctx: Context) -> str:
+        journal = RollbackJournal.of(ctx)
         try:
-            take_out(world, journal)
+            take_out(ctx, journal)
         except SetupError as error:  # the migration itself is through
             message = f"Left of a rollback: {journal.listing()}. {error.summary}"
-            world.emit(Finding("rollback.left", "warning", message, error.remedy))
+            ctx.emit(Finding("rollback.left", "warning", message, error.remedy))
             return "a dead secret is left in a file"
         journal.close("migrated")
         return "nothing of it is left"

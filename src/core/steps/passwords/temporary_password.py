@@ -14,7 +14,7 @@ from core.errors.effected import Effected
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import AppRegistration, OpenRun, Project, SignedIn, Target, TemporarySecret
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
@@ -32,7 +32,7 @@ DEADLINE: Final = 180.0
 _FORBIDDEN: Final = "CredentialTypeNotAllowedAsPerAppPolicy"
 
 
-class TakeBack(Step[World]):
+class TakeBack(Step[Context]):
     """Take back what an interrupted rollback left: its secret may be lost, and nobody was told of it."""
 
     name = "take-back"
@@ -41,23 +41,23 @@ class TakeBack(Step[World]):
     maybe = (OpenRun, SignedIn)
     updates = (Project,)
 
-    def check(self, world: World) -> Status:
-        return Needed() if journal_of(world).stands else Done("there is nothing")
+    def check(self, ctx: Context) -> Status:
+        return Needed() if journal_of(ctx).stands else Done("there is nothing")
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
-        where = f"app registration '{world.app.name}', {world.statefile.path}"
-        return (PlanRow("delete", "earlier rollback", where, journal_of(world).listing(), "", False, "removePassword"),)
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
+        where = f"app registration '{ctx.app.name}', {ctx.statefile.path}"
+        return (PlanRow("delete", "earlier rollback", where, journal_of(ctx).listing(), "", False, "removePassword"),)
 
-    def apply(self, world: World) -> str:
-        journal = journal_of(world)
-        rollback_secret.take_out(world, journal)
-        rollback_secret.take_off(world, journal, world.user_graph(), patience=LATE)
+    def apply(self, ctx: Context) -> str:
+        journal = journal_of(ctx)
+        rollback_secret.take_out(ctx, journal)
+        rollback_secret.take_off(ctx, journal, ctx.user_graph(), patience=LATE)
         for effect in journal.standing(ACCEPTED):  # of one that had expired
             journal.undone(effect)
         return "nothing of it is left"
 
 
-class AddPassword(Step[World]):
+class AddPassword(Step[Context]):
     """Add a password credential that ends in 15 minutes; its secret stays in memory."""
 
     name = "add-password"
@@ -67,75 +67,75 @@ class AddPassword(Step[World]):
     gives = (TemporarySecret,)
     updates = (Project,)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
-        app = world.app
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
+        app = ctx.app
         where = f"app registration '{app.name}'"
-        end = rollback_secret.utc(_end(world))
+        end = rollback_secret.utc(_end(ctx))
         ends = f"new, ends {LIFETIME.seconds // 60} minutes after it is made ({end} if made now)"
         call = f"POST /applications/{app.object_id}/addPassword"
         stay = [
             PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
             for key in app.keys
         ]
-        stay.append(PlanRow("keep", "private key", f"keystore, service {world.service}", "it is not touched"))
+        stay.append(PlanRow("keep", "private key", f"keystore, service {ctx.service}", "it is not touched"))
         return (PlanRow("add", "password credential", where, "", ends, True, call), *stay)
 
-    def apply(self, world: World) -> str:
+    def apply(self, ctx: Context) -> str:
         # before the service is asked: whether the file can be written at all
-        world.statefile.rehearse({world.profile.secret_member: "the place of the secret"}, basis=world.project.basis)
+        ctx.statefile.rehearse({ctx.profile.secret_member: "the place of the secret"}, basis=ctx.project.basis)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._add(world, attempt)
+                return self._add(ctx, attempt)
             except (GraphError, NetworkError) as error:
                 if error.effected is Effected.NO or attempt == ATTEMPTS:
                     raise
             # whatever was made is useless, since its secret was lost with the answer: it goes, and another one comes
-            rollback_secret.take_off(world, world.log, world.user_graph(), patience=LOST, forget=False)
+            rollback_secret.take_off(ctx, ctx.log, ctx.user_graph(), patience=LOST, forget=False)
         raise AssertionError("the last attempt returns or raises")
 
-    def _add(self, world: World, attempt: int) -> str:
-        app, end = world.app, _end(world)
-        name = f"entraclaw-setup rollback {world.run_id}-{attempt}"
+    def _add(self, ctx: Context, attempt: int) -> str:
+        app, end = ctx.app, _end(ctx)
+        name = f"entraclaw-setup rollback {ctx.run_id}-{attempt}"
         details = {"name": name, "made": (end - LIFETIME).isoformat(), "ends": end.isoformat()}
-        with world.log.effect(ADD, app.object_id, world.emit, **details) as effect:
+        with ctx.log.effect(ADD, app.object_id, ctx.emit, **details) as effect:
             try:
                 answer = credentials.add_password(
-                    world.user_graph(), app.object_id, name, end - LIFETIME, end, world.clock, world.emit
+                    ctx.user_graph(), app.object_id, name, end - LIFETIME, end, ctx.clock, ctx.emit
                 )
             except GraphError as error:
                 if error.code != _FORBIDDEN:
                     raise
-                raise Forbidden(world, effected=error.effected) from None
+                raise Forbidden(ctx, effected=error.effected) from None
             secret = answer.get("secretText")
             secret = secret if isinstance(secret, Secret) else Secret("")
             effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.hint}
             _check(secret, str(answer.get("endDateTime")), end)
-        world.facts.put(TemporarySecret(secret))
+        ctx.facts.put(TemporarySecret(secret))
         return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
 
-    def undo(self, world: World) -> Left | None:
+    def undo(self, ctx: Context) -> Left | None:
         """Also of the file: neither stands on the other, so both are tried, the credential first."""
-        journal, problems = journal_of(world), list[SetupError]()
+        journal, problems = journal_of(ctx), list[SetupError]()
         try:
-            rollback_secret.take_off(world, journal, world.user_graph(), patience=LATE)
+            rollback_secret.take_off(ctx, journal, ctx.user_graph(), patience=LATE)
         except SetupError as error:
             problems.append(error)
         try:
-            rollback_secret.take_out(world, journal)
+            rollback_secret.take_out(ctx, journal)
         except SetupError as error:
             problems.append(error)
         if not journal.stands:
             return None
-        app_id, key_ids = world.target.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]
+        app_id, key_ids = ctx.target.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]
         by_hand = [f"az ad app credential delete --id {app_id} --key-id {key_id}" for key_id in key_ids]
         by_hand += [f"delete {effect.data['member']} in {effect.target}" for effect in journal.standing(WRITE)]
         return Left(f"{journal.listing()} ({'; '.join(error.summary for error in problems)})", "; ".join(by_hand))
 
 
-class WriteSecret(Step[World]):
+class WriteSecret(Step[Context]):
     """Write the secret into the state file, where the old code reads it, and read it back; `AddPassword` undoes it."""
 
     name = "write-secret"
@@ -143,79 +143,79 @@ class WriteSecret(Step[World]):
     needs = (OpenRun, TemporarySecret)
     maybe = (Project,)
 
-    def check(self, world: World) -> Status:
-        member = world.profile.secret_member
-        theirs = world.statefile.read().present
-        if theirs and not any(rollback_secret.holds(world, effect) for effect in journal_of(world).standing(WRITE)):
-            return Blocked(SetupError("rollback.present", path=world.statefile.path, member=member))
+    def check(self, ctx: Context) -> Status:
+        member = ctx.profile.secret_member
+        theirs = ctx.statefile.read().present
+        if theirs and not any(rollback_secret.holds(ctx, effect) for effect in journal_of(ctx).standing(WRITE)):
+            return Blocked(SetupError("rollback.present", path=ctx.statefile.path, member=member))
         return Needed()
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
         after = "the new secret, live and in plain text"
         how = "atomic replace, 0600"
-        return (PlanRow("change", world.profile.secret_member, str(world.statefile.path), "", after, True, how),)
+        return (PlanRow("change", ctx.profile.secret_member, str(ctx.statefile.path), "", after, True, how),)
 
-    def apply(self, world: World) -> str:
-        file, member, secret = world.statefile, world.profile.secret_member, world.facts.get(TemporarySecret).secret
-        made = world.log.standing(ADD)[-1].data
+    def apply(self, ctx: Context) -> str:
+        file, member, secret = ctx.statefile, ctx.profile.secret_member, ctx.facts.get(TemporarySecret).secret
+        made = ctx.log.standing(ADD)[-1].data
         details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
-        with world.log.effect(WRITE, str(file.path), world.emit, **details):
-            file.put_secret(member, secret, world.project.basis)
+        with ctx.log.effect(WRITE, str(file.path), ctx.emit, **details):
+            file.put_secret(member, secret, ctx.project.basis)
             if not file.holds(secret):
                 raise SetupError("statefile.changed", path=file.path)
         return f"{member} in {file.path}"
 
 
-class ProveSecret(Step[World]):
+class ProveSecret(Step[Context]):
     """Prove that the service accepts the new secret; what it yields is dropped at once."""
 
     name = "prove-secret"
     title = "Prove that the secret is accepted"
     needs = (Target, OpenRun, TemporarySecret)
 
-    def check(self, world: World) -> Status:
+    def check(self, ctx: Context) -> Status:
         return Needed()
 
-    def apply(self, world: World) -> str:
-        secret = world.facts.get(TemporarySecret).secret
+    def apply(self, ctx: Context) -> str:
+        secret = ctx.facts.get(TemporarySecret).secret
         last = SecretState("unknown", "not asked")
 
         def live() -> bool | None:
             nonlocal last
-            last = try_secret(world.session, world.cloud, world.target.tenant, world.target.app_id, secret)
+            last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return True if last.state == "live" else None
 
         if not wait_until(
             live,
-            clock=world.clock,
-            emit=world.emit,
+            clock=ctx.clock,
+            emit=ctx.emit,
             reason="the secret to be accepted everywhere",
             expected=15,
             deadline=DEADLINE,
         ):
             raise SetupError("rollback.not-accepted", minutes=round(DEADLINE / 60), detail=last.detail)
-        with world.log.effect(ACCEPTED, world.target.app_id, world.emit):
+        with ctx.log.effect(ACCEPTED, ctx.target.app_id, ctx.emit):
             return last.detail
 
 
-def journal_of(world: World) -> RollbackJournal:
+def journal_of(ctx: Context) -> RollbackJournal:
     """The journal of this rollback; a look step has opened it."""
-    assert isinstance(world.journal, RollbackJournal)
-    return world.journal
+    assert isinstance(ctx.journal, RollbackJournal)
+    return ctx.journal
 
 
-def _end(world: World) -> datetime:
+def _end(ctx: Context) -> datetime:
     """When a secret that is made now ends, by the service's clock, in whole seconds."""
-    return (rollback_secret.service_time(world) + LIFETIME).replace(microsecond=0)
+    return (rollback_secret.service_time(ctx) + LIFETIME).replace(microsecond=0)
 
 
 class Forbidden(SetupError):
     """A policy forbids password credentials (M13)."""
 
-    def __init__(self, world: World, *, effected: Effected = Effected.UNKNOWN) -> None:
-        names = ", ".join(world.app.policy.names)
+    def __init__(self, ctx: Context, *, effected: Effected = Effected.UNKNOWN) -> None:
+        names = ", ".join(ctx.app.policy.names)
         told = f" ({names})" if names else ""
-        super().__init__("rollback.forbidden", effected=effected, app=world.app.name, names=told)
+        super().__init__("rollback.forbidden", effected=effected, app=ctx.app.name, names=told)
 
 
 def _check(secret: Secret, ends: str, wanted: datetime) -> None:

@@ -11,14 +11,14 @@ from core.errors import SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.machine import backup
-from core.steps.context import World
+from core.steps.context import Context
 from core.steps.facts import MachineKey, OpenRun, Project, Target
 from core.steps.state_file.purge import Purge
 
 ACTION: Final = "statefile.backup"
 
 
-class Backup(Step[World]):
+class Backup(Step[Context]):
     """Copy the state file without its secrets; it stands before the marker, so that a copy that fails stops the run."""
 
     name = "backup"
@@ -26,38 +26,38 @@ class Backup(Step[World]):
     needs = (Target, OpenRun, MachineKey)
     maybe = (Project,)
 
-    def check(self, world: World) -> Status:
-        if isinstance(Purge().check(world), Done):
+    def check(self, ctx: Context) -> Status:
+        if isinstance(Purge().check(ctx), Done):
             return Done("the state file does not change")
-        made = [e for e in world.journal.standing(ACTION) if e.state == "done"] if world.journal is not None else []
+        made = [e for e in ctx.journal.standing(ACTION) if e.state == "done"] if ctx.journal is not None else []
         return Done(made[0].target) if made else Needed()
 
-    def plan(self, world: World) -> Sequence[PlanRow]:
-        folder = str(_path(world).parent)
+    def plan(self, ctx: Context) -> Sequence[PlanRow]:
+        folder = str(_path(ctx).parent)
         return (PlanRow("add", "backup of the state file", folder, "", "without its secrets", True, "new file, 0600"),)
 
-    def apply(self, world: World) -> str:
-        path = _path(world)
-        content = backup.harmless(world.statefile, world.profile.secret_member)
-        with world.log.effect(ACTION, str(path), world.emit):
+    def apply(self, ctx: Context) -> str:
+        path = _path(ctx)
+        content = backup.harmless(ctx.statefile, ctx.profile.secret_member)
+        with ctx.log.effect(ACTION, str(path), ctx.emit):
             backup.save(path, content)
             if path.read_bytes() != content:
                 raise SetupError("rollback.backup", path=path, detail="it does not read back as it was written")
         backup.prune(path)
         return str(path)
 
-    def undo(self, world: World) -> Left | None:
-        folder = _path(world).parent
-        for effect in world.log.standing(ACTION):
+    def undo(self, ctx: Context) -> Left | None:
+        folder = _path(ctx).parent
+        for effect in ctx.log.standing(ACTION):
             path = Path(effect.target)
             if path.parent == folder and path.exists():  # the journal is a hint: nothing is removed elsewhere
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:
                     return Left(f"the backup {path} ({error.strerror})", f"Delete {path}; it holds no secret.")
-            world.log.undone(effect)
+            ctx.log.undone(effect)
         return None
 
 
-def _path(world: World) -> Path:
-    return paths.backup(world.profile, world.cloud.key, world.target.tenant, world.target.app_id, world.clock.now())
+def _path(ctx: Context) -> Path:
+    return paths.backup(ctx.profile, ctx.cloud.key, ctx.target.tenant, ctx.target.app_id, ctx.clock.now())

@@ -44,16 +44,16 @@ class WizardScreen(Screen[None]):
 
     @property
     def model(self) -> Model:
-        """What is known of the undertaking."""
+        """What is known of the run."""
         return self.wizard.model
 
     @property
     def live(self) -> bool:
         """Whether anything can be set in motion here: not in a replay."""
-        return self.wizard.ground.live
+        return self.wizard.workspace.live
 
     def compose(self) -> ComposeResult:
-        yield Bar(self.wizard.subject, self.wizard.ground.label)
+        yield Bar(self.wizard.subject, self.wizard.workspace.label)
         if self.place:
             yield Rail(self.place, self.wizard.passed, broad=False)
         with Horizontal(classes="frame"):
@@ -194,8 +194,8 @@ class StageScreen(WizardScreen):
 
     @property
     def _ready(self) -> bool:
-        """The stage was passed: the engine waits at its door, or further on."""
-        if self.model.door == self.place:
+        """The stage was passed: the engine waits behind it, or further on."""
+        if self.model.pause == self.place:
             return True
         stages = list(self.model.stages)
         here = stages.index(self.place) if self.place in stages else len(stages)

@@ -135,7 +135,7 @@ class Review(StageScreen):
 
     @property
     def _ready(self) -> bool:
-        return self.model.question is not None or self.model.door == self.place or super()._ready
+        return self.model.question is not None or self.model.pause == self.place or super()._ready
 
     @property
     def _findings(self) -> list[Finding]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from core.flow.spec import Entry
-    from core.flows.project_status import Survey
+    from core.flows.project_status import ProjectStatus
     from core.flows.registry import Row
 
 _SUBJECT = {
@@ -56,31 +56,31 @@ class Welcome(WizardScreen):
         menu.focus()
         self.query_one(".survey", Static).update(Content(clean(self._said(survey))))
 
-    def _options(self, survey: Survey | None) -> list[Option | None]:
+    def _options(self, survey: ProjectStatus | None) -> list[Option | None]:
         options: list[Option | None] = []
         if survey is not None and survey.open is not None:
             told = "after the point of no return" if survey.open.marked else "before the point of no return"
             options.append(_option("resume", "Resume", f"continue the interrupted {survey.open.flow} ({told})"))
             if not survey.open.marked:
                 options.append(_option("undo", "Undo", f"take back what the interrupted {survey.open.flow} did"))
-        if self.wizard.ground.scenarios:
+        if self.wizard.workspace.scenarios:
             options += [
                 _option(f"demo:{name}", clean(Path(name).name), s.text)
-                for name, s in self.wizard.ground.scenarios.items()
+                for name, s in self.wizard.workspace.scenarios.items()
             ]
             return options + [_line(row, entry) for row, entry in registry.menu() if row.name in LOOKS]
         return options + [_line(row, entry) for row, entry in registry.menu()]
 
-    def _best(self, survey: Survey | None) -> str:
+    def _best(self, survey: ProjectStatus | None) -> str:
         if survey is not None and survey.open is not None:
             return "resume"
-        if self.wizard.ground.scenarios:
-            return f"demo:{self.wizard.ground.scenario}"
+        if self.wizard.workspace.scenarios:
+            return f"demo:{self.wizard.workspace.scenario}"
         first, *others = registry.flows()
         return next((f.name for f in others if survey is not None and survey.subject in f.likely), first.name)
 
-    def _said(self, survey: Survey | None) -> str:
-        if self.wizard.ground.scenarios:
+    def _said(self, survey: ProjectStatus | None) -> str:
+        if self.wizard.workspace.scenarios:
             first = "A pretend tenant on 127.0.0.1. Choose what to try."
             if self.wizard.moving:
                 return "Starting another pretend tenant …"
@@ -88,10 +88,10 @@ class Welcome(WizardScreen):
                 first = "The run on this pretend machine was interrupted. Go on with it, or take it back."
             return first
         if survey is None:
-            return f"{self.wizard.ground.settings.folder}: looking …"
+            return f"{self.wizard.workspace.settings.folder}: looking …"
         if survey.open is not None:
-            return f"{self.wizard.ground.settings.folder}: a run was interrupted. Go on with it, or take it back."
-        return f"{self.wizard.ground.settings.folder}: {survey.trouble or _SUBJECT[survey.subject]}"
+            return f"{self.wizard.workspace.settings.folder}: a run was interrupted. Go on with it, or take it back."
+        return f"{self.wizard.workspace.settings.folder}: {survey.trouble or _SUBJECT[survey.subject]}"
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Start it."""

@@ -38,7 +38,7 @@ _TONES: Final = {
 
 
 class Bar(Static):
-    """The top line: what this is, and on what ground it stands."""
+    """The top line: what this is, and what it works on."""
 
     def __init__(self, what: str, label: str) -> None:
         super().__init__(Content.assemble(("entraclaw-setup", "bold"), f"  {what}"), classes="bar")
