@@ -151,7 +151,7 @@ class Navigation(TextualApp):
         self.model.ended = None
         asked = DoctorOptions(only, fix)
         self.engine_thread = self._engine("doctor", asked)
-        if getattr(self.base_screen, "heading", "") != "DoctorOptions":
+        if getattr(self.base_screen, "heading", "") != "Diagnosis":
             self.show("diagnose")
         self.engine_thread.start()
         self.moved_screen()

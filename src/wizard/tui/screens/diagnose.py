@@ -1,4 +1,4 @@
-"""DoctorOptions: what was seen of each thing, the evidence, and what to do; nothing is changed (D1)."""
+"""Diagnosis: what was seen of each thing, the evidence, and what to do; nothing is changed (D1)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Diagnose(WizardScreen):
         Binding("escape", "back", "Back"),
         Binding("b", "back", show=False),
     ]
-    heading = "DoctorOptions"
+    heading = "Diagnosis"
     advice = (
         "Everything that a run needs is looked at, and nothing is changed. Up and down go through the lines; the box "
         "tells what was seen and what to do, space shows it whole. n hides what is ok. r looks at the marked line "
@@ -191,7 +191,7 @@ class Diagnose(WizardScreen):
     def action_whole(self) -> None:
         """The line under the cursor, whole."""
         if (seen := self._seen) is not None:
-            overlays.row(self.wizard, told(seen).plain, title="DoctorOptions")
+            overlays.row(self.wizard, told(seen).plain, title="Diagnosis")
 
     def action_again(self) -> None:
         """Look at the marked line again."""
