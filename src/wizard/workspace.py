@@ -172,7 +172,7 @@ class Demo(_Live):
         self._sign_in: SignIn | None = None
         try:
             self.move(scenario)
-        except BaseException:
+        except BaseException:  # nobody else could close what is open by now
             self.close()
             raise
 

@@ -40,7 +40,7 @@ class Audit:
         number = self.begin(resource)
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # also a stop by a signal is an ending, and is told
             self.end(number, "failed" if isinstance(error, SetupError) and error.effected is Effected.NO else "unknown")
             raise
         self.end(number, "done")
