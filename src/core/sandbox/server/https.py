@@ -39,6 +39,10 @@ class _Note:
     fault: str = ""
 
 
+#: Rounds of the event loop that a farewell takes from the socket to the transport: read, close_notify, closed.
+_ROUNDS = 5
+
+
 class _Bugs(logging.Handler):
     """What aiohttp would log with a traceback, which may hold values: one line without any, and that of bugs alone."""
 
@@ -180,6 +184,8 @@ class Server:
             return _cut(raw)
         if fault is not None and fault.kind == "hold-before":
             await asyncio.get_running_loop().run_in_executor(None, fault.released.wait)
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(0)
             if raw.transport is None or raw.transport.is_closing():
                 return web.Response()  # the client is gone, and its request with it
         response = self._act(raw, request, met)
