@@ -121,17 +121,11 @@ class _Session(Invocation):
     def _verify(self, ctx: Context) -> tuple[Context, Result]:
         from core.checks.verify import verify
 
-        def note(event: Event) -> None:
-            if isinstance(event, StepFinished):
-                state = {"unchanged": "ok", "skipped": "warning"}.get(event.state, "failure")
-                row = {"check": event.step, "title": event.title, "state": state, "evidence": event.detail}
-                self.checks.append(row)
-
-        self.sinks.append(note)
+        self.sinks.append(self._note)
         try:
             return ctx, verify(ctx)
         finally:
-            self.sinks.remove(note)
+            self.sinks.remove(self._note)
 
     def _doctor(self) -> ExitCode:
         self.sinks.append(self._note)
@@ -162,10 +156,13 @@ class _Session(Invocation):
         return clean(shlex.join(options)) if remedies else ""
 
     def _note(self, event: Event) -> None:
-        """Keep the rows of a diagnosis for the result."""
+        """Keep the rows of a diagnosis, or of a verification, for the result."""
         if isinstance(event, Checked):
             row = {key: value for key, value in asdict(event).items() if key not in ("seconds",)}
             self.checks = [*(kept for kept in self.checks if kept["check"] != event.check), row]
+        elif isinstance(event, StepFinished):
+            state = {"unchanged": "ok", "skipped": "warning"}.get(event.state, "failure")
+            self.checks.append({"check": event.step, "title": event.title, "state": state, "evidence": event.detail})
 
     def _token(self, ctx: Context) -> ExitCode:
         from core.flows.access_token import token
