@@ -153,7 +153,7 @@ def _signed_out(machine: Machine) -> None:
         ctx.sign_in.logout()
         return ctx
 
-    machine.build = built  # type: ignore[assignment]
+    vars(machine)["build"] = built
 
 
 def _app_gone(machine: Machine) -> None:

@@ -71,7 +71,8 @@ def diagnose(
 
 def _mend(ctx: Context, examination: Examination, show: Callable[[Check, Seen], None]) -> bool:
     """Do what is safe, one after the other; then look again at all, because one thing shows in others."""
-    diagnosis, seen, tried, mended = examination.diagnosis, examination.seen, [], False
+    diagnosis, seen, mended = examination.diagnosis, examination.seen, False
+    tried: list[str] = []
     try:
         for check in examination.told:
             fix = seen[check.name].verdict.fix

@@ -73,9 +73,8 @@ def verify(ctx: Context) -> Result:
         warnings += state == "skipped"
         if name == "others" and ctx.maybe_app is not None:
             ctx.emit(other_identities.roles(ctx.maybe_app))
-        detail = re.sub(
-            r"(:?)\n *", lambda end: ": " if end[1] else "; ", f"{verdict.evidence}\n{verdict.remedy}".strip()
-        )
+        told = f"{verdict.evidence}\n{verdict.remedy}".strip()
+        detail = re.sub(r"([:.]?)\n *", lambda end: f"{end[1] or ';'} ", told)  # one line
         ctx.emit(StepFinished("verify", name, check.title, state, detail))
 
     Examination(ctx, _CHECKS, [check.name for check in _TOLD], show).look()
@@ -84,8 +83,8 @@ def verify(ctx: Context) -> Result:
         # what a migration mends comes first; most of the rest may hold then, too
         how = [f"Run '{_MIGRATE}'"] if remedies.pop(_MIGRATE, "") else []
         how += [f"'{title}' names its cause and its remedy" for title in remedies.values()]
-        told = {"count": len(failed), "listing": "; ".join(failed.values())}
-        error = SetupError("verify.failed", **told, how="; ".join(how) or "See to what is in the way")
+        what = "; ".join(how) or "See to what is in the way"
+        error = SetupError("verify.failed", count=len(failed), listing="; ".join(failed.values()), how=what)
         result = Result("failed", error.exit_code, errors=[error.as_dict() | {"checks": list(failed)}])
     else:
         result.summary = (f"Verified: {_sentence(ctx)}{f' {warnings} warning(s).' if warnings else ''}",)
