@@ -68,7 +68,7 @@ def key(diagnosis: Diagnosis) -> Verdict:
             return Verdict.of(SetupError("keystore.empty", tenant=ctx.target.tenant, service=ctx.service))
         if waiting := [account for account in _accounts(diagnosis) if ctx.keystore.has(ctx.service, account)]:
             evidence = f"One is made, and not in use yet: {', '.join(waiting)}. The run that made it is not through."
-            return Verdict("warning", evidence, "See 'Interrupted runs'.")
+            return Verdict("warning", evidence, "'entraclaw-setup doctor --check interrupted' says how to go on.")
         evidence = f"There is none yet for tenant {ctx.target.tenant} (service {ctx.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
     key_pair = ctx.keys.open(entry, ctx.target.tenant)
