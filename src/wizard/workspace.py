@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from core.flow.spec import FlowSpec
     from core.machine.azure_cli import SignIn
     from core.machine.keystore.system import Keystore
+    from core.machine.python_packages import Package
     from core.steps.context import Context
-    from wizard.runs import Kind
 
 Emit = Callable[[Event], None]
 Ask = Callable[[Question], bool]
@@ -35,18 +35,18 @@ class Scenario(NamedTuple):
     :param seed: the sandbox's scenario.
     :param slow: factor of the replication delays.
     :param locked: how often the keystore refuses before it is unlocked.
-    :param asked: the flow that was asked for, if one was.
+    :param asked: name of the flow that was asked for, if one was.
     """
 
     text: str
     seed: str
     slow: float = 1.0
     locked: int = 0
-    asked: Kind = ""
+    asked: str = ""
 
     @property
-    def flow(self) -> Kind:
-        """What is done there."""
+    def flow(self) -> str:
+        """Name of the flow that is done there."""
         return self.asked or registry.shown(self.seed).name
 
 
@@ -57,6 +57,20 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "unprivileged": Scenario("Migrate without the rights for it: an administrator is asked", "unprivileged"),
     "locked": Scenario("Migrate with a locked keystore", "legacy", locked=1),
 }
+
+
+def restrain() -> None:
+    """Keep from libraries what they must not read or start; before the first of them is loaded."""
+    from core.machine import libraries
+
+    libraries.restrain()
+
+
+def installed() -> tuple[Package, ...]:
+    """The Python packages that this program requires, as they are."""
+    from core.machine import python_packages
+
+    return python_packages.look()
 
 
 def chosen(given: Mapping[str, Any]) -> tuple[str, FlowSpec]:

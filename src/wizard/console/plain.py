@@ -9,22 +9,11 @@ import shutil
 import textwrap
 from typing import Any, Final, TextIO, assert_never
 
+from core import events
 from core.config.settings import thumbprint
 from core.display import visible
-from core.events import (
-    ChangeMade,
-    ChangePlanned,
-    Checked,
-    Event,
-    Finding,
-    FlowFinished,
-    FlowStarted,
-    Question,
-    StageStarted,
-    StepFinished,
-    StepStarted,
-    Waiting,
-)
+from core.errors import SetupError
+from core.errors.exit_codes import ExitCode
 from core.secret import redactor
 from wizard.report import support
 
@@ -54,33 +43,33 @@ class Plain:
         self._in_plan = False
         self._apart = True  # whether an empty line was the last
         self._place = ""  # of the rows above: it is shown once under those that share it
-        self._held: list[ChangePlanned] = []  # rows that --quiet keeps back until somebody is asked about them
+        self._held: list[events.ChangePlanned] = []  # rows that --quiet keeps back until somebody is asked about them
         # a terminal is wrapped for reading; a pipe gets whole lines
         self.width = min(shutil.get_terminal_size().columns, 100) if out.isatty() else 0
 
-    def event(self, event: Event) -> None:  # noqa: PLR0912  a branch for each member of the union
+    def event(self, event: events.Event) -> None:  # noqa: PLR0912  a branch for each member of the union
         """Show one event."""
-        if self._in_plan and not isinstance(event, ChangePlanned):
+        if self._in_plan and not isinstance(event, events.ChangePlanned):
             self._in_plan = False
             self._placed()
             self._print("")
         match event:
-            case FlowStarted() | StepStarted() | Question():
+            case events.FlowStarted() | events.StepStarted() | events.Question():
                 pass
-            case StageStarted():
+            case events.StageStarted():
                 self._print(f"\n{event.title}")
-            case StepFinished():
+            case events.StepFinished():
                 detail = f": {event.detail}" if event.detail else ""
                 self._row(WORDS[event.state], f"{event.title}{detail}", loud=event.state in ("failed", "skipped"))
-            case Waiting():
+            case events.Waiting():
                 usual = f"usually {event.expected:.0f} s, " if event.expected else ""
                 times = f"{usual}{event.elapsed:.0f} s so far, next try in {event.next_in:.0f} s"
                 self._row("wait", f"waiting for {event.reason} ({times})")
-            case Finding():
+            case events.Finding():
                 self._row(SEVERITY[event.severity], event.message, loud=event.severity in ("warning", "failure"))
                 if event.remedy:
                     self._row("", event.remedy, loud=event.severity in ("warning", "failure"))
-            case Checked():
+            case events.Checked():
                 took = f" ({event.seconds:.1f} s)" if event.seconds >= _SLOW else ""
                 bad = event.state in ("warning", "failure")
                 told = f"{event.title}: {event.evidence}{took}"
@@ -89,12 +78,12 @@ class Plain:
                     self._row("", event.remedy, loud=bad)
                 if event.fix and bad:
                     self._row("", f"--fix: {event.fix}", loud=True)
-            case ChangePlanned():
+            case events.ChangePlanned():
                 (self._held.append if self._quiet else self._planned)(event)
-            case ChangeMade():
+            case events.ChangeMade():
                 if self._verbose:
                     self._row("", f"{event.action} {event.target}")
-            case FlowFinished():
+            case events.FlowFinished():
                 if event.summary:
                     self._print("", always=True)
                 for sentence in event.summary:
@@ -102,7 +91,7 @@ class Plain:
             case _:
                 assert_never(event)
 
-    def ask(self, question: Question) -> bool:
+    def ask(self, question: events.Question) -> bool:
         """Ask on the terminal; Enter means the default, the end of the input means no."""
         hint = "[Y/n]" if question.default else "[y/N]"
         quiet, self._quiet = self._quiet, False
@@ -138,6 +127,11 @@ class Plain:
         if outcome in ("planned", "unchanged") and not errors and "plan" in data and data.get("dry_run"):
             self._print(f"\nNothing was changed: this was a dry run (plan {data['plan']['fingerprint']}).", always=True)
 
+    def failure(self, error: SetupError) -> ExitCode:
+        """Show what went wrong where nothing was run; its exit code."""
+        self.result("", "failed", error.exit_code, {}, [error.as_dict()])
+        return error.exit_code
+
     def gap(self) -> None:
         """Show an empty line, unless the last one is empty."""
         if not self._apart:
@@ -161,7 +155,7 @@ class Plain:
         self._out.write(f"{clean(text)} ")
         self._out.flush()
 
-    def _planned(self, change: ChangePlanned) -> None:
+    def _planned(self, change: events.ChangePlanned) -> None:
         if not self._in_plan:
             self._in_plan = True
             self._print("\nPlan")

@@ -12,7 +12,7 @@ from core.clock import SystemClock
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
-from wizard.runs import ALL, LOOKS, DoctorOptions
+from wizard.runs import LOOKS, Order
 from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.engine_thread import EngineThread, Moved
 from wizard.tui.state import HAND_OFF, LOOK, RAIL, Model
@@ -128,7 +128,7 @@ class Navigation(TextualApp):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = ExitCode.DONE, ""
-        self.engine_thread = self._engine(kind)
+        self.engine_thread = self._engine(Order(kind))
         self._asking = None
         self.show("progress" if kind == "undo" else "prereqs")
         self.engine_thread.start()
@@ -137,7 +137,7 @@ class Navigation(TextualApp):
         """Prove the end state."""
         self.drop()
         self.proof = Model("verify")
-        self.engine_thread = self._engine("verify")
+        self.engine_thread = self._engine(Order("verify"))
         self.show("verify")
         self.engine_thread.start()
 
@@ -149,16 +149,16 @@ class Navigation(TextualApp):
         """
         self.drop()
         self.model.ended = None
-        asked = DoctorOptions(only, fix)
-        self.engine_thread = self._engine("doctor", asked)
+        self.engine_thread = self._engine(Order("doctor", only, fix))
         if getattr(self.base_screen, "heading", "") != "Diagnosis":
             self.show("diagnose")
         self.engine_thread.start()
         self.moved_screen()
 
-    def _engine(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
-        post, log = self.post_message, self.log_to
-        return EngineThread(self.workspace, kind, post, self._open_doors, self.now, log, self._recording, asked)
+    def _engine(self, order: Order) -> Feed:
+        engine_thread = EngineThread(self.workspace, order, self.post_message, self._open_doors, self.now)
+        engine_thread.events.log, engine_thread.events.recording = self.log_to, self._recording
+        return engine_thread
 
     def forward(self, place: str) -> None:
         """Go on from a screen."""

@@ -16,10 +16,10 @@ from core.events import Question, StageStarted
 from core.flow.engine import Result
 from core.flows import registry
 from wizard.replay import head
-from wizard.runs import ALL, LOOKS, Kind
+from wizard.runs import LOOKS, Ended, Kind
 from wizard.tui.app import Wizard
 from wizard.tui.engine_thread import Feed, outline
-from wizard.tui.state import LOOK, Ended, Item, Pause
+from wizard.tui.state import LOOK, Item, Pause
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.recording.reader import Part, Tape
     from core.steps.context import Context
     from wizard.replay import Pace
-    from wizard.runs import DoctorOptions
+    from wizard.runs import Order
     from wizard.tui.state import Model
     from wizard.workspace import Ask, Emit, Scenario
 
@@ -203,10 +203,10 @@ class Replay(Wizard):
         if not (self.incident or self._signal):
             self.exit_code = ExitCode.DONE
 
-    def _engine(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
+    def _engine(self, order: Order) -> Feed:
         workspace = self._recorded
-        part = workspace.proof if kind == "verify" and workspace.proof is not None else workspace.tape.parts[0]
-        return Playback(part, kind, self.post_message, workspace.pace)
+        part = workspace.proof if order.kind == "verify" and workspace.proof is not None else workspace.tape.parts[0]
+        return Playback(part, order.kind, self.post_message, workspace.pace)
 
     def _ask(self, question: CoreQuestion) -> None:
         """It was answered."""
