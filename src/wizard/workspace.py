@@ -1,31 +1,33 @@
-"""Where the wizard stands: on this machine, or on a sandbox that is thrown away (U8)."""
+"""Where the wizard stands: on this machine, or on a sandbox that is thrown away (U8).
+
+It is loaded before anything else, to keep from libraries what they must not read: what takes time, its functions load.
+"""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
-from core.clock import Cancel
-from core.config.settings import Settings, resolve
-from core.events import Event, Question
 from core.flows import registry
-from core.recording.writer import Recording
-from wizard.demo import isolate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from core.clock import Cancel
+    from core.config.settings import Settings
+    from core.events import Event, Question
     from core.flow.spec import FlowSpec
     from core.machine.azure_cli import SignIn
     from core.machine.keystore.system import Keystore
     from core.machine.python_packages import Package
+    from core.recording.writer import Recording
     from core.steps.context import Context
 
-Emit = Callable[[Event], None]
-Ask = Callable[[Question], bool]
+Emit: TypeAlias = "Callable[[Event], None]"
+Ask: TypeAlias = "Callable[[Question], bool]"
 
 
 class Scenario(NamedTuple):
@@ -138,6 +140,8 @@ class _Live:
     label = ""
 
     def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
+        from core.recording.writer import Recording
+
         return Recording(command, now, lasting=not self.label)  # a label says that all of it is thrown away
 
 
@@ -174,11 +178,15 @@ class Demo(_Live):
     label = "SANDBOX, keystore in memory"
 
     def __init__(self, given: Mapping[str, Any], scenario: str, seed: int | None = None) -> None:
+        from tempfile import TemporaryDirectory
+
+        from wizard.demo import isolate
+
         self.scenarios: Mapping[str, Scenario] = SCENARIOS
         self._given, self._seed = dict(given), seed
         self._stack, self._labs = ExitStack(), ExitStack()
         back, environ = Path.cwd(), dict(os.environ)
-        isolate(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
+        isolate(self._stack.enter_context(TemporaryDirectory(prefix="entraclaw-demo-")))
         self._stack.callback(os.chdir, back)
         self._stack.callback(os.environ.update, environ)
         self._stack.callback(os.environ.clear)
@@ -192,6 +200,7 @@ class Demo(_Live):
 
     def move(self, scenario: str) -> None:
         from core import assemble
+        from core.config.settings import resolve
 
         base = assemble.base(scenario)
         text = assemble.scenarios().get(base, base) if scenario not in self.scenarios else ""

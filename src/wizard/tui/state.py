@@ -122,6 +122,10 @@ class Model:
         """The steps of some stages, in order."""
         return [row for name in names if name in self.stages for row in self.stages[name].rows.values()]
 
+    def findings(self, names: Iterable[str]) -> list[events.Finding]:
+        """What was found in some stages, in order."""
+        return [finding for name in names for finding in self.stages[name].findings]
+
     @property
     def changing(self) -> list[str]:
         """Names of the stages that are shown as progress."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from core.events import Checked
-    from wizard.tui.state import Model, Row
+    from wizard.tui.state import Row
 
 _TONES: Final = {
     "ok": "$text-success",
@@ -132,11 +132,6 @@ class Diagnose(WizardScreen):
     def _tell(self) -> None:
         seen = self._seen
         self.query_one(".told", Static).update(told(seen) if seen is not None else Content(""))
-
-    @property
-    def model(self) -> Model:
-        """Of the diagnosis."""
-        return self.wizard.model
 
     @property
     def _busy(self) -> bool:

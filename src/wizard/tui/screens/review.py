@@ -42,19 +42,14 @@ class Review(StageScreen):
         "h shows the command that does the same without screens. Enter asks for your yes."
     )
 
+    choices = (("forward", "Make these changes …"), *StageScreen.choices[1:])
+
     def content(self) -> ComposeResult:
         yield Static(classes="lead subject")
         yield DataTable(cursor_type="row", show_header=False, classes="plan")
         yield Static(classes="detail")
         yield Card(classes="card")
         yield Static(classes="hint")
-
-    def buttons(self) -> list[Button]:
-        return [
-            Button("Make these changes …", id="forward", variant="primary", compact=True),
-            Button("Check again", id="again", compact=True),
-            Button("Back", id="back", compact=True),
-        ]
 
     def moved(self) -> None:
         table = self.query_one(DataTable)
@@ -66,10 +61,8 @@ class Review(StageScreen):
             self._rows: list[ChangePlanned] = []
         if len(plan) != len(self._rows):
             self._rows = sorted(plan, key=lambda change: _ORDER[change.action])
-            table.clear()
-            for index, change in enumerate(self._rows):
-                table.add_row(*_cells(change), key=str(index))
-        failed = self.model.failed if self._failed else []
+            self._fill(table)
+        failed = self.errors
         self.query_one(Card).show(failed)
         table.display = bool(plan) and not failed
         self.query_one(".detail").display = table.display
@@ -85,8 +78,7 @@ class Review(StageScreen):
             if asked.id == HAND_OFF
             else "Make these changes …"
         )
-        allowed = {name: bool(self.check_action(name, ())) for name in ("forward", "again", "back")}
-        self.enable(allowed, "again" if failed else "forward")
+        self.enable("again" if failed else "forward")
         if table.display and self._ready and not table.has_focus and not self._was_ready:
             table.focus()
         self._was_ready = self._ready
@@ -102,10 +94,13 @@ class Review(StageScreen):
             column.auto_width, column.width = False, width
             table.refresh(layout=True)
             row = table.cursor_row
-            table.clear()
-            for index, change in enumerate(self._rows):
-                table.add_row(*_cells(change), key=str(index))
+            self._fill(table)
             table.move_cursor(row=row)
+
+    def _fill(self, table: DataTable[Text]) -> None:
+        table.clear()
+        for change in self._rows:
+            table.add_row(*_cells(change))
 
     def on_resize(self) -> None:
         """Fit the table."""
@@ -115,7 +110,7 @@ class Review(StageScreen):
 
     def hint(self) -> Content:
         model = self.model
-        if self._failed:
+        if self.errors:
             return super().hint()
         if not self._ready:
             return Content("reading app, credentials and permissions …")
@@ -139,7 +134,7 @@ class Review(StageScreen):
 
     @property
     def _findings(self) -> list[Finding]:
-        return [finding for stage in self.model.stages.values() for finding in stage.findings]
+        return self.model.findings(self.model.stages)
 
     def _subject(self) -> str:
         told = []
@@ -149,11 +144,15 @@ class Review(StageScreen):
                 told.append(f"{title}: {row.detail}")
         return "\n".join(told)
 
+    @property
+    def _marked_row(self) -> Content | None:
+        """The row under the cursor, whole."""
+        at = self.query_one(DataTable).cursor_row
+        return _told(self._rows[at]) if 0 <= at < len(self._rows) else None
+
     def _tell(self) -> None:
-        table = self.query_one(DataTable)
-        if not self._rows or not 0 <= table.cursor_row < len(self._rows):
-            return
-        self.query_one(".detail", Static).update(_told(self._rows[table.cursor_row]))
+        if (told := self._marked_row) is not None:
+            self.query_one(".detail", Static).update(told)
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Tell the row under the cursor."""
@@ -168,9 +167,8 @@ class Review(StageScreen):
 
     def action_whole(self) -> None:
         """The row under the cursor, whole."""
-        table = self.query_one(DataTable)
-        if self._rows and 0 <= table.cursor_row < len(self._rows):
-            overlays.row(self.wizard, _told(self._rows[table.cursor_row]).plain)
+        if (told := self._marked_row) is not None:
+            overlays.row(self.wizard, told.plain)
 
     def action_headless(self) -> None:
         """The command that does the same without screens."""
@@ -186,7 +184,7 @@ class Review(StageScreen):
         if action == "headless":
             return self.live
         if action == "whole":
-            return bool(self.model.plan) and not self._failed
+            return bool(self.model.plan) and not self.errors
         return super().check_action(action, parameters)
 
 
