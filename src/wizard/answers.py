@@ -12,11 +12,11 @@ from core import files
 from core.config import options
 from core.config.options import OPTIONS
 from core.config.settings import Settings
-from core.display import visible
 from core.errors import SetupError
 from core.flows import registry
 from core.flows.registry import Row
-from core.secret import looks_secret, redactor
+from core.secret import looks_secret
+from wizard.console.plain import clean
 from wizard.runs import Kind
 
 _NEXT_NAMES: Final = 99
@@ -60,7 +60,7 @@ def save(path: Path, kind: Kind, settings: Settings) -> None:
         if looks_secret(str(value)):
             raise SetupError("answers.io", path=path, detail=f"{name} looks like a secret")
     told = f"Replays a run:\n{replay(kind, settings, path)}\nin the folder {Path.cwd()}\nThe same without this file:"
-    comment = visible(redactor.redact(f"{told}\n{command_line(kind, settings)}")).replace("\n", "\n# ")
+    comment = clean(f"{told}\n{command_line(kind, settings)}").replace("\n", "\n# ")
     lines = [f"# {comment}", "", *(f"{name} = {_toml(value)}" for name, value in changed.items()), "yes = true", ""]
     try:
         _write(path, "\n".join(lines).encode())

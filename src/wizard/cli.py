@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from core import __version__
@@ -110,22 +110,14 @@ def run(argv: Sequence[str]) -> ExitCode:
         return _usage(argv, _Usage(_unrecognized(unknown), ""))
     given = vars(known)
     command = given.pop("command", None)
-    if command is None:
-        if given.get("json"):
-            return _usage(argv, _Usage("a command is missing", ""))
-        from wizard import front_end
+    if command is None and given.get("json"):
+        return _usage(argv, _Usage("a command is missing", ""))
+    from wizard import front_end
 
-        return front_end.run(given)
-    if command == "demo":
-        from wizard import front_end
-
-        if front_end.opens(given):
-            return front_end.run(given, demo=True)
-    if command == "replay":
-        from wizard import front_end
-
-        if front_end.watches(given):
-            return front_end.replay(given)
+    if command is None or (command == "demo" and front_end.opens(given)):
+        return front_end.run(given, demo=command == "demo")
+    if command == "replay" and front_end.watches(given):
+        return front_end.replay(given)
     from wizard import commands
 
     return commands.run(command, given)
@@ -220,14 +212,9 @@ def _add(place: Any, option: Option, text: str) -> None:
         return
     if option.metavar:
         how["metavar"] = option.metavar
-    if option.kind in _TYPES:
-        how["type"] = _TYPES[option.kind]
-    if option.kind == "switch":
-        how["action"] = "store_true"
-    elif option.kind == "class":
-        how |= {"action": "append", "nargs": "?", "const": option.instead}
-    elif option.kind == "name":
-        how["action"] = "append"
+    how |= _HOW.get(option.kind, {})
+    if option.kind == "class":
+        how["const"] = option.instead
     elif option.kind == "flow":
         how["choices"] = tuple(flow.name for flow in registry.flows() if flow.scenarios)
     elif option.choices and not option.setting:
@@ -259,4 +246,13 @@ def _port(text: str) -> int:
     return value
 
 
-_TYPES: Final[dict[str, Callable[[str], Any]]] = {"number": _natural, "whole": int, "port": _port, "speed": _speed}
+#: What an option of a kind does with what is given.
+_HOW: Final[dict[str, dict[str, Any]]] = {
+    "switch": {"action": "store_true"},
+    "class": {"action": "append", "nargs": "?"},
+    "name": {"action": "append"},
+    "number": {"type": _natural},
+    "whole": {"type": int},
+    "port": {"type": _port},
+    "speed": {"type": _speed},
+}

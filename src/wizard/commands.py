@@ -116,8 +116,6 @@ class _Session(Invocation):
             detail = "--show tells how clients are led to the sandbox's own names; with --proxy take the lines of --env"
             raise SetupError("usage.settings", detail=detail, command="sandbox")
         if given.get("env"):
-            import shlex
-
             self.write("\n".join(f"export {name}={shlex.quote(value)}" for name, value in lab.environment().items()))
         elif show := given.get("show"):
             self.write(lab.recipes()[show].rstrip("\n"))

@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -76,10 +76,17 @@ def signals(running: Interruptible) -> Iterator[None]:
         if running.asking:
             raise Interrupted(number)
 
-    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
-    try:
+    with handling(handle):
         if number := early.heard():
             handle(number, None)
+        yield
+
+
+@contextmanager
+def handling(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Hand the signals that end a run to somebody else meanwhile."""
+    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
+    try:
         yield
     finally:
         for number, old in before.items():

@@ -171,13 +171,11 @@ class _Dialogue:
         except SetupError as error:  # it is not installed
             _told(self._plain, error)
             return
-        try:
+        with closing(demo):
             inner = _Dialogue(demo, self._plain, self._menu, inner=True)
             self._plain.say("")
             inner.greet()
             inner.talk()
-        finally:
-            demo.close()
 
     def _undertake(self, kind: Kind) -> bool:
         """Run it as often as the person likes.

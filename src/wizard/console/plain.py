@@ -19,8 +19,7 @@ from wizard.report import support
 
 _COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}
 WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
-SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FAIL"}
-GRADES: Final = {"ok": "ok", "warning": "warn", "failure": "FAIL", "unseen": "unseen"}
+SEVERITY: Final = {"ok": "ok", "info": "note", "warning": "warn", "failure": "FAIL", "unseen": "unseen"}
 #: Seconds from which on it is told how long a check took.
 _SLOW: Final = 0.1
 SIGNS: Final = {"add": "+", "delete": "-", "change": "~", "keep": " "}
@@ -73,7 +72,7 @@ class Plain:
                 took = f" ({event.seconds:.1f} s)" if event.seconds >= _SLOW else ""
                 bad = event.state in ("warning", "failure")
                 told = f"{event.title}: {event.evidence}{took}"
-                self._row(GRADES[event.state], told, loud=event.state != "ok")
+                self._row(SEVERITY[event.state], told, loud=event.state != "ok")
                 if event.remedy and (event.state != "ok" or self._verbose):
                     self._row("", event.remedy, loud=bad)
                 if event.fix and bad:

@@ -82,7 +82,7 @@ def _tenant(app: Host) -> str:
 def _look_again(app: Host, value: object) -> None:
     app.again("signin")
     if isinstance(value, SetupError) and value.id != "flow.interrupted":
-        app.push_screen(Text("The sign-in did not succeed", f"{value.summary}\n\n{value.remedy}\n\n[{value.id}]"))
+        app.push_screen(Text.of("The sign-in did not succeed", value))
 
 
 class SigningIn(ModalScreen[None]):

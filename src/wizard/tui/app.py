@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import Binding, BindingType
@@ -97,7 +97,7 @@ class Wizard(Navigation):
 
     def _surveyed(self, value: object) -> None:
         if isinstance(value, SetupError):
-            self._tell("This cannot start", value)
+            self.push_screen(Text.of("This cannot start", value))
         else:
             self.survey = value  # type: ignore[assignment]
             self.moved_screen()
@@ -213,7 +213,7 @@ class Wizard(Navigation):
         def moved(value: object) -> None:
             self.moving = False
             if isinstance(value, SetupError):
-                self._tell("The sandbox cannot start", value)
+                self.push_screen(Text.of("The sandbox cannot start", value))
             else:
                 self.begin(flow)
 
@@ -232,11 +232,8 @@ class Wizard(Navigation):
         """
 
         def within(say: Callable[[object], None], cancel: Cancel) -> object:
-            ctx = self.workspace.context(cancel, lambda event: None, lambda question: False)
-            try:
+            with closing(self.workspace.context(cancel, lambda event: None, lambda question: False)) as ctx:
                 return work(ctx, say, cancel)
-            finally:
-                ctx.close()
 
         self._begin_job(within, after, tells)
 
@@ -248,9 +245,6 @@ class Wizard(Navigation):
     ) -> None:
         self._job, self._after_job, self._job_tells = Job(self.post_message, work), after, tells
         self._job.start()
-
-    def _tell(self, title: str, error: SetupError) -> None:
-        self.push_screen(Text(title, f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]"))
 
     def stop_job(self) -> None:
         """Give up what runs beside the engine."""

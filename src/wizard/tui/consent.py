@@ -68,7 +68,7 @@ def say(app: Host, consent: Consent, place: str) -> None:
         try:
             app.workspace.settings = app.workspace.settings.said(consent.member, value)
         except SetupError as error:
-            app.push_screen(Text("That is no app id", f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]"))
+            app.push_screen(Text.of("That is no app id", error))
         else:
             app.again(place)
 

@@ -18,6 +18,7 @@ from wizard.console.plain import clean
 from wizard.tui.widgets.parts import Actions
 
 if TYPE_CHECKING:
+    from core.errors import SetupError
     from wizard.tui.host import Host
 
 SMALLEST = (60, 20)
@@ -103,6 +104,11 @@ class Text(ModalScreen[None]):
     def __init__(self, title: str, text: str, *, end: bool = False) -> None:
         super().__init__()
         self._title, self._text, self._end = title, text, end
+
+    @classmethod
+    def of(cls, title: str, error: SetupError) -> Text:
+        """An error to read."""
+        return cls(title, f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog tall" if self._end else "dialog"):

@@ -15,7 +15,7 @@ from core.flows import registry
 from wizard.runs import LOOKS, Order
 from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.engine_thread import EngineThread, Moved
-from wizard.tui.state import HAND_OFF, LOOK, RAIL, Model
+from wizard.tui.state import HAND_OFF, LOOK, PLACES, Model
 from wizard.tui.textual_compat import TextualApp
 
 if TYPE_CHECKING:
@@ -175,8 +175,7 @@ class Navigation(TextualApp):
             if place == "review":
                 self.show("progress")
         elif place in LOOK:
-            names = [name for name, _ in RAIL]
-            self.show(names[names.index(place) + 1])
+            self.show(PLACES[PLACES.index(place) + 1])
         elif place == "progress":
             if model.failed or model.kind == "undo":
                 self.show("summary")
@@ -187,10 +186,9 @@ class Navigation(TextualApp):
 
     def back(self, place: str) -> None:
         """Back to the screen before; from the first one the run is given up."""
-        names = [name for name, _ in RAIL]
-        at = names.index(place)
+        at = PLACES.index(place)
         if at:
-            self.show(names[at - 1])
+            self.show(PLACES[at - 1])
         elif self.engine_thread is not None and self.engine_thread.running:
             self.ask_to_stop()
         else:
@@ -198,8 +196,7 @@ class Navigation(TextualApp):
 
     def again(self, place: str) -> None:
         """Look again: a new run, which passes by itself the screens that were left before this one."""
-        names = [name for name, _ in RAIL]
-        self._open_doors = frozenset(names[: names.index(place)])
+        self._open_doors = frozenset(PLACES[: PLACES.index(place)])
         self.begin(self.model.kind)
 
     def drop(self) -> None:

@@ -27,6 +27,7 @@ RAIL: Final = (
     ("verify", "Verification"),
     ("summary", "Summary"),
 )
+PLACES: Final = tuple(name for name, _ in RAIL)
 #: Stages that have a screen of their own before anything is changed.
 LOOK: Final = frozenset({"prereqs", "signin", "keystore", "hardware", "review"})
 #: Id of the question whether an administrator is to be asked (P12).

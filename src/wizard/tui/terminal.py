@@ -6,22 +6,19 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from core.secret import redactor
-from wizard import early
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
-from wizard.process import log
+from wizard.process import handling, log
 from wizard.report import support
 from wizard.tui.app import Wizard
 from wizard.tui.hangup import Watch, lasting
 from wizard.workspace import Demo
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from core.errors.exit_codes import ExitCode
     from wizard.workspace import Workspace
 
@@ -42,11 +39,8 @@ def run(workspace: Workspace, app: Wizard | None = None) -> ExitCode:
         code = conduct(app)
     if not app.to_sandbox:
         return code
-    demo = Demo({}, "legacy")
-    try:
+    with closing(Demo({}, "legacy")) as demo:
         return conduct(Wizard(demo))
-    finally:
-        demo.close()
 
 
 def conduct(app: Wizard) -> ExitCode:
@@ -73,17 +67,14 @@ def _signals(app: Wizard) -> Iterator[None]:
         app.signalled(number)
         watch.signalled(number)
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        heard(number)
-
-    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
     try:
-        with lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))):
+        with (
+            handling(lambda number, frame: heard(number)),
+            lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))),
+        ):
             yield
     finally:
         watch.end()
-        for number, old in before.items():
-            signal.signal(number, old)
 
 
 def _epilogue(app: Wizard) -> None:

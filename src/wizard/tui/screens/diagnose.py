@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -10,24 +10,18 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from wizard.console.plain import GRADES, clean
+from wizard.console.plain import SEVERITY, clean
 from wizard.tui import overlays
-from wizard.tui.dialogs import Ask
+from wizard.tui.dialogs import Ask, Text
 from wizard.tui.screens.base import WizardScreen
 from wizard.tui.state import mark, marked
+from wizard.tui.widgets.parts import TONES
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from core.events import Checked
     from wizard.tui.state import Row
-
-_TONES: Final = {
-    "ok": "$text-success",
-    "warning": "bold $text-warning",
-    "failure": "bold $text-error",
-    "unseen": "$text-primary",
-}
 
 
 class Diagnose(WizardScreen):
@@ -186,7 +180,7 @@ class Diagnose(WizardScreen):
     def action_whole(self) -> None:
         """The line under the cursor, whole."""
         if (seen := self._seen) is not None:
-            overlays.row(self.wizard, told(seen).plain, title="Diagnosis")
+            self.wizard.push_screen(Text("Diagnosis", told(seen).plain))
 
     def action_again(self) -> None:
         """Look at the marked line again."""
@@ -223,7 +217,7 @@ class Diagnose(WizardScreen):
 def told(seen: Checked) -> Content:
     """A line in full."""
     took = f"  {seen.seconds:.1f} s" if seen.seconds >= 0.05 else ""
-    head = Content.assemble((GRADES[seen.state], _TONES[seen.state]), f"  {seen.title}", (took, "$text-muted"))
+    head = Content.assemble((SEVERITY[seen.state], TONES[seen.state]), f"  {seen.title}", (took, "$text-muted"))
     parts = [head, Content(clean(seen.evidence))]
     if seen.remedy:
         parts.append(Content.assemble(("What to do  ", "$text-muted"), clean(seen.remedy)))
@@ -235,7 +229,7 @@ def told(seen: Checked) -> Content:
 def _option(name: str, state: str, text: str) -> Option:
     if not name:
         return Option(Content.assemble((clean(text), "bold $text-primary")), disabled=True)
-    word, tone = (GRADES[state], _TONES[state]) if state in GRADES else ("·", "$text-muted")
+    word, tone = (SEVERITY[state], TONES[state]) if state in SEVERITY else ("·", "$text-muted")
     line = Content.assemble("  ", (f"{word:<7}", tone), clean(text))
     return Option(line, id=name)
 

@@ -11,7 +11,7 @@ from textual.widgets import Button, DataTable, Static
 from textual.widgets.data_table import ColumnKey
 
 from wizard.console.plain import SIGNS, clean
-from wizard.tui import overlays
+from wizard.tui import dialogs, overlays
 from wizard.tui.screens.base import StageScreen
 from wizard.tui.state import HAND_OFF
 from wizard.tui.widgets.parts import Card
@@ -168,15 +168,18 @@ class Review(StageScreen):
     def action_whole(self) -> None:
         """The row under the cursor, whole."""
         if (told := self._marked_row) is not None:
-            overlays.row(self.wizard, told.plain)
+            self.wizard.push_screen(dialogs.Text("Change", told.plain))
 
     def action_headless(self) -> None:
         """The command that does the same without screens."""
-        overlays.command(self.wizard)
+        from wizard.answers import command_line
+
+        overlays.copy(self.wizard, command_line(self.model.kind, self.wizard.workspace.settings))
 
     def action_findings(self) -> None:
         """What was found on the way, whole."""
-        overlays.findings(self.wizard, self._findings)
+        told = (f"{found.severity}: {found.message}\n{found.remedy}".rstrip() for found in self._findings)
+        self.wizard.push_screen(dialogs.Text("Findings", "\n\n".join(told)))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "findings":
