@@ -29,7 +29,8 @@ def command_line(kind: Kind, settings: Settings) -> str:
     """
     changed = _changed(settings)
     words = [word for name, value in changed.items() if name in _taken(kind) for word in _words(name, value)]
-    return shlex.join([*_command(kind), *words, *_yes(kind)])
+    yes = [OPTIONS["yes"].flag] if _row(kind).changes else []  # the others ask nothing
+    return shlex.join([*_command(kind), *words, *yes])
 
 
 def replay(kind: Kind, settings: Settings, path: Path) -> str:
@@ -106,10 +107,6 @@ def _command(kind: Kind) -> list[str]:
     flow = registry.flow(kind)
     part = flow.part if flow is not None else ""
     return ["entraclaw-setup", kind, *([OPTIONS["only"].flag, part] if part else [])]
-
-
-def _yes(kind: Kind) -> list[str]:
-    return [OPTIONS["yes"].flag] if _row(kind).changes else []  # the others ask nothing
 
 
 def _words(name: str, value: Any) -> list[str]:

@@ -56,21 +56,14 @@ _OPTION: Final = re.compile(r"--[a-z][a-z-]{0,30}|-[A-Za-z]")
 
 
 class _Usage(Exception):
-    """The arguments do not parse.
-
-    :param command: the command whose arguments they are, or an empty text.
-    """
-
-    def __init__(self, message: str, command: str) -> None:
-        super().__init__(message)
-        self.command = command
+    """The arguments do not parse."""
 
 
 class _Parser(argparse.ArgumentParser):
     """Names options and choices, and never what was given: it may be a secret (D4)."""
 
     def error(self, message: str) -> NoReturn:
-        raise _Usage(_GIVEN.sub(r"\1", message), self.prog.partition(" ")[2])
+        raise _Usage(_GIVEN.sub(r"\1", message))
 
     def format_help(self) -> str:
         if self.get_default("scenario") is not None:
@@ -105,13 +98,13 @@ def run(argv: Sequence[str]) -> ExitCode:
     try:
         known, unknown = _parser().parse_known_args(argv)
     except _Usage as error:
-        return _usage(argv, error)
+        return _usage(argv, str(error))
     if unknown:
-        return _usage(argv, _Usage(_unrecognized(unknown), ""))
+        return _usage(argv, _unrecognized(unknown))
     given = vars(known)
     command = given.pop("command", None)
     if command is None and given.get("json"):
-        return _usage(argv, _Usage("a command is missing", ""))
+        return _usage(argv, "a command is missing")
     from wizard import front_end
 
     if command is None or (command == "demo" and front_end.opens(given)):
@@ -123,11 +116,10 @@ def run(argv: Sequence[str]) -> ExitCode:
     return commands.run(command, given)
 
 
-def _usage(argv: Sequence[str], usage: _Usage) -> ExitCode:
+def _usage(argv: Sequence[str], detail: str) -> ExitCode:
     from core.errors import SetupError
 
-    command = usage.command or _command_in(argv)
-    return refuse(argv, SetupError("usage.settings", detail=str(usage), command=command))
+    return refuse(argv, SetupError("usage.settings", detail=detail, command=_command_in(argv)))
 
 
 def refuse(argv: Sequence[str], error: SetupError) -> ExitCode:

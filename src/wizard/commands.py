@@ -57,24 +57,17 @@ class _Session(Invocation):
 
         :raises SetupError: before a flow has begun.
         """
-        if self.command == "demo":
-            return self._demo()
-        if self.command == "explain":
-            return self._explain()
-        if self.command == "replay":
-            return self._replay()
+        unsettled = {"demo": self._demo, "explain": self._explain, "replay": self._replay}
+        if act := unsettled.get(self.command):
+            return act()
         if self.command == "token" and self.given.get("json"):
             raise SetupError(
                 "usage.settings", detail="--json has no place here: the output is the token", command="token"
             )
         self.settle(self.given)
-        match self.command:
-            case "token":
-                return self._token()
-            case "sandbox":
-                return self._sandbox()
-            case "doctor":
-                return self._doctor()
+        settled = {"token": self._token, "sandbox": self._sandbox, "doctor": self._doctor}
+        if act := settled.get(self.command):
+            return act()
         if (flow := registry.flow(self.command)) is not None and flow.part and self.given.get("only") != flow.part:
             detail = f"the agent chain is not part of this version: pass --only {flow.part}"
             raise SetupError("usage.settings", detail=detail, command=flow.name)
@@ -177,11 +170,12 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
         pace = replay.Pace(SystemClock(self.cancel), self.given["speed"], tape.started)
         if self.settings.json:
             self.renderer = Ndjson(None if self.settings.quiet else sys.stderr, sys.stdout, pace.now)
-            replay.play(tape, self.emit, pace, self.cancel)
+        else:
+            self.say(replay.head(tape))
+        replay.play(tape, self.emit, pace, self.cancel)
+        if self.settings.json:
             self.show("unchanged", ExitCode.DONE, replay.facts(tape), [])
             return ExitCode.DONE
-        self.say(replay.head(tape))
-        replay.play(tape, self.emit, pace, self.cancel)
         if (told := tape.parts[-1].result) is not None:
             self.renderer.result(told.command, told.outcome, told.exit_code, told.data, told.errors)
         self.say(f"\n{replay.end(tape)}")

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from core.clock import Cancel, SystemClock
 from core.config.settings import Settings, resolve
@@ -23,19 +23,6 @@ from wizard.workspace import Local, Workspace
 if TYPE_CHECKING:
     from core.steps.context import Context
     from wizard.runs import Ended, Order
-
-
-class Renderer(Protocol):
-    """A front end."""
-
-    def event(self, event: Event) -> None:
-        """Show one event."""
-
-    def ask(self, question: Question) -> bool:
-        """Ask a person."""
-
-    def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
-        """Show the end."""
 
 
 class Invocation:
@@ -57,7 +44,7 @@ class Invocation:
         self.lost: Exception | None = None
         # before anything can be wrong with them: in which form a mistake in the settings is told
         self.settings = Settings(json=bool(given.get("json", json_wanted(()))))
-        self.renderer: Renderer = self._renderer(self.settings)
+        self.renderer = self._renderer(self.settings)
         self.emit = runs.Events(self._event)
 
     def fail(self, error: Exception) -> ExitCode:
@@ -171,7 +158,7 @@ class Invocation:
                 self._missed(error)
                 self.renderer = Plain(io.StringIO(), sys.stderr, colour=False, quiet=True, verbose=False)
 
-    def _renderer(self, settings: Settings) -> Renderer:
+    def _renderer(self, settings: Settings) -> Plain | Ndjson:
         if settings.json:
             return Ndjson(None if settings.quiet else sys.stderr, sys.stdout)
         colour = sys.stdout.isatty() and not settings.no_color and os.environ.get("TERM") != "dumb"

@@ -6,9 +6,10 @@ It is loaded before anything else, to keep from libraries what they must not rea
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from core.flows import registry
 
@@ -92,24 +93,26 @@ def chosen(given: Mapping[str, Any]) -> tuple[str, FlowSpec]:
     return scenario, flow or registry.shown(base)
 
 
-class Workspace(Protocol):
+class Workspace(ABC):
     """What the front ends of the wizard need to know of where they stand.
 
     :ivar settings: of every run that is started here.
+    :cvar live: whether runs can be started here.
     :ivar scenarios: what can be chosen, name to description; empty on a real machine.
     :ivar scenario: what was chosen.
-    :ivar live: whether runs can be started here.
     """
 
     settings: Settings
-    live: bool
-    scenarios: Mapping[str, Scenario]
-    scenario: str
+    live = True
+    scenarios: Mapping[str, Scenario] = {}
+    scenario = ""
 
     @property
     def label(self) -> str:
-        """Shown on every screen; empty on a real machine."""
+        """Shown on every screen; empty on a real machine. A demo's says that all of it is thrown away."""
+        return ""
 
+    @abstractmethod
     def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         """A context for one run; whoever gets it closes it.
 
@@ -122,34 +125,23 @@ class Workspace(Protocol):
         :param command: what runs.
         :param now: the time of an event.
         """
+        from core.recording.writer import Recording
+
+        return Recording(command, now, lasting=not self.label)
 
     def move(self, scenario: str) -> None:
         """Start over on another scenario.
 
         :raises SetupError: the sandbox cannot be started.
         """
+        raise AssertionError("there are no scenarios here")
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  this machine has nothing of the kind
         """Remove what was only for this."""
 
 
-class _Live:
-    """Where runs can be started."""
-
-    live = True
-    label = ""
-
-    def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
-        from core.recording.writer import Recording
-
-        return Recording(command, now, lasting=not self.label)  # a label says that all of it is thrown away
-
-
-class Local(_Live):
+class Local(Workspace):
     """This machine."""
-
-    scenario = ""
-    scenarios: Mapping[str, Scenario] = {}
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -159,14 +151,8 @@ class Local(_Live):
 
         return assemble.real(self.settings, cancel, emit, ask)
 
-    def move(self, scenario: str) -> None:
-        raise AssertionError("a real machine has no scenarios")
 
-    def close(self) -> None:
-        """There is nothing to remove."""
-
-
-class Demo(_Live):
+class Demo(Workspace):
     """A sandbox in this process, with a keystore in memory; home and working directory are elsewhere until it closes.
 
     :param given: the command line's options.

@@ -86,7 +86,7 @@ class Plain:
                 if event.summary:
                     self._print("", always=True)
                 for sentence in event.summary:
-                    self._sentence(sentence)
+                    self.say(sentence)
             case _:
                 assert_never(event)
 
@@ -102,7 +102,7 @@ class Plain:
             self._print("", always=True)
         *before, last = question.text.split("\n")
         for line in before:
-            self._sentence(line)
+            self.say(line)
         while True:
             self.prompt(last if question.typed else f"{last} {hint}")
             try:
@@ -138,7 +138,7 @@ class Plain:
 
     def say(self, text: str) -> None:
         """Show sentences."""
-        self._sentence(text)
+        self._print("\n".join(_wrapped(text, self.width)), always=True)
 
     def item(self, number: int, text: str) -> None:
         """Show one entry of a list to choose from."""
@@ -182,9 +182,6 @@ class Plain:
     def _paint(self, word: str, text: str) -> str:
         code = _COLOURS.get(word)
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
-
-    def _sentence(self, text: str) -> None:
-        self._print("\n".join(_wrapped(text, self.width)), always=True)
 
     def _print(self, text: str, *, always: bool = False) -> None:
         if always or not self._quiet:

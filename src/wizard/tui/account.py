@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import Binding, BindingType
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from core.clock import Cancel
     from core.steps.context import Context
-    from wizard.tui.host import Host
+    from wizard.tui.host import Host, Say
 
 
 def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
@@ -33,7 +32,7 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
     app.drop()
     dialog = SigningIn(device_code=device_code)
 
-    def work(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+    def work(ctx: Context, say: Say, cancel: Cancel) -> object:
         ctx.sign_in.login(tenant, device_code=device_code, tell=say, cancel=cancel)
         return None
 
@@ -51,7 +50,7 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
 def sign_out(app: Host) -> None:
     """Run `az logout`, after a yes."""
 
-    def work(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+    def work(ctx: Context, say: Say, cancel: Cancel) -> object:
         ctx.sign_in.logout()
         return None
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from core.clock import Cancel, Clock
     from core.flows.project_status import ProjectStatus
     from core.steps.context import Context
+    from wizard.tui.host import Say, Work
     from wizard.workspace import Workspace
 
 #: Seconds in which what runs may take back what it keeps for a moment: a probe of the keystore, a program.
@@ -66,8 +67,6 @@ class Wizard(Navigation):
         self.incident = ""
         self.to_sandbox = False
         self._job: Job | None = None
-        self._after_job: Callable[[object], object] = _nothing
-        self._job_tells: Callable[[object], object] = _nothing
         self._home: asyncio.AbstractEventLoop | None = None
         self._signal = 0
 
@@ -84,7 +83,7 @@ class Wizard(Navigation):
         self.survey, self.moving = None, False
         super().restart()
 
-        def look(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+        def look(ctx: Context, say: Say, cancel: Cancel) -> object:
             from core.flows.project_status import survey
 
             return survey(ctx)
@@ -141,7 +140,7 @@ class Wizard(Navigation):
                 print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
 
         self.halt(self._signal or signal.SIGINT, tell)
-        model = self.proof if engine_thread.kind == "verify" else self.model
+        model = self.model_of(engine_thread)
         was = model.ended
         model.take(engine_thread.take())
         if model.ended is not was and model.ended is not None and not self.incident:
@@ -219,31 +218,21 @@ class Wizard(Navigation):
 
         self._begin_job(lambda say, cancel: self.workspace.move(chosen), moved)
 
-    def begin_job(
-        self,
-        work: Callable[[Context, Callable[[object], None], Cancel], object],
-        after: Callable[[object], object],
-        tells: Callable[[object], object] = _nothing,
-    ) -> None:
+    def begin_job(self, work: Work, after: Say, tells: Say = _nothing) -> None:
         """Do something short beside the engine, in a context of its own.
 
         :param after: receives what it returned, or the error it ended with.
         :param tells: receives what it says on its way.
         """
 
-        def within(say: Callable[[object], None], cancel: Cancel) -> object:
+        def within(say: Say, cancel: Cancel) -> object:
             with closing(self.workspace.context(cancel, lambda event: None, lambda question: False)) as ctx:
                 return work(ctx, say, cancel)
 
         self._begin_job(within, after, tells)
 
-    def _begin_job(
-        self,
-        work: Callable[[Callable[[object], None], Cancel], object],
-        after: Callable[[object], object],
-        tells: Callable[[object], object] = _nothing,
-    ) -> None:
-        self._job, self._after_job, self._job_tells = Job(self.post_message, work), after, tells
+    def _begin_job(self, work: Callable[[Say, Cancel], object], after: Say, tells: Say = _nothing) -> None:
+        self._job = Job(self.post_message, work, after, tells)
         self._job.start()
 
     def stop_job(self) -> None:
@@ -257,9 +246,9 @@ class Wizard(Navigation):
             return
         if message.over:
             self._job = None
-            self._after_job(message.value)
+            message.job.after(message.value)
         else:
-            self._job_tells(message.value)
+            message.job.tells(message.value)
 
     def action_log(self) -> None:
         """Everything that happened."""

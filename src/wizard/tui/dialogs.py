@@ -35,8 +35,8 @@ class Ask(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         # each at once and in the order in which they were pressed: none may overtake another here
-        Binding("y", "yes", "Yes", priority=True),
-        Binding("n,escape", "no", "No", priority=True),
+        Binding("y", "answer(True)", "Yes", priority=True),
+        Binding("n,escape", "answer(False)", "No", priority=True),
         Binding("left,up,shift+tab", "mark('no')", show=False, priority=True),
         Binding("right,down,tab", "mark('yes')", show=False, priority=True),
         Binding("enter", "take", show=False, priority=True),
@@ -84,13 +84,9 @@ class Ask(ModalScreen[bool]):
         """What has the focus."""
         self.dismiss(isinstance(self.focused, Button) and self.focused.id == "yes")
 
-    def action_yes(self) -> None:
-        """Yes."""
-        self.dismiss(True)
-
-    def action_no(self) -> None:
-        """No."""
-        self.dismiss(False)
+    def action_answer(self, yes: bool) -> None:
+        """Yes or no."""
+        self.dismiss(yes)
 
 
 class Text(ModalScreen[None]):
@@ -163,14 +159,6 @@ class TooSmall(ModalScreen[None]):
         yield Static(classes="too-small")
         yield Footer()
 
-    def on_mount(self) -> None:
-        """Say how large it is."""
-        self.on_resize()
-
-    def on_screen_resume(self) -> None:
-        """It may have grown while something else was on top."""
-        self.on_resize()
-
     def on_resize(self) -> None:
         """Say how large it is, or go away."""
         width, height = self.app.size
@@ -183,3 +171,5 @@ class TooSmall(ModalScreen[None]):
             "Make it larger, or leave with q and run `entraclaw-setup --plain`."
         )
         self.query_one(Static).update(Content(text))
+
+    on_mount = on_screen_resume = on_resize  # it may have grown while something else was on top

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.geometry import Size
     from textual.screen import Screen
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from wizard.workspace import Workspace
 
 T = TypeVar("T")
+#: Receives what was said, or what it came to.
+Say: TypeAlias = "Callable[[object], None]"
+#: Something short: it gets a context, what it can tell something with, and the request to stop.
+Work: TypeAlias = "Callable[[Context, Say, Cancel], object]"
 
 
 class Host(Protocol):
@@ -97,12 +102,7 @@ class Host(Protocol):
 
     # beside the engine
 
-    def begin_job(
-        self,
-        work: Callable[[Context, Callable[[object], None], Cancel], object],
-        after: Callable[[object], object],
-        tells: Callable[[object], object] = ...,
-    ) -> None:
+    def begin_job(self, work: Work, after: Say, tells: Say = ...) -> None:
         """Do something short beside the engine, in a context of its own.
 
         :param after: receives what it returned, or the error it ended with.

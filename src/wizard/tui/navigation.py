@@ -112,6 +112,10 @@ class Navigation(TextualApp):
         """What stopping now would do."""
         return self.engine_thread.prospect if self.engine_thread is not None else "nothing"
 
+    def model_of(self, feed: Feed) -> Model:
+        """What is known of what an engine does."""
+        return self.proof if feed.kind == "verify" else self.model
+
     def now(self) -> float:
         """Seconds on the screens' clock."""
         return self.clock.monotonic()
@@ -128,18 +132,13 @@ class Navigation(TextualApp):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = ExitCode.DONE, ""
-        self.engine_thread = self._engine(Order(kind))
-        self._asking = None
-        self.show("progress" if kind == "undo" else "prereqs")
-        self.engine_thread.start()
+        self._launch(Order(kind), "progress" if kind == "undo" else "prereqs")
 
     def verify(self) -> None:
         """Prove the end state."""
         self.drop()
         self.proof = Model("verify")
-        self.engine_thread = self._engine(Order("verify"))
-        self.show("verify")
-        self.engine_thread.start()
+        self._launch(Order("verify"), "verify")
 
     def diagnose(self, only: tuple[str, ...] = (), *, fix: bool = False) -> None:
         """Look at everything, or again at some of it.
@@ -149,11 +148,19 @@ class Navigation(TextualApp):
         """
         self.drop()
         self.model.ended = None
-        self.engine_thread = self._engine(Order("doctor", only, fix))
-        if getattr(self.base_screen, "heading", "") != "Diagnosis":
-            self.show("diagnose")
-        self.engine_thread.start()
+        shown = getattr(self.base_screen, "heading", "") == "Diagnosis"
+        self._launch(Order("doctor", only, fix), "" if shown else "diagnose")
         self.moved_screen()
+
+    def _launch(self, order: Order, place: str) -> None:
+        """Start an engine, and show it.
+
+        :param place: of the screen; empty: the one that is there.
+        """
+        self.engine_thread = self._engine(order)
+        if place:
+            self.show(place)
+        self.engine_thread.start()
 
     def _engine(self, order: Order) -> Feed:
         engine_thread = EngineThread(self.workspace, order, self.post_message, self._open_doors, self.now)
@@ -216,7 +223,7 @@ class Navigation(TextualApp):
             self.set_timer(_FRAME, lambda: self.post_message(Moved(engine_thread)))
         if engine_thread is not self.engine_thread:
             return  # of a run that was given up
-        model = self.proof if engine_thread.kind == "verify" else self.model
+        model = self.model_of(engine_thread)
         was, before = model.stage, (model.stage, model.pause, model.question, model.ended)
         model.take(items)
         if model.ended is not None:

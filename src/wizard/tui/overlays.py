@@ -51,11 +51,6 @@ def copy(app: Host, text: str) -> None:
     app.push_screen(Text("Sent to the terminal's clipboard, if it supports that", told))
 
 
-def copy_errors(app: Host, errors: list[dict[str, Any]]) -> None:
-    """Put errors on the clipboard, to be pasted into a report."""
-    copy(app, "\n\n".join(f"{error['message']}\n{error['remedy']}\n[{error['id']}]" for error in errors))
-
-
 def save_answers(app: Host) -> None:
     """Save an answers file that replays this run."""
     from wizard.answers import free_path, replay, save

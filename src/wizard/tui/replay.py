@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -20,6 +20,7 @@ from wizard.runs import LOOKS, Ended, Kind
 from wizard.tui.app import Wizard
 from wizard.tui.engine_thread import Feed, outline
 from wizard.tui.state import LOOK, Item, Pause
+from wizard.workspace import Workspace
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from wizard.replay import Pace
     from wizard.runs import Order
     from wizard.tui.state import Model
-    from wizard.workspace import Ask, Emit, Scenario
+    from wizard.workspace import Ask, Emit
 
 #: The keys double and halve the speed between these.
 _SLOWEST, _FASTEST = 0.125, 128.0
@@ -95,7 +96,7 @@ class Playback(Feed):
         return Ended(Result(outcome, code, errors=list(told.errors)), told.data)
 
 
-class Recorded:
+class Recorded(Workspace):
     """The workspace of a replay: there is nothing to do anything in.
 
     :param tape: what was loaded (`wizard.replay.load`).
@@ -103,8 +104,6 @@ class Recorded:
     """
 
     live = False
-    scenario = ""
-    scenarios: Mapping[str, Scenario] = {}
 
     def __init__(self, tape: Tape, settings: Settings, pace: Pace) -> None:
         self.tape, self.settings, self.pace = tape, settings, pace
@@ -124,12 +123,6 @@ class Recorded:
 
     def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         raise AssertionError("a recording has no context")
-
-    def move(self, scenario: str) -> None:
-        raise AssertionError("a recording has no scenarios")
-
-    def close(self) -> None:
-        """There is nothing to remove."""
 
 
 class Replay(Wizard):

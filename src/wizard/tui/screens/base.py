@@ -149,7 +149,8 @@ class WizardScreen(Screen[None]):
 
     def action_copy(self) -> None:
         """Put the error on the clipboard."""
-        overlays.copy_errors(self.wizard, self.errors)
+        told = (f"{error['message']}\n{error['remedy']}\n[{error['id']}]" for error in self.errors)
+        overlays.copy(self.wizard, "\n\n".join(told))
 
 
 class StageScreen(WizardScreen):

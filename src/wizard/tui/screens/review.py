@@ -69,15 +69,9 @@ class Review(StageScreen):
         self.query_one(".subject").set_class(bool(failed), "gone")
         self.query_one(".subject", Static).update(Content(clean(self._subject())))
         self.query_one(".hint", Static).update(self.hint())
-        forward = self.query_one("#forward", Button)
-        asked = self.model.question
-        forward.label = (
-            "Check the result"
-            if asked is None
-            else "Write the request …"
-            if asked.id == HAND_OFF
-            else "Make these changes …"
-        )
+        asked = self.model.question.id if self.model.question is not None else ""
+        told = {"": "Check the result", HAND_OFF: "Write the request …"}
+        self.query_one("#forward", Button).label = told.get(asked, "Make these changes …")
         self.enable("again" if failed else "forward")
         if table.display and self._ready and not table.has_focus and not self._was_ready:
             table.focus()

@@ -82,29 +82,29 @@ class Summary(WizardScreen):
         return list(_NEXT)
 
     def _outcome(self) -> Content:
-        code = self.wizard.exit_code
-        word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(
-            self.wizard.outcome, "Everything holds"
-        )
+        code, half_way = self.wizard.exit_code, self.wizard.outcome == "partial"
         if code == ExitCode.DONE:
-            return Content.assemble(("ok  ", "bold $text-success"), word)
-        if any(error["id"] == "replay.cut" for error in self.errors):
-            return Content.assemble(("stop  ", "bold $text-warning"), "How it ended is not known.")
-        if self._waits:
-            return Content.assemble(("wait  ", "bold $text-warning"), "An administrator has to go on from here.")
-        if any(error["id"] == "flow.interrupted" for error in self.errors) and self.wizard.outcome != "partial":
-            return Content.assemble(("stop  ", "bold $text-warning"), f"Stopped, as asked. (exit code {code})")
-        left = (
-            "It is half-way: what is left is named below."
-            if self.wizard.outcome == "partial"
-            else "It did not succeed."
-        )
-        return Content.assemble(("FAIL  ", "bold $text-error"), f"{left} (exit code {code})")
+            words = {"changed": "Done", "unchanged": "Nothing had to be changed"}
+            word, told = "ok", words.get(self.wizard.outcome, "Everything holds")
+        elif self._holds("replay.cut"):
+            word, told = "stop", "How it ended is not known."
+        elif self._waits:
+            word, told = "wait", "An administrator has to go on from here."
+        elif self._holds("flow.interrupted") and not half_way:
+            word, told = "stop", f"Stopped, as asked. (exit code {code})"
+        else:
+            left = "It is half-way: what is left is named below." if half_way else "It did not succeed."
+            word, told = "FAIL", f"{left} (exit code {code})"
+        tone = {"ok": "success", "FAIL": "error"}.get(word, "warning")
+        return Content.assemble((f"{word}  ", f"bold $text-{tone}"), told)
+
+    def _holds(self, id: str) -> bool:
+        return any(error["id"] == id for error in self.errors)
 
     @property
     def _waits(self) -> bool:
         """A request was written, and somebody else's turn is next."""
-        return any(error["id"] == "handoff.waiting" for error in self.errors)
+        return self._holds("handoff.waiting")
 
     @property
     def _recorded(self) -> list[str]:

@@ -63,13 +63,9 @@ class Welcome(WizardScreen):
             options.append(_option("resume", "Resume", f"continue the interrupted {survey.open.flow} ({told})"))
             if not survey.open.marked:
                 options.append(_option("undo", "Undo", f"take back what the interrupted {survey.open.flow} did"))
-        if self.wizard.workspace.scenarios:
-            options += [
-                _option(f"demo:{name}", clean(Path(name).name), s.text)
-                for name, s in self.wizard.workspace.scenarios.items()
-            ]
-            return options + [_line(row, entry) for row, entry in registry.menu() if row.name in LOOKS]
-        return options + [_line(row, entry) for row, entry in registry.menu()]
+        scenarios = self.wizard.workspace.scenarios
+        options += [_option(f"demo:{name}", clean(Path(name).name), s.text) for name, s in scenarios.items()]
+        return options + [_line(*line) for line in registry.menu() if line[0].name in LOOKS or not scenarios]
 
     def _best(self, survey: ProjectStatus | None) -> str:
         if survey is not None and survey.open is not None:
@@ -80,18 +76,17 @@ class Welcome(WizardScreen):
         return next((f.name for f in others if survey is not None and survey.subject in f.likely), first.name)
 
     def _said(self, survey: ProjectStatus | None) -> str:
+        found = survey.open if survey is not None else None
         if self.wizard.workspace.scenarios:
-            first = "A pretend tenant on 127.0.0.1. Choose what to try."
             if self.wizard.moving:
                 return "Starting another pretend tenant …"
-            if survey is not None and survey.open is not None:
-                first = "The run on this pretend machine was interrupted. Go on with it, or take it back."
-            return first
-        if survey is None:
-            return f"{self.wizard.workspace.settings.folder}: looking …"
-        if survey.open is not None:
-            return f"{self.wizard.workspace.settings.folder}: a run was interrupted. Go on with it, or take it back."
-        return f"{self.wizard.workspace.settings.folder}: {survey.trouble or _SUBJECT[survey.subject]}"
+            if found is not None:
+                return "The run on this pretend machine was interrupted. Go on with it, or take it back."
+            return "A pretend tenant on 127.0.0.1. Choose what to try."
+        told = "a run was interrupted. Go on with it, or take it back." if found is not None else "looking …"
+        if survey is not None and found is None:
+            told = survey.trouble or _SUBJECT[survey.subject]
+        return f"{self.wizard.workspace.settings.folder}: {told}"
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Start it."""
