@@ -195,12 +195,11 @@ def _add(place: Any, option: Option, text: str) -> None:
     """
     how: dict[str, Any] = {"help": text, "default": option.default if option.source == "line" else argparse.SUPPRESS}
     if option.kind == "word":
-        how["metavar"] = option.metavar
         if option.optional:
             how["nargs"] = "?"
         else:
             del how["default"]
-        place.add_argument(option.name, **how)
+        place.add_argument(option.name, metavar=option.metavar, **how)
         return
     if option.metavar:
         how["metavar"] = option.metavar

@@ -32,9 +32,8 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
     app.drop()
     dialog = SigningIn(device_code=device_code)
 
-    def work(ctx: Context, say: Say, cancel: Cancel) -> object:
+    def work(ctx: Context, say: Say, cancel: Cancel) -> None:
         ctx.sign_in.login(tenant, device_code=device_code, tell=say, cancel=cancel)
-        return None
 
     def told(prompt: Any) -> None:
         dialog.tell(prompt.code, prompt.address, prompt.text)
@@ -50,9 +49,8 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
 def sign_out(app: Host) -> None:
     """Run `az logout`, after a yes."""
 
-    def work(ctx: Context, say: Say, cancel: Cancel) -> object:
+    def work(ctx: Context, say: Say, cancel: Cancel) -> None:
         ctx.sign_in.logout()
-        return None
 
     def answered(yes: bool | None) -> None:
         if yes:
@@ -97,11 +95,6 @@ class SigningIn(ModalScreen[None]):
         super().__init__()
         self._device_code = device_code
         self._code = self._address = ""
-
-    @property
-    def wizard(self) -> Host:
-        """The app."""
-        return cast("Host", self.app)
 
     def compose(self) -> ComposeResult:
         waiting = "asking for a code …" if self._device_code else "the browser opens; sign in there …"
@@ -157,4 +150,4 @@ class SigningIn(ModalScreen[None]):
 
     def action_stop(self) -> None:
         """Give up the sign-in; `az` and its children are ended."""
-        self.wizard.stop_job()
+        cast("Host", self.app).stop_job()

@@ -214,11 +214,8 @@ class EngineThread(Feed):
 
 def outline(flow: Flow[Context]) -> Outline:
     """What a flow is going to change."""
-    return Outline(
-        tuple(
-            (stage.name, stage.title, tuple((step.name, step.title) for step in stage.steps)) for stage in flow.change
-        )
-    )
+    stages = ((s.name, s.title, tuple((step.name, step.title) for step in s.steps)) for s in flow.change)
+    return Outline(tuple(stages))
 
 
 def _checks() -> Outline:

@@ -348,10 +348,8 @@ class Navigation(TextualApp):
         """Show a screen, without what stood on top of the one before."""
         while self.screen.is_modal:
             self.pop_screen()
-        if len(self.screen_stack) > 1:
-            self.switch_screen(_screen(name))
-        else:
-            self.push_screen(_screen(name))
+        act = self.switch_screen if len(self.screen_stack) > 1 else self.push_screen
+        act(_screen(name))
         self._guard(self.size)
 
     def on_resize(self, event: Resize) -> None:

@@ -125,7 +125,7 @@ class Model:
 
     def findings(self, names: Iterable[str]) -> list[events.Finding]:
         """What was found in some stages, in order."""
-        return [finding for name in names for finding in self.stages[name].findings]
+        return [finding for name in names if name in self.stages for finding in self.stages[name].findings]
 
     @property
     def changing(self) -> list[str]:
@@ -162,7 +162,7 @@ class Model:
             case events.FlowStarted():
                 self.began = now
             case events.StageStarted():
-                self.stages.setdefault(item.stage, Stage(item.stage, item.title)).title = item.title
+                self._stage(item.stage, item.title).title = item.title
                 if self.stage in LOOK and item.stage not in LOOK:
                     self.began = now  # what a person took to read does not count
                 self.stage, self.pause = item.stage, ""
@@ -178,7 +178,7 @@ class Model:
             case events.Waiting():
                 self.waiting = (item, now)
             case events.Finding():
-                self._current().findings.append(item)
+                self._stage(self.stage, self.stage).findings.append(item)
             case events.Checked():
                 self.checks[mark(item.group, item.check)] = item
                 self._row(item.group, item.check, item.title).state = "done"
@@ -195,8 +195,7 @@ class Model:
         self.happened.append(item)
 
     def _row(self, stage: str, step: str, title: str) -> Row:
-        place = self.stages.setdefault(stage, Stage(stage, stage))
-        return place.rows.setdefault(step, Row(step, title))
+        return self._stage(stage, stage).rows.setdefault(step, Row(step, title))
 
-    def _current(self) -> Stage:
-        return self.stages.setdefault(self.stage, Stage(self.stage, self.stage))
+    def _stage(self, name: str, title: str) -> Stage:
+        return self.stages.setdefault(name, Stage(name, title))

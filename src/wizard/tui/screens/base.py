@@ -14,10 +14,12 @@ from wizard.tui import consent, overlays
 from wizard.tui.widgets.parts import Actions, Bar, Card, Checks, Rail
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from textual.app import ComposeResult
 
     from wizard.tui.host import Host
-    from wizard.tui.state import Model
+    from wizard.tui.state import Model, Row
 
 
 #: Keys of the screens that are left by going on, and of those that may show an error.
@@ -90,6 +92,14 @@ class WizardScreen(Screen[None]):
         yield Checks(classes="checks")
         yield Card(classes="card")
         yield Static(classes="hint")
+
+    def show(self, rows: Sequence[Row], stages: Iterable[str], tail: str = "") -> None:
+        """Show steps, what was found in their stages, and what went wrong.
+
+        :param tail: one more line, such as what is being looked for.
+        """
+        self.query_one(Checks).show(rows, self.model.findings(stages), self.wizard.now(), tail)
+        self.query_one(Card).show(self.errors)
 
     def on_mount(self) -> None:
         """Show what is known already."""
@@ -175,15 +185,9 @@ class StageScreen(WizardScreen):
         return self.model.failed if self._current else []
 
     def moved(self) -> None:
-        model = self.model
-        stage = model.stages.get(self.place)
-        rows = list(stage.rows.values()) if stage else []
         failed = self.errors
-        shown = [row for row in rows if not (failed and row.state == "failed")]
-        tail = "" if self._ready or failed or not self._current else "looking …"
-        findings = stage.findings if stage else []
-        self.query_one(Checks).show(shown, findings, self.wizard.now(), tail)
-        self.query_one(Card).show(failed)
+        shown = [row for row in self.model.rows([self.place]) if not (failed and row.state == "failed")]
+        self.show(shown, [self.place], "" if self._ready or failed or not self._current else "looking …")
         self.query_one(".hint", Static).update(self.hint())
         self.enable("forward" if self._ready else "again" if failed else "back")
 

@@ -108,7 +108,7 @@ class Diagnose(WizardScreen):
         seen = self.model.checks.get(at)
         if seen is None:
             return at, "todo", row.title
-        return at, seen.state, f"{seen.title}: {_flat(seen.evidence)}"
+        return at, seen.state, f"{seen.title}: {' '.join(seen.evidence.split())}"
 
     def _count(self) -> str:
         states = [seen.state for seen in self.model.checks.values()]
@@ -232,8 +232,3 @@ def _option(name: str, state: str, text: str) -> Option:
     word, tone = (SEVERITY[state], TONES[state]) if state in SEVERITY else ("·", "$text-muted")
     line = Content.assemble("  ", (f"{word:<7}", tone), clean(text))
     return Option(line, id=name)
-
-
-def _flat(text: str) -> str:
-    """Evidence in one line."""
-    return " ".join(text.split())

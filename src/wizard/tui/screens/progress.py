@@ -42,9 +42,8 @@ class Progress(WizardScreen):
     def moved(self) -> None:
         model, now = self.model, self.wizard.now()
         rows = model.rows(model.changing)
-        self.query_one(Checks).show(rows, model.findings(model.changing), now)
+        self.show(rows, model.changing)
         put(self.query_one(".waiting", Static), Content(clean(self._waiting(now))))
-        self.query_one(Card).show(self.errors)
         done = sum(row.state not in ("todo", "working") for row in rows)
         put(self.query_one(".clock", Static), Content(self._clock(done, len(rows), now)))
         self.enable("stop" if model.ended is None else "forward")

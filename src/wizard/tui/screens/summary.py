@@ -50,7 +50,8 @@ class Summary(WizardScreen):
         lines: list[Content] = []
         if failed:
             lines += [card(failed), Content("")]
-        lines += [Content(clean(sentence)) for sentence in self._sentences]
+        sentences = dict.fromkeys([*self.model.sentences, *self.wizard.proof.sentences])
+        lines += [Content(clean(sentence)) for sentence in sentences]
         data = self.model.ended.data if self.model.ended is not None else {}
         if (certificate := data.get("certificate")) and not failed:
             told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
@@ -116,10 +117,6 @@ class Summary(WizardScreen):
     @property
     def errors(self) -> list[dict[str, Any]]:
         return [*self.model.failed, *self.wizard.proof.failed]
-
-    @property
-    def _sentences(self) -> list[str]:
-        return [*self.model.sentences, *(s for s in self.wizard.proof.sentences if s not in self.model.sentences)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":

@@ -9,7 +9,6 @@ from textual.content import Content
 from textual.widgets import Static
 
 from wizard.tui.screens.base import ERRORS, NEXT, WizardScreen
-from wizard.tui.widgets.parts import Card, Checks
 
 if TYPE_CHECKING:
     from wizard.tui.state import Model
@@ -33,9 +32,7 @@ class Verify(WizardScreen):
     def moved(self) -> None:
         model = self.model
         over = model.ended is not None
-        tail = "" if over else "checking …"
-        self.query_one(Checks).show(model.rows(model.stages), model.findings(model.stages), self.wizard.now(), tail)
-        self.query_one(Card).show(model.failed)
+        self.show(model.rows(model.stages), model.stages, "" if over else "checking …")
         holds = " ".join(model.sentences)
         self.query_one(".hint", Static).update(Content(holds if over else ""))
         self.enable("forward")
