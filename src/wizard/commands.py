@@ -144,6 +144,10 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
 
         width = min(shutil.get_terminal_size().columns, 100) if sys.stdout.isatty() else 0
         data, text = answer(self.given.get("id"), width)
+        return self._answer(data, text)
+
+    def _answer(self, data: dict[str, Any], text: str) -> ExitCode:
+        """Show data to a program, or a text to a person."""
         if self.settings.json:
             self.show("unchanged", ExitCode.DONE, data, [])
         else:
@@ -160,12 +164,8 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
         profile = profiles.load(self.settings.profile)
         if (name := self.given.get("file")) is None:
             found = replay.listed(profile)
-            if self.settings.json:
-                self.show("unchanged", ExitCode.DONE, {"recordings": [asdict(each) for each in found]}, [])
-            else:
-                none = f"No run was recorded yet in {folder(profile)}."
-                self.say(clean("\n".join(str(each) for each in found) or none))
-            return ExitCode.DONE
+            listing = "\n".join(str(each) for each in found) or f"No run was recorded yet in {folder(profile)}."
+            return self._answer({"recordings": [asdict(each) for each in found]}, clean(listing))
         tape = replay.load(replay.find(name, profile))
         pace = replay.Pace(SystemClock(self.cancel), self.given["speed"], tape.started)
         if self.settings.json:

@@ -59,19 +59,13 @@ def run(workspace: Workspace, out: TextIO, err: TextIO, source: TextIO) -> ExitC
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:
-            dialogue.code = _told(plain, error.copy(standing="No run was under way."))
+            dialogue.code = plain.failure(error.copy(standing="No run was under way."))
         except SetupError as error:
-            code = _told(plain, error)
+            code = plain.failure(error)
             dialogue.code = dialogue.code or code
         except OSError:  # nobody reads it any more
             dialogue.code = dialogue.code or ExitCode.NEEDS_HUMAN
     return dialogue.code
-
-
-def _told(plain: Plain, error: SetupError) -> ExitCode:
-    with suppress(OSError):
-        plain.failure(error)
-    return error.exit_code
 
 
 class _Dialogue:
@@ -169,7 +163,7 @@ class _Dialogue:
         try:
             demo = Demo({}, "legacy")
         except SetupError as error:  # it is not installed
-            _told(self._plain, error)
+            self._plain.failure(error)
             return
         with closing(demo):
             inner = _Dialogue(demo, self._plain, self._menu, inner=True)
@@ -240,7 +234,7 @@ class _Dialogue:
         try:
             answers.save(path, kind, settings)
         except SetupError as error:
-            _told(self._plain, error)
+            self._plain.failure(error)
             return
         self._plain.say("Saved. This replays it:")
         self._plain.verbatim(answers.replay(kind, settings, path))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TextIO, assert_never
 
 from core import events
@@ -119,7 +121,7 @@ class Plain:
         """Show what went wrong; the summary was shown with the last event."""
         width = self.width if self._err.isatty() else 0
         for error in errors:
-            lines = _wrapped(f"{error['message']} [{error['id']}]\n{error['remedy']}", width - 6)
+            lines = wrapped(f"{error['message']} [{error['id']}]\n{error['remedy']}", width - 6)
             print(f"\n{self._paint('FAIL', 'FAIL')}  " + "\n      ".join(lines), file=self._err, flush=True)
         if told := support(code, data):
             print(f"\n{clean(told)}", file=self._err, flush=True)
@@ -127,8 +129,9 @@ class Plain:
             self._print(f"\nNothing was changed: this was a dry run (plan {data['plan']['fingerprint']}).", always=True)
 
     def failure(self, error: SetupError) -> ExitCode:
-        """Show what went wrong where nothing was run; its exit code."""
-        self.result("", "failed", error.exit_code, {}, [error.as_dict()])
+        """Show what went wrong where nothing was run, if anybody is there; its exit code."""
+        with suppress(OSError):
+            self.result("", "failed", error.exit_code, {}, [error.as_dict()])
         return error.exit_code
 
     def gap(self) -> None:
@@ -138,12 +141,12 @@ class Plain:
 
     def say(self, text: str) -> None:
         """Show sentences."""
-        self._print("\n".join(_wrapped(text, self.width)), always=True)
+        self._print("\n".join(wrapped(text, self.width)), always=True)
 
     def item(self, number: int, text: str) -> None:
         """Show one entry of a list to choose from."""
         head = f"  {number}  "
-        self._print(head + f"\n{' ' * len(head)}".join(_wrapped(text, self.width - len(head))), always=True)
+        self._print(head + f"\n{' ' * len(head)}".join(wrapped(text, self.width - len(head))), always=True)
 
     def verbatim(self, text: str) -> None:
         """Show what is to be copied: no line is broken."""
@@ -176,7 +179,7 @@ class Plain:
         """One row: a state word, then the text, wrapped under itself on a terminal."""
         head = f"{sign} {word:<7}" if sign else f"{word:<7}"
         margin = " " * (len(head) + 3)
-        lines = _wrapped(text, self.width - len(margin))
+        lines = wrapped(text, self.width - len(margin))
         self._print(f"  {self._paint(word, head)} " + f"\n{margin}".join(lines), always=loud)
 
     def _paint(self, word: str, text: str) -> str:
@@ -189,15 +192,17 @@ class Plain:
             print(redactor.redact(text), file=self._out, flush=True)
 
 
-def _wrapped(text: str, room: int) -> list[str]:
+def wrapped(text: str, room: int, *, cut: bool = True) -> list[str]:
     """The lines of a text; words stay whole, also in paths and flags.
 
     :param room: columns; none where a pipe gets whole lines.
+    :param cut: whether a word that is longer than a line is cut.
     """
     lines = clean(text).split("\n")
     if room <= 0:
         return lines
-    return [part for line in lines for part in textwrap.wrap(line, room, break_on_hyphens=False) or [""]]
+    wrap = partial(textwrap.wrap, width=room, break_on_hyphens=False, break_long_words=cut)
+    return [part for line in lines for part in wrap(line) or [""]]
 
 
 def clean(text: str) -> str:

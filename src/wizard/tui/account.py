@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import Binding, BindingType
@@ -49,13 +50,10 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
 def sign_out(app: Host) -> None:
     """Run `az logout`, after a yes."""
 
-    def work(ctx: Context, say: Say, cancel: Cancel) -> None:
-        ctx.sign_in.logout()
-
     def answered(yes: bool | None) -> None:
         if yes:
             app.drop()
-            app.begin_job(work, lambda value: _look_again(app, value))
+            app.begin_job(lambda ctx, say, cancel: ctx.sign_in.logout(), partial(_look_again, app))
 
     app.push_screen(Ask("Sign the Azure CLI out? Other programs that use its account lose it too."), answered)
 

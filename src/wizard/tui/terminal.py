@@ -19,6 +19,8 @@ from wizard.tui.hangup import Watch, lasting
 from wizard.workspace import Demo
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from core.errors.exit_codes import ExitCode
     from wizard.workspace import Workspace
 
@@ -63,18 +65,16 @@ def _signals(app: Wizard) -> Iterator[None]:
     """
     watch = Watch(app)
 
-    def heard(number: int) -> None:
+    def heard(number: int, frame: FrameType | None = None) -> None:
         app.signalled(number)
         watch.signalled(number)
 
-    try:
-        with (
-            handling(lambda number, frame: heard(number)),
-            lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))),
-        ):
-            yield
-    finally:
-        watch.end()
+    with handling(heard):
+        try:
+            with lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))):
+                yield
+        finally:
+            watch.end()
 
 
 def _epilogue(app: Wizard) -> None:

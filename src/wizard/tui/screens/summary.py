@@ -74,13 +74,11 @@ class Summary(WizardScreen):
         self.enable("start")
 
     def _next(self) -> list[tuple[str, str]]:
-        if self.errors:
-            if self._waits:
-                return [("entraclaw-setup apply FILE", "what the administrator runs")]
-            if self.wizard.outcome == "partial":
-                return [("entraclaw-setup resume", "finishes it")]
-            return []
-        return list(_NEXT)
+        if not self.errors:
+            return list(_NEXT)
+        if self._waits:
+            return [("entraclaw-setup apply FILE", "what the administrator runs")]
+        return [("entraclaw-setup resume", "finishes it")] if self.wizard.outcome == "partial" else []
 
     def _outcome(self) -> Content:
         code, half_way = self.wizard.exit_code, self.wizard.outcome == "partial"
