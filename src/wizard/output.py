@@ -96,8 +96,7 @@ class Invocation:
         """
         self.settings = resolve(flags)
         self.renderer = self._renderer(self.settings)
-        if self.settings.log_file:
-            self.emit.log = Ndjson(self.stack.enter_context(log(self.settings, self.command)), None).event
+        self.emit.log = log(self.settings, self.command, self.stack)
 
     def carry_out(self, order: Order, workspace: Workspace | None = None) -> Ended:
         """Run a flow or a check, and record it.

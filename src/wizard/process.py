@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Protocol, TextIO
@@ -18,8 +18,10 @@ from core.config import profile as profiles
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
+from core.events import Event
 from core.secret import forbid_core_dumps
 from wizard import early
+from wizard.console.ndjson import Ndjson
 
 
 class Interruptible(Protocol):
@@ -93,18 +95,30 @@ def handling(handle: Callable[[int, FrameType | None], object]) -> Iterator[None
             signal.signal(number, old)
 
 
-def log(settings: Settings, command: str) -> TextIO:
-    """Open `--log-file`; whoever gets it closes it.
+def log(settings: Settings, command: str, stack: ExitStack) -> Callable[[Event], None] | None:
+    """Open `--log-file`.
 
     :param command: for the error.
+    :param stack: closes it.
+    :returns: receives what happened; None: no log is wanted.
     :raises SetupError: `usage.settings`: it is the state file, or cannot be opened; `file.unsafe`.
     """
+    if not settings.log_file:
+        return None
     path = Path(settings.log_file)
     if path.resolve() == (settings.folder / profiles.load(settings.profile).state_file).resolve():
         detail = f"--log-file {path} is the state file"
     else:
         try:
-            return os.fdopen(files.opened(path, append=True), "a", encoding="utf-8")
+            file = os.fdopen(files.opened(path, append=True), "a", encoding="utf-8")
         except OSError as error:
             detail = f"--log-file {path} cannot be opened: {error.strerror}"
+        else:
+            stack.callback(_closed, file)
+            return Ndjson(file, None).event
     raise SetupError("usage.settings", detail=detail, command=command)
+
+
+def _closed(file: TextIO) -> None:
+    with suppress(OSError):  # what it could not take was told when it was written
+        file.close()

@@ -50,7 +50,7 @@ class Order(NamedTuple):
 class Events:
     """Where the events of a run go: to its recording, to the log file, and to whoever shows them.
 
-    :param show: receives every event, last.
+    :param show: receives every event.
     :ivar log: receives every event too; when it fails, that is a finding, and it is left alone from then on.
     :ivar recording: receives every event and the result.
     :ivar effects: whether anything was changed so far.
@@ -71,6 +71,7 @@ class Events:
             self.recording.event(event)
         if self.checks is not None and (row := _checked(event)):
             self.checks = [*(kept for kept in self.checks if kept["check"] != row["check"]), row]
+        self._show(event)
         if self.log is not None:
             try:
                 self.log(event)
@@ -78,7 +79,6 @@ class Events:
                 self.log = None
                 told = f"The log file could not be written: {error}; it ends here."
                 self(events.Finding("log.ended", "warning", told))
-        self._show(event)
 
 
 @dataclass(frozen=True)

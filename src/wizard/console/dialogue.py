@@ -19,7 +19,6 @@ from core.flows import registry
 from wizard import answers, runs
 from wizard.console import trouble
 from wizard.console.menu import Menu
-from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain
 from wizard.process import log, signals
 from wizard.runs import Ended, Kind, Order
@@ -54,8 +53,7 @@ def run(workspace: Workspace, out: TextIO, err: TextIO, source: TextIO) -> ExitC
     dialogue = _Dialogue(workspace, plain, menu)
     with signals(menu), ExitStack() as stack:
         try:
-            if workspace.settings.log_file:
-                dialogue.events.log = Ndjson(stack.enter_context(log(workspace.settings, "")), None).event
+            dialogue.events.log = log(workspace.settings, "", stack)
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:

@@ -10,7 +10,6 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from core.secret import redactor
-from wizard.console.ndjson import Ndjson
 from wizard.console.plain import clean
 from wizard.process import handling, log
 from wizard.report import support
@@ -36,8 +35,7 @@ def run(workspace: Workspace, app: Wizard | None = None) -> ExitCode:
         os.environ["NO_COLOR"] = "1"  # the framework reads it there
     app = app or Wizard(workspace)
     with ExitStack() as stack:
-        if workspace.settings.log_file:
-            app.log_to = Ndjson(stack.enter_context(log(workspace.settings, "")), None).event
+        app.log_to = log(workspace.settings, "", stack)
         code = conduct(app)
     if not app.to_sandbox:
         return code
