@@ -16,8 +16,8 @@ from core.errors import SetupError
 from core.flows import registry
 from core.flows.registry import Row
 from core.secret import looks_secret
-from wizard.console.plain import clean
 from wizard.runs import Kind
+from wizard.text import clean
 
 _NEXT_NAMES: Final = 99
 

@@ -137,7 +137,7 @@ def refuse(argv: Sequence[str], error: SetupError) -> ExitCode:
 
         Ndjson(None, sys.stdout).result(command, "failed", error.exit_code, {}, [error.as_dict() | {"remedy": remedy}])
     else:
-        from wizard.console.plain import clean
+        from wizard.text import clean
 
         told = error.details["detail"] if error.id == "usage.settings" else error
         print(clean(f"entraclaw-setup: {told}\n{remedy}"), file=sys.stderr)

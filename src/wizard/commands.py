@@ -10,17 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.clock import Cancel, SystemClock
+from core.clock import SystemClock
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
 from core.recording.writer import folder
 from wizard.console.ndjson import Ndjson
-from wizard.console.plain import clean
 from wizard.output import Invocation
 from wizard.process import flush, prepare, signals
 from wizard.runs import Order
+from wizard.text import clean
 from wizard.workspace import Local
 
 if TYPE_CHECKING:
@@ -35,12 +35,11 @@ def run(command: str, given: dict[str, Any]) -> ExitCode:
     :returns: the exit code; `token` knows 0 and 1 only.
     """
     prepare()
-    cancel, stack = Cancel(), ExitStack()
-    with stack:
-        session = _Session(command, given, cancel, stack)
+    with ExitStack() as stack:
+        session = _Session(command, given, stack)
         try:
             with signals(session):
-                cancel.check()
+                session.cancel.check()
                 code = session.run()
         except Exception as error:  # noqa: BLE001  reported with an id; never a traceback with values in it
             code = session.fail(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.errors import explain
-from wizard.console.plain import wrapped
+from wizard.text import wrapped
 
 
 def answer(id: str | None, width: int) -> tuple[dict[str, Any], str]:

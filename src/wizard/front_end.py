@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, Final, TextIO
 
-from core.clock import Cancel, SystemClock
+from core.clock import SystemClock
 from core.config.options import OPTIONS
 from core.config.settings import Settings, resolve
 from core.errors import SetupError
@@ -70,7 +70,7 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> ExitCode:
     :returns: the exit code.
     """
 
-    def begin(starting: _Starting, stack: ExitStack) -> ExitCode:
+    def begin(starting: process.Interruptible, stack: ExitStack) -> ExitCode:
         settings = _demo(given) if demo else _real(given)
         # the screens are written to standard error, as the framework does
         linear = plain(settings.plain, os.environ, sys.stdout) or not _terminal(sys.stderr)
@@ -96,7 +96,7 @@ def replay(given: Mapping[str, Any]) -> ExitCode:
     :returns: the exit code.
     """
 
-    def begin(starting: _Starting, stack: ExitStack) -> ExitCode:
+    def begin(starting: process.Interruptible, stack: ExitStack) -> ExitCode:
         from core.config import profile as profiles
         from wizard import replay
 
@@ -115,12 +115,12 @@ def replay(given: Mapping[str, Any]) -> ExitCode:
     return _open(begin)
 
 
-def _open(begin: Callable[[_Starting, ExitStack], ExitCode]) -> ExitCode:
+def _open(begin: Callable[[process.Interruptible, ExitStack], ExitCode]) -> ExitCode:
     process.prepare()
     for name in os.environ.keys() - _DRAWING:
         if name.startswith("TEXTUAL"):
             del os.environ[name]
-    starting = _Starting()
+    starting = process.Interruptible(asking=True)  # a signal ends it at once: nothing has been changed
     with ExitStack() as stack:
         try:
             stack.enter_context(process.signals(starting))
@@ -132,13 +132,6 @@ def _open(begin: Callable[[_Starting, ExitStack], ExitCode]) -> ExitCode:
                 printer.result("", result.outcome, result.exit_code, {}, result.errors)
             code = result.exit_code
     return process.flush(code)
-
-
-class _Starting:
-    """Until a front end is there, a signal ends it at once: nothing has been changed."""
-
-    def __init__(self) -> None:
-        self.cancel, self.asking = Cancel(), True
 
 
 def _real(given: Mapping[str, Any]) -> Settings:

@@ -8,16 +8,17 @@ import sys
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from core.clock import Cancel, SystemClock
+from core.clock import SystemClock
 from core.config.settings import Settings, resolve
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import Event, Finding, Question
 from wizard import runs
 from wizard.console.ndjson import Ndjson
-from wizard.console.plain import Plain, clean
+from wizard.console.plain import Plain
 from wizard.early import json_wanted
-from wizard.process import log
+from wizard.process import Interruptible, log
+from wizard.text import clean
 from wizard.workspace import Local, Workspace
 
 if TYPE_CHECKING:
@@ -25,22 +26,21 @@ if TYPE_CHECKING:
     from wizard.runs import Ended, Order
 
 
-class Invocation:
+class Invocation(Interruptible):
     """What every command needs, whatever it does.
 
     :param command: its name.
     :param given: long options that were given, with underscores.
-    :param cancel: where a request to stop comes in.
     :param stack: what is closed when it ends.
-    :ivar asking: whether a person is being asked right now.
     :ivar changed: whether the result says that something was changed.
     :ivar lost: why standard output did not take all of it.
     :ivar emit: where every event goes.
     """
 
-    def __init__(self, command: str, given: dict[str, Any], cancel: Cancel, stack: ExitStack) -> None:
-        self.command, self.given, self.cancel, self.stack = command, given, cancel, stack
-        self.asking = self.changed = False
+    def __init__(self, command: str, given: dict[str, Any], stack: ExitStack) -> None:
+        super().__init__()
+        self.command, self.given, self.stack = command, given, stack
+        self.changed = False
         self.lost: Exception | None = None
         # before anything can be wrong with them: in which form a mistake in the settings is told
         self.settings = Settings(json=bool(given.get("json", json_wanted(()))))
@@ -96,7 +96,8 @@ class Invocation:
         """
         self.settings = resolve(flags)
         self.renderer = self._renderer(self.settings)
-        self.emit.log = log(self.settings, self.command, self.stack)
+        if (file := log(self.settings, self.command, self.stack)) is not None:
+            self.emit.log = Ndjson(file, None).event
 
     def carry_out(self, order: Order, workspace: Workspace | None = None) -> Ended:
         """Run a flow or a check, and record it.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from core import files
 from core.clock import Cancel
@@ -18,21 +18,19 @@ from core.config import profile as profiles
 from core.config.settings import Settings
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
-from core.events import Event
 from core.secret import forbid_core_dumps
 from wizard import early
-from wizard.console.ndjson import Ndjson
 
 
-class Interruptible(Protocol):
+class Interruptible:
     """What a signal reaches.
 
     :ivar cancel: of what is under way.
     :ivar asking: whether a person is being asked right now.
     """
 
-    cancel: Cancel
-    asking: bool
+    def __init__(self, *, asking: bool = False) -> None:
+        self.cancel, self.asking = Cancel(), asking
 
 
 def prepare() -> None:
@@ -95,12 +93,12 @@ def handling(handle: Callable[[int, FrameType | None], object]) -> Iterator[None
             signal.signal(number, old)
 
 
-def log(settings: Settings, command: str, stack: ExitStack) -> Callable[[Event], None] | None:
+def log(settings: Settings, command: str, stack: ExitStack) -> TextIO | None:
     """Open `--log-file`.
 
     :param command: for the error.
     :param stack: closes it.
-    :returns: receives what happened; None: no log is wanted.
+    :returns: None: no log is wanted.
     :raises SetupError: `usage.settings`: it is the state file, or cannot be opened; `file.unsafe`.
     """
     if not settings.log_file:
@@ -115,7 +113,7 @@ def log(settings: Settings, command: str, stack: ExitStack) -> Callable[[Event],
             detail = f"--log-file {path} cannot be opened: {error.strerror}"
         else:
             stack.callback(_closed, file)
-            return Ndjson(file, None).event
+            return file
     raise SetupError("usage.settings", detail=detail, command=command)
 
 

@@ -19,8 +19,8 @@ from core.errors import SetupError
 from core.events import Event
 from core.recording import writer
 from core.recording.reader import Tape, read
-from wizard.console.plain import clean
 from wizard.demo import refuse_options
+from wizard.text import clean
 
 #: What a replay is called for the newest recording.
 LAST: Final = "last"

@@ -19,6 +19,7 @@ from core.flows import registry
 from wizard import answers, runs
 from wizard.console import trouble
 from wizard.console.menu import Menu
+from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain
 from wizard.process import log, signals
 from wizard.runs import Ended, Kind, Order
@@ -53,7 +54,8 @@ def run(workspace: Workspace, out: TextIO, err: TextIO, source: TextIO) -> ExitC
     dialogue = _Dialogue(workspace, plain, menu)
     with signals(menu), ExitStack() as stack:
         try:
-            dialogue.events.log = log(workspace.settings, "", stack)
+            if (file := log(workspace.settings, "", stack)) is not None:
+                dialogue.events.log = Ndjson(file, None).event
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:

@@ -6,18 +6,16 @@ Names come from a tenant that others can write to, so control characters never r
 from __future__ import annotations
 
 import shutil
-import textwrap
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, TextIO, assert_never
 
 from core import events
 from core.config.settings import thumbprint
-from core.display import visible
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.secret import redactor
 from wizard.report import support
+from wizard.text import clean, wrapped
 
 _COLOURS: Final = {"ok": "32", "done": "32", "warn": "33", "FAIL": "31", "delete": "31", "add": "32", "wait": "36"}
 WORDS: Final = {"unchanged": "ok", "done": "done", "undone": "undone", "failed": "FAIL", "skipped": "warn"}
@@ -190,21 +188,3 @@ class Plain:
         if always or not self._quiet:
             self._apart = text == ""
             print(redactor.redact(text), file=self._out, flush=True)
-
-
-def wrapped(text: str, room: int, *, cut: bool = True) -> list[str]:
-    """The lines of a text; words stay whole, also in paths and flags.
-
-    :param room: columns; none where a pipe gets whole lines.
-    :param cut: whether a word that is longer than a line is cut.
-    """
-    lines = clean(text).split("\n")
-    if room <= 0:
-        return lines
-    wrap = partial(textwrap.wrap, width=room, break_on_hyphens=False, break_long_words=cut)
-    return [part for line in lines for part in wrap(line) or [""]]
-
-
-def clean(text: str) -> str:
-    """A text without secrets, and without characters that would act on a terminal or hide something in it."""
-    return visible(redactor.redact(text))

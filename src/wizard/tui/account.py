@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from core.errors import SetupError
-from wizard.console.plain import clean
+from wizard.text import clean
 from wizard.tui.dialogs import Ask, Line, Text
 from wizard.tui.widgets.parts import Actions
 

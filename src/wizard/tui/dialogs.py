@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.validation import Function
 from textual.widgets import Button, Footer, Input, Log, Static
 
-from wizard.console.plain import clean
+from wizard.text import clean
 from wizard.tui.widgets.parts import Actions
 
 if TYPE_CHECKING:

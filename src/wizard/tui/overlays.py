@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import SetupError
-from wizard.console.plain import clean
+from wizard.text import clean
 from wizard.tui.dialogs import Line, Text
 
 if TYPE_CHECKING:

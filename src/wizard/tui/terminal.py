@@ -10,9 +10,10 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from core.secret import redactor
-from wizard.console.plain import clean
+from wizard.console.ndjson import Ndjson
 from wizard.process import handling, log
 from wizard.report import support
+from wizard.text import clean
 from wizard.tui.app import Wizard
 from wizard.tui.hangup import Watch, lasting
 from wizard.workspace import Demo
@@ -35,7 +36,8 @@ def run(workspace: Workspace, app: Wizard | None = None) -> ExitCode:
         os.environ["NO_COLOR"] = "1"  # the framework reads it there
     app = app or Wizard(workspace)
     with ExitStack() as stack:
-        app.log_to = log(workspace.settings, "", stack)
+        if (file := log(workspace.settings, "", stack)) is not None:
+            app.log_to = Ndjson(file, None).event
         code = conduct(app)
     if not app.to_sandbox:
         return code

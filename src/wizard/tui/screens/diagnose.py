@@ -10,7 +10,8 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from wizard.console.plain import SEVERITY, clean
+from wizard.console.plain import SEVERITY
+from wizard.text import clean
 from wizard.tui import overlays
 from wizard.tui.dialogs import Ask, Text
 from wizard.tui.screens.base import WizardScreen

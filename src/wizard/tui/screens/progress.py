@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from wizard.console.plain import clean
+from wizard.text import clean
 from wizard.tui.screens.base import ERRORS, NEXT, WizardScreen
 from wizard.tui.widgets.parts import Card, Checks, put
 

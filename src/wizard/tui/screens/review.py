@@ -10,7 +10,8 @@ from textual.content import Content
 from textual.widgets import Button, DataTable, Static
 from textual.widgets.data_table import ColumnKey
 
-from wizard.console.plain import SIGNS, clean
+from wizard.console.plain import SIGNS
+from wizard.text import clean
 from wizard.tui import dialogs, overlays
 from wizard.tui.screens.base import StageScreen
 from wizard.tui.state import HAND_OFF

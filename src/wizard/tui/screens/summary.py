@@ -11,8 +11,8 @@ from textual.widgets import Static
 
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
-from wizard.console.plain import clean
 from wizard.report import support
+from wizard.text import clean
 from wizard.tui import overlays
 from wizard.tui.screens.base import ERRORS, WizardScreen
 from wizard.tui.widgets.parts import card

@@ -11,16 +11,14 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from core.flows import registry
-from wizard.console.plain import clean
 from wizard.runs import LOOKS
+from wizard.text import clean
 from wizard.tui.screens.base import WizardScreen
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from core.flow.spec import Entry
     from core.flows.project_status import ProjectStatus
-    from core.flows.registry import Row
 
 _SUBJECT = {
     "secret": "The state file of this project holds a client secret: migrate it.",
@@ -65,7 +63,10 @@ class Welcome(WizardScreen):
                 options.append(_option("undo", "Undo", f"take back what the interrupted {survey.open.flow} did"))
         scenarios = self.wizard.workspace.scenarios
         options += [_option(f"demo:{name}", clean(Path(name).name), s.text) for name, s in scenarios.items()]
-        return options + [_line(*line) for line in registry.menu() if line[0].name in LOOKS or not scenarios]
+        for row, entry in registry.menu():
+            if row.name in LOOKS or not scenarios:
+                options.append(_option(row.name, entry.title, entry.text, disabled=registry.find(row.name) is None))
+        return options
 
     def _best(self, survey: ProjectStatus | None) -> str:
         if survey is not None and survey.open is not None:
@@ -102,7 +103,3 @@ class Welcome(WizardScreen):
 def _option(name: str, title: str, text: str, *, disabled: bool = False) -> Option:
     prompt = Content.assemble((f"{title:<14}", "bold"), clean(text))
     return Option(prompt, id=name, disabled=disabled)
-
-
-def _line(row: Row, entry: Entry) -> Option:
-    return _option(row.name, entry.title, entry.text, disabled=registry.find(row.name) is None)

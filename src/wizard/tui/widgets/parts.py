@@ -10,7 +10,8 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from wizard.console.plain import SEVERITY, clean
+from wizard.console.plain import SEVERITY
+from wizard.text import clean
 from wizard.tui.state import PLACES, RAIL
 
 if TYPE_CHECKING:
