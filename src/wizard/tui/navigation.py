@@ -15,15 +15,14 @@ from core.flows import registry
 from wizard.runs import LOOKS, Order
 from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.engine_thread import EngineThread, Moved
+from wizard.tui.host import Host
 from wizard.tui.state import HAND_OFF, LOOK, PLACES, Model
-from wizard.tui.textual_compat import TextualApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.events import Resize
     from textual.geometry import Size
-    from textual.screen import Screen
     from textual.timer import Timer
 
     from core.clock import Clock
@@ -51,7 +50,7 @@ _STOPPING: Final = {
 }
 
 
-class Navigation(TextualApp):
+class Navigation(Host):
     """An app that leads a person through one run after the other.
 
     :param workspace: where it stands.
@@ -115,10 +114,6 @@ class Navigation(TextualApp):
     def model_of(self, feed: Feed) -> Model:
         """What is known of what an engine does."""
         return self.proof if feed.kind == "verify" else self.model
-
-    def now(self) -> float:
-        """Seconds on the screens' clock."""
-        return self.clock.monotonic()
 
     def begin(self, kind: Kind) -> None:
         """Set something in motion."""
@@ -329,11 +324,6 @@ class Navigation(TextualApp):
         self.engine_thread.stop()
         self.exit_code = ExitCode.INTERRUPTED
         self.exit(return_code=self.exit_code)
-
-    @property
-    def base_screen(self) -> Screen[Any]:
-        """The screen below whatever stands on top of it."""
-        return next((s for s in reversed(self.screen_stack) if not s.is_modal), self.screen)
 
     def moved_screen(self) -> None:
         """Tell the screen that there is something new."""
