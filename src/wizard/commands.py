@@ -67,10 +67,21 @@ class _Session(Invocation):
         settled = {"token": self._token, "sandbox": self._sandbox, "doctor": self._doctor}
         if act := settled.get(self.command):
             return act()
+        if self.command == "verify" and self.given.get("commands"):
+            return self._commands()
         if (flow := registry.flow(self.command)) is not None and flow.part and self.given.get("only") != flow.part:
             detail = f"the agent chain is not part of this version: pass --only {flow.part}"
             raise SetupError("usage.settings", detail=detail, command=flow.name)
         return self._finish(self.carry_out(Order(self.command, headless=True)))
+
+    def _commands(self) -> ExitCode:
+        """Print what `verify` would look at, for a shell."""
+        from core.checks.commands import commands
+
+        with closing(self.context(Local(self.settings))) as ctx:
+            rows = commands(ctx)
+        text = "\n\n".join(f"# {row.check}: prints {row.expected}\n{row.line}" for row in rows)
+        return self._answer({"commands": [row._asdict() for row in rows]}, text)
 
     def _doctor(self) -> ExitCode:
         only, fix = tuple(self.given.get("check") or ()), bool(self.given.get("fix"))
