@@ -21,27 +21,12 @@ from core.events import Finding, Question
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted, registry
-from core.steps import app_permissions, directory_roles, prerequisites, sign_in
+from core.steps import app_permissions, directory_roles, facts, prerequisites, sign_in
 from core.steps.admin_request import Request, parse
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    KeystoreFindings,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    PasswordRemoval,
-    Project,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, removed, vanished
 
 
@@ -50,8 +35,8 @@ class ReadRequest(Step[Context]):
 
     name = "request"
     title = "Read the request"
-    gives = (Target, MachineKey, WantedPermissions, HandOffRequest)
-    updates = (NewApp, PasswordRemoval)
+    gives = (facts.Target, facts.MachineKey, facts.WantedPermissions, facts.HandOffRequest)
+    updates = (facts.NewApp, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -81,13 +66,13 @@ class ReadRequest(Step[Context]):
             raise SetupError("request.broken", path=path, detail="its certificate has expired")
         if request.key_pair.not_before > ctx.clock.now() + timedelta(days=1):
             raise SetupError("request.broken", path=path, detail="its certificate is not valid yet")
-        ctx.facts.put(HandOffRequest(request))
-        ctx.facts.put(MachineKey(request.key_pair))
-        ctx.facts.put(Target(request.tenant, request.app_id))
-        ctx.facts.put(WantedPermissions(dict(request.roles)))
-        ctx.facts.put(NewApp(request.unique_name))
+        ctx.facts.put(facts.HandOffRequest(request))
+        ctx.facts.put(facts.MachineKey(request.key_pair))
+        ctx.facts.put(facts.Target(request.tenant, request.app_id))
+        ctx.facts.put(facts.WantedPermissions(dict(request.roles)))
+        ctx.facts.put(facts.NewApp(request.unique_name))
         # the app's key is not here
-        ctx.facts.put(PasswordRemoval(deleters={"application": ("user",), "servicePrincipal": ("user",)}))
+        ctx.facts.put(facts.PasswordRemoval(deleters={"application": ("user",), "servicePrincipal": ("user",)}))
         return f"by {quoted(request.requested_by)} on {quoted(request.machine)}, {request.created[:10]}"
 
 
@@ -96,9 +81,9 @@ class FindRequestedApp(Step[Context]):
 
     name = "app"
     title = "Find the app registration"
-    needs = (SignedIn, HandOffRequest)
-    maybe = (Project, OpenRun, MachineKey)
-    updates = (Target, AppRegistration, NewApp, WantedPermissions)
+    needs = (facts.SignedIn, facts.HandOffRequest)
+    maybe = (facts.Project, facts.OpenRun, facts.MachineKey)
+    updates = (facts.Target, facts.AppRegistration, facts.NewApp, facts.WantedPermissions)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -132,7 +117,7 @@ class FindRequestedApp(Step[Context]):
         noted = effect is not None and effect.data.get("object_id") == app.object_id
         created = noted or (effect is not None and untouched(ctx, app))
         ctx.facts.put(replace(ctx.new_app, created=created))
-        ctx.facts.put(AppRegistration(app, app.all_passwords))
+        ctx.facts.put(facts.AppRegistration(app, app.all_passwords))
         find.refuse_another_name(ctx, app)
         if any(key.id == request.key_id and key.der != request.der for key in app.keys):
             detail = f"its keyId {request.key_id} is that of another certificate on the app"
@@ -156,8 +141,8 @@ class CheckAdministrator(Step[Context]):
 
     name = "rights"
     title = "Check who may apply it"
-    needs = (SignedIn, MachineKey, HandOffRequest)
-    maybe = (AppRegistration, NewApp, WantedPermissions, NeedsAdministrator)
+    needs = (facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
+    maybe = (facts.AppRegistration, facts.NewApp, facts.WantedPermissions, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -168,7 +153,7 @@ class CheckAdministrator(Step[Context]):
             raise SetupError("request.too-early", thumbprint=key_pair.thumbprint, app=app.name)
         reasons = self._reasons(ctx)
         if None in reasons:
-            user = ctx.facts.get(SignedIn).account.user
+            user = ctx.facts.get(facts.SignedIn).account.user
             raise SetupError("rights.apply", user=user, role=request.role_needed)
         app_permissions.confirm(ctx)
         if reasons and not request.remove_passwords:
@@ -245,9 +230,9 @@ class Explain(Step[Context]):
 
     name = "project"
     title = "Look at the request"
-    needs = (Target, SignedIn, MachineKey, HandOffRequest)
-    maybe = (AppRegistration, NewApp, WantedPermissions)
-    updates = (PasswordRemoval,)
+    needs = (facts.Target, facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
+    maybe = (facts.AppRegistration, facts.NewApp, facts.WantedPermissions)
+    updates = (facts.PasswordRemoval,)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -299,8 +284,8 @@ class Explain(Step[Context]):
 class MarkRemoval(Mark):
     """The point of no return of a removal; this machine has no state file to rehearse."""
 
-    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
-    maybe = (NewApp, WantedPermissions, KeystoreFindings)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.HandOffRequest)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if _removing(ctx) and ctx.app.all_passwords else Done("nothing irreversible is asked for")
@@ -312,7 +297,7 @@ class MarkRemoval(Mark):
 class Remove(DeletePasswords):
     """Delete the password credentials, if that is what was asked for."""
 
-    needs = (Target, OpenRun, AppRegistration, MachineKey, HandOffRequest)
+    needs = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.MachineKey, facts.HandOffRequest)
 
     def check(self, ctx: Context) -> Status:
         return super().check(ctx) if _removing(ctx) else Done("not asked for")
@@ -321,8 +306,8 @@ class Remove(DeletePasswords):
 class SeeNone(TwoCleanReads):
     """See twice that none is left, if that is what was asked for."""
 
-    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
-    maybe = (NewApp, Proof, WantedPermissions, PasswordRemoval)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.HandOffRequest)
+    maybe = (facts.NewApp, facts.Proof, facts.WantedPermissions, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         return super().check(ctx) if _removing(ctx) else Done("not asked for")
@@ -331,8 +316,8 @@ class SeeNone(TwoCleanReads):
 class RegisterRequested(Register):
     """Add the certificate of the request; every other one stays."""
 
-    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
-    maybe = (NewApp, Proof, WantedPermissions, KeystoreFindings)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.HandOffRequest)
+    maybe = (facts.NewApp, facts.Proof, facts.WantedPermissions, facts.KeystoreFindings)
 
     def check(self, ctx: Context) -> Status:
         return Done("not asked for") if _removing(ctx) else super().check(ctx)
@@ -343,7 +328,7 @@ class RegisterRequested(Register):
 
 def requested(ctx: Context) -> Request:
     """The request of this run."""
-    return ctx.facts.get(HandOffRequest).request
+    return ctx.facts.get(facts.HandOffRequest).request
 
 
 def _removing(ctx: Context) -> bool:
@@ -371,7 +356,7 @@ def _refresh(ctx: Context) -> None:
         app = application.read(ctx.user_graph(), ctx.target.app_id)
         if app is None:
             raise SetupError("flow.outdated")
-        ctx.facts.put(AppRegistration(app, app.all_passwords))
+        ctx.facts.put(facts.AppRegistration(app, app.all_passwords))
 
 
 def _question(ctx: Context, plan: Plan) -> Question:

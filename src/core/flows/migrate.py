@@ -15,14 +15,13 @@ from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted, registry
 from core.secret import looks_secret, redactor
-from core.steps import hardware, keystore, prerequisites, sign_in
+from core.steps import facts, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.app_management_policy import Lock
 from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, OpenRun, Project, SecretUnproven, Target
 from core.steps.hand_off import handoff
 from core.steps.hand_off.handoff import HandOff
 from core.steps.passwords import rollback_secret
@@ -50,16 +49,16 @@ class SecretIsDead(Step[Context]):
 
     name = "secret-dead"
     title = "Prove that the old secret is refused"
-    needs = (Target, OpenRun)
-    maybe = (Project,)
-    updates = (SecretUnproven,)
+    needs = (facts.Target, facts.OpenRun)
+    maybe = (facts.Project,)
+    updates = (facts.SecretUnproven,)
 
     def check(self, ctx: Context) -> Status:
         if ctx.project.secret:
             return Needed()
         if purged(ctx) and not ctx.log.standing(REFUSED):
             why = "an earlier run purged it before that was proven, so it cannot be asked any more"
-            ctx.facts.put(SecretUnproven(why))
+            ctx.facts.put(facts.SecretUnproven(why))
             return Done(f"not proven: {why}")
         return Done("no old secret is known to this run")
 
@@ -83,7 +82,7 @@ class SecretIsDead(Step[Context]):
         ):
             raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
         if last.state == "unknown":
-            ctx.facts.put(SecretUnproven(last.detail))
+            ctx.facts.put(facts.SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
             ctx.emit(Finding("secret.inconclusive", "warning", message))
             return f"inconclusive ({last.detail})"
@@ -110,7 +109,7 @@ def _refresh(ctx: Context) -> None:
     app = application.read(ctx.user_graph(), ctx.target.app_id)
     if app is None:
         raise SetupError("flow.outdated")
-    ctx.facts.put(AppRegistration(app, app.all_passwords))
+    ctx.facts.put(facts.AppRegistration(app, app.all_passwords))
     ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
 
 
@@ -138,7 +137,7 @@ def _left(ctx: Context) -> str:
         unread = ""
         effects = [effect for action in REMOVE.values() for effect in ctx.journal.standing(action)]
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
-        passwords = [password for password in ctx.facts.get(AppRegistration).initial if password.id not in gone]
+        passwords = [password for password in ctx.facts.get(facts.AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]
     try:
         left += [f"{name} in {ctx.statefile.path}" for name in secret_members(ctx)]
@@ -176,7 +175,7 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
-    if (unproven := ctx.facts.maybe(SecretUnproven)) is not None:
+    if (unproven := ctx.facts.maybe(facts.SecretUnproven)) is not None:
         sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")

@@ -11,7 +11,7 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted, registry
-from core.steps import app_permissions, directory_roles, hardware, keystore, prerequisites, sign_in
+from core.steps import app_permissions, directory_roles, facts, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal
 from core.steps.app.find_or_create import FindOrCreate, OpenJournal
@@ -20,16 +20,6 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
@@ -41,8 +31,8 @@ class DecideRoles(Step[Context]):
 
     name = "permissions"
     title = "Decide the permissions"
-    maybe = (AppRegistration,)
-    updates = (WantedPermissions,)
+    maybe = (facts.AppRegistration,)
+    updates = (facts.WantedPermissions,)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -80,9 +70,9 @@ class CheckProvisioning(Step[Context]):
 
     name = "rights"
     title = "Check who may provision"
-    needs = (SignedIn,)
-    maybe = (AppRegistration, MachineKey, Proof, WantedPermissions)
-    updates = (NeedsAdministrator,)
+    needs = (facts.SignedIn,)
+    maybe = (facts.AppRegistration, facts.MachineKey, facts.Proof, facts.WantedPermissions)
+    updates = (facts.NeedsAdministrator,)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -105,7 +95,7 @@ class CheckProvisioning(Step[Context]):
             may, what = directory_roles.may_grant(ctx), "grant permissions"
         if may is not None:
             return may
-        ctx.facts.put(NeedsAdministrator())
+        ctx.facts.put(facts.NeedsAdministrator())
         directory_roles.say_unprivileged(ctx, what)
         return "no: a request for an administrator will be written"
 
@@ -115,8 +105,8 @@ class Describe(Step[Context]):
 
     name = "project"
     title = "Look at what is there"
-    needs = (Target, SignedIn)
-    maybe = (AppRegistration, MachineKey, HandOffRequest)
+    needs = (facts.Target, facts.SignedIn)
+    maybe = (facts.AppRegistration, facts.MachineKey, facts.HandOffRequest)
 
     def check(self, ctx: Context) -> Status:
         return Needed()

@@ -20,10 +20,9 @@ from core.flow.journal import Journal
 from core.flow.plan import Plan
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted, registry
-from core.steps import directory_roles, prerequisites, sign_in
+from core.steps import directory_roles, facts, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, Forbidden, ProveSecret, TakeBack, WriteSecret
@@ -34,7 +33,7 @@ class NoMigration(Step[Context]):
 
     name = "journal"
     title = "Look for an open migration"
-    needs = (Target,)
+    needs = (facts.Target,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if ctx.target.app_id else Done("the app is not known yet")
@@ -55,7 +54,7 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may add a secret"
-    needs = (SignedIn, AppRegistration)
+    needs = (facts.SignedIn, facts.AppRegistration)
 
     def check(self, ctx: Context) -> Status:
         return Blocked(Forbidden(ctx)) if not ctx.app.policy.passwords else Needed()
@@ -63,7 +62,7 @@ class CheckRights(Step[Context]):
     def apply(self, ctx: Context) -> str:
         reason = directory_roles.may_write(ctx, ctx.app)
         if reason is None:
-            user = ctx.facts.get(SignedIn).account.user
+            user = ctx.facts.get(facts.SignedIn).account.user
             raise SetupError("rollback.rights", user=user, app=ctx.app.name)
         return reason
 
@@ -73,10 +72,10 @@ class Earlier(Step[Context]):
 
     name = "earlier"
     title = "Look for an earlier rollback"
-    needs = (Target,)
-    maybe = (SignedIn,)
-    gives = (OpenRun,)
-    updates = (Project, AppRegistration, MachineKey, Proof)
+    needs = (facts.Target,)
+    maybe = (facts.SignedIn,)
+    gives = (facts.OpenRun,)
+    updates = (facts.Project, facts.AppRegistration, facts.MachineKey, facts.Proof)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -92,7 +91,7 @@ class Earlier(Step[Context]):
         elif journal.stands:
             message = "An earlier rollback was interrupted; what it left is taken back first."
             ctx.emit(Finding("journal.resumed", "warning", message))
-        ctx.facts.put(OpenRun(journal))
+        ctx.facts.put(facts.OpenRun(journal))
         return f"to be removed: {journal.listing()}" if journal.stands else "there is none"
 
 

@@ -10,8 +10,8 @@ from core.entra.removal import remove
 from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn, Target
 
 CREATE: Final = "graph.policy.create"
 ASSIGN: Final = "graph.policy.assign"
@@ -23,8 +23,8 @@ class Lock(Step[Context]):
 
     name = "lock"
     title = "Forbid new password credentials"
-    needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey)
-    maybe = (Proof,)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.MachineKey)
+    maybe = (facts.Proof,)
 
     def check(self, ctx: Context) -> Status:
         app = ctx.maybe_app
@@ -124,7 +124,7 @@ def requests(ctx: Context) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _graph(ctx: Context) -> Graph | None:
     """Whoever may write policies."""
-    user = ctx.facts.get(SignedIn).token
+    user = ctx.facts.get(facts.SignedIn).token
     if NEEDED in user.roles | user.scopes:
         return ctx.user_graph()
     if (proof := ctx.maybe_proof) is not None and NEEDED in proof.roles:

@@ -17,19 +17,8 @@ from core.errors.effected import Effected
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 DECLARE: Final = "graph.application.declare"
@@ -45,9 +34,9 @@ class Declare(Step[Context]):
 
     name = "declare"
     title = "Declare the permissions"
-    needs = (Target, OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions, HandOffRequest)
-    updates = (AppRegistration, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
+    updates = (facts.AppRegistration, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         missing = _undeclared(ctx, ctx.maybe_app)
@@ -85,9 +74,9 @@ class GrantRoles(Step[Context]):
 
     name = "grant"
     title = "Grant the permissions"
-    needs = (Target, OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions, HandOffRequest)
-    updates = (AppRegistration, Proof, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
+    updates = (facts.AppRegistration, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         if not _ungranted(ctx):
@@ -130,7 +119,7 @@ class GrantRoles(Step[Context]):
             raise refusal from None
         fresh = tuple(application.Grant("", role, resource_id) for role in ctx.permissions.wanted.values())
         ctx.update_app(replace(ctx.app, grants=(*ctx.app.grants, *fresh)))
-        ctx.facts.drop(Proof)  # a token that was minted before does not carry them
+        ctx.facts.drop(facts.Proof)  # a token that was minted before does not carry them
         return f"{len(missing)} granted"
 
     def undo(self, ctx: Context) -> Left | None:
@@ -155,7 +144,7 @@ def confirm(ctx: Context) -> None:
     app = ctx.maybe_app
     if app is None or ctx.new_app.created or not ctx.settings.yes or named(ctx):
         return
-    if ctx.facts.maybe(NeedsAdministrator) is not None:
+    if ctx.facts.maybe(facts.NeedsAdministrator) is not None:
         return  # an administrator will decide
     names = sorted(name for name, role in ctx.permissions.wanted.items() if role not in app.granted)
     if names:

@@ -17,8 +17,8 @@ from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.state_file import Contents
 from core.secret import looks_secret, redactor
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import HandOffRequest, OpenRun, Project, Target
 
 
 class ReadStateFile(Step[Context]):
@@ -29,7 +29,7 @@ class ReadStateFile(Step[Context]):
 
     name = "state-file"
     title = "Read the state file"
-    gives = (Project, Target)
+    gives = (facts.Project, facts.Target)
 
     def __init__(self, *, required: bool = True) -> None:
         self._required = required
@@ -54,11 +54,11 @@ class ReadStateFile(Step[Context]):
         if contents.present and ctx.statefile.links() > 1:
             message = f"{ctx.statefile.path} has another name (a hard link); under that name the secret stays."
             ctx.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
-        ctx.facts.put(Project(members, contents.basis.only(profile.members), contents.secret))
+        ctx.facts.put(facts.Project(members, contents.basis.only(profile.members), contents.secret))
         tenant = _agreed(ctx, "tenant", profile.tenant_member, members)
-        ctx.facts.put(Target(tenant))
+        ctx.facts.put(facts.Target(tenant))
         app_id = _agreed(ctx, "app_id", profile.client_id_member, members)
-        ctx.facts.put(Target(tenant, app_id))
+        ctx.facts.put(facts.Target(tenant, app_id))
         if not tenant and self._required:
             raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=ctx.statefile.path)
         if app_id and app_id == str(members.get(profile.blueprint_member, "")).lower():
@@ -118,18 +118,20 @@ class OpenJournal(Step[Context]):
 
     name = "journal"
     title = "Open the journal"
-    needs: ClassVar[Kinds] = (Target,)
-    maybe: ClassVar[Kinds] = (HandOffRequest,)
-    gives: ClassVar[Kinds] = (OpenRun,)
+    needs: ClassVar[Kinds] = (facts.Target,)
+    maybe: ClassVar[Kinds] = (facts.HandOffRequest,)
+    gives: ClassVar[Kinds] = (facts.OpenRun,)
 
     def check(self, ctx: Context) -> Status:
         if ctx.journal is not None:
             return Done("open")
-        known_or_new = ctx.target.app_id or ctx.flow.creates_app or ctx.facts.maybe(HandOffRequest) is not None
+        known_or_new = ctx.target.app_id or ctx.flow.creates_app or ctx.facts.maybe(facts.HandOffRequest) is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, ctx: Context) -> str:
-        if (asked := ctx.facts.maybe(HandOffRequest)) is not None:  # an administrator's run, none of this machine's
+        if (
+            asked := ctx.facts.maybe(facts.HandOffRequest)
+        ) is not None:  # an administrator's run, none of this machine's
             request = asked.request
             return _open(ctx, ctx.flow.name, paths.digest(request.app_id or request.unique_name))
         if not ctx.target.app_id:
@@ -143,7 +145,7 @@ class MayOpenJournal(OpenJournal):
     """The same as early as possible: for an app that is known by its id."""
 
     gives = ()
-    updates = (OpenRun,)
+    updates = (facts.OpenRun,)
 
 
 def unfinished(ctx: Context) -> str | None:
@@ -178,7 +180,7 @@ def _open(ctx: Context, tenant: str, app_id: str) -> str:
         ours = effect.target.partition("#")[0]
         if ours != ctx.target.tenant:
             raise SetupError("az.wrong-tenant", theirs=ctx.target.tenant, ours=ours)
-    ctx.facts.put(OpenRun(journal))
+    ctx.facts.put(facts.OpenRun(journal))
     if not journal.resumed:
         return "new"
     side = "after" if journal.marked else "before"

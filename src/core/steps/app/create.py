@@ -16,20 +16,10 @@ from core.errors import GraphError, SetupError
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
+from core.steps import facts
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 T = TypeVar("T")
@@ -48,10 +38,10 @@ class CreateApp(Step[Context]):
 
     name = "create-app"
     title = "Create the app registration"
-    needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (WantedPermissions, HandOffRequest)
-    gives = (AppRegistration,)
-    updates = (Target, NewApp, NeedsAdministrator)
+    needs = (facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = (facts.WantedPermissions, facts.HandOffRequest)
+    gives = (facts.AppRegistration,)
+    updates = (facts.Target, facts.NewApp, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         app = ctx.maybe_app
@@ -90,14 +80,14 @@ class CreateApp(Step[Context]):
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(ctx, graph, unique) or {}
                 if (
-                    created and ctx.facts.maybe(HandOffRequest) is not None
+                    created and ctx.facts.maybe(facts.HandOffRequest) is not None
                 ):  # or somebody who had read the request was faster
                     self._ours(ctx, graph, str(created["appId"]))
             if "appId" not in created:
                 raise SetupError("app.not-created", name=ctx.app_name)
             effect.data.update(object_id=created["id"], app_id=created["appId"])
         app = replace(creation.of_answer(created | body), policy=ctx.new_app.policy)
-        ctx.facts.put(AppRegistration(app))
+        ctx.facts.put(facts.AppRegistration(app))
         ctx.facts.put(replace(ctx.new_app, created=True))
         ctx.facts.put(replace(ctx.target, app_id=app.app_id))
         return f"'{app.name}' ({app.app_id})"
@@ -124,7 +114,7 @@ class CreateApp(Step[Context]):
             remove(graph, f"/applications/{object_id}", "delete the app again", ctx.clock, ctx.emit)
         for effect in effects:
             ctx.log.undone(effect)
-        ctx.facts.drop(AppRegistration)
+        ctx.facts.drop(facts.AppRegistration)
         ctx.facts.put(replace(ctx.new_app, created=False))
         return None
 
@@ -134,9 +124,9 @@ class CreatePrincipal(Step[Context]):
 
     name = "create-principal"
     title = "Create its service principal"
-    needs = (Target, OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions, HandOffRequest)
-    updates = (AppRegistration, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
+    updates = (facts.AppRegistration, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         app = ctx.maybe_app
@@ -206,7 +196,7 @@ def untouched(ctx: Context, app: App) -> bool:
     The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
     """
     key_pair = ctx.maybe_key_pair
-    me = str(ctx.facts.get(SignedIn).token.claims.get("oid"))
+    me = str(ctx.facts.get(facts.SignedIn).token.claims.get("oid"))
     others = {key.thumbprint for key in app.keys} - {key_pair.thumbprint if key_pair else ""}
     return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)
 

@@ -18,23 +18,10 @@ from core.errors import SetupError
 from core.events import Finding
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.source_scan import readers
-from core.steps import directory_roles, prerequisites
+from core.steps import directory_roles, facts, prerequisites
 from core.steps.app import other_identities
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    PasswordRemoval,
-    Project,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 #: Seconds of clock difference that the token endpoint tolerates.
@@ -46,9 +33,9 @@ class FindApp(Step[Context]):
 
     name = "app"
     title = "Find the app registration"
-    maybe = (Project, SignedIn, NewApp, HandOffRequest)
-    gives = (AppRegistration,)
-    updates = (Target,)
+    maybe = (facts.Project, facts.SignedIn, facts.NewApp, facts.HandOffRequest)
+    gives = (facts.AppRegistration,)
+    updates = (facts.Target,)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -71,7 +58,7 @@ class FindApp(Step[Context]):
             raise SetupError("app.no-principal", app_id=app_id, tenant=ctx.target.tenant)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
-        ctx.facts.put(AppRegistration(app, app.all_passwords))
+        ctx.facts.put(facts.AppRegistration(app, app.all_passwords))
         ctx.facts.put(replace(ctx.target, app_id=app_id))
         return f"'{app.name}' ({app_id}), created {app.created[:10]}"
 
@@ -106,9 +93,9 @@ class TestSecret(Step[Context]):
     __test__ = False
     name = "secret"
     title = "Check the old secrets"
-    needs = (Target, AppRegistration)
-    maybe = (Project, SignedIn)
-    updates = (PasswordRemoval,)
+    needs = (facts.Target, facts.AppRegistration)
+    maybe = (facts.Project, facts.SignedIn)
+    updates = (facts.PasswordRemoval,)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -147,9 +134,9 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may change the app"
-    needs = (SignedIn, AppRegistration)
-    maybe = (MachineKey, Proof, WantedPermissions)
-    updates = (NeedsAdministrator,)
+    needs = (facts.SignedIn, facts.AppRegistration)
+    maybe = (facts.MachineKey, facts.Proof, facts.WantedPermissions)
+    updates = (facts.NeedsAdministrator,)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -157,7 +144,7 @@ class CheckRights(Step[Context]):
     def apply(self, ctx: Context) -> str:
         reason = directory_roles.may_write(ctx, ctx.app)
         if reason is None:
-            ctx.facts.put(NeedsAdministrator())
+            ctx.facts.put(facts.NeedsAdministrator())
             if not handoff.needed(ctx):
                 return "no, and nothing has to be added to it"
             directory_roles.say_unprivileged(ctx, f"add a certificate to '{ctx.app.name}'")
@@ -169,9 +156,9 @@ class ReadProject(Step[Context]):
 
     name = "project"
     title = "Look at the project"
-    needs = (Target, SignedIn, AppRegistration)
-    maybe = (Project, MachineKey, HandOffRequest)
-    updates = (WantedPermissions, NeedsAdministrator)
+    needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
+    maybe = (facts.Project, facts.MachineKey, facts.HandOffRequest)
+    updates = (facts.WantedPermissions, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -209,9 +196,9 @@ class ReadProject(Step[Context]):
         """Plan to grant what the app declares; a migration by itself changes no permission (M18)."""
         resource_id, offered = permissions.read_offered(ctx.user_graph())
         wanted = {name: role for name, role in offered.items() if role in missing}
-        ctx.facts.put(WantedPermissions(wanted, resource_id, offered))
+        ctx.facts.put(facts.WantedPermissions(wanted, resource_id, offered))
         if wanted and directory_roles.may_grant(ctx) is None:
-            ctx.facts.put(NeedsAdministrator())
+            ctx.facts.put(facts.NeedsAdministrator())
             directory_roles.say_unprivileged(ctx, "grant permissions")
 
 
@@ -258,7 +245,7 @@ def refuse_another_name(ctx: Context, app: App) -> None:
     :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).
     """
     name, member = ctx.profile.app_display_name, ctx.profile.client_id_member
-    asked = ctx.facts.maybe(HandOffRequest)
+    asked = ctx.facts.maybe(facts.HandOffRequest)
     if ctx.settings.named(app.app_id) or ctx.new_app.created:
         return
     if app.name != name:
@@ -275,7 +262,7 @@ def refuse_another_name(ctx: Context, app: App) -> None:
 def say_subject(ctx: Context) -> None:
     """Which app, tenant and cloud this is about, and who is signed in (M2)."""
     app = ctx.maybe_app
-    account = ctx.facts.get(SignedIn).account
+    account = ctx.facts.get(facts.SignedIn).account
     what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{ctx.app_name}'"
     where = f"tenant {ctx.target.tenant}, cloud {ctx.cloud.name}"
     message = f"{what} in {where}, signed in as {account.user} ({account.kind})."

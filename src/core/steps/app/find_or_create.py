@@ -12,20 +12,10 @@ from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
 from core.events import Finding
 from core.flow.step import Needed, Status, Step
-from core.steps import prerequisites
+from core.steps import facts, prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    NewApp,
-    OpenRun,
-    Project,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 
@@ -41,9 +31,9 @@ class FindOrCreate(Step[Context]):
 
     name = "app"
     title = "Find the app registration"
-    maybe = (Project, SignedIn, HandOffRequest)
-    gives = (WantedPermissions,)
-    updates = (Target, OpenRun, AppRegistration, NewApp)
+    maybe = (facts.Project, facts.SignedIn, facts.HandOffRequest)
+    gives = (facts.WantedPermissions,)
+    updates = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.NewApp)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -56,11 +46,11 @@ class FindOrCreate(Step[Context]):
         app, *_ = together(lambda: self._look(ctx), lambda: _offered(ctx), lambda: _policy(ctx), tell)
         if app is None and ctx.target.app_id:
             app = self._gone(ctx)
-        ctx.facts.drop(AppRegistration)
+        ctx.facts.drop(facts.AppRegistration)
         if app is None:
             return f"there is none; '{ctx.profile.app_display_name}' will be created"
         ctx.facts.put(replace(ctx.target, app_id=app.app_id))
-        ctx.facts.put(AppRegistration(app))
+        ctx.facts.put(facts.AppRegistration(app))
         find.refuse_another_name(ctx, app)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
@@ -148,7 +138,7 @@ class FindOrCreate(Step[Context]):
 
 def _offered(ctx: Context) -> None:
     resource_id, offered = permissions.read_offered(ctx.user_graph())
-    ctx.facts.put(WantedPermissions(resource_id=resource_id, offered=offered))
+    ctx.facts.put(facts.WantedPermissions(resource_id=resource_id, offered=offered))
 
 
 def _policy(ctx: Context) -> None:

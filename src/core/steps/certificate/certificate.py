@@ -28,23 +28,10 @@ from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.machine.keystore.system import compare
 from core.secret import Secret
+from core.steps import facts
 from core.steps.certificate import presence
 from core.steps.certificate.presence import Presence
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    KeystoreFindings,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    PasswordRemoval,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 #: The effect of leaving out an expired entry of others.
@@ -56,9 +43,9 @@ class StoreKey(Step[Context]):
 
     name = "store-key"
     title = "Create a key and store it"
-    needs = (Target, OpenRun)
-    maybe = (AppRegistration, NewApp, KeystoreFindings)
-    gives = (MachineKey,)
+    needs = (facts.Target, facts.OpenRun)
+    maybe = (facts.AppRegistration, facts.NewApp, facts.KeystoreFindings)
+    gives = (facts.MachineKey,)
 
     def check(self, ctx: Context) -> Status:
         key_pair = ctx.maybe_key_pair
@@ -72,7 +59,7 @@ class StoreKey(Step[Context]):
         key_pair = ctx.keys.make(ctx.profile.subject, ctx.clock.now(), lifetime(ctx)[0], ctx.target.app_id)
         account = f"{ctx.target.tenant}#{key_pair.thumbprint}"
         with ctx.log.effect("keystore.write", account, ctx.emit, thumbprint=key_pair.thumbprint):
-            ctx.facts.put(MachineKey(ctx.keys.open(store(ctx, account, key_pair.entry), account)))
+            ctx.facts.put(facts.MachineKey(ctx.keys.open(store(ctx, account, key_pair.entry), account)))
         return f"certificate {key_pair.thumbprint}, until {key_pair.not_after.date()}"
 
     def undo(self, ctx: Context) -> Left | None:
@@ -81,7 +68,7 @@ class StoreKey(Step[Context]):
             if ctx.keystore.has(ctx.service, effect.target):
                 return Left(f"keystore entry {effect.target}", f"Delete {effect.target} of {ctx.service} by hand.")
             ctx.log.undone(effect)
-            ctx.facts.drop(MachineKey)
+            ctx.facts.drop(facts.MachineKey)
         return None
 
 
@@ -90,9 +77,15 @@ class Register(Step[Context]):
 
     name = "register"
     title = "Add the certificate to the app"
-    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, KeystoreFindings, HandOffRequest)
-    updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator, PasswordRemoval)
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe: ClassVar[Kinds] = (
+        facts.NewApp,
+        facts.Proof,
+        facts.WantedPermissions,
+        facts.KeystoreFindings,
+        facts.HandOffRequest,
+    )
+    updates: ClassVar[Kinds] = (facts.MachineKey, facts.NeedsAdministrator, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         key_pair = ctx.maybe_key_pair
@@ -158,10 +151,10 @@ class Prove(Step[Context]):
 
     name = "prove"
     title = "Prove the certificate with a token"
-    needs = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
-    gives = (Proof,)
-    updates = (MachineKey, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings, facts.HandOffRequest)
+    gives = (facts.Proof,)
+    updates = (facts.MachineKey, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         proof, app = ctx.maybe_proof, ctx.maybe_app
@@ -181,8 +174,8 @@ class Adopt(Step[Context]):
 
     name = "adopt"
     title = "Make it this machine's key"
-    needs = (Target, OpenRun, MachineKey)
-    maybe = (KeystoreFindings,)
+    needs = (facts.Target, facts.OpenRun, facts.MachineKey)
+    maybe = (facts.KeystoreFindings,)
 
     def check(self, ctx: Context) -> Status:
         key_pair = ctx.maybe_key_pair
@@ -273,7 +266,7 @@ def register(ctx: Context) -> tuple[Merge, str]:
     chosen = asked.data["key_id"] if asked else chosen_key_id(ctx)
     key_id = earlier[0].data["key_id"] if earlier else chosen
     entry = credentials.entry_of(key_pair, key_id, key_name(ctx))
-    passwords = [password.id for password in ctx.facts.get(AppRegistration).initial]
+    passwords = [password.id for password in ctx.facts.get(facts.AppRegistration).initial]
     details = {"object_id": app.object_id, "key_id": key_id, "thumbprint": key_pair.thumbprint, "passwords": passwords}
     stands = any(effect.state == "done" for effect in earlier)  # dropped since: it is one effect, with one undo
     with (
@@ -282,7 +275,7 @@ def register(ctx: Context) -> tuple[Merge, str]:
         _dropping(ctx) as drop,
     ):
         merge = credentials.add_key(ctx.user_graph(), app.object_id, key_pair, entry, ctx.clock, ctx.emit, drop)
-    ctx.facts.put(MachineKey(key_pair, frozenset(key.id for key in merge.keys), merge.contended))
+    ctx.facts.put(facts.MachineKey(key_pair, frozenset(key.id for key in merge.keys), merge.contended))
     return merge, key_id
 
 
@@ -293,13 +286,13 @@ def watch(ctx: Context) -> Presence:
 
 def key_name(ctx: Context) -> str:
     """Display name of the certificate on the app, after its machine."""
-    asked = ctx.facts.maybe(HandOffRequest)
+    asked = ctx.facts.maybe(facts.HandOffRequest)
     return f"{ctx.profile.subject} {short(asked.request.machine) if asked is not None else ctx.machine}"
 
 
 def chosen_key_id(ctx: Context) -> str:
     """The keyId that a request asks for, else a new one."""
-    asked = ctx.facts.maybe(HandOffRequest)
+    asked = ctx.facts.maybe(facts.HandOffRequest)
     return asked.request.key_id if asked is not None else str(uuid4())
 
 
@@ -335,7 +328,7 @@ def prove_again(ctx: Context) -> str:
         roles,
         watch(ctx).look,
     )
-    ctx.facts.put(Proof(proof))
+    ctx.facts.put(facts.Proof(proof))
     return f"token for {proof.claims['aud']}, app {ctx.target.app_id}, {len(proof.roles)} role(s)"
 
 

@@ -11,9 +11,8 @@ from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.signer import Signer
-from core.steps import directory_roles
+from core.steps import directory_roles, facts
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Proof, SignedIn, Target
 from core.steps.hand_off import handoff
 
 
@@ -22,8 +21,8 @@ class CleanUp(Step[Context]):
 
     name = "tidy"
     title = "Remove pending keystore entries"
-    needs = (Target, OpenRun, AppRegistration, MachineKey)
-    maybe = (SignedIn, Proof, KeystoreFindings)
+    needs = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.MachineKey)
+    maybe = (facts.SignedIn, facts.Proof, facts.KeystoreFindings)
 
     def _accounts(self, ctx: Context) -> list[str]:
         journal, accounts = ctx.journal, []

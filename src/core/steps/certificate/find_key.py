@@ -21,9 +21,8 @@ from core.events import Finding
 from core.flow.step import Needed, Status, Step
 from core.secret import Secret
 from core.signer import Signer
-from core.steps import prerequisites
+from core.steps import facts, prerequisites
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 
 
 class FindKey(Step[Context]):
@@ -31,16 +30,16 @@ class FindKey(Step[Context]):
 
     name = "key"
     title = "Look for a key in the keystore"
-    needs = (Target, OpenRun)
-    maybe = (Project, SignedIn, AppRegistration)
-    updates = (MachineKey, Proof, KeystoreFindings)
+    needs = (facts.Target, facts.OpenRun)
+    maybe = (facts.Project, facts.SignedIn, facts.AppRegistration)
+    updates = (facts.MachineKey, facts.Proof, facts.KeystoreFindings)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
 
     def apply(self, ctx: Context) -> str:
-        ctx.facts.drop(MachineKey)
-        ctx.facts.drop(Proof)
+        ctx.facts.drop(facts.MachineKey)
+        ctx.facts.drop(facts.Proof)
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
         prerequisites.take_lock(ctx, ctx.target.tenant, "keystore")
         entry = ctx.keystore.read(ctx.service, ctx.target.tenant)
@@ -56,7 +55,7 @@ class FindKey(Step[Context]):
                 tenant, service, thumbprint = ctx.target.tenant, ctx.service, current.thumbprint
                 raise SetupError("keystore.occupied", tenant=tenant, service=service, thumbprint=thumbprint)
         elif current is not None and self._usable(ctx, current):
-            ctx.facts.put(MachineKey(current))
+            ctx.facts.put(facts.MachineKey(current))
             _say_due(ctx, current)
             self._find_spare(ctx, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
@@ -65,7 +64,7 @@ class FindKey(Step[Context]):
         usable = [key_pair for key_pair in self._candidates(ctx) if not key_pair.expired(now)]
         chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
         if chosen is not None:
-            ctx.facts.put(MachineKey(chosen))
+            ctx.facts.put(facts.MachineKey(chosen))
         self._find_spare(ctx, current)
         return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
@@ -152,7 +151,7 @@ class FindKey(Step[Context]):
             ctx.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
             return False
         try:
-            ctx.facts.put(Proof(mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)))
+            ctx.facts.put(facts.Proof(mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)))
         except TokenError as error:
             if (app := ctx.maybe_app) is not None and app.holds(key_pair) and LAGGING & set(error.codes):
                 return True  # registered a moment ago; the proof will wait for it

@@ -14,8 +14,8 @@ from core.entra.application import Key, Password
 from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
 from core.events import Finding
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, HandOffRequest, MachineKey
 
 
 class Presence:
@@ -34,7 +34,7 @@ class Presence:
     @property
     def before(self) -> Set[str]:
         """KeyIds that were on the app when this machine's certificate was registered."""
-        return self._ctx.facts.get(MachineKey).listed or {key.id for key in self._ctx.app.keys}
+        return self._ctx.facts.get(facts.MachineKey).listed or {key.id for key in self._ctx.app.keys}
 
     def look(self) -> None:
         """The service says that it does not know the certificate: see whether it is on the app.
@@ -60,7 +60,7 @@ class Presence:
         if credentials.holds(keys, ctx.key_pair):
             self._missing_since = None
             return True
-        if ctx.facts.maybe(HandOffRequest) is not None:  # it is another machine's, which sees to it itself
+        if ctx.facts.maybe(facts.HandOffRequest) is not None:  # it is another machine's, which sees to it itself
             return False
         now = ctx.clock.monotonic()
         if self._missing_since is None:
@@ -88,7 +88,7 @@ def tell_of_secrets(ctx: Context, passwords: Sequence[Password]) -> None:
 
     :param passwords: those that are there now.
     """
-    begun_with = ctx.facts.get(AppRegistration).initial
+    begun_with = ctx.facts.get(facts.AppRegistration).initial
     if begun_with and not passwords and not ctx.removal.gone_told and not ctx.log.marked:
         ctx.facts.put(replace(ctx.removal, gone_told=True))
         proven = "its certificate is proven" if ctx.maybe_proof else "until its certificate is proven it cannot sign in"

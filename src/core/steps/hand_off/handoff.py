@@ -17,20 +17,9 @@ from core.events import Finding, Question
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
+from core.steps import facts
 from core.steps.admin_request import LARGEST, Request
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 
 WRITE: Final = "request.write"
 WAITING: Final = "handoff.waiting"
@@ -45,8 +34,15 @@ class HandOff(Step[Context]):
 
     name = "hand-off"
     title = "Write a request for an administrator"
-    needs = (Target, OpenRun, SignedIn, MachineKey)
-    maybe = (AppRegistration, NewApp, Proof, WantedPermissions, NeedsAdministrator, HandOffRequest)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = (
+        facts.AppRegistration,
+        facts.NewApp,
+        facts.Proof,
+        facts.WantedPermissions,
+        facts.NeedsAdministrator,
+        facts.HandOffRequest,
+    )
 
     def check(self, ctx: Context) -> Status:
         return Needed() if needed(ctx) else Done("not needed")
@@ -106,12 +102,12 @@ def on_refusal(ctx: Context) -> Iterator[None]:
 
 def by_whom(ctx: Context) -> str:
     """Added to a row of the plan: that an administrator makes this change."""
-    return "" if ctx.facts.maybe(NeedsAdministrator) is None else ", by an administrator"
+    return "" if ctx.facts.maybe(facts.NeedsAdministrator) is None else ", by an administrator"
 
 
 def needed(ctx: Context) -> bool:
     """Whether something is to be done that the signed-in principal may not do."""
-    if ctx.facts.maybe(NeedsAdministrator) is None:
+    if ctx.facts.maybe(facts.NeedsAdministrator) is None:
         return False
     app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
     if app is None or key_pair is None or not (app.holds(key_pair) or ctx.maybe_proof):
@@ -153,7 +149,7 @@ def hand_over(ctx: Context, *, removal: bool = False) -> NoReturn:
         der=key_pair.der,
         key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
         machine=ctx.machine,
-        requested_by=ctx.facts.get(SignedIn).account.user,
+        requested_by=ctx.facts.get(facts.SignedIn).account.user,
         created=ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         roles={} if removal else dict(ctx.permissions.wanted),
         remove_passwords=removal,
@@ -197,7 +193,7 @@ def hand_over_instead(ctx: Context, refusal: GraphError) -> NoReturn:
 
     :raises SetupError: as `hand_over`.
     """
-    ctx.facts.put(NeedsAdministrator())
+    ctx.facts.put(facts.NeedsAdministrator())
     ctx.emit(Finding("rights.refused", "warning", refusal.summary))
     hand_over(ctx)
 

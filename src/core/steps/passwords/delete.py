@@ -17,26 +17,10 @@ from core.events import Finding
 from core.flow.facts import Kinds
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
-from core.steps import directory_roles
+from core.steps import directory_roles, facts
 from core.steps.certificate.certificate import prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    Identity,
-    KeystoreFindings,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    PasswordRemoval,
-    Project,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 from core.steps.state_file.purge import Purge
 
@@ -46,7 +30,7 @@ APART: Final = 5.0
 GLANCES: Final = (1.0, 3.0)
 #: How long deleted passwords may stay visible, and a dead secret alive, in seconds.
 DELETION_DEADLINE: Final = 300.0
-_IDENTITIES: Final[tuple[Identity, ...]] = ("app", "user")
+_IDENTITIES: Final[tuple[facts.Identity, ...]] = ("app", "user")
 #: Rounds of new password credentials during the run after which something is named as their creator.
 ROUNDS: Final = 5
 REMOVE: Final[dict[Holder, str]] = {
@@ -60,18 +44,18 @@ class CheckDeletion(Step[Context]):
 
     name = "deletion-rights"
     title = "Check who may delete the secrets"
-    needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey, Proof)
-    maybe = (NewApp, WantedPermissions, HandOffRequest)
-    updates = (PasswordRemoval,)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.MachineKey, facts.Proof)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
+    updates = (facts.PasswordRemoval,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if ctx.app.all_passwords else Done("there are none")
 
     def apply(self, ctx: Context) -> str:
         app = ctx.app
-        proof = ctx.facts.get(Proof).token
+        proof = ctx.facts.get(facts.Proof).token
         for holder in {password.holder for password in app.all_passwords}:
-            deleters: list[Identity] = []
+            deleters: list[facts.Identity] = []
             owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
             if directory_roles.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
                 deleters.append("app")
@@ -88,9 +72,15 @@ class Mark(Step[Context]):
 
     name = "marker"
     title = "Point of no return"
-    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (Project, NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
-    updates: ClassVar[Kinds] = (MachineKey, Proof, NeedsAdministrator, PasswordRemoval)
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe: ClassVar[Kinds] = (
+        facts.Project,
+        facts.NewApp,
+        facts.WantedPermissions,
+        facts.KeystoreFindings,
+        facts.HandOffRequest,
+    )
+    updates: ClassVar[Kinds] = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         irreversible = ctx.app.all_passwords or isinstance(Purge().check(ctx), Needed)
@@ -99,7 +89,7 @@ class Mark(Step[Context]):
     def apply(self, ctx: Context) -> str:
         presence = watch(ctx)
         keys = self._see(ctx, presence)
-        key = ctx.facts.get(MachineKey)
+        key = ctx.facts.get(facts.MachineKey)
         if not key.watched and strangers(keys, presence.before):
             ctx.facts.put(replace(key, watched=True))  # one of them may have read the list before, and write it yet
             for seconds in credentials.RECHECKS:
@@ -145,8 +135,8 @@ class DeletePasswords(Step[Context]):
 
     name = "delete-passwords"
     title = "Delete the password credentials"
-    needs: ClassVar[Kinds] = (Target, OpenRun, AppRegistration, MachineKey)
-    maybe: ClassVar[Kinds] = (SignedIn, Proof, PasswordRemoval)
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.MachineKey)
+    maybe: ClassVar[Kinds] = (facts.SignedIn, facts.Proof, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         app = ctx.app
@@ -190,9 +180,15 @@ class TwoCleanReads(Step[Context]):
 
     name = "clean-reads"
     title = "See twice that none is left"
-    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, PasswordRemoval, HandOffRequest)
-    updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator)
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe: ClassVar[Kinds] = (
+        facts.NewApp,
+        facts.Proof,
+        facts.WantedPermissions,
+        facts.PasswordRemoval,
+        facts.HandOffRequest,
+    )
+    updates: ClassVar[Kinds] = (facts.MachineKey, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         changed = ctx.journal is not None and any(effect.standing for effect in ctx.journal.effects)
@@ -202,7 +198,7 @@ class TwoCleanReads(Step[Context]):
         graph = _reader(ctx)
         tried = {e.data["key_id"] for action in REMOVE.values() for e in ctx.log.standing(action)}
         tried |= {
-            password.id for password in ctx.facts.get(AppRegistration).initial
+            password.id for password in ctx.facts.get(facts.AppRegistration).initial
         }  # a stale read may have hidden one until now
         rounds = 0
         left: tuple[Password, ...] = ()
@@ -212,7 +208,7 @@ class TwoCleanReads(Step[Context]):
         def clean() -> bool:
             nonlocal left
             keys, left = application.read_credentials(graph, ctx.app)
-            return (presence.holds(keys) or ctx.facts.maybe(HandOffRequest) is not None) and not left
+            return (presence.holds(keys) or ctx.facts.maybe(facts.HandOffRequest) is not None) and not left
 
         while ctx.clock.monotonic() - start < DELETION_DEADLINE:
             if clean():
@@ -267,9 +263,9 @@ class ProveAfterDeletion(Step[Context]):
 
     name = "prove-again"
     title = "Prove the certificate again"
-    needs = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
-    updates = (MachineKey, Proof, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings, facts.HandOffRequest)
+    updates = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if any(removed(ctx).values()) or ctx.app.all_passwords else Done("nothing was deleted")
@@ -283,9 +279,9 @@ class LastLook(Step[Context]):
 
     name = "last-look"
     title = "See the certificate once more"
-    needs = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
-    updates = (MachineKey, Proof, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings, facts.HandOffRequest)
+    updates = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         journal = ctx.journal
@@ -328,7 +324,7 @@ def vanished(ctx: Context, error: SetupError) -> SetupError | None:
     registered = ctx.log.standing("graph.application.addKey")
     if not registered:
         return None  # the directory is as it was: undoing takes no credential from anybody
-    expected = {password.id for password in ctx.facts.get(AppRegistration).initial}
+    expected = {password.id for password in ctx.facts.get(facts.AppRegistration).initial}
     for effect in registered:
         expected |= set(effect.data["passwords"])
     graph = ctx.user_graph()
@@ -382,7 +378,7 @@ def delete(ctx: Context, password: Password) -> bool:
     irreversible = [*REMOVE.values(), "statefile.update"]
     if ctx.log.marked_here and not any(ctx.log.standing(name) for name in irreversible):
         here = {found.id for found in application.read_passwords(ctx.user_graph(), ctx.app)}
-        if {found.id for found in ctx.facts.get(AppRegistration).initial} <= here:
+        if {found.id for found in ctx.facts.get(facts.AppRegistration).initial} <= here:
             ctx.log.unmark()
     raise refused
 

@@ -26,9 +26,8 @@ from core.flow.journal import Effect, Journal
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.machine.state_file import Basis, fail_to_write
-from core.steps import directory_roles, prerequisites
+from core.steps import directory_roles, facts, prerequisites
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, MachineKey, Project, Proof, SignedIn, Target
 from core.steps.passwords.delete import REMOVE
 from core.steps.state_file.purge import rebase
 
@@ -279,9 +278,9 @@ def _as_certificate(ctx: Context) -> Graph | None:
         if entry is None:
             return None
         key_pair = ctx.keys.open(entry, ctx.target.tenant)
-        ctx.facts.put(MachineKey(key_pair))
+        ctx.facts.put(facts.MachineKey(key_pair))
         proof = mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)
-        ctx.facts.put(Proof(proof))
+        ctx.facts.put(facts.Proof(proof))
     may = proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
     return ctx.app_graph() if may else None
 
@@ -298,7 +297,7 @@ class Notice(Step[Context]):
 
     name = "leftover"
     title = "Look for an earlier rollback"
-    needs = (Target,)
+    needs = (facts.Target,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if RollbackJournal.of(ctx).stands else Done("there is none")
@@ -319,9 +318,9 @@ class Sweep(Step[Context]):
 
     name = "leftover"
     title = "Look for an earlier rollback"
-    needs = (Target,)
-    maybe = (SignedIn,)
-    updates = (Project, AppRegistration, MachineKey, Proof)
+    needs = (facts.Target,)
+    maybe = (facts.SignedIn,)
+    updates = (facts.Project, facts.AppRegistration, facts.MachineKey, facts.Proof)
 
     def check(self, ctx: Context) -> Status:
         stands = ctx.target.app_id and RollbackJournal.of(ctx).stands
@@ -339,8 +338,8 @@ class Forget(Step[Context]):
 
     name = "forget"
     title = "Clean up after an earlier rollback"
-    needs = (Target,)
-    updates = (Project,)
+    needs = (facts.Target,)
+    updates = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if RollbackJournal.of(ctx).stands else Done("there was none")

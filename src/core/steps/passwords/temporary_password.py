@@ -14,8 +14,8 @@ from core.errors.effected import Effected
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, OpenRun, Project, SignedIn, Target, TemporarySecret
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
 
@@ -37,9 +37,9 @@ class TakeBack(Step[Context]):
 
     name = "take-back"
     title = "Take back what an earlier rollback left"
-    needs = (Target, AppRegistration)
-    maybe = (OpenRun, SignedIn)
-    updates = (Project,)
+    needs = (facts.Target, facts.AppRegistration)
+    maybe = (facts.OpenRun, facts.SignedIn)
+    updates = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if journal_of(ctx).stands else Done("there is nothing")
@@ -62,10 +62,10 @@ class AddPassword(Step[Context]):
 
     name = "add-password"
     title = "Create a client secret for 15 minutes"
-    needs = (Target, OpenRun, AppRegistration)
-    maybe = (SignedIn,)
-    gives = (TemporarySecret,)
-    updates = (Project,)
+    needs = (facts.Target, facts.OpenRun, facts.AppRegistration)
+    maybe = (facts.SignedIn,)
+    gives = (facts.TemporarySecret,)
+    updates = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
@@ -113,7 +113,7 @@ class AddPassword(Step[Context]):
             secret = secret if isinstance(secret, Secret) else Secret("")
             effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.hint}
             _check(secret, str(answer.get("endDateTime")), end)
-        ctx.facts.put(TemporarySecret(secret))
+        ctx.facts.put(facts.TemporarySecret(secret))
         return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
 
     def undo(self, ctx: Context) -> Left | None:
@@ -140,8 +140,8 @@ class WriteSecret(Step[Context]):
 
     name = "write-secret"
     title = "Write the secret into the state file"
-    needs = (OpenRun, TemporarySecret)
-    maybe = (Project,)
+    needs = (facts.OpenRun, facts.TemporarySecret)
+    maybe = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         member = ctx.profile.secret_member
@@ -156,7 +156,7 @@ class WriteSecret(Step[Context]):
         return (PlanRow("change", ctx.profile.secret_member, str(ctx.statefile.path), "", after, True, how),)
 
     def apply(self, ctx: Context) -> str:
-        file, member, secret = ctx.statefile, ctx.profile.secret_member, ctx.facts.get(TemporarySecret).secret
+        file, member, secret = ctx.statefile, ctx.profile.secret_member, ctx.facts.get(facts.TemporarySecret).secret
         made = ctx.log.standing(ADD)[-1].data
         details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
         with ctx.log.effect(WRITE, str(file.path), ctx.emit, **details):
@@ -171,13 +171,13 @@ class ProveSecret(Step[Context]):
 
     name = "prove-secret"
     title = "Prove that the secret is accepted"
-    needs = (Target, OpenRun, TemporarySecret)
+    needs = (facts.Target, facts.OpenRun, facts.TemporarySecret)
 
     def check(self, ctx: Context) -> Status:
         return Needed()
 
     def apply(self, ctx: Context) -> str:
-        secret = ctx.facts.get(TemporarySecret).secret
+        secret = ctx.facts.get(facts.TemporarySecret).secret
         last = SecretState("unknown", "not asked")
 
         def live() -> bool | None:

@@ -11,8 +11,8 @@ from core.errors import SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.machine import backup
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import MachineKey, OpenRun, Project, Target
 from core.steps.state_file.purge import Purge
 
 ACTION: Final = "statefile.backup"
@@ -23,8 +23,8 @@ class Backup(Step[Context]):
 
     name = "backup"
     title = "Back up the state file without its secrets"
-    needs = (Target, OpenRun, MachineKey)
-    maybe = (Project,)
+    needs = (facts.Target, facts.OpenRun, facts.MachineKey)
+    maybe = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         if isinstance(Purge().check(ctx), Done):

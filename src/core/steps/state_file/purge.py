@@ -9,8 +9,8 @@ from typing import Final
 from core.errors import SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import MachineKey, OpenRun, Project, Target
 
 UPDATE: Final = "statefile.update"
 
@@ -20,8 +20,8 @@ class Purge(Step[Context]):
 
     name = "purge"
     title = "Purge the secret from the state file"
-    needs = (Target, OpenRun, MachineKey)
-    updates = (Project,)
+    needs = (facts.Target, facts.OpenRun, facts.MachineKey)
+    updates = (facts.Project,)
 
     @classmethod
     def change(cls, ctx: Context) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Status, Step
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import MachineKey, OpenRun, Project, Target
 from core.steps.state_file.purge import UPDATE, rebase, replaceable
 
 
@@ -16,9 +16,9 @@ class Record(Step[Context]):
 
     name = "record"
     title = "Write the state file"
-    needs = (Target, OpenRun)
-    maybe = (MachineKey,)
-    updates = (Project,)
+    needs = (facts.Target, facts.OpenRun)
+    maybe = (facts.MachineKey,)
+    updates = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         if ctx.maybe_key_pair is None or not ctx.target.app_id:
@@ -72,8 +72,8 @@ class Rehearse(Step[Context]):
 
     name = "rehearse"
     title = "Check that the state file can be written"
-    needs = (Target,)
-    maybe = (Project, MachineKey)
+    needs = (facts.Target,)
+    maybe = (facts.Project, facts.MachineKey)
 
     def check(self, ctx: Context) -> Status:
         return Record().check(ctx)
