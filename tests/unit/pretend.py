@@ -69,7 +69,7 @@ class Add(Step[Context]):
     """
 
     def __init__(self, name: str, then: Callable[[Context], object] | None = None, left: object = None) -> None:
-        self.name, self.title = name, f"Add {name}"  # type: ignore[misc]
+        self.name, self.title = name, f"Add {name}"
         self.then, self.left = then, left
 
     def check(self, ctx: Context) -> Status:

@@ -76,8 +76,8 @@ class Graph:
         self._cloud = cloud
         self._token = token
         self._caller = caller
-        self._clock = clock
-        self._emit = emit
+        self.clock = clock
+        self.emit = emit
 
     def get(self, path: str, action: str) -> dict[str, Any]:
         """GET an object.
@@ -231,7 +231,7 @@ class Graph:
                 failure, ambiguous = error, error.status >= 500
             except NetworkError as error:
                 failure = error if sure else error.copy(effected=Effected.UNKNOWN)
-                if error.id in ("network.origin", "network.untrusted"):
+                if not error.transient:
                     raise failure from None
                 ambiguous = error.effected is not Effected.NO
             attempt += 1
@@ -266,8 +266,8 @@ class Graph:
         reason = (
             "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
         )
-        self._emit(Waiting(reason, seconds, 0.0, attempt + 1, seconds))
-        self._clock.wait(seconds)
+        self.emit(Waiting(reason, seconds, 0.0, attempt + 1, seconds))
+        self.clock.wait(seconds)
 
     def _item(self, reply: dict[str, Any], action: str, *, write: bool) -> dict[str, Any] | GraphError:
         status, body = int(reply["status"]), reply.get("body")

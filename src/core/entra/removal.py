@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from core.clock import Clock, wait_until
+from core.clock import wait_until
 from core.entra.graph import Graph
 from core.errors import GraphError
-from core.events import Event
 
 #: How long "there is no such object" has to last before it is believed, in seconds.
 BELIEVED: Final = 60.0
 
 
-def remove(graph: Graph, path: str, action: str, clock: Clock, emit: Callable[[Event], None]) -> None:
+def remove(graph: Graph, path: str, action: str) -> None:
     """Delete an object that this undertaking made; that it is gone already is fine.
 
     A 404 comes from a replica that does not know the object yet, or after a deletion whose answer was lost. So it is
@@ -37,6 +35,6 @@ def remove(graph: Graph, path: str, action: str, clock: Clock, emit: Callable[[E
             return None
         return True
 
-    gone = wait_until(once, clock=clock, emit=emit, reason="a deletion to be accepted", expected=10, deadline=BELIEVED)
+    gone = wait_until(once, graph, "a deletion to be accepted", expected=10, deadline=BELIEVED)
     if gone is None and last is not None and last.status != 404:
         raise last

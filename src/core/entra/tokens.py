@@ -16,14 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
-from core.clock import Clock, wait_until
+from core.clock import Waits, wait_until
 from core.config.cloud import Cloud
 from core.entra.assertions import client_assertion
 from core.entra.certificates import KeyPair
 from core.entra.http import DISCOVERY, Session
 from core.errors import TRANSIENT, Interrupted, NetworkError, SetupError, TokenError
 from core.errors.codes import read
-from core.events import Event
 from core.secret import Secret
 from core.signer import Signer
 
@@ -176,8 +175,7 @@ def prove(
     tenant: str,
     app_id: str,
     signer: Signer,
-    clock: Clock,
-    emit: Callable[[Event], None],
+    who: Waits,
     roles: frozenset[str] = frozenset(),
     unknown: Callable[[], object] = lambda: None,
 ) -> Token:
@@ -203,20 +201,14 @@ def prove(
             if UNKNOWN_KEY in error.codes:
                 unknown()
         except NetworkError as error:
-            if error.id in ("network.origin", "network.untrusted"):
+            if not error.transient:
                 raise
             last = error
         return None
 
-    token = wait_until(
-        attempt,
-        clock=clock,
-        emit=emit,
-        reason="the certificate to be accepted everywhere"
-        + (f", and {len(roles)} permissions to arrive in its token" if roles else ""),
-        expected=PROOF_EXPECTED,
-        deadline=PROOF_DEADLINE,
-    )
+    reason = "the certificate to be accepted everywhere"
+    reason += f", and {len(roles)} permissions to arrive in its token" if roles else ""
+    token = wait_until(attempt, who, reason, expected=PROOF_EXPECTED, deadline=PROOF_DEADLINE)
     if token is None:
         assert last is not None  # whatever is no token has said why
         raise SetupError("migrate.unproven", minutes=round(PROOF_DEADLINE / 60), detail=last.summary)

@@ -141,7 +141,17 @@ class Interrupted(SetupError):
 
 
 class NetworkError(SetupError):
-    """No answer, or none that can be trusted."""
+    """No answer, or none that can be trusted.
+
+    :cvar retry_after: seconds that the service asked to wait: nobody did.
+    """
+
+    retry_after: float | None = None
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed later; as of `GraphError`."""
+        return self.id not in ("network.origin", "network.untrusted")
 
 
 class CodedError(SetupError):

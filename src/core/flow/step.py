@@ -102,24 +102,24 @@ class Step(ABC, Generic[W]):
     What it uses of what the run knows (`core.flow.facts`), its helpers included, it declares by type; the engine holds
     it to that.
 
-    :cvar name: stable name, for events.
-    :cvar title: what the user reads.
+    :ivar name: stable name, for events.
+    :ivar title: what the user reads.
     :cvar needs: facts that are there when it looks or applies: a step before it gives them.
     :cvar maybe: facts that it only asks for, since "there is none" is an answer.
     :cvar gives: facts that are there when it is through.
     :cvar updates: facts that it may give, replace or drop.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
+    name: str
+    title: str
     needs: ClassVar[Kinds] = ()
     maybe: ClassVar[Kinds] = ()
     gives: ClassVar[Kinds] = ()
     updates: ClassVar[Kinds] = ()
 
-    @abstractmethod
     def check(self, ctx: W) -> Status:
-        """Look at reality."""
+        """Look at reality; a step that only looks does so in `apply`, every time."""
+        return Needed()
 
     def plan(self, ctx: W) -> Sequence[PlanRow]:
         """The changes that `apply` would make; asked only when `check` says Needed."""

@@ -38,9 +38,6 @@ class ReadRequest(Step[Context]):
     gives = (facts.Target, facts.MachineKey, facts.WantedPermissions, facts.HandOffRequest)
     updates = (facts.NewApp, facts.PasswordRemoval)
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def apply(self, ctx: Context) -> str:
         path = Path(ctx.settings.request)
         request = parse(path)
@@ -84,9 +81,6 @@ class FindRequestedApp(Step[Context]):
     needs = (facts.SignedIn, facts.HandOffRequest)
     maybe = (facts.Project, facts.OpenRun, facts.MachineKey)
     updates = (facts.Target, facts.AppRegistration, facts.NewApp, facts.WantedPermissions)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         request = requested(ctx)
@@ -143,9 +137,6 @@ class CheckAdministrator(Step[Context]):
     title = "Check who may apply it"
     needs = (facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
     maybe = (facts.AppRegistration, facts.NewApp, facts.WantedPermissions, facts.NeedsAdministrator)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         request, app, key_pair = requested(ctx), ctx.maybe_app, ctx.key_pair
@@ -233,9 +224,6 @@ class Explain(Step[Context]):
     needs = (facts.Target, facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
     maybe = (facts.AppRegistration, facts.NewApp, facts.WantedPermissions)
     updates = (facts.PasswordRemoval,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         find.say_subject(ctx)

@@ -14,7 +14,6 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted, registry
-from core.secret import looks_secret, redactor
 from core.steps import facts, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.app_management_policy import Lock
@@ -37,6 +36,7 @@ from core.steps.passwords.delete import (
     removed,
     vanished,
 )
+from core.steps.result import CheckResult
 from core.steps.state_file.backup import Backup
 from core.steps.state_file.purge import Purge, purged, secret_members
 
@@ -72,14 +72,8 @@ class SecretIsDead(Step[Context]):
             last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return None if last.state == "live" else True
 
-        if last.state == "live" and not wait_until(
-            not_live,
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="the deletion of the old secret to spread",
-            expected=30,
-            deadline=DELETION_DEADLINE,
-        ):
+        reason = "the deletion of the old secret to spread"
+        if last.state == "live" and not wait_until(not_live, ctx, reason, expected=30, deadline=DELETION_DEADLINE):
             raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
         if last.state == "unknown":
             ctx.facts.put(facts.SecretUnproven(last.detail))
@@ -190,22 +184,6 @@ def _subject(ctx: Context) -> str:
     return "Provisioner" if ctx.profile.name == "entraclaw" else ctx.profile.app_display_name
 
 
-class CheckResult(Step[Context]):
-    """Say what holds at the end."""
-
-    name = "result"
-    title = "Check the result"
-
-    def check(self, ctx: Context) -> Status:
-        alike = ctx.statefile.where(looks_secret) if ctx.statefile.exists() else ()
-        left = redactor.redact(", ".join(alike))
-        file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
-        return Done(f"no password credential, a proven certificate, {file}")
-
-    def apply(self, ctx: Context) -> str:
-        raise AssertionError("it has nothing to apply")
-
-
 FLOW: Flow[Context] = Flow(
     registry.MIGRATE,
     look=(
@@ -238,7 +216,7 @@ FLOW: Flow[Context] = Flow(
                 Lock(),
                 rollback_secret.Forget(),
                 LastLook(),
-                CheckResult(),
+                CheckResult(clean=True),
             ),
         ),
     ),

@@ -9,7 +9,7 @@ from core.entra import application, permissions
 from core.errors import SetupError
 from core.events import Finding, Question
 from core.flow.plan import Plan
-from core.flow.step import Done, Flow, Needed, Stage, Status, Step
+from core.flow.step import Flow, Stage, Step
 from core.flows import interrupted, registry
 from core.steps import app_permissions, directory_roles, facts, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find, other_identities
@@ -23,6 +23,7 @@ from core.steps.context import Context
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
+from core.steps.result import CheckResult
 from core.steps.state_file.record import Record, Rehearse
 
 
@@ -33,9 +34,6 @@ class DecideRoles(Step[Context]):
     title = "Decide the permissions"
     maybe = (facts.AppRegistration,)
     updates = (facts.WantedPermissions,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         offered = ctx.permissions.offered
@@ -74,9 +72,6 @@ class CheckProvisioning(Step[Context]):
     maybe = (facts.AppRegistration, facts.MachineKey, facts.Proof, facts.WantedPermissions)
     updates = (facts.NeedsAdministrator,)
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def apply(self, ctx: Context) -> str:
         app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
         wanted = set(ctx.permissions.wanted.values())
@@ -107,9 +102,6 @@ class Describe(Step[Context]):
     title = "Look at what is there"
     needs = (facts.Target, facts.SignedIn)
     maybe = (facts.AppRegistration, facts.MachineKey, facts.HandOffRequest)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         find.say_subject(ctx)
@@ -170,19 +162,6 @@ def _summary(ctx: Context, outcome: str) -> Sequence[str]:
     return (f"{first}{len(ctx.permissions.wanted)} permissions.", *sentences)
 
 
-class CheckResult(Step[Context]):
-    """Say what holds at the end."""
-
-    name = "result"
-    title = "Check the result"
-
-    def check(self, ctx: Context) -> Status:
-        return Done("a proven certificate, every permission in its token")
-
-    def apply(self, ctx: Context) -> str:
-        raise AssertionError("it has nothing to apply")
-
-
 FLOW: Flow[Context] = Flow(
     registry.ONBOARD,
     look=(
@@ -228,7 +207,7 @@ FLOW: Flow[Context] = Flow(
                 Lock(),
                 CleanUp(),
                 LastLook(),
-                CheckResult(),
+                CheckResult(clean=False),
             ),
         ),
     ),

@@ -77,9 +77,6 @@ class Earlier(Step[Context]):
     gives = (facts.OpenRun,)
     updates = (facts.Project, facts.AppRegistration, facts.MachineKey, facts.Proof)
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def apply(self, ctx: Context) -> str:
         journal = RollbackJournal.of(ctx)
         if journal.complete:

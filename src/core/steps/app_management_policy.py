@@ -93,8 +93,8 @@ class Lock(Step[Context]):
             if found:
                 assigned = f"/applications/{effect.target}/appManagementPolicies/{found}/$ref"
                 if ctx.log.standing(ASSIGN):
-                    remove(graph, assigned, "take the policy from the app", ctx.clock, ctx.emit)
-                remove(graph, path, "delete the policy again", ctx.clock, ctx.emit)
+                    remove(graph, assigned, "take the policy from the app")
+                remove(graph, path, "delete the policy again")
         for effect in effects:
             ctx.log.undone(effect)
         return None

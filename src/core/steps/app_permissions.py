@@ -221,8 +221,7 @@ def _grant(ctx: Context, wanted: Sequence[str], effect: Effect) -> None:
             try:
                 answers = graph.batch_once([_assignment(ctx, role) for role in chunk])
             except (GraphError, NetworkError) as error:
-                final = isinstance(error, GraphError) and not error.transient
-                if final or error.id in ("network.origin", "network.untrusted"):
+                if not error.transient:
                     raise error.copy(effected=of_all(error)) from None
                 last = error
                 doubtful.update(chunk)
@@ -246,7 +245,7 @@ def _grant(ctx: Context, wanted: Sequence[str], effect: Effect) -> None:
         return None if missing else True
 
     reason = "the service principal to be known where permissions are granted"
-    if not wait_until(grant, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=15, deadline=REPLICATION):
+    if not wait_until(grant, ctx, reason, expected=15, deadline=REPLICATION):
         assert last is not None
         raise last.copy(effected=of_all(last))
 
@@ -282,7 +281,7 @@ def _take_back(ctx: Context, effect: Effect) -> None:
             answers = [error] * len(chunk)
         for path, answer in zip(chunk, answers, strict=True):
             if isinstance(answer, SetupError):
-                remove(graph, path, action, ctx.clock, ctx.emit)
+                remove(graph, path, action)
 
 
 def _granted_by(ctx: Context, graph: Graph, effect: Effect) -> list[application.Grant]:
@@ -296,7 +295,7 @@ def _granted_by(ctx: Context, graph: Graph, effect: Effect) -> list[application.
 
     deadline = REPLICATION if effect.state == "done" else REPLICATION / 4
     reason = "the permissions to be seen, so that they can be taken back"
-    wait_until(look, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=5, deadline=deadline)
+    wait_until(look, ctx, reason, expected=5, deadline=deadline)
     return list(found.values())
 
 
@@ -314,8 +313,5 @@ def _declare(
 
     body = {"requiredResourceAccess": access}
     graph.write("PATCH", f"/applications/{app.object_id}", body, "declare permissions", lambda: bool(seen()))
-    if not wait_until(
-        seen, clock=ctx.clock, emit=ctx.emit, reason="the declared permissions to be seen", expected=5,
-        deadline=REPLICATION,
-    ):  # fmt: skip
+    if not wait_until(seen, ctx, "the declared permissions to be seen", expected=5, deadline=REPLICATION):
         raise SetupError("permissions.not-declared", app=app.name)

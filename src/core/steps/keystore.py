@@ -22,9 +22,6 @@ class WeakFiles(Step[Context]):
     title = "Look for keys in weak keystores"
     updates = (KeystoreFindings,)
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def apply(self, ctx: Context) -> str:
         found, own = weak_files.find(ctx.service), ""
         try:

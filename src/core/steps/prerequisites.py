@@ -34,9 +34,6 @@ class ReadStateFile(Step[Context]):
     def __init__(self, *, required: bool = True) -> None:
         self._required = required
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def apply(self, ctx: Context) -> str:
         profile = ctx.profile
         folder = ctx.statefile.path.parent

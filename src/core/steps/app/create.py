@@ -111,7 +111,7 @@ class CreateApp(Step[Context]):
             if key_pair is None or key_pair.thumbprint not in ours:
                 what = f"app registration {found['appId']}, which is not provably ours"
                 return Left(what, f"az ad app delete --id {found['appId']}")
-            remove(graph, f"/applications/{object_id}", "delete the app again", ctx.clock, ctx.emit)
+            remove(graph, f"/applications/{object_id}", "delete the app again")
         for effect in effects:
             ctx.log.undone(effect)
         ctx.facts.drop(facts.AppRegistration)
@@ -162,14 +162,8 @@ class CreatePrincipal(Step[Context]):
                 return None
 
         with handoff.on_refusal(ctx), ctx.log.effect(PRINCIPAL, app.app_id, ctx.emit) as effect:
-            if not wait_until(
-                create,
-                clock=ctx.clock,
-                emit=ctx.emit,
-                reason="the new app registration to be known everywhere",
-                expected=10,
-                deadline=REPLICATION,
-            ):
+            reason = "the new app registration to be known everywhere"
+            if not wait_until(create, ctx, reason, expected=10, deadline=REPLICATION):
                 raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=ctx.target.tenant)
             effect.data["principal_id"] = found["id"]
         ctx.update_app(replace(app, principal_id=str(found["id"])))
@@ -184,7 +178,7 @@ class CreatePrincipal(Step[Context]):
             found = _seen(ctx, lambda: graph.get(path, "look for the service principal"), diagnosis=certain)
             if found is not None:
                 path = f"/servicePrincipals/{found['id']}"
-                remove(graph, path, "delete the service principal again", ctx.clock, ctx.emit)
+                remove(graph, path, "delete the service principal again")
         for effect in effects:
             ctx.log.undone(effect)
         return None
@@ -248,14 +242,8 @@ def _seen(ctx: Context, read: Callable[[], T], *, diagnosis: bool = True) -> T |
             last = error
             return None
 
-    found = wait_until(
-        look,
-        clock=ctx.clock,
-        emit=ctx.emit,
-        reason="a new object to be seen",
-        expected=10,
-        deadline=REPLICATION if diagnosis else REPLICATION / 4,
-    )
+    deadline = REPLICATION if diagnosis else REPLICATION / 4
+    found = wait_until(look, ctx, "a new object to be seen", expected=10, deadline=deadline)
     if found is None and last is not None and last.status != 404:
         raise last
     return found

@@ -16,7 +16,7 @@ from core.entra.graph import documented
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
 from core.events import Finding
-from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
+from core.flow.step import Blocked, Done, Stage, Status, Step
 from core.machine.source_scan import readers
 from core.steps import directory_roles, facts, prerequisites
 from core.steps.app import other_identities
@@ -36,9 +36,6 @@ class FindApp(Step[Context]):
     maybe = (facts.Project, facts.SignedIn, facts.NewApp, facts.HandOffRequest)
     gives = (facts.AppRegistration,)
     updates = (facts.Target,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         graph = ctx.user_graph()
@@ -97,9 +94,6 @@ class TestSecret(Step[Context]):
     maybe = (facts.Project, facts.SignedIn)
     updates = (facts.PasswordRemoval,)
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def apply(self, ctx: Context) -> str:
         if ctx.project.secret is None and not ctx.app.all_passwords:
             return "there are none"
@@ -138,9 +132,6 @@ class CheckRights(Step[Context]):
     maybe = (facts.MachineKey, facts.Proof, facts.WantedPermissions)
     updates = (facts.NeedsAdministrator,)
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def apply(self, ctx: Context) -> str:
         reason = directory_roles.may_write(ctx, ctx.app)
         if reason is None:
@@ -159,9 +150,6 @@ class ReadProject(Step[Context]):
     needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
     maybe = (facts.Project, facts.MachineKey, facts.HandOffRequest)
     updates = (facts.WantedPermissions, facts.NeedsAdministrator)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         app = ctx.app

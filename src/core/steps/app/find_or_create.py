@@ -11,7 +11,7 @@ from core.entra.application import App
 from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
 from core.events import Finding
-from core.flow.step import Needed, Status, Step
+from core.flow.step import Step
 from core.steps import facts, prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
@@ -34,9 +34,6 @@ class FindOrCreate(Step[Context]):
     maybe = (facts.Project, facts.SignedIn, facts.HandOffRequest)
     gives = (facts.WantedPermissions,)
     updates = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.NewApp)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         if ctx.project.secret or ctx.statefile.read_or_empty().present:
@@ -92,14 +89,8 @@ class FindOrCreate(Step[Context]):
                     return None
                 raise
 
-        return wait_until(
-            look,
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="the app registration to be seen",
-            expected=10,
-            deadline=REPLICATION / (8 if ctx.settings.app_id else 1 if ctx.new_app.created else 2),
-        )
+        deadline = REPLICATION / (8 if ctx.settings.app_id else 1 if ctx.new_app.created else 2)
+        return wait_until(look, ctx, "the app registration to be seen", expected=10, deadline=deadline)
 
     def _by_name(self, ctx: Context) -> App | None:
         """None, unless it is the very one that this undertaking made.

@@ -139,7 +139,7 @@ class Register(Step[Context]):
                 if found.thumbprint != thumbprint or not held:
                     return Left(f"certificate {found.thumbprint} (keyId {key_id}), which is not provably ours", by_hand)
                 try:
-                    credentials.remove_key(graph, object_id, keys, key_id, ctx.clock, ctx.emit)
+                    credentials.remove_key(graph, object_id, keys, key_id)
                 except SetupError as error:
                     return Left(f"certificate {thumbprint} (keyId {key_id}) on the app: {error.summary}", by_hand)
             ctx.log.undone(effect)
@@ -274,7 +274,7 @@ def register(ctx: Context) -> tuple[Merge, str]:
         nullcontext() if stands else ctx.log.effect("graph.application.addKey", app.object_id, ctx.emit, **details),
         _dropping(ctx) as drop,
     ):
-        merge = credentials.add_key(ctx.user_graph(), app.object_id, key_pair, entry, ctx.clock, ctx.emit, drop)
+        merge = credentials.add_key(ctx.user_graph(), app.object_id, key_pair, entry, drop)
     ctx.facts.put(facts.MachineKey(key_pair, frozenset(key.id for key in merge.keys), merge.contended))
     return merge, key_id
 
@@ -317,17 +317,8 @@ def prove_again(ctx: Context) -> str:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=ctx.keystore_findings.backend)
     read_back = ctx.keys.open(entry, ctx.target.tenant)
     roles = frozenset(ctx.permissions.wanted)
-    proof = prove(
-        ctx.session,
-        ctx.cloud,
-        ctx.target.tenant,
-        ctx.target.app_id,
-        read_back,
-        ctx.clock,
-        ctx.emit,
-        roles,
-        watch(ctx).look,
-    )
+    target, look = ctx.target, watch(ctx).look
+    proof = prove(ctx.session, ctx.cloud, target.tenant, target.app_id, read_back, ctx, roles, look)
     ctx.facts.put(facts.Proof(proof))
     return f"token for {proof.claims['aud']}, app {ctx.target.app_id}, {len(proof.roles)} role(s)"
 
@@ -356,14 +347,8 @@ def _where_seen(ctx: Context, graph: Graph, object_id: str, key_id: str) -> tupl
         keys = application.read_keys(graph, object_id)
         return keys if any(key.id == key_id for key in keys) else None
 
-    return wait_until(
-        look,
-        clock=ctx.clock,
-        emit=ctx.emit,
-        reason="the certificate to be seen, so that it can be removed",
-        expected=10,
-        deadline=credentials.REPLICATION * 2,
-    )
+    reason, deadline = "the certificate to be seen, so that it can be removed", credentials.REPLICATION * 2
+    return wait_until(look, ctx, reason, expected=10, deadline=deadline)
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class CleanUp(Step[Context]):
                 continue
             try:
                 with ctx.log.effect("graph.application.removeKey", key.id, ctx.emit, thumbprint=key_pair.thumbprint):
-                    credentials.remove_key(graph, app.object_id, keys, key.id, ctx.clock, ctx.emit)
+                    credentials.remove_key(graph, app.object_id, keys, key.id)
             except Interrupted:
                 raise
             except SetupError as error:

@@ -18,7 +18,7 @@ from core.entra import application, certificates
 from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
 from core.events import Finding
-from core.flow.step import Needed, Status, Step
+from core.flow.step import Step
 from core.secret import Secret
 from core.signer import Signer
 from core.steps import facts, prerequisites
@@ -33,9 +33,6 @@ class FindKey(Step[Context]):
     needs = (facts.Target, facts.OpenRun)
     maybe = (facts.Project, facts.SignedIn, facts.AppRegistration)
     updates = (facts.MachineKey, facts.Proof, facts.KeystoreFindings)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         ctx.facts.drop(facts.MachineKey)

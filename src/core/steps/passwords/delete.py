@@ -94,7 +94,7 @@ class Mark(Step[Context]):
             ctx.facts.put(replace(key, watched=True))  # one of them may have read the list before, and write it yet
             for seconds in credentials.RECHECKS:
                 reason = "a moment, to see that the certificate stays on the app"
-                pause(seconds, clock=ctx.clock, emit=ctx.emit, reason=reason)
+                pause(seconds, ctx, reason)
                 self._see(ctx, presence)
         if presence.registered:
             prove_again(ctx)
@@ -117,7 +117,7 @@ class Mark(Step[Context]):
             return keys if presence.holds(keys) else None
 
         reason, deadline = "the certificate to be seen on the app once more", 3 * credentials.REPLICATION
-        keys = wait_until(there, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=5, deadline=deadline)
+        keys = wait_until(there, ctx, reason, expected=5, deadline=deadline)
         if keys is None:
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         return keys
@@ -221,7 +221,7 @@ class TwoCleanReads(Step[Context]):
                     return f"two reads {APART:.0f} s apart show none"
                 continue
             if not left:
-                pause(APART, clock=ctx.clock, emit=ctx.emit, reason="the certificate to be seen on the app")
+                pause(APART, ctx, "the certificate to be seen on the app")
                 continue
             newcomers = [password for password in left if password.id not in tried]
             if newcomers:
@@ -240,7 +240,7 @@ class TwoCleanReads(Step[Context]):
                 delete(ctx, password)
                 tried.add(password.id)
             if not newcomers:
-                pause(APART, clock=ctx.clock, emit=ctx.emit, reason="a deletion to be seen everywhere")
+                pause(APART, ctx, "a deletion to be seen everywhere")
         if not left:
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         raise SetupError("migrate.passwords-left", count=len(left), listing=_listing(left))
@@ -248,7 +248,7 @@ class TwoCleanReads(Step[Context]):
     @staticmethod
     def _pause(ctx: Context, seconds: float) -> None:
         if seconds > 0:
-            pause(seconds, clock=ctx.clock, emit=ctx.emit, reason="the second clean read")
+            pause(seconds, ctx, "the second clean read")
 
     @staticmethod
     def _give_up(ctx: Context, newcomers: list[Password], rounds: int) -> NoReturn:
@@ -295,7 +295,7 @@ class LastLook(Step[Context]):
             return presence.holds(application.read_keys(graph, ctx.app.object_id)) or None
 
         reason, deadline = "the certificate to be seen on the app", 3 * credentials.REPLICATION
-        if not wait_until(there, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=5, deadline=deadline):
+        if not wait_until(there, ctx, reason, expected=5, deadline=deadline):
             raise SetupError("migrate.replaced", thumbprint=ctx.key_pair.thumbprint, app=ctx.app.name)
         if presence.registered:
             return f"registered again: {prove_again(ctx)}"
@@ -332,14 +332,8 @@ def vanished(ctx: Context, error: SetupError) -> SetupError | None:
     def all_there() -> bool | None:
         return expected <= {found.id for found in application.read_passwords(graph, ctx.app)} or None
 
-    if wait_until(
-        all_there,
-        clock=ctx.clock,
-        emit=ctx.emit,
-        reason="the password credentials to be seen, so that undoing is safe",
-        expected=5,
-        deadline=credentials.REPLICATION / 2,
-    ):
+    reason = "the password credentials to be seen, so that undoing is safe"
+    if wait_until(all_there, ctx, reason, expected=5, deadline=credentials.REPLICATION / 2):
         return None
     ctx.log.mark()
     return SetupError("migrate.vanished", cause=error.summary)
@@ -367,7 +361,7 @@ def delete(ctx: Context, password: Password) -> bool:
         graph = ctx.graph_of(identity)
         try:
             with ctx.log.effect(action, password.id, ctx.emit, key_id=password.id) as effect:
-                removed = credentials.remove_password(graph, ctx.app, password, ctx.clock, ctx.emit)
+                removed = credentials.remove_password(graph, ctx.app, password)
                 effect.data["by_others"] = not removed
             return removed
         except GraphError as error:

@@ -167,25 +167,13 @@ def take_off(ctx: Context, journal: Journal, graph: Graph, *, patience: float, f
 
     for effect in journal.standing(ADD):
         age = service_time(ctx) - datetime.fromisoformat(str(effect.data["made"]))
-        found = wait_until(
-            partial(seen, effect),
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="a password credential to be seen, so that it can be removed",
-            expected=10,
-            deadline=max(0.0, patience - age.total_seconds()),
-        )
+        reason, deadline = "a password credential to be seen, so that it can be removed", patience - age.total_seconds()
+        found = wait_until(partial(seen, effect), ctx, reason, expected=10, deadline=max(0.0, deadline))
         for password in found or ():
-            credentials.remove_password(graph, app, password, ctx.clock, ctx.emit)
+            credentials.remove_password(graph, app, password)
             ctx.emit(ChangeMade(REMOVE["application"], password.id))
-        if found and not wait_until(
-            partial(gone, effect),
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="a password credential to disappear",
-            expected=10,
-            deadline=credentials.REPLICATION * 2,
-        ):
+        reason, deadline = "a password credential to disappear", credentials.REPLICATION * 2
+        if found and not wait_until(partial(gone, effect), ctx, reason, expected=10, deadline=deadline):
             raise SetupError("rollback.still-there", listing=describe(effect))
         if found or forget:
             journal.undone(effect)

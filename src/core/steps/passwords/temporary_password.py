@@ -67,9 +67,6 @@ class AddPassword(Step[Context]):
     gives = (facts.TemporarySecret,)
     updates = (facts.Project,)
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         app = ctx.app
         where = f"app registration '{app.name}'"
@@ -102,9 +99,7 @@ class AddPassword(Step[Context]):
         details = {"name": name, "made": (end - LIFETIME).isoformat(), "ends": end.isoformat()}
         with ctx.log.effect(ADD, app.object_id, ctx.emit, **details) as effect:
             try:
-                answer = credentials.add_password(
-                    ctx.user_graph(), app.object_id, name, end - LIFETIME, end, ctx.clock, ctx.emit
-                )
+                answer = credentials.add_password(ctx.user_graph(), app.object_id, name, end - LIFETIME, end)
             except GraphError as error:
                 if error.code != _FORBIDDEN:
                     raise
@@ -173,9 +168,6 @@ class ProveSecret(Step[Context]):
     title = "Prove that the secret is accepted"
     needs = (facts.Target, facts.OpenRun, facts.TemporarySecret)
 
-    def check(self, ctx: Context) -> Status:
-        return Needed()
-
     def apply(self, ctx: Context) -> str:
         secret = ctx.facts.get(facts.TemporarySecret).secret
         last = SecretState("unknown", "not asked")
@@ -185,14 +177,7 @@ class ProveSecret(Step[Context]):
             last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return True if last.state == "live" else None
 
-        if not wait_until(
-            live,
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="the secret to be accepted everywhere",
-            expected=15,
-            deadline=DEADLINE,
-        ):
+        if not wait_until(live, ctx, "the secret to be accepted everywhere", expected=15, deadline=DEADLINE):
             raise SetupError("rollback.not-accepted", minutes=round(DEADLINE / 60), detail=last.detail)
         with ctx.log.effect(ACCEPTED, ctx.target.app_id, ctx.emit):
             return last.detail
