@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from core import tables
 from core.errors import SetupError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,40}")
@@ -63,35 +64,7 @@ class Cloud:
         return service if self.built_in else f"{service}@{urlsplit(self.authority).netloc}"
 
 
-BUILT_IN: Final = {
-    cloud.name: cloud
-    for cloud in (
-        Cloud(
-            "public",
-            "https://login.microsoftonline.com",
-            "https://graph.microsoft.com",
-            "https://management.azure.com",
-            built_in=True,
-            az_name="AzureCloud",
-        ),
-        Cloud(
-            "usgov",
-            "https://login.microsoftonline.us",
-            "https://graph.microsoft.us",
-            "https://management.usgovcloudapi.net",
-            built_in=True,
-            az_name="AzureUSGovernment",
-        ),
-        Cloud(
-            "china",
-            "https://login.chinacloudapi.cn",
-            "https://microsoftgraph.chinacloudapi.cn",
-            "https://management.chinacloudapi.cn",
-            built_in=True,
-            az_name="AzureChinaCloud",
-        ),
-    )
-}
+BUILT_IN: Final = {name: Cloud(name, **row, built_in=True) for name, row in tables.read("config/clouds").items()}
 
 
 def load(name: str) -> Cloud:

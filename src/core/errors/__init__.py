@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Self
 
+from core import tables
 from core.errors import codes
 from core.errors.codes import Code
 from core.errors.effected import Effected
@@ -42,11 +43,7 @@ TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 @cache
 def table() -> Mapping[str, Mapping[str, Any]]:
     """The rows of errors.toml by their dotted id, for example `keystore.insecure`."""
-    import tomllib
-    from importlib import resources
-
-    with resources.files("core.errors").joinpath("errors.toml").open("rb") as file:
-        groups = tomllib.load(file)
+    groups = tables.read("errors/errors")
     return {f"{group}.{name}": row for group, rows in groups.items() for name, row in rows.items()}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
+from core import tables
 from core.errors.exit_codes import ExitCode
 
 #: Codes that say so little that any code next to them says more.
@@ -48,11 +49,7 @@ class Code:
 @cache
 def table() -> Mapping[str, Code]:
     """The rows of codes.toml by their name in lower case."""
-    import tomllib
-    from importlib import resources
-
-    with resources.files("core.errors").joinpath("codes.toml").open("rb") as file:
-        data = tomllib.load(file)
+    data = tables.read("errors/codes")
     rows: dict[str, Code] = {}
     for group in data["aadsts"]:
         code = ExitCode(group["exit"])

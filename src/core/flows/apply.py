@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from core.clock import together
 from core.display import oddities, quoted, short
 from core.entra import activity, application, creation, permissions
 from core.entra.application import App
 from core.errors import SetupError
-from core.events import Finding, Question
+from core.events import Question
+from core.flow.engine import Result
 from core.flow.plan import Plan, PlanRow
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted, registry
+from core.flows import agreement, interrupted, registry
 from core.steps import app_permissions, directory_roles, facts, prerequisites, sign_in
 from core.steps.admin_request import Request, parse
 from core.steps.app import find, other_identities
@@ -230,14 +232,14 @@ class Explain(Step[Context]):
         request, key_pair, app = requested(ctx), ctx.key_pair, ctx.maybe_app
         if app is not None and not request.app_id and not ctx.new_app.created:
             message = f"The app that it asks to create is there already:\n{app.describe()}"
-            ctx.emit(Finding("request.app-exists", "warning", message, "Ask who made it, before you go on."))
+            ctx.report("request.app-exists", "warning", message, "Ask who made it, before you go on.")
         if app is not None:
             for finding in other_identities.unacknowledged(ctx, app):
                 ctx.emit(finding)
         if app is not None and app.all_passwords and not _removing(ctx):
             listing = "; ".join(str(password) for password in app.all_passwords)
             message = f"The app also accepts {len(app.all_passwords)} password credential(s), which stay: {listing}."
-            ctx.emit(Finding("app.passwords", "warning", message))
+            ctx.report("app.passwords", "warning", message)
         if app is not None and _removing(ctx) and app.all_passwords:
             last_used = activity.read(ctx.user_graph(), ctx.cloud, app.app_id)
             ctx.facts.put(replace(ctx.removal, activity=last_used))
@@ -247,16 +249,16 @@ class Explain(Step[Context]):
             f"to the machine {quoted(request.machine)}: whoever holds its key can act as this app until "
             f"{key_pair.not_after.date()}."
         )
-        ctx.emit(Finding("request.subject", "warning", message, "Ask that person whether the thumbprint is theirs."))
+        ctx.report("request.subject", "warning", message, "Ask that person whether the thumbprint is theirs.")
         if taking := self._taking(ctx):
             message = f"With {', '.join(taking)} whoever holds the key of this certificate can take over the tenant."
-            ctx.emit(Finding("request.takeover", "warning", message, "Apply it only to a Provisioner that you know."))
+            ctx.report("request.takeover", "warning", message, "Apply it only to a Provisioner that you know.")
         if app is not None and (odd := oddities(app.name, ctx.profile.app_display_name)):
             message = f"The name of the app, {quoted(app.name)}, {'; it '.join(odd)}."
-            ctx.emit(Finding("app.odd-name", "warning", message))
+            ctx.report("app.odd-name", "warning", message)
         if request.listed != request.calls:
             message = "What the file lists as its calls is not what is going to be done; what will be done is the plan."
-            ctx.emit(Finding("request.calls", "warning", message, "Ask the developer where the file came from."))
+            ctx.report("request.calls", "warning", message, "Ask the developer where the file came from.")
         return f"{len(request.calls)} call(s)"
 
     @staticmethod
@@ -324,15 +326,7 @@ def _removing(ctx: Context) -> bool:
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    app = ctx.maybe_app
-    return {
-        "tenant": ctx.target.tenant,
-        "cloud": ctx.cloud.authority,
-        "app": [app.app_id, app.object_id] if app else ctx.new_app.unique_name,
-        "certificate": ctx.key_pair.thumbprint,
-        "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": ctx.permissions.wanted,
-    }
+    return agreement.basis(ctx, ctx.permissions.wanted, new=ctx.new_app.unique_name)
 
 
 def _refresh(ctx: Context) -> None:
@@ -340,11 +334,7 @@ def _refresh(ctx: Context) -> None:
         return
     if ctx.maybe_app is None and creation.by_unique_name(ctx.user_graph(), ctx.new_app.unique_name):
         raise SetupError("flow.outdated")
-    if ctx.maybe_app is not None:
-        app = application.read(ctx.user_graph(), ctx.target.app_id)
-        if app is None:
-            raise SetupError("flow.outdated")
-        ctx.facts.put(facts.AppRegistration(app, app.all_passwords))
+    agreement.read_app(ctx, begun=True)
 
 
 def _question(ctx: Context, plan: Plan) -> Question:
@@ -367,6 +357,11 @@ def _summary(ctx: Context, outcome: str) -> Sequence[str]:
     request = requested(ctx)
     who, machine = quoted(request.requested_by), quoted(short(request.machine))
     return (first, f"{who} runs the same command again on {machine} to finish.")
+
+
+def result(ctx: Context, result: Result) -> dict[str, Any]:
+    """For `--json`: how many password credentials were removed, by holder."""
+    return {"removed": removed(ctx)}
 
 
 FLOW: Flow[Context] = Flow(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from core.clock import wait_until
-from core.entra import application
 from core.entra.tokens import try_secret
 from core.errors import SetupError
-from core.events import Finding, Question
+from core.events import Question
+from core.flow.engine import Result
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted, registry
+from core.flows import agreement, interrupted, registry
 from core.steps import facts, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.app_management_policy import Lock
@@ -78,33 +78,20 @@ class SecretIsDead(Step[Context]):
         if last.state == "unknown":
             ctx.facts.put(facts.SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
-            ctx.emit(Finding("secret.inconclusive", "warning", message))
+            ctx.report("secret.inconclusive", "warning", message)
             return f"inconclusive ({last.detail})"
         with ctx.log.effect(REFUSED, ctx.target.app_id):
             return f"refused ({last.detail})"
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    app, key_pair = ctx.app, ctx.maybe_key_pair
-    return {
-        "tenant": ctx.target.tenant,
-        "cloud": ctx.cloud.authority,
-        "app": [app.app_id, app.object_id],
-        "certificate": key_pair.thumbprint if key_pair else "new",
-        "keys": sorted(key.id for key in app.keys),
-        "permissions": sorted(app.declared),
-        "files": {str(ctx.statefile.path): ctx.project.members},
-    }
+    return agreement.basis(ctx, sorted(ctx.app.declared)) | agreement.files(ctx)
 
 
 def _refresh(ctx: Context) -> None:
-    if ctx.settings.yes:
-        return  # the answer was given in advance: no time has passed
-    app = application.read(ctx.user_graph(), ctx.target.app_id)
-    if app is None:
-        raise SetupError("flow.outdated")
-    ctx.facts.put(facts.AppRegistration(app, app.all_passwords))
-    ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
+    if not ctx.settings.yes:  # else the answer was given in advance: no time has passed
+        agreement.read_app(ctx, begun=True)
+        ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
 
 
 def _question(ctx: Context, plan: Plan) -> Question:
@@ -178,6 +165,13 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
         end = key_pair.not_after.date()
         sentences.append(f"The certificate {key_pair.thumbprint} is valid until {end}.")
     return sentences
+
+
+def result(ctx: Context, result: Result) -> dict[str, Any]:
+    """For `--json`: how many password credentials were removed, by holder, and what became of the old secret."""
+    unproven = ctx.facts.maybe(facts.SecretUnproven)
+    why = unproven.why if unproven is not None else ""
+    return {"removed": removed(ctx), "purged": purged(ctx), "secret_refusal_unproven": why}
 
 
 def _subject(ctx: Context) -> str:

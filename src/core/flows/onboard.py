@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.entra import application, permissions
+from core.entra import permissions
 from core.errors import SetupError
-from core.events import Finding, Question
+from core.events import Question
 from core.flow.plan import Plan
 from core.flow.step import Flow, Stage, Step
-from core.flows import interrupted, registry
+from core.flows import agreement, interrupted, registry
 from core.steps import app_permissions, directory_roles, facts, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal
@@ -42,7 +42,7 @@ class DecideRoles(Step[Context]):
         ctx.facts.put(replace(ctx.permissions, wanted=permissions.wanted(offered)))
         if fewer := [name for name in permissions.AGENT if name not in offered]:
             message = f"This tenant does not offer {len(fewer)} of the agent permissions: {', '.join(fewer)}."
-            ctx.emit(Finding("permissions.fewer", "info", message))
+            ctx.report("permissions.fewer", "info", message)
         granted = app.granted if (app := ctx.maybe_app) else frozenset()
         if extra := [name for name in permissions.unknown(offered) if offered[name] not in granted]:
             self._extra(ctx, extra)
@@ -60,7 +60,7 @@ class DecideRoles(Step[Context]):
             ctx.facts.put(replace(known, wanted={**ctx.permissions.wanted, **more}))
         else:
             message = f"Not granted, because they are not known: {', '.join(extra)}."
-            ctx.emit(Finding("permissions.unknown", "warning", message, "Grant them with --extra-roles."))
+            ctx.report("permissions.unknown", "warning", message, "Grant them with --extra-roles.")
 
 
 class CheckProvisioning(Step[Context]):
@@ -114,28 +114,14 @@ class Describe(Step[Context]):
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
-    return {
-        "tenant": ctx.target.tenant,
-        "cloud": ctx.cloud.authority,
-        "app": [app.app_id, app.object_id] if app else "new",
-        "certificate": key_pair.thumbprint if key_pair else "new",
-        "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": ctx.permissions.wanted,
-        "files": {str(ctx.statefile.path): ctx.project.members},
-    }
+    return agreement.basis(ctx, ctx.permissions.wanted) | agreement.files(ctx)
 
 
 def _refresh(ctx: Context) -> None:
-    if ctx.settings.yes:
-        return
-    FindOrCreate().still_none(ctx)
-    ctx.facts.put(replace(ctx.project, members=ctx.statefile.read_or_empty().members))
-    if ctx.maybe_app is not None:
-        app = application.read(ctx.user_graph(), ctx.target.app_id)
-        if app is None:
-            raise SetupError("flow.outdated")
-        ctx.update_app(app)
+    if not ctx.settings.yes:
+        FindOrCreate().still_none(ctx)
+        ctx.facts.put(replace(ctx.project, members=ctx.statefile.read_or_empty().members))
+        agreement.read_app(ctx)
 
 
 def _question(ctx: Context, plan: Plan) -> Question:

@@ -12,14 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from core import paths
-from core.entra import application
 from core.errors import SetupError
-from core.events import Finding, Question
+from core.events import Question
 from core.flow.engine import Result
 from core.flow.journal import Journal
 from core.flow.plan import Plan
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted, registry
+from core.flows import agreement, interrupted, registry
 from core.steps import directory_roles, facts, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import Context
@@ -87,20 +86,14 @@ class Earlier(Step[Context]):
                 rollback_secret.remove_expired(ctx, journal, signed_in=True)
         elif journal.stands:
             message = "An earlier rollback was interrupted; what it left is taken back first."
-            ctx.emit(Finding("journal.resumed", "warning", message))
+            ctx.report("journal.resumed", "warning", message)
         ctx.facts.put(facts.OpenRun(journal))
         return f"to be removed: {journal.listing()}" if journal.stands else "there is none"
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    app = ctx.app
-    return {
-        "tenant": ctx.target.tenant,
-        "cloud": ctx.cloud.authority,
-        "app": [app.app_id, app.object_id],
-        "permissions": sorted(app.declared),
-        "files": {str(ctx.statefile.path): ctx.project.members},
-    }
+    whole = agreement.basis(ctx, sorted(ctx.app.declared)) | agreement.files(ctx)
+    return {name: part for name, part in whole.items() if name not in ("certificate", "keys")}  # they stay
 
 
 def _question(ctx: Context, plan: Plan) -> Question:
@@ -125,10 +118,7 @@ def _refresh(ctx: Context) -> None:
             raise SetupError("flow.no")
     if settings.yes:
         return  # the answers were given in advance: no time has passed
-    app = application.read(ctx.user_graph(), ctx.target.app_id)
-    if app is None:
-        raise SetupError("flow.outdated")
-    ctx.update_app(app)
+    agreement.read_app(ctx)
     ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
 
 

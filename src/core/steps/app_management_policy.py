@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from core.entra.graph import Graph
 from core.entra.removal import remove
-from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
 from core.steps import facts
@@ -54,7 +53,7 @@ class Lock(Step[Context]):
                 f"Global Administrator, signed in with an app that may use them) sends these to "
                 f"{ctx.cloud.graph}/v1.0, with the id from the first answer in the second:\n{steps}"
             )
-            ctx.emit(Finding("lock.request", "warning", message, remedy))
+            ctx.report("lock.request", "warning", message, remedy)
             return "not done: an administrator has to (the requests are shown)"
         (_, path, body), (_, reference, _) = requests(ctx)
         name = str(body["displayName"])
@@ -73,13 +72,8 @@ class Lock(Step[Context]):
                 return any(str(policy.get("id")) == policy_id for policy in listed)
 
             graph.write("POST", reference, to, "assign the policy", assigned)
-        ctx.emit(
-            Finding(
-                "lock.lift",
-                "info",
-                f"To lift it, for example before a rollback: DELETE /policies/appManagementPolicies/{policy_id}",
-            )
-        )
+        lift = f"To lift it, for example before a rollback: DELETE /policies/appManagementPolicies/{policy_id}"
+        ctx.report("lock.lift", "info", lift)
         return f"policy {policy_id}"
 
     def undo(self, ctx: Context) -> Left | None:

@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Self
 
 from core.errors import Caller
+from core.events import Finding
 from core.flow.audit import Audit
 from core.flow.facts import Facts
 from core.flow.spec import FlowSpec
@@ -42,7 +43,7 @@ if TYPE_CHECKING:  # `token` has a context too, and needs little of what the flo
     from core.entra.http import Session
     from core.entra.keys import Keys
     from core.entra.tokens import Token
-    from core.events import Event, Question
+    from core.events import Event, Question, Severity
     from core.flow.facts import Uses
     from core.flow.journal import Journal
     from core.machine.azure_cli import SignIn
@@ -114,6 +115,10 @@ class Context:
     def emit(self, event: Event) -> None:
         """Report what happened."""
         self.emitter(event)
+
+    def report(self, id: str, severity: Severity, message: str, remedy: str = "") -> None:
+        """Report something that a person should know (`core.events.Finding`)."""
+        self.emit(Finding(id, severity, message, remedy))
 
     def ask(self, question: Question) -> bool:
         """Ask a person."""

@@ -11,7 +11,6 @@ from core.config.cloud import option_of
 from core.config.options import OPTIONS
 from core.config.settings import guid
 from core.errors import SetupError
-from core.events import Finding
 from core.flow.facts import Kinds
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
@@ -47,10 +46,10 @@ class ReadStateFile(Step[Context]):
             message = (
                 f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
             )
-            ctx.emit(Finding("statefile.unusable", "warning", message))
+            ctx.report("statefile.unusable", "warning", message)
         if contents.present and ctx.statefile.links() > 1:
             message = f"{ctx.statefile.path} has another name (a hard link); under that name the secret stays."
-            ctx.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
+            ctx.report("statefile.linked", "warning", message, "Delete the other name too.")
         ctx.facts.put(facts.Project(members, contents.basis.only(profile.members), contents.secret))
         tenant = _agreed(ctx, "tenant", profile.tenant_member, members)
         ctx.facts.put(facts.Target(tenant))
@@ -106,7 +105,7 @@ class Outlives(Step[Context]):
         seen, said = "; ".join(ctx.lifetime), ctx.settings.origin.get("key_outlives_job", "default")
         message = f"This looks like a job that ends and takes its keystore with it ({seen}), but it was said not to be."
         remedy = "If that is wrong, the key is lost with the job, and its certificate stays on the app."
-        ctx.emit(Finding("platform.short-lived", "warning", message, remedy))
+        ctx.report("platform.short-lived", "warning", message, remedy)
         return f"it was said to (--key-outlives-job, from: {said})"
 
 
@@ -182,7 +181,7 @@ def _open(ctx: Context, tenant: str, app_id: str) -> str:
         return "new"
     side = "after" if journal.marked else "before"
     message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
-    ctx.emit(Finding("journal.resumed", "warning", message))
+    ctx.report("journal.resumed", "warning", message)
     return "continues an interrupted run"
 
 
@@ -238,7 +237,7 @@ def _report(ctx: Context, contents: Contents) -> None:
                 f"It is not {ctx.profile.secret_member}, and is left as it is."
             )
             remedy = "Find out what uses it, and move it to a keystore."
-        ctx.emit(Finding(id, "warning", message, remedy))
+        ctx.report(id, "warning", message, remedy)
 
 
 def _agreed(ctx: Context, setting: str, member: str, members: dict[str, Any]) -> str:

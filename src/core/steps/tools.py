@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from core.errors import SetupError
-from core.events import Finding, Severity
+from core.events import Severity
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
 from core.machine import prerequisites
 from core.machine.prerequisites import Tool
@@ -74,7 +74,7 @@ def with_tools(flow: Flow[Context]) -> Flow[Context]:
 
 def _report(ctx: Context, tool: Tool) -> None:
     severity: Severity = "failure" if tool.required else "warning"
-    ctx.emit(Finding("tools.missing", severity, f"{_wanted(tool)}: {tool.why}.", tool.install))
+    ctx.report("tools.missing", severity, f"{_wanted(tool)}: {tool.why}.", tool.install)
 
 
 def _evidence(tool: Tool) -> str:

@@ -112,14 +112,14 @@ class TestSecret(Step[Context]):
         together(test, look)
         if unknown := ctx.removal.activity.unknown:
             message = f"When the password credentials were last used is unknown: {unknown}."
-            ctx.emit(Finding("secret.activity", "info", message))
+            ctx.report("secret.activity", "info", message)
         return self._told(ctx, state) if state is not None else "the state file has none"
 
     def _told(self, ctx: Context, state: SecretState) -> str:
         if state.state == "dead":
-            ctx.emit(Finding("secret.dead", "info", f"The secret in the state file is dead already ({state.detail})."))
+            ctx.report("secret.dead", "info", f"The secret in the state file is dead already ({state.detail}).")
         elif state.state == "unknown":
-            ctx.emit(Finding("secret.unknown", "warning", f"The old secret could not be checked: {state.detail}"))
+            ctx.report("secret.unknown", "warning", f"The old secret could not be checked: {state.detail}")
         return f"{state.state} ({state.detail})"
 
 
@@ -157,12 +157,10 @@ class ReadProject(Step[Context]):
         found = readers(ctx.settings.folder, ctx.profile.secret_member, ctx.project.secret, ctx.statefile.path)
         for reader in found.found:
             place = f"{reader.path.relative_to(ctx.settings.folder)}:{reader.line}"
-            ctx.emit(
-                Finding("sources.reader", "warning", f"{place} uses {reader.what}; it will break without the secret.")
-            )
+            ctx.report("sources.reader", "warning", f"{place} uses {reader.what}; it will break without the secret.")
         if found.unsearched:
             message = f"Of the project, {found.gaps}."
-            ctx.emit(Finding("sources.incomplete", "info" if found.complete else "warning", message))
+            ctx.report("sources.incomplete", "info" if found.complete else "warning", message)
         if app.all_passwords:
             ctx.emit(others_stop())
         for finding in other_identities.findings(ctx, app):
@@ -171,12 +169,12 @@ class ReadProject(Step[Context]):
             names = ", ".join(permissions.name_of(role) for role in missing)
             message = f"Declared by the app and not granted to it: {names}."
             remedy = "Grant them with --repair-permissions, or with 'entraclaw-setup onboard --only provisioner'."
-            ctx.emit(Finding("permissions.drift", "warning", message, remedy))
+            ctx.report("permissions.drift", "warning", message, remedy)
             if ctx.settings.repair_permissions:
                 self._repair(ctx, missing)
         if not app.policy.passwords:
             policy = ", ".join(app.policy.names)
-            ctx.emit(Finding("app.locked", "info", f"No new password credential can be added: policy '{policy}'."))
+            ctx.report("app.locked", "info", f"No new password credential can be added: policy '{policy}'.")
         return f"{len(found.found)} file(s) use the secret"
 
     @staticmethod
@@ -254,7 +252,7 @@ def say_subject(ctx: Context) -> None:
     what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{ctx.app_name}'"
     where = f"tenant {ctx.target.tenant}, cloud {ctx.cloud.name}"
     message = f"{what} in {where}, signed in as {account.user} ({account.kind})."
-    ctx.emit(Finding("plan.subject", "info", message))
+    ctx.report("plan.subject", "info", message)
 
 
 STAGE: Stage[Context] = Stage(

@@ -10,7 +10,6 @@ from core.entra import application, creation, permissions
 from core.entra.application import App
 from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
-from core.events import Finding
 from core.flow.step import Step
 from core.steps import facts, prerequisites
 from core.steps.app import find
@@ -117,7 +116,7 @@ class FindOrCreate(Step[Context]):
             raise SetupError("app.missing", app_id=target.app_id, tenant=target.tenant, path=ctx.statefile.path)
         if not ctx.new_app.created:
             message = f"The app {target.app_id} of the state file does not exist any more; a new one will be created."
-            ctx.emit(Finding("app.stale", "warning", message))
+            ctx.report("app.stale", "warning", message)
             prerequisites.open_of_project(ctx)  # from here on it is about a new app
             app_id = self._interrupted(ctx)
         else:

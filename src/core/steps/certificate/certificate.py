@@ -21,7 +21,7 @@ from core.entra.graph import Graph
 from core.entra.tokens import prove
 from core.errors import KeystoreError, SetupError
 from core.errors.effected import Effected
-from core.events import Finding, Question
+from core.events import Question
 from core.flow.facts import Kinds
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
@@ -113,15 +113,10 @@ class Register(Step[Context]):
     def apply(self, ctx: Context) -> str:
         merge, key_id = register(ctx)
         for key in merge.lost:
-            ctx.emit(
-                Finding(
-                    "app.key-lost",
-                    "warning",
-                    f"The certificate {key.thumbprint or key.id} '{key.name}' was on the app before and is gone now, "
-                    "although it was sent back: another writer replaced the list at the same moment.",
-                    "Its owner has to register it again; it was not restored, because it may have been revoked.",
-                )
-            )
+            gone = f"The certificate {key.thumbprint or key.id} '{key.name}' was on the app before and is gone now"
+            why = "although it was sent back: another writer replaced the list at the same moment."
+            remedy = "Its owner has to register it again; it was not restored, because it may have been revoked."
+            ctx.report("app.key-lost", "warning", f"{gone}, {why}", remedy)
         if merge.contended:
             presence.tell_of_secrets(ctx, application.read_passwords(ctx.user_graph(), ctx.app))
         return f"keyId {key_id}; {len(ctx.app.keys) - len(merge.lost)} other(s) kept"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from core.entra import application, credentials
 from core.errors import Interrupted, SetupError
-from core.events import Finding
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Needed, Status, Step
 from core.signer import Signer
@@ -86,7 +85,7 @@ class CleanUp(Step[Context]):
             except SetupError as error:
                 message = f"The certificate {key_pair.thumbprint} of this machine is on the app and not in use: {error}"
                 by_hand = f"az ad app credential delete --id {app.app_id} --key-id {key.id} --cert"
-                ctx.emit(Finding("certificate.left", "warning", message, by_hand))
+                ctx.report("certificate.left", "warning", message, by_hand)
 
     @staticmethod
     def _remove(ctx: Context, path: Path, key_id: str) -> bool:
@@ -97,6 +96,6 @@ class CleanUp(Step[Context]):
         except SetupError as error:
             if error.id != "request.left":
                 raise
-            ctx.emit(Finding(error.id, "warning", error.summary, error.remedy))
+            ctx.report(error.id, "warning", error.summary, error.remedy)
             return False
         return True

@@ -17,7 +17,6 @@ from core import paths
 from core.entra import application, certificates
 from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
-from core.events import Finding
 from core.flow.step import Step
 from core.secret import Secret
 from core.signer import Signer
@@ -102,7 +101,7 @@ class FindKey(Step[Context]):
         except SetupError as error:
             if error.id != "keystore.bundle":  # a key that is out of reach is no reason for a new one (T6)
                 raise
-            ctx.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
+            ctx.report(error.id, "warning", error.summary, "A new key will be made.")
             return None
 
     def _refuse_another_apps_key(self, ctx: Context, der: bytes) -> None:
@@ -145,7 +144,7 @@ class FindKey(Step[Context]):
     def _usable(self, ctx: Context, key_pair: Signer) -> bool:
         if key_pair.expired(ctx.clock.now()):
             self._refuse_foreign(ctx, key_pair.der)
-            ctx.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
+            ctx.report("certificate.expired", "warning", "The certificate in the keystore has expired.")
             return False
         try:
             ctx.facts.put(facts.Proof(mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)))
@@ -155,15 +154,9 @@ class FindKey(Step[Context]):
             if 700027 not in error.codes:
                 raise
             self._refuse_foreign(ctx, key_pair.der)
-            ctx.emit(
-                Finding(
-                    "certificate.gone",
-                    "warning",
-                    f"The certificate {key_pair.thumbprint} of this machine is no longer on the app: "
-                    "somebody removed it or replaced the list.",
-                    "A new key will be made and registered.",
-                )
-            )
+            gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
+            message = f"{gone}: somebody removed it or replaced the list."
+            ctx.report("certificate.gone", "warning", message, "A new key will be made and registered.")
             return False
         return True
 
@@ -173,7 +166,7 @@ def _say_due(ctx: Context, key_pair: Signer) -> None:
     if (state := renewal.state(now)) == "valid":
         return
     message = f"The certificate ends on {renewal.end.date()}; it was due for renewal on {renewal.due.date()}."
-    ctx.emit(Finding("certificate.due", "info" if state == "due" else "warning", message, "Rotate it soon."))
+    ctx.report("certificate.due", "info" if state == "due" else "warning", message, "Rotate it soon.")
 
 
 def owners_of(ctx: Context, der: bytes) -> frozenset[str]:

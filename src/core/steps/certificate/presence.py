@@ -13,7 +13,6 @@ from core.entra import application, credentials
 from core.entra.application import Key, Password
 from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
-from core.events import Finding
 from core.steps import facts
 from core.steps.context import Context
 
@@ -68,15 +67,9 @@ class Presence:
         overwritten = credentials.strangers(keys, self.before)
         if not overwritten and now - self._missing_since < 2 * REPLICATION:
             return False
-        ctx.emit(
-            Finding(
-                "certificate.dropped",
-                "warning",
-                f"The certificate {ctx.key_pair.thumbprint} of this machine was on the app and is gone: another "
-                "writer replaced the list.",
-                "It is registered again.",
-            )
-        )
+        gone = f"The certificate {ctx.key_pair.thumbprint} of this machine was on the app and is gone"
+        message = f"{gone}: another writer replaced the list."
+        ctx.report("certificate.dropped", "warning", message, "It is registered again.")
         self._register()
         self.registered = True
         self._missing_since = None
@@ -92,11 +85,6 @@ def tell_of_secrets(ctx: Context, passwords: Sequence[Password]) -> None:
     if begun_with and not passwords and not ctx.removal.gone_told and not ctx.log.marked:
         ctx.facts.put(replace(ctx.removal, gone_told=True))
         proven = "its certificate is proven" if ctx.maybe_proof else "until its certificate is proven it cannot sign in"
-        ctx.emit(
-            Finding(
-                "secret.gone",
-                "warning",
-                "Somebody else, most likely another machine of this app, deleted the client secret that this machine "
-                f"began with: {proven}.",
-            )
-        )
+        who = "Somebody else, most likely another machine of this app,"
+        message = f"{who} deleted the client secret that this machine began with: {proven}."
+        ctx.report("secret.gone", "warning", message)

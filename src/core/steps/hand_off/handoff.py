@@ -13,7 +13,7 @@ from core import files
 from core.entra import application, creation
 from core.errors import GraphError, SetupError
 from core.errors.effected import Effected
-from core.events import Finding, Question
+from core.events import Question
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
@@ -194,7 +194,7 @@ def hand_over_instead(ctx: Context, refusal: GraphError) -> NoReturn:
     :raises SetupError: as `hand_over`.
     """
     ctx.facts.put(facts.NeedsAdministrator())
-    ctx.emit(Finding("rights.refused", "warning", refusal.summary))
+    ctx.report("rights.refused", "warning", refusal.summary)
     hand_over(ctx)
 
 

@@ -13,7 +13,6 @@ from core.entra.credentials import strangers
 from core.entra.graph import Graph
 from core.errors import GraphError, Interrupted, SetupError
 from core.errors.effected import Effected
-from core.events import Finding
 from core.flow.facts import Kinds
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
@@ -228,14 +227,10 @@ class TwoCleanReads(Step[Context]):
                 rounds += 1
                 if rounds > ROUNDS:
                     self._give_up(ctx, newcomers, rounds)
-                ctx.emit(
-                    Finding(
-                        "secret.returned",
-                        "warning",
-                        f"A password credential appeared while this run worked: {_listing(newcomers)}. "
-                        "It is deleted too.",
-                    )
+                came = (
+                    f"A password credential appeared while this run worked: {_listing(newcomers)}. It is deleted too."
                 )
+                ctx.report("secret.returned", "warning", f"{came} It is deleted too.")
             for password in left:  # one seen again is a stale read, or a deletion that did not hold
                 delete(ctx, password)
                 tried.add(password.id)

@@ -203,7 +203,7 @@ def sweep(ctx: Context, *, signed_in: bool) -> None:
         raise
     except SetupError as error:
         message = f"What a rollback left could not be looked after: {error.summary}"
-        ctx.emit(Finding("rollback.left", "warning", message, error.remedy))
+        ctx.report("rollback.left", "warning", message, error.remedy)
 
 
 def after(ctx: Context) -> None:
@@ -235,17 +235,17 @@ def remove_expired(ctx: Context, journal: RollbackJournal, *, signed_in: bool) -
         except Interrupted:
             raise
         except InsecureKeyringBackendError as error:  # never swallowed (K2)
-            ctx.emit(Finding(error.id, "warning", error.summary, error.remedy))
+            ctx.report(error.id, "warning", error.summary, error.remedy)
         except SetupError as error:
             problems.append(error)
     if journal.stands:
         why = "; ".join(dict.fromkeys(error.summary for error in problems)) or "the certificate may not remove it"
         message = f"The secret of a rollback ended at {ended}. Left: {journal.listing()}. It was not removed: {why}"
-        ctx.emit(Finding("rollback.left", "warning", message, "Run 'entraclaw-setup migrate': it removes it."))
+        ctx.report("rollback.left", "warning", message, "Run 'entraclaw-setup migrate': it removes it.")
         return
     journal.close("expired")
     message = f"The secret of a rollback ended at {ended}; it was removed from the state file and from the app."
-    ctx.emit(Finding("rollback.expired", "info", message))
+    ctx.report("rollback.expired", "info", message)
 
 
 def _take_off_expired(ctx: Context, journal: RollbackJournal, graph: Graph) -> None:
@@ -346,7 +346,7 @@ class Forget(Step[Context]):
             take_out(ctx, journal)
         except SetupError as error:  # the migration itself is through
             message = f"Left of a rollback: {journal.listing()}. {error.summary}"
-            ctx.emit(Finding("rollback.left", "warning", message, error.remedy))
+            ctx.report("rollback.left", "warning", message, error.remedy)
             return "a dead secret is left in a file"
         journal.close("migrated")
         return "nothing of it is left"
