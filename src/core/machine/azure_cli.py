@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, Protocol
@@ -136,28 +136,32 @@ class AzureCli:
         azure_login.checked_tenant(tenant)
         listener = azure_login.Listener(device_code=device_code, tell=tell)
         arguments = ["login", *(["--use-device-code"] if device_code else []), "--output", "none"]
-        argv = [str(self._path()), *arguments, "--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
+        arguments += ["--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
         extra = _EXTRA | {"AZURE_CORE_LOGIN_EXPERIENCE_V2": "off"}  # with it, az asks for a subscription
-        try:
-            finished = process.attend(
-                argv, listener, seconds=azure_login.PATIENCE, cancel=cancel, untrusted=self._untrusted, extra=extra
-            )
-        except OSError as error:
-            _fail_to_start(error)
+        finished = self._start(self._path(), arguments, extra, azure_login.PATIENCE, cancel, listener)
         if finished.code != 0:
             _fail("az login", replace(finished, stderr=listener.rest), tenant)
 
     def logout(self) -> None:
-        argv = [str(self._path()), "logout", "--output", "none", "--only-show-errors"]
-        try:
-            finished = self._start(argv)
-        except OSError as error:
-            _fail_to_start(error)
+        finished = self._start(self._path(), ["logout", "--output", "none", "--only-show-errors"])
         if finished.code != 0 and "no active accounts" not in finished.stderr:
             _fail("az logout", finished, "")
 
-    def _start(self, argv: list[str]) -> process.Finished:
-        return process.run(argv, seconds=self._seconds, cancel=self._cancel, untrusted=self._untrusted, extra=_EXTRA)
+    def _start(
+        self,
+        path: Path,
+        arguments: Sequence[str],
+        extra: Mapping[str, str] = _EXTRA,
+        seconds: float = 0,
+        cancel: Cancel | None = None,
+        hear: Callable[[str], None] | None = None,
+    ) -> process.Finished:
+        seconds, cancel, argv = seconds or self._seconds, cancel or self._cancel, [str(path), *arguments]
+        try:
+            return process.run(argv, seconds=seconds, cancel=cancel, untrusted=self._untrusted, extra=extra, hear=hear)
+        except OSError as error:
+            detail = error.strerror or error
+            raise SetupError("az.failed", command="az", code="it could not be started", detail=detail) from None
 
     def _path(self) -> Path:
         path = process.find("az", self._untrusted)
@@ -167,11 +171,7 @@ class AzureCli:
 
     def _run(self, arguments: list[str], tenant: str) -> tuple[Path, dict[str, Any]]:
         path = self._path()
-        argv = [str(path), *arguments, "--output", "json", "--only-show-errors"]
-        try:
-            finished = self._start(argv)
-        except OSError as error:
-            _fail_to_start(error)
+        finished = self._start(path, [*arguments, "--output", "json", "--only-show-errors"])
         command = "az " + " ".join(arguments[:2])
         if finished.code != 0:
             _fail(command, finished, tenant)
@@ -182,11 +182,6 @@ class AzureCli:
         if not isinstance(data, dict):
             refuse_answer(path, NO_JSON if finished.stdout.strip() else "nothing at all")
         return path, data
-
-
-def _fail_to_start(error: OSError) -> NoReturn:
-    detail = error.strerror or error
-    raise SetupError("az.failed", command="az", code="it could not be started", detail=detail) from None
 
 
 def refuse_answer(path: Path, detail: str) -> NoReturn:

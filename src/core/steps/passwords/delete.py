@@ -126,7 +126,7 @@ class Mark(Step[Context]):
         tenant = ctx.target.tenant
         if ctx.keystore.read(ctx.service, tenant) != ctx.key_pair.entry:
             raise SetupError("keystore.changed", tenant=tenant, service=ctx.service)
-        ctx.statefile.rehearse(*Purge.change(ctx), basis=ctx.project.basis)
+        ctx.statefile.update(*Purge.change(ctx), basis=ctx.project.basis, really=False)
 
 
 class DeletePasswords(Step[Context]):

@@ -79,5 +79,5 @@ class Rehearse(Step[Context]):
         return Record().check(ctx)
 
     def apply(self, ctx: Context) -> str:
-        ctx.statefile.rehearse(Record.values(ctx), create=True, basis=ctx.project.basis)
+        ctx.statefile.update(Record.values(ctx), create=True, basis=ctx.project.basis, really=False)
         return f"{ctx.statefile.path} can be written"
