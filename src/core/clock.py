@@ -86,9 +86,7 @@ class Clock(Protocol):
 class Waits(Protocol):
     """Whoever waits: a run's context, or a client of a service."""
 
-    @property
-    def clock(self) -> Clock:
-        """The time."""
+    clock: Clock
 
     def emit(self, event: Event, /) -> None:
         """Tell that and why time passes."""

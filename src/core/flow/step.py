@@ -25,18 +25,14 @@ class Runtime(Protocol):
 
     :ivar flow: the row of the flow that runs; the engine sets it.
     :ivar facts: what the run knows.
+    :ivar clock: time.
+    :ivar cancel: whether somebody asked to stop.
     """
 
     flow: FlowSpec
     facts: Facts
-
-    @property
-    def clock(self) -> Clock:
-        """Time."""
-
-    @property
-    def cancel(self) -> Cancel:
-        """Whether somebody asked to stop."""
+    clock: Clock
+    cancel: Cancel
 
     @property
     def journal(self) -> Journal | None:

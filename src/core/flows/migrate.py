@@ -116,7 +116,7 @@ def _left(ctx: Context) -> str:
     left, unread = [], " Which password credentials are left on the app was not read by this run."
     if ctx.journal is not None and ctx.maybe_app is not None:
         unread = ""
-        effects = [effect for action in REMOVE.values() for effect in ctx.journal.standing(action)]
+        effects = ctx.journal.standing(*REMOVE.values())
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
         passwords = [password for password in ctx.facts.get(facts.AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]

@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # `token` has a context too, and needs little of what the flo
     from core.entra.tokens import Token
     from core.events import Event, Question, Severity
     from core.flow.facts import Uses
-    from core.flow.journal import Journal
+    from core.flow.journal import Effect, Journal
     from core.machine.azure_cli import SignIn
     from core.machine.keys.hardware import Hardware
     from core.machine.keystore.system import Keystore
@@ -204,6 +204,10 @@ class Context:
     def log(self) -> Journal:
         """Likewise, where it has been opened."""
         return self.facts.get(OpenRun).journal
+
+    def standing(self, *actions: str) -> list[Effect]:
+        """What the open run did or may have done of these kinds, or of any; nothing while none is open."""
+        return self.journal.standing(*actions) if self.journal is not None else []
 
     @property
     def service(self) -> str:

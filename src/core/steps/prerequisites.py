@@ -148,7 +148,7 @@ def unfinished(ctx: Context) -> str | None:
     """The flow of an interrupted run of this project that made the app that the state file names by now, if one did."""
     path = paths.journal(ctx.profile, ctx.cloud.key, *of_project(ctx))
     journal = Journal(path, ctx.run_id, ctx.clock)
-    ours = any(effect.standing and effect.data.get("app_id") == ctx.target.app_id for effect in journal.effects)
+    ours = any(effect.data.get("app_id") == ctx.target.app_id for effect in journal.standing())
     return journal.flow if ours else None
 
 

@@ -197,9 +197,7 @@ def untouched(ctx: Context, app: App) -> bool:
 
 def created_here(ctx: Context) -> Effect | None:
     """The note of the app that this undertaking created, or may have created."""
-    journal = ctx.journal
-    effects = journal.standing(CREATE) if journal is not None else []
-    return effects[0] if effects else None
+    return next(iter(ctx.standing(CREATE)), None)
 
 
 def find_created(ctx: Context, effect: Effect) -> str | None:

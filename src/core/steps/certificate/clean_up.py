@@ -24,18 +24,14 @@ class CleanUp(Step[Context]):
     maybe = (facts.SignedIn, facts.Proof, facts.KeystoreFindings)
 
     def _accounts(self, ctx: Context) -> list[str]:
-        journal, accounts = ctx.journal, []
-        if journal is not None:
-            accounts = [effect.target for effect in journal.standing("keystore.write")]
-            accounts += [effect.target for effect in journal.standing("keystore.aside")]
+        accounts = [effect.target for kind in ("write", "aside") for effect in ctx.standing(f"keystore.{kind}")]
         if ctx.maybe_key_pair is not None:
             accounts.append(ctx.pending)
         return list(dict.fromkeys(accounts))
 
     def _requests(self, ctx: Context) -> dict[Path, str]:
         """The requests that are still there, and the keyId that each asks for."""
-        effects = ctx.journal.standing(handoff.WRITE) if ctx.journal is not None else []
-        requests = {Path(effect.target): str(effect.data["key_id"]) for effect in effects}
+        requests = {Path(effect.target): str(effect.data["key_id"]) for effect in ctx.standing(handoff.WRITE)}
         return {path: key_id for path, key_id in requests.items() if path.exists()}
 
     def check(self, ctx: Context) -> Status:

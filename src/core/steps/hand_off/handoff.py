@@ -118,8 +118,7 @@ def needed(ctx: Context) -> bool:
 
 def written(ctx: Context) -> Effect | None:
     """The note of the request that this undertaking wrote."""
-    effects = ctx.journal.standing(WRITE) if ctx.journal is not None else []
-    return effects[-1] if effects else None
+    return next(reversed(ctx.standing(WRITE)), None)
 
 
 def path(ctx: Context) -> Path:
@@ -167,10 +166,8 @@ def hand_over(ctx: Context, *, removal: bool = False) -> NoReturn:
 def _applied(ctx: Context, effect: Effect) -> Left | None:
     """What an administrator has done for this machine already, and how it is taken back."""
     key_pair, app = ctx.maybe_key_pair, ctx.maybe_app
-    if key_pair is None or any(
-        e.data.get("thumbprint") == key_pair.thumbprint and e.action in OWN and e.state != "failed"
-        for e in ctx.log.effects
-    ):
+    registered = [e for e in ctx.log.effects if e.action in OWN and e.state != "failed"]
+    if key_pair is None or any(e.data.get("thumbprint") == key_pair.thumbprint for e in registered):
         return None  # this machine registered it, and has undone that by now
     graph, unique = ctx.user_graph(), effect.data["unique_name"]
     if app is None and unique and (app_id := creation.by_unique_name(graph, unique)) is not None:

@@ -190,12 +190,11 @@ class TwoCleanReads(Step[Context]):
     updates: ClassVar[Kinds] = (facts.MachineKey, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
-        changed = ctx.journal is not None and any(effect.standing for effect in ctx.journal.effects)
-        return Needed() if ctx.app.all_passwords or changed else Done("there were none")
+        return Needed() if ctx.app.all_passwords or ctx.standing() else Done("there were none")
 
     def apply(self, ctx: Context) -> str:
         graph = _reader(ctx)
-        tried = {e.data["key_id"] for action in REMOVE.values() for e in ctx.log.standing(action)}
+        tried = {effect.data["key_id"] for effect in ctx.log.standing(*REMOVE.values())}
         tried |= {
             password.id for password in ctx.facts.get(facts.AppRegistration).initial
         }  # a stale read may have hidden one until now
@@ -279,9 +278,7 @@ class LastLook(Step[Context]):
     updates = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
-        journal = ctx.journal
-        changed = journal is not None and any(effect.standing for effect in journal.effects)
-        return Needed() if changed else Done("nothing was changed since it was read")
+        return Needed() if ctx.standing() else Done("nothing was changed since it was read")
 
     def apply(self, ctx: Context) -> str:
         graph, presence = _reader(ctx), watch(ctx)
@@ -364,8 +361,7 @@ def delete(ctx: Context, password: Password) -> bool:
                 raise
             refused = error
     assert refused is not None
-    irreversible = [*REMOVE.values(), "statefile.update"]
-    if ctx.log.marked_here and not any(ctx.log.standing(name) for name in irreversible):
+    if ctx.log.marked_here and not ctx.log.standing(*REMOVE.values(), "statefile.update"):
         here = {found.id for found in application.read_passwords(ctx.user_graph(), ctx.app)}
         if {found.id for found in ctx.facts.get(facts.AppRegistration).initial} <= here:
             ctx.log.unmark()

@@ -29,7 +29,7 @@ class Backup(Step[Context]):
     def check(self, ctx: Context) -> Status:
         if isinstance(Purge().check(ctx), Done):
             return Done("the state file does not change")
-        made = [e for e in ctx.journal.standing(ACTION) if e.state == "done"] if ctx.journal is not None else []
+        made = [effect for effect in ctx.standing(ACTION) if effect.state == "done"]
         return Done(made[0].target) if made else Needed()
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
