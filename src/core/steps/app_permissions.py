@@ -90,18 +90,9 @@ class GrantRoles(Step[Context]):
         call = f"POST /servicePrincipals/{ctx.permissions.resource_id}/appRoleAssignedTo"
         where = f"service principal of '{app.name if (app := ctx.maybe_app) else ctx.app_name}'"
         where += handoff.by_whom(ctx)
-        return tuple(
-            PlanRow(
-                "add",
-                "permission",
-                where,
-                "",
-                name + (" (can take over the tenant)" if name in taking else ""),
-                True,
-                call,
-            )
-            for name in sorted(names, key=lambda name: (name not in taking, name))
-        )
+        names = sorted(names, key=lambda name: (name not in taking, name))
+        shown = [name + (" (can take over the tenant)" if name in taking else "") for name in names]
+        return tuple(PlanRow("add", "permission", where, "", name, True, call) for name in shown)
 
     def apply(self, ctx: Context) -> str:
         missing, resource_id = _ungranted(ctx), ctx.permissions.resource_id
@@ -132,8 +123,7 @@ class GrantRoles(Step[Context]):
 
 def named(ctx: Context) -> bool:
     """Whether the person named the app by the flag (P1)."""
-    app = ctx.maybe_app
-    return app is not None and ctx.settings.named(app.app_id)
+    return (app := ctx.maybe_app) is not None and ctx.settings.named(app.app_id)
 
 
 def confirm(ctx: Context) -> None:
@@ -155,12 +145,8 @@ def confirm(ctx: Context) -> None:
 def merged(access: Sequence[dict[str, Any]], roles: Iterable[str]) -> list[dict[str, Any]]:
     """`requiredResourceAccess` with these Microsoft Graph roles added; nothing is removed."""
     rest = [item for item in access if item.get("resourceAppId") != GRAPH_APP_ID]
-    graph = [
-        dict(entry)
-        for item in access
-        if item.get("resourceAppId") == GRAPH_APP_ID
-        for entry in item.get("resourceAccess") or ()
-    ]
+    own = [item.get("resourceAccess") or () for item in access if item.get("resourceAppId") == GRAPH_APP_ID]
+    graph = [dict(entry) for entries in own for entry in entries]
     here = {entry.get("id") for entry in graph if entry.get("type") == "Role"}
     graph += [{"id": role, "type": "Role"} for role in roles if role not in here]
     return [*rest, {"resourceAppId": GRAPH_APP_ID, "resourceAccess": graph}] if graph else rest
@@ -171,9 +157,8 @@ def without(access: Sequence[dict[str, Any]], roles: set[str]) -> list[dict[str,
     kept = []
     for item in access:
         if item.get("resourceAppId") == GRAPH_APP_ID:
-            left = [
-                e for e in item.get("resourceAccess") or () if not (e.get("type") == "Role" and e.get("id") in roles)
-            ]
+            there = item.get("resourceAccess") or ()
+            left = [entry for entry in there if not (entry.get("type") == "Role" and entry.get("id") in roles)]
             if left:
                 kept.append({**item, "resourceAccess": left})
         else:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Self
@@ -225,7 +224,6 @@ class Context:
 
     def user_graph(self) -> Graph:
         """Microsoft Graph as the signed-in principal."""
-        from core.entra.graph import Graph
 
         def token(again: bool) -> Token:
             signed_in = self.facts.maybe(SignedIn)
@@ -234,7 +232,7 @@ class Context:
                 self.store.put(signed_in)
             return signed_in.token
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller, self.chance)
+        return self._graph(token)
 
     def _again(self, before: SignedIn | None) -> SignedIn:
         """Get a token again; nobody else may have signed in to the Azure CLI since the plan was made for somebody."""
@@ -249,7 +247,6 @@ class Context:
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
-        from core.entra.graph import Graph
         from core.entra.tokens import mint
 
         def token(again: bool) -> Token:
@@ -259,12 +256,15 @@ class Context:
                 self.store.put(Proof(proof))
             return proof
 
-        return Graph(
-            self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True), self.chance
-        )
+        return self._graph(token, app=True)
 
-    def _caller(self, *, app: bool = False) -> Caller:
-        return Caller(self.target.tenant, self.target.app_id, app)
+    def _graph(self, token: Callable[[bool], Token], *, app: bool = False) -> Graph:
+        from core.entra.graph import Graph
+
+        def caller() -> Caller:
+            return Caller(self.target.tenant, self.target.app_id, app)
+
+        return Graph(self.session, self.cloud, token, self.clock, self.emit, caller, self.chance)
 
     def close(self) -> None:
         """Release lock and connections."""

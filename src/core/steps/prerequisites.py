@@ -43,10 +43,8 @@ class ReadStateFile(Step[Context]):
         members = contents.members
         _refuse_another_cloud(ctx, members.get("CLOUD", ctx.cloud.name if missing else "public"))
         if contents.unusable:
-            message = (
-                f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
-            )
-            ctx.report("statefile.unusable", "warning", message)
+            what = f"{profile.secret_member} holds no usable secret"
+            ctx.report("statefile.unusable", "warning", f"{what}; it is not tried, and it is removed all the same.")
         if contents.present and ctx.statefile.links() > 1:
             message = f"{ctx.statefile.path} has another name (a hard link); under that name the secret stays."
             ctx.report("statefile.linked", "warning", message, "Delete the other name too.")
@@ -59,18 +57,11 @@ class ReadStateFile(Step[Context]):
             raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=ctx.statefile.path)
         if app_id and app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=app_id)
-        if not missing:
-            _report(ctx, contents)
         if missing:
             return f"there is none at {ctx.statefile.path}; it will be made"
-        found = (
-            "with a client secret"
-            if contents.secret
-            else "with an unusable one"
-            if contents.unusable
-            else "without a client secret"
-        )
-        return f"{ctx.statefile.path} ({found})"
+        _report(ctx, contents)
+        held = "with an unusable one" if contents.unusable else "without a client secret"
+        return f"{ctx.statefile.path} ({'with a client secret' if contents.secret else held})"
 
 
 class EnoughRoom(Step[Context]):
@@ -125,9 +116,8 @@ class OpenJournal(Step[Context]):
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, ctx: Context) -> str:
-        if (
-            asked := ctx.facts.maybe(facts.HandOffRequest)
-        ) is not None:  # an administrator's run, none of this machine's
+        # an administrator's run is none of this machine's
+        if (asked := ctx.facts.maybe(facts.HandOffRequest)) is not None:
             request = asked.request
             return _open(ctx, ctx.flow.name, paths.digest(request.app_id or request.unique_name))
         if not ctx.target.app_id:

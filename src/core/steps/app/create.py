@@ -79,9 +79,8 @@ class CreateApp(Step[Context]):
             created = creation.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(ctx, graph, unique) or {}
-                if (
-                    created and ctx.facts.maybe(facts.HandOffRequest) is not None
-                ):  # or somebody who had read the request was faster
+                # or somebody who had read the request was faster
+                if created and ctx.facts.maybe(facts.HandOffRequest) is not None:
                     self._ours(ctx, graph, str(created["appId"]))
             if "appId" not in created:
                 raise SetupError("app.not-created", name=ctx.app_name)

@@ -141,13 +141,22 @@ class Register(Step[Context]):
         return _lost_for_good(ctx, graph)
 
 
-class Prove(Step[Context]):
+class Proving(Step[Context]):
+    """What uses all that `prove_again` does."""
+
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings, facts.HandOffRequest)
+    updates: ClassVar[Kinds] = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator)
+
+    def apply(self, ctx: Context) -> str:
+        return prove_again(ctx)
+
+
+class Prove(Proving):
     """Mint a token with a fresh credential built from the read-back key."""
 
     name = "prove"
     title = "Prove the certificate with a token"
-    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
-    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings, facts.HandOffRequest)
     gives = (facts.Proof,)
     updates = (facts.MachineKey, facts.NeedsAdministrator)
 
@@ -159,9 +168,6 @@ class Prove(Step[Context]):
             what = " and its ".join(application.HOLDER_NAME[holder] for holder in app.disabled)
             return Blocked(SetupError("app.disabled", what=what, app=app.name, app_id=app.app_id))
         return Needed()
-
-    def apply(self, ctx: Context) -> str:
-        return prove_again(ctx)
 
 
 class Adopt(Step[Context]):
@@ -180,17 +186,8 @@ class Adopt(Step[Context]):
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         where = f"{ctx.keystore_findings.backend}, service {ctx.service}"
-        return (
-            PlanRow(
-                "change",
-                f"account {ctx.target.tenant}",
-                where,
-                "",
-                "will hold the proven key",
-                True,
-                "keystore write",
-            ),
-        )
+        account, after = f"account {ctx.target.tenant}", "will hold the proven key"
+        return (PlanRow("change", account, where, "", after, True, "keystore write"),)
 
     def apply(self, ctx: Context) -> str:
         key_pair, tenant = ctx.key_pair, ctx.target.tenant

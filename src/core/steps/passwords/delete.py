@@ -17,7 +17,7 @@ from core.flow.facts import Kinds
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps import directory_roles, facts
-from core.steps.certificate.certificate import prove_again, watch
+from core.steps.certificate.certificate import Proving, prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
 from core.steps.context import Context
 from core.steps.hand_off import handoff
@@ -146,18 +146,12 @@ class DeletePasswords(Step[Context]):
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         app = ctx.app
-        return tuple(
-            PlanRow(
-                "delete",
-                "password credential",
-                application.HOLDER_NAME[password.holder],
-                f"{password}, {ctx.removal.activity.of(password.id)}",
-                "",
-                False,
-                " ".join(credentials.removal(app, password)[:2]),
-            )
-            for password in app.all_passwords
-        )
+        rows = []
+        for password in app.all_passwords:
+            before, call = f"{password}, {ctx.removal.activity.of(password.id)}", credentials.removal(app, password)[:2]
+            where = application.HOLDER_NAME[password.holder]
+            rows.append(PlanRow("delete", "password credential", where, before, "", False, " ".join(call)))
+        return rows
 
     def apply(self, ctx: Context) -> str:
         passwords = ctx.removal.last
@@ -195,9 +189,8 @@ class TwoCleanReads(Step[Context]):
     def apply(self, ctx: Context) -> str:
         graph = _reader(ctx)
         tried = {effect.data["key_id"] for effect in ctx.log.standing(*REMOVE.values())}
-        tried |= {
-            password.id for password in ctx.facts.get(facts.AppRegistration).initial
-        }  # a stale read may have hidden one until now
+        # a stale read may have hidden one until now
+        tried |= {password.id for password in ctx.facts.get(facts.AppRegistration).initial}
         rounds = 0
         left: tuple[Password, ...] = ()
         start = ctx.clock.monotonic()
@@ -247,35 +240,25 @@ class TwoCleanReads(Step[Context]):
     @staticmethod
     def _give_up(ctx: Context, newcomers: list[Password], rounds: int) -> NoReturn:
         owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in ctx.app.owners)
-        raise SetupError(
-            "migrate.secret-returns", rounds=rounds, listing=_listing(newcomers), owners=owners or "an administrator"
-        )
+        owners, listing = owners or "an administrator", _listing(newcomers)
+        raise SetupError("migrate.secret-returns", rounds=rounds, listing=listing, owners=owners)
 
 
-class ProveAfterDeletion(Step[Context]):
+class ProveAfterDeletion(Proving):
     """Prove the certificate again, now that nothing else is left."""
 
     name = "prove-again"
     title = "Prove the certificate again"
-    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
-    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings, facts.HandOffRequest)
-    updates = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if any(removed(ctx).values()) or ctx.app.all_passwords else Done("nothing was deleted")
 
-    def apply(self, ctx: Context) -> str:
-        return prove_again(ctx)
 
-
-class LastLook(Step[Context]):
+class LastLook(Proving):
     """See the certificate on the app at the very end: another writer may have replaced the list since (M5, M7)."""
 
     name = "last-look"
     title = "See the certificate once more"
-    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
-    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings, facts.HandOffRequest)
-    updates = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if ctx.standing() else Done("nothing was changed since it was read")
