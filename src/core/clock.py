@@ -86,7 +86,9 @@ class Clock(Protocol):
 class Waits(Protocol):
     """Whoever waits: a run's context, or a client of a service."""
 
-    clock: Clock
+    @property
+    def clock(self) -> Clock:
+        """The time."""
 
     def emit(self, event: Event, /) -> None:
         """Tell that and why time passes."""

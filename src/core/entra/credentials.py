@@ -251,12 +251,8 @@ def _write(
 def removal(app: App, password: Password) -> tuple[str, str, Any, str]:
     """Method, path, body and action of the request that removes a password credential."""
     object_id = app.object_id if password.holder == "application" else app.principal_id
-    return (
-        "POST",
-        f"/{COLLECTION[password.holder]}/{object_id}/removePassword",
-        {"keyId": password.id},
-        f"delete a password credential of the {HOLDER_NAME[password.holder]}",
-    )
+    path = f"/{COLLECTION[password.holder]}/{object_id}/removePassword"
+    return "POST", path, {"keyId": password.id}, f"delete a password credential of the {HOLDER_NAME[password.holder]}"
 
 
 def add_password(
@@ -277,13 +273,8 @@ def add_password(
     entry = {"displayName": name, "startDateTime": _stamp(start), "endDateTime": _stamp(end)}
     for attempt in range(TRIES):
         try:
-            return graph.write(
-                "POST",
-                f"/applications/{object_id}/addPassword",
-                {"passwordCredential": entry},
-                "add a password credential",
-                once=True,
-            )
+            path, body = f"/applications/{object_id}/addPassword", {"passwordCredential": entry}
+            return graph.write("POST", path, body, "add a password credential", once=True)
         except (GraphError, NetworkError) as error:
             seconds = error.retry_after
             again = error.effected is Effected.NO and error.transient and attempt < TRIES - 1

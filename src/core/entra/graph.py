@@ -176,10 +176,9 @@ class Graph:
             | ({"body": body, "headers": {"Content-Type": "application/json"}} if body is not None else {})
             for n, (method, path, body, _) in enumerate(writes)
         ]
-        replies = self._call(
-            "POST", self._url("/$batch"), {"requests": requests}, "change several objects at once", _unknown, tries=1
-        )
-        with documented("change several objects at once"):
+        action, url = "change several objects at once", self._url("/$batch")
+        replies = self._call("POST", url, {"requests": requests}, action, _unknown, tries=1)
+        with documented(action):
             answers = {str(reply["id"]): reply for reply in replies.get("responses", [])}
             for n, (_, path, _, _) in enumerate(writes):
                 if str(n) not in answers:
@@ -214,13 +213,8 @@ class Graph:
                 if renew:
                     self._token(True)
                     renew = False
-                response = self._session.call(
-                    method,
-                    url,
-                    token=self._token(False),
-                    body=body,
-                    headers={**(headers or {}), "client-request-id": str(uuid4())},
-                )
+                named = {**(headers or {}), "client-request-id": str(uuid4())}
+                response = self._session.call(method, url, token=self._token(False), body=body, headers=named)
                 return _read(response, action, self._caller(), sure)
             except GraphError as error:
                 if error.status == 401 and not refreshed:
@@ -263,9 +257,7 @@ class Graph:
         if asked is not None and asked > LONGEST_WAIT and isinstance(failure, SetupError):
             raise failure
         seconds = self.later(attempt, asked)
-        reason = (
-            "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
-        )
+        reason = f"Microsoft Graph {'asked to slow down' if asked is not None else 'did not answer properly'}"
         self.emit(Waiting(reason, seconds, 0.0, attempt + 1, seconds))
         self.clock.wait(seconds)
 

@@ -25,14 +25,16 @@ class Runtime(Protocol):
 
     :ivar flow: the row of the flow that runs; the engine sets it.
     :ivar facts: what the run knows.
-    :ivar clock: time.
     :ivar cancel: whether somebody asked to stop.
     """
 
     flow: FlowSpec
     facts: Facts
-    clock: Clock
     cancel: Cancel
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
 
     @property
     def journal(self) -> Journal | None:

@@ -28,24 +28,15 @@ from core.secret import Secret
 #: Seconds for one az command; a cold start with a token refresh over a slow proxy takes 20.
 PATIENCE: Final = 60.0
 NO_JSON: Final = "not a JSON object"
-_NOT_SIGNED_IN: Final = (
-    "Please run 'az login'",
-    'Please run "az login"',
-    "No subscription found",
-    "does not exist in MSAL",
-)
-_NO_NETWORK: Final = (
-    "Max retries exceeded",
-    "NewConnectionError",
-    "NameResolutionError",
-    "Failed to resolve",
-    "ConnectTimeout",
-    "CERTIFICATE_VERIFY_FAILED",
+_NOT_SIGNED_IN: Final = re.compile("Please run ['\"]az login['\"]|No subscription found|does not exist in MSAL")
+_NO_NETWORK: Final = re.compile(
+    "Max retries exceeded|NewConnectionError|NameResolutionError|Failed to resolve|ConnectTimeout"
+    "|CERTIFICATE_VERIFY_FAILED"
 )
 _EXTRA: Final = {"AZURE_CORE_NO_COLOR": "true"}
 #: What the sign-in service said, inside a traceback or a sentence of az.
 _DESCRIPTION: Final = re.compile(r'"error_description": "(AADSTS(?:[^"\\]|\\.)*)"')
-_REFUSED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
+_REFUSED: Final = re.compile("AADSTS|Interactive authentication is needed|refresh token|az logout")
 
 
 @dataclass(frozen=True)
@@ -214,16 +205,16 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
 def _fail(command: str, finished: process.Finished, tenant: str) -> NoReturn:
     """Raise the named error for a refusal; az's words are matched by parts, because they change."""
     option = f" --tenant {tenant}" if tenant else ""
-    if any(text in finished.stderr for text in _NO_NETWORK) and "AADSTS" not in finished.stderr:
+    if _NO_NETWORK.search(finished.stderr) and "AADSTS" not in finished.stderr:
         detail = process.words(finished.stderr.partition("Traceback")[0]).removeprefix("ERROR: ")
         said, host = f"{command} says: {detail or 'no connection'}", "The sign-in service"
         if "CERTIFICATE_VERIFY_FAILED" in finished.stderr:
             roots = trusted_roots(os.environ)[1]
             raise NetworkError("network.untrusted", effected=Effected.NO, host=host, detail=said, roots=roots)
         raise NetworkError("network.unreachable", effected=Effected.NO, host=host, detail=said)
-    if any(text in finished.stderr for text in _NOT_SIGNED_IN):
+    if _NOT_SIGNED_IN.search(finished.stderr):
         raise SetupError("az.signed-out", tenant_option=option)
-    if any(text in finished.stderr for text in _REFUSED):
+    if _REFUSED.search(finished.stderr):
         answer = _DESCRIPTION.search(finished.stderr)
         raise SignInError(answer[1] if answer else finished.stderr.strip().removeprefix("ERROR: "), tenant)
     words = process.words(finished.stderr).removeprefix("ERROR: ")

@@ -54,7 +54,8 @@ def text(path: Path) -> str:
 
 def _table(name: str) -> dict[str, str]:
     """Words, and what their kind is called."""
-    return tables.read("machine/surroundings")[name]
+    kinds: dict[str, str] = tables.read("machine/surroundings")[name]
+    return kinds
 
 
 def _wsl(environ: Mapping[str, str], root: Path) -> str:
