@@ -164,6 +164,7 @@ _ROWS: Final = (
         "fix",
         "mend what is safe to mend: file modes, idle locks, an expired rollback secret, keystore entries left over",
     ),
+    _line("commands", "print the same checks as commands of az, jq, openssl and the keystore, and run none"),
     _line("check", "only this check; repeatable", "name", None, "NAME"),
     _line("file", "a recording, or last for the newest", "word", None, "FILE", optional=True),
     _line("speed", "times as fast as it was (default 1); 0: at once", "speed", 1.0, "N"),
