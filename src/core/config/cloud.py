@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from core import tables
+from core import files, tables
 from core.errors import SetupError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,40}")
@@ -78,12 +78,7 @@ def load(name: str) -> Cloud:
     path = Path(name)
     if not path.is_file():
         raise SetupError("usage.cloud-unknown", name=name)
-    import tomllib
-
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError("usage.cloud-file", path=path, detail=error) from None
+    data = files.toml(path, "usage.cloud-file")
     if unknown := set(data) - {"name", "authority", "graph", "arm", "ca_bundle"}:
         raise SetupError("usage.cloud-file", path=path, detail=f"unknown member {sorted(unknown)[0]}")
     cloud_name = data.get("name")

@@ -154,13 +154,7 @@ def guid(name: str, value: object) -> str:
 
 
 def _answers(path: Path) -> dict[str, Any]:
-    import tomllib
-
-    try:
-        data = tomllib.loads(files.text(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError("usage.answers-file", path=path, detail=error) from None
-    answers = {key.replace("-", "_"): value for key, value in data.items()}
+    answers = {key.replace("-", "_"): value for key, value in files.toml(path, "usage.answers-file").items()}
     known = {option.key for option in options.settings() if option.key}
     for key in answers:
         if key not in known:

@@ -50,6 +50,10 @@ class Key:
         """Until when it counts, in words."""
         return f"until {self.end.date()}" if self.end is not None else "without an end"
 
+    def describe(self) -> str:
+        """What it is, and until when it counts, in words."""
+        return f"{self.thumbprint or self.id} '{self.name}', {self.validity}"
+
     @property
     def signs(self) -> bool:
         """Whether it is a signing key (SAML) and not one for sign-in."""
@@ -94,10 +98,10 @@ class App:
     name: str
     created: str
     keys: tuple[Key, ...]
-    passwords: tuple[Password, ...]
-    principal_id: str
-    principal_keys: tuple[Key, ...]
-    principal_passwords: tuple[Password, ...]
+    passwords: tuple[Password, ...] = ()
+    principal_id: str = ""
+    principal_keys: tuple[Key, ...] = ()
+    principal_passwords: tuple[Password, ...] = ()
     owners: tuple[dict[str, Any], ...] = ()
     principal_owners: tuple[dict[str, Any], ...] = ()
     federated: tuple[dict[str, Any], ...] = ()

@@ -16,7 +16,6 @@ from typing import Any
 from core.clock import together
 from core.display import oddities, quoted, short
 from core.entra import activity, application, creation, permissions
-from core.entra.application import App
 from core.errors import SetupError
 from core.events import Question
 from core.flow.engine import Result
@@ -47,10 +46,8 @@ class ReadRequest(Step[Context]):
             theirs = f"{quoted(request.cloud)} ({quoted(request.authority)})"
             ours = f"'{ctx.cloud.name}' ({ctx.cloud.authority})"
             raise SetupError("request.other-cloud", path=path, theirs=theirs, ours=ours)
-        for flag, given, asked in (
-            ("--tenant", ctx.settings.tenant, request.tenant),
-            ("--app-id", ctx.settings.app_id, request.app_id),
-        ):
+        tenants, apps = (ctx.settings.tenant, request.tenant), (ctx.settings.app_id, request.app_id)
+        for flag, given, asked in (("--tenant", *tenants), ("--app-id", *apps)):
             if given and asked and given != asked:
                 detail = f"{flag} says {given}, but {path.name} is about {asked}"
                 raise SetupError("usage.settings", detail=detail, command="apply")
@@ -94,13 +91,7 @@ class FindRequestedApp(Step[Context]):
                 resource_id, found = permissions.read_offered(graph)
                 ctx.facts.put(replace(ctx.permissions, resource_id=resource_id, offered=found))
 
-        found: list[App | None] = []
-
-        def read() -> None:
-            found.append(application.read(graph, app_id) if app_id else None)
-
-        together(read, offered)
-        app = found[0]
+        app, _ = together(lambda: application.read(graph, app_id) if app_id else None, offered)
         for name, role in request.roles.items():
             if ctx.permissions.offered.get(name) != role:
                 raise SetupError("permissions.not-offered", names=name)
@@ -151,13 +142,8 @@ class CheckAdministrator(Step[Context]):
         app_permissions.confirm(ctx)
         if reasons and not request.remove_passwords:
             self._whose(ctx)
-        if (
-            request.remove_passwords
-            and app is not None
-            and app.all_passwords
-            and ctx.settings.yes
-            and not app_permissions.named(ctx)
-        ):
+        unnamed = ctx.settings.yes and not app_permissions.named(ctx)
+        if request.remove_passwords and app is not None and app.all_passwords and unnamed:
             raise SetupError("app.removal-unconfirmed", app_id=app.app_id, listing=app.describe())
         self._squatted(ctx)
         self._beyond(ctx)
@@ -176,9 +162,8 @@ class CheckAdministrator(Step[Context]):
         reasons: list[str | None] = []
         if not app.holds(ctx.key_pair) or wanted - app.declared or not app.principal_id:
             # what this request created a moment ago is its creator's
-            reasons.append(
-                directory_roles.may_create(ctx) if ctx.new_app.created else directory_roles.may_write(ctx, app)
-            )
+            made = ctx.new_app.created
+            reasons.append(directory_roles.may_create(ctx) if made else directory_roles.may_write(ctx, app))
         return reasons + [directory_roles.may_grant(ctx)] * bool(wanted - app.granted)
 
     @staticmethod

@@ -73,17 +73,14 @@ class CheckProvisioning(Step[Context]):
     updates = (facts.NeedsAdministrator,)
 
     def apply(self, ctx: Context) -> str:
-        app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
+        app, key = ctx.maybe_app, ctx.maybe_key_pair
         wanted = set(ctx.permissions.wanted.values())
         may: str | None = "nothing has to be changed there"
         what = ""
         if app is None:
             may, what = directory_roles.may_create(ctx), "create an app"
         elif not (
-            app.principal_id
-            and wanted <= app.declared
-            and key_pair
-            and (ctx.maybe_proof is not None or app.holds(key_pair))
+            app.principal_id and wanted <= app.declared and key_pair and (ctx.maybe_proof or app.holds(key_pair))
         ):
             may, what = directory_roles.may_write(ctx, app), f"change '{app.name}'"
         if may is not None and not wanted <= (app.granted if app else set()):

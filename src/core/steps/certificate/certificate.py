@@ -103,11 +103,8 @@ class Register(Step[Context]):
         call = f"PATCH /applications/{app.object_id} keyCredentials"
         where = f"app registration '{app.name}'"
         whose = where + handoff.by_whom(ctx)
-        stay = tuple(
-            PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
-            for key in app.keys
-            if all(key.der != spare.der for spare in ctx.keystore_findings.spare)
-        )
+        spare = {key_pair.der for key_pair in ctx.keystore_findings.spare}
+        stay = [PlanRow("keep", "certificate", where, key.describe()) for key in app.keys if key.der not in spare]
         return (PlanRow("add", "certificate", whose, "", after, True, call), *stay)
 
     def apply(self, ctx: Context) -> str:

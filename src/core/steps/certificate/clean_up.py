@@ -42,12 +42,8 @@ class CleanUp(Step[Context]):
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         where, how = f"app registration '{ctx.app.name}'" if ctx.maybe_app else "", "PATCH keyCredentials"
-        return tuple(
-            PlanRow(
-                "delete", "certificate", where, f"{key_pair.thumbprint}, this machine's, not in use", "", False, how
-            )
-            for key_pair in self._spare(ctx)
-        )
+        thumbprints = [f"{key_pair.thumbprint}, this machine's, not in use" for key_pair in self._spare(ctx)]
+        return tuple(PlanRow("delete", "certificate", where, before, "", False, how) for before in thumbprints)
 
     def apply(self, ctx: Context) -> str:
         for key_pair in self._spare(ctx):

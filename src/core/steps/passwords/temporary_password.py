@@ -73,10 +73,7 @@ class AddPassword(Step[Context]):
         end = rollback_secret.utc(_end(ctx))
         ends = f"new, ends {LIFETIME.seconds // 60} minutes after it is made ({end} if made now)"
         call = f"POST /applications/{app.object_id}/addPassword"
-        stay = [
-            PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
-            for key in app.keys
-        ]
+        stay = [PlanRow("keep", "certificate", where, key.describe()) for key in app.keys]
         stay.append(PlanRow("keep", "private key", f"keystore, service {ctx.service}", "it is not touched"))
         return (PlanRow("add", "password credential", where, "", ends, True, call), *stay)
 
