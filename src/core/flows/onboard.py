@@ -79,9 +79,7 @@ class CheckProvisioning(Step[Context]):
         what = ""
         if app is None:
             may, what = directory_roles.may_create(ctx), "create an app"
-        elif not (
-            app.principal_id and wanted <= app.declared and key_pair and (ctx.maybe_proof or app.holds(key_pair))
-        ):
+        elif not (app.principal_id and wanted <= app.declared and key and (ctx.maybe_proof or app.holds(key))):
             may, what = directory_roles.may_write(ctx, app), f"change '{app.name}'"
         if may is not None and not wanted <= (app.granted if app else set()):
             may, what = directory_roles.may_grant(ctx), "grant permissions"
