@@ -56,11 +56,8 @@ class Account:
         claims = token.claims
         app = claims.get("idtyp") == "app" or not token.scopes
         name = claims.get("upn") or claims.get("unique_name") or claims.get("preferred_username") or claims.get("oid")
-        return cls(
-            str(claims.get("tid")),
-            one_line(claims.get("appid") or claims.get("azp") if app else name),
-            "service principal" if app else "user",
-        )
+        user = one_line(claims.get("appid") or claims.get("azp") if app else name)
+        return cls(str(claims.get("tid")), user, "service principal" if app else "user")
 
 
 class SignIn(Protocol):

@@ -234,15 +234,8 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
         # a repository's own configuration can name a program to run for these; and a folder of the project that looks
         # like a repository without a work tree is none
         quiet = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}", "safe.bareRepository=explicit")
-        argv = [
-            str(git),
-            *(part for setting in quiet for part in ("-c", setting)),
-            "-C",
-            str(folder),
-            *arguments,
-            "--",
-            str(path.relative_to(folder)),
-        ]
+        options = [part for setting in quiet for part in ("-c", setting)]
+        argv = [str(git), *options, "-C", str(folder), *arguments, "--", str(path.relative_to(folder))]
         finished = process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted)
         if finished.code not in (0, 1):
             words = process.words(finished.stderr).removeprefix("fatal: ")

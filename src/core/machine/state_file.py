@@ -100,11 +100,11 @@ class Contents:
 
         :param secret: as it was read before; None: none is known.
         """
-        return tuple(
-            name
-            for name in self.basis.names
-            if name not in self.members or (secret is not None and _stripped(self.members[name]) == secret)
-        )
+
+        def held(name: str) -> bool:
+            return name not in self.members or (secret is not None and _stripped(self.members[name]) == secret)
+
+        return tuple(filter(held, self.basis.names))
 
 
 class StateFile:

@@ -35,7 +35,7 @@ class Declare(Step[Context]):
     name = "declare"
     title = "Declare the permissions"
     needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
-    maybe = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
+    maybe = handoff.REQUEST
     updates = (facts.AppRegistration, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
@@ -75,7 +75,7 @@ class GrantRoles(Step[Context]):
     name = "grant"
     title = "Grant the permissions"
     needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
-    maybe = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
+    maybe = handoff.REQUEST
     updates = (facts.AppRegistration, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:

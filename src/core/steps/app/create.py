@@ -124,7 +124,7 @@ class CreatePrincipal(Step[Context]):
     name = "create-principal"
     title = "Create its service principal"
     needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
-    maybe = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
+    maybe = handoff.REQUEST
     updates = (facts.AppRegistration, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:

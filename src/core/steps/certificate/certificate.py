@@ -78,13 +78,7 @@ class Register(Step[Context]):
     name = "register"
     title = "Add the certificate to the app"
     needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
-    maybe: ClassVar[Kinds] = (
-        facts.NewApp,
-        facts.Proof,
-        facts.WantedPermissions,
-        facts.KeystoreFindings,
-        facts.HandOffRequest,
-    )
+    maybe: ClassVar[Kinds] = (*handoff.REQUEST, facts.Proof, facts.KeystoreFindings)
     updates: ClassVar[Kinds] = (facts.MachineKey, facts.NeedsAdministrator, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
@@ -142,7 +136,7 @@ class Proving(Step[Context]):
     """What uses all that `prove_again` does."""
 
     needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
-    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings, facts.HandOffRequest)
+    maybe = (*handoff.REQUEST, facts.KeystoreFindings)
     updates: ClassVar[Kinds] = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator)
 
     def apply(self, ctx: Context) -> str:

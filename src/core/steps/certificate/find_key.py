@@ -82,11 +82,8 @@ class FindKey(Step[Context]):
         """
         app, used = ctx.maybe_app, ctx.maybe_key_pair
         key_pairs = [*self._candidates(ctx, listed=False), *([former] if former is not None else [])]
-        spare = tuple(
-            key_pair
-            for key_pair in key_pairs
-            if app is not None and app.holds(key_pair) and (used is None or key_pair.der != used.der)
-        )
+        listed = [key_pair for key_pair in key_pairs if app is not None and app.holds(key_pair)]
+        spare = tuple(key_pair for key_pair in listed if used is None or key_pair.der != used.der)
         ctx.facts.put(replace(ctx.keystore_findings, spare=spare))
 
     def _pending(self, ctx: Context, thumbprint: str) -> Signer | None:

@@ -14,6 +14,7 @@ from core.entra import application, creation
 from core.errors import GraphError, SetupError
 from core.errors.effected import Effected
 from core.events import Question
+from core.flow.facts import Kinds
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step
@@ -23,6 +24,8 @@ from core.steps.context import Context
 
 WRITE: Final = "request.write"
 WAITING: Final = "handoff.waiting"
+#: Of what a request is made: what a step asks for besides that may end in one.
+REQUEST: Final[Kinds] = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
 #: Effects by which this machine puts a certificate on the app itself.
 OWN: Final = ("graph.application.addKey", "graph.application.create")
 #: What an undo that somebody asked for fails with.
@@ -35,14 +38,7 @@ class HandOff(Step[Context]):
     name = "hand-off"
     title = "Write a request for an administrator"
     needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
-    maybe = (
-        facts.AppRegistration,
-        facts.NewApp,
-        facts.Proof,
-        facts.WantedPermissions,
-        facts.NeedsAdministrator,
-        facts.HandOffRequest,
-    )
+    maybe = (*REQUEST, facts.AppRegistration, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if needed(ctx) else Done("not needed")

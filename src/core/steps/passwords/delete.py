@@ -44,7 +44,7 @@ class CheckDeletion(Step[Context]):
     name = "deletion-rights"
     title = "Check who may delete the secrets"
     needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.MachineKey, facts.Proof)
-    maybe = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
+    maybe = handoff.REQUEST
     updates = (facts.PasswordRemoval,)
 
     def check(self, ctx: Context) -> Status:
@@ -72,13 +72,7 @@ class Mark(Step[Context]):
     name = "marker"
     title = "Point of no return"
     needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
-    maybe: ClassVar[Kinds] = (
-        facts.Project,
-        facts.NewApp,
-        facts.WantedPermissions,
-        facts.KeystoreFindings,
-        facts.HandOffRequest,
-    )
+    maybe: ClassVar[Kinds] = (*handoff.REQUEST, facts.Project, facts.KeystoreFindings)
     updates: ClassVar[Kinds] = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
@@ -174,13 +168,7 @@ class TwoCleanReads(Step[Context]):
     name = "clean-reads"
     title = "See twice that none is left"
     needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
-    maybe: ClassVar[Kinds] = (
-        facts.NewApp,
-        facts.Proof,
-        facts.WantedPermissions,
-        facts.PasswordRemoval,
-        facts.HandOffRequest,
-    )
+    maybe: ClassVar[Kinds] = (*handoff.REQUEST, facts.Proof, facts.PasswordRemoval)
     updates: ClassVar[Kinds] = (facts.MachineKey, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:

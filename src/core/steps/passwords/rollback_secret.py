@@ -334,11 +334,8 @@ class Forget(Step[Context]):
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         elsewhere = [e for e in RollbackJournal.of(ctx).standing(WRITE) if e.target != str(ctx.statefile.path)]
-        return tuple(
-            PlanRow("delete", effect.data["member"], effect.target, "the secret of a rollback", "", False, "0600")
-            for effect in elsewhere
-            if holds(ctx, effect)
-        )
+        left = [(effect.data["member"], effect.target) for effect in elsewhere if holds(ctx, effect)]
+        return [PlanRow("delete", *where, "the secret of a rollback", "", False, "0600") for where in left]
 
     def apply(self, ctx: Context) -> str:
         journal = RollbackJournal.of(ctx)
