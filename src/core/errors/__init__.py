@@ -29,15 +29,10 @@ from core.errors.exit_codes import ExitCode
 from core.secret import redactor
 
 #: What Microsoft Graph calls a status, for answers that hold no code.
-_NAMED: Final = {
-    429: "TooManyRequests",
-    500: "InternalServerError",
-    502: "ServiceUnavailable",
-    503: "ServiceUnavailable",
-    504: "gatewayTimeout",
-}
+_UNAVAILABLE: Final = dict.fromkeys((502, 503), "ServiceUnavailable")
+_NAMED: Final = {429: "TooManyRequests", 500: "InternalServerError", **_UNAVAILABLE, 504: "gatewayTimeout"}
 #: Answers that mean "try again": the request was refused, or nobody knows whether it was carried out.
-TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
+TRANSIENT: Final = frozenset(_NAMED)
 
 
 @cache

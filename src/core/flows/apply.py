@@ -228,7 +228,7 @@ class Explain(Step[Context]):
         if app is not None and _removing(ctx) and app.all_passwords:
             last_used = activity.read(ctx.user_graph(), ctx.cloud, app.app_id)
             ctx.facts.put(replace(ctx.removal, activity=last_used))
-            ctx.emit(find.others_stop())
+            find.say_others_stop(ctx)
         message = (
             f"{quoted(request.requested_by)} asks for it, says the file. The certificate {key_pair.thumbprint} belongs "
             f"to the machine {quoted(request.machine)}: whoever holds its key can act as this app until "

@@ -103,10 +103,8 @@ def _question(ctx: Context, plan: Plan) -> Question:
     files = irreversible - passwords - retired
     also = f", {retired} of this machine to remove" if retired else ""
     added, kept = rows.count(("add", "certificate")), rows.count(("keep", "certificate"))
-    counted = (
-        f"{added} certificate to add, {kept} to keep{also}; "
-        f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
-    )
+    deleted = f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
+    counted = f"{added} certificate to add, {kept} to keep{also}; {deleted}"
     note = f" {irreversible} of them cannot be undone." if irreversible else ""
     return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
 
@@ -150,9 +148,8 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
         first.append(f"{profile.secret_member} purged from state file.")
     sentences = [" ".join(first)] if first else []
     if not first and outcome == "unchanged":
-        sentences.append(
-            f"Nothing to do: {_subject(ctx)} signs in with its certificate, and no password credential is left."
-        )
+        nothing = "signs in with its certificate, and no password credential is left."
+        sentences.append(f"Nothing to do: {_subject(ctx)} {nothing}")
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")

@@ -97,10 +97,8 @@ def _basis(ctx: Context) -> dict[str, object]:
 
 
 def _question(ctx: Context, plan: Plan) -> Question:
-    text = (
-        f"One password credential to add to '{ctx.app.name}', one secret to write to {ctx.statefile.path}.\n"
-        "Make these changes?"
-    )
+    added = f"One password credential to add to '{ctx.app.name}'"
+    text = f"{added}, one secret to write to {ctx.statefile.path}.\nMake these changes?"
     return Question("rollback", text, False, "--yes")
 
 

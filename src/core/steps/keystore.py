@@ -37,10 +37,8 @@ class WeakFiles(Step[Context]):
 def exposed(ctx: Context, file: WeakFile) -> str:
     """What is wrong with a weak file, in a sentence."""
     if file.unreadable:
-        return (
-            f"{file.path} could not be read ({file.unreadable}), "
-            f"so nobody knows whether it holds a key of service {ctx.service}."
-        )
+        unread = f"{file.path} could not be read ({file.unreadable})"
+        return f"{unread}, so nobody knows whether it holds a key of service {ctx.service}."
     who = "whoever can read it and guesses its password" if file.encrypted else "whoever can read it"
     return f"{file.path} holds a key of service {ctx.service}: {who} has the key; rotate now."
 

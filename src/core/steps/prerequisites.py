@@ -222,10 +222,8 @@ def _report(ctx: Context, contents: Contents) -> None:
             remedy = "Remove it by hand."
         else:
             id = "statefile.foreign-secret"
-            message = (
-                f"{file} also holds something that looks like a secret: {name}. "
-                f"It is not {ctx.profile.secret_member}, and is left as it is."
-            )
+            message = f"{file} also holds something that looks like a secret: {name}."
+            message += f" It is not {ctx.profile.secret_member}, and is left as it is."
             remedy = "Find out what uses it, and move it to a keystore."
         ctx.report(id, "warning", message, remedy)
 

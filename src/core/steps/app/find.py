@@ -15,7 +15,6 @@ from core.entra.application import App
 from core.entra.graph import documented
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
-from core.events import Finding
 from core.flow.step import Blocked, Done, Stage, Status, Step
 from core.machine.source_scan import readers
 from core.steps import directory_roles, facts, prerequisites
@@ -162,8 +161,8 @@ class ReadProject(Step[Context]):
             message = f"Of the project, {found.gaps}."
             ctx.report("sources.incomplete", "info" if found.complete else "warning", message)
         if app.all_passwords:
-            ctx.emit(others_stop())
-        for finding in other_identities.findings(ctx, app):
+            say_others_stop(ctx)
+        for finding in (*other_identities.unacknowledged(ctx, app), other_identities.roles(app)):
             ctx.emit(finding)
         if missing := other_identities.drift(app):
             names = ", ".join(permissions.name_of(role) for role in missing)
@@ -188,12 +187,10 @@ class ReadProject(Step[Context]):
             directory_roles.say_unprivileged(ctx, "grant permissions")
 
 
-def others_stop() -> Finding:
-    """Who would break (M15)."""
-    message = (
-        "Every other machine or pipeline that signs in with a secret of this app stops working until it migrates too."
-    )
-    return Finding("plan.others", "warning", message)
+def say_others_stop(ctx: Context) -> None:
+    """Tell who would break (M15)."""
+    who = "Every other machine or pipeline that signs in with a secret of this app"
+    ctx.report("plan.others", "warning", f"{who} stops working until it migrates too.")
 
 
 def of_that_name(ctx: Context) -> list[dict[str, Any]]:
