@@ -16,8 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from core.errors import SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, SetupError
 
 _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
 _CAREFULLY: Final = _NO_LINKS | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -16,8 +16,7 @@ from uuid import uuid4
 from core.clock import BACKOFF, pause, wait_until
 from core.entra.application import COLLECTION, HOLDER_NAME, App, Holder, Key, Password, read_keys, read_passwords
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
-from core.errors import GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.signer import Certificate
 
 #: Seconds between re-checks after the key was seen; three spaced ones lost no key in a model of 1,000 machines.

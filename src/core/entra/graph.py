@@ -18,8 +18,7 @@ from uuid import uuid4
 from core.clock import Clock, backoff
 from core.config.cloud import Cloud, origin_of
 from core.entra.http import Credential, Response, Session
-from core.errors import Caller, GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Caller, Effected, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
 
 _NOBODY: Final = Caller()

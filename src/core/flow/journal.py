@@ -18,8 +18,7 @@ from typing import Any, Literal
 from core import files, paths
 from core.clock import Clock
 from core.display import quoted
-from core.errors import SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, SetupError
 from core.events import ChangeMade
 from core.flow.audit import Audit, Ending
 from core.secret import looks_secret, redactor

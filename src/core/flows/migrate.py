@@ -22,7 +22,6 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
 from core.steps.context import Context
 from core.steps.hand_off import handoff
-from core.steps.hand_off.handoff import HandOff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import (
     DELETION_DEADLINE,
@@ -190,7 +189,7 @@ FLOW: Flow[Context] = Flow(
             "Migration",
             (
                 StoreKey(),
-                HandOff(),
+                handoff.HandOff(),
                 Register(),
                 GrantRoles(),
                 Prove(),

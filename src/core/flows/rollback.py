@@ -23,7 +23,6 @@ from core.steps import directory_roles, facts, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import Context
 from core.steps.passwords import rollback_secret
-from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, Forbidden, ProveSecret, TakeBack, WriteSecret
 
 
@@ -77,7 +76,7 @@ class Earlier(Step[Context]):
     updates = (facts.Project, facts.AppRegistration, facts.MachineKey, facts.Proof)
 
     def apply(self, ctx: Context) -> str:
-        journal = RollbackJournal.of(ctx)
+        journal = rollback_secret.RollbackJournal.of(ctx)
         if journal.complete:
             if rollback_secret.service_time(ctx) < journal.ends:
                 ends = rollback_secret.utc(journal.ends)
@@ -122,7 +121,7 @@ def _refresh(ctx: Context) -> None:
 
 def summary(ctx: Context, outcome: str) -> Sequence[str]:
     """What was done, until when, and how to end it; only if it is true."""
-    if outcome != "changed" or not isinstance(ctx.journal, RollbackJournal):
+    if outcome != "changed" or not isinstance(ctx.journal, rollback_secret.RollbackJournal):
         return ()
     member, path = ctx.profile.secret_member, ctx.statefile.path
     end = rollback_secret.utc(ctx.journal.ends)
@@ -138,7 +137,7 @@ def result(ctx: Context, result: Result) -> dict[str, Any]:
     """The new password credential for `--json`: keyId, end in ISO 8601, and where its secret was written."""
     if result.outcome != "changed":
         return {}
-    made = ctx.log.standing(ADD)[-1].data
+    made = ctx.log.standing(rollback_secret.ADD)[-1].data
     return {"rollback": {"key_id": made["key_id"], "ends": made["ends"], "path": str(ctx.statefile.path)}}
 
 

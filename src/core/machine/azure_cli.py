@@ -19,8 +19,7 @@ from core.config.settings import guid
 from core.display import one_line
 from core.entra.http import trusted_roots
 from core.entra.tokens import Token, claims_of
-from core.errors import NetworkError, SetupError, SignInError
-from core.errors.effected import Effected
+from core.errors import Effected, NetworkError, SetupError, SignInError
 from core.machine import azure_login, process
 from core.machine.azure_login import Prompt
 from core.secret import Secret

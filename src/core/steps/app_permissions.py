@@ -12,8 +12,7 @@ from core.entra import application, permissions
 from core.entra.application import App
 from core.entra.graph import Graph
 from core.entra.removal import remove
-from core.errors import GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Done, Left, Needed, Status, Step

@@ -12,7 +12,6 @@ from core.errors import SetupError
 from core.events import Severity
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
 from core.machine import prerequisites
-from core.machine.prerequisites import Tool
 from core.steps.context import Context
 
 
@@ -72,14 +71,14 @@ def with_tools(flow: Flow[Context]) -> Flow[Context]:
     return replace(flow, look=look)
 
 
-def _report(ctx: Context, tool: Tool) -> None:
+def _report(ctx: Context, tool: prerequisites.Tool) -> None:
     severity: Severity = "failure" if tool.required else "warning"
     ctx.report("tools.missing", severity, f"{_wanted(tool)}: {tool.why}.", tool.install)
 
 
-def _evidence(tool: Tool) -> str:
+def _evidence(tool: prerequisites.Tool) -> str:
     return tool.found + (f" (needed {tool.needed})" if tool.needed else "")
 
 
-def _wanted(tool: Tool) -> str:
+def _wanted(tool: prerequisites.Tool) -> str:
     return " ".join(part for part in (tool.name, tool.needed, f"(found {tool.found})" if tool.found else "") if part)

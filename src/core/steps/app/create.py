@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from core.clock import wait_until
 from core.entra import application, creation, credentials
-from core.entra.application import App
 from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.errors import GraphError, SetupError
@@ -183,7 +182,7 @@ class CreatePrincipal(Step[Context]):
         return None
 
 
-def untouched(ctx: Context, app: App) -> bool:
+def untouched(ctx: Context, app: application.App) -> bool:
     """Whether an app that answers to our name was made by the signed-in principal, and holds nothing of others.
 
     The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from core.clock import together
 from core.display import oddities, quoted
 from core.entra import activity, application, permissions
-from core.entra.application import App
 from core.entra.graph import documented
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
@@ -222,7 +221,7 @@ def refuse_deleted(ctx: Context, app_id: str) -> None:
         raise SetupError("app.deleted", app_id=app_id, date=str(found.get("deletedDateTime"))[:10])
 
 
-def refuse_another_name(ctx: Context, app: App) -> None:
+def refuse_another_name(ctx: Context, app: application.App) -> None:
     """An app whose name differs from the profile's, or that only a variable or a file of answers names, needs the flag.
 
     :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).

@@ -7,7 +7,6 @@ from functools import partial
 
 from core.clock import together, wait_until
 from core.entra import application, creation, permissions
-from core.entra.application import App
 from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
 from core.flow.step import Step
@@ -74,13 +73,13 @@ class FindOrCreate(Step[Context]):
             return creation.by_unique_name(ctx.user_graph(), unique) or ""
         return ""
 
-    def _look(self, ctx: Context) -> App | None:
+    def _look(self, ctx: Context) -> application.App | None:
         """The app. That there is none is believed when it lasts: a replica may not know a new one yet."""
         graph = ctx.user_graph()
         if not ctx.target.app_id:
             return self._by_name(ctx)
 
-        def look() -> App | None:
+        def look() -> application.App | None:
             try:
                 return application.read(graph, ctx.target.app_id)
             except GraphError as error:
@@ -91,7 +90,7 @@ class FindOrCreate(Step[Context]):
         deadline = REPLICATION / (8 if ctx.settings.app_id else 1 if ctx.new_app.created else 2)
         return wait_until(look, ctx, "the app registration to be seen", expected=10, deadline=deadline)
 
-    def _by_name(self, ctx: Context) -> App | None:
+    def _by_name(self, ctx: Context) -> application.App | None:
         """None, unless it is the very one that this undertaking made.
 
         :raises SetupError: `app.adopt-or-new`, `app.several`.
@@ -108,7 +107,7 @@ class FindOrCreate(Step[Context]):
             raise SetupError("app.adopt-or-new", listing=app.describe(), app_id=app.app_id)
         raise find.Several(ctx, found)
 
-    def _gone(self, ctx: Context) -> App | None:
+    def _gone(self, ctx: Context) -> application.App | None:
         """A definite 404 makes an id stale; a deleted app that can be restored stops the run."""
         target = ctx.target
         find.refuse_deleted(ctx, target.app_id)

@@ -15,12 +15,9 @@ from uuid import uuid4
 from core.clock import wait_until
 from core.display import short
 from core.entra import application, credentials
-from core.entra.application import Key
-from core.entra.credentials import Merge
 from core.entra.graph import Graph
 from core.entra.tokens import prove
-from core.errors import KeystoreError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, KeystoreError, SetupError
 from core.events import Question
 from core.flow.facts import Kinds
 from core.flow.journal import Effect
@@ -30,7 +27,6 @@ from core.machine.keystore.system import compare
 from core.secret import Secret
 from core.steps import facts
 from core.steps.certificate import presence
-from core.steps.certificate.presence import Presence
 from core.steps.context import Context
 from core.steps.hand_off import handoff
 
@@ -237,7 +233,7 @@ def _thumbprint_in(ctx: Context, account: str) -> str:
         return ""
 
 
-def register(ctx: Context) -> tuple[Merge, str]:
+def register(ctx: Context) -> tuple[credentials.Merge, str]:
     """Add the certificate to the app as the signed-in principal, under one keyId however often that is needed.
 
     :returns: what it came to, and the keyId.
@@ -262,9 +258,9 @@ def register(ctx: Context) -> tuple[Merge, str]:
     return merge, key_id
 
 
-def watch(ctx: Context) -> Presence:
+def watch(ctx: Context) -> presence.Presence:
     """What sees this machine's certificate on the app, and registers it again when it was dropped."""
-    return Presence(ctx, lambda: register(ctx)[0])
+    return presence.Presence(ctx, lambda: register(ctx)[0])
 
 
 def key_name(ctx: Context) -> str:
@@ -320,13 +316,13 @@ def store(ctx: Context, account: str, entry: Secret) -> Secret:
     return found
 
 
-def _where_seen(ctx: Context, graph: Graph, object_id: str, key_id: str) -> tuple[Key, ...] | None:
+def _where_seen(ctx: Context, graph: Graph, object_id: str, key_id: str) -> tuple[application.Key, ...] | None:
     """The key credentials as soon as a read shows this one; None when none does.
 
     A write whose fate is unknown may still show itself, and a replica may lag behind one that was done.
     """
 
-    def look() -> tuple[Key, ...] | None:
+    def look() -> tuple[application.Key, ...] | None:
         keys = application.read_keys(graph, object_id)
         return keys if any(key.id == key_id for key in keys) else None
 
@@ -335,14 +331,14 @@ def _where_seen(ctx: Context, graph: Graph, object_id: str, key_id: str) -> tupl
 
 
 @contextmanager
-def _dropping(ctx: Context) -> Iterator[Callable[[tuple[Key, ...]], Collection[str]]]:
+def _dropping(ctx: Context) -> Iterator[Callable[[tuple[application.Key, ...]], Collection[str]]]:
     """Ask before expired entries of others are left out, and journal each; `--yes` alone is not enough (P8).
 
     They cannot be put back: the service takes no entry whose end has passed.
     """
     effects: list[Effect] = []
 
-    def drop(expired: tuple[Key, ...]) -> Collection[str]:
+    def drop(expired: tuple[application.Key, ...]) -> Collection[str]:
         listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end_date})" for key in expired)
         text = f"The service refuses the write because of expired entries: {listing}. Remove them, for good?"
         question = Question("drop-expired", text, False, "--drop-expired")

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
 from core.entra import application, credentials
-from core.entra.application import Key, Password
-from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
 from core.steps import facts
 from core.steps.context import Context
@@ -24,7 +22,7 @@ class Presence:
     :ivar registered: whether that was needed; then it has to be proven again.
     """
 
-    def __init__(self, ctx: Context, register: Callable[[], Merge]) -> None:
+    def __init__(self, ctx: Context, register: Callable[[], credentials.Merge]) -> None:
         self._ctx = ctx
         self._register = register
         self._missing_since: float | None = None
@@ -46,7 +44,7 @@ class Presence:
             return
         self.holds(keys)
 
-    def holds(self, keys: Sequence[Key]) -> bool:
+    def holds(self, keys: Sequence[application.Key]) -> bool:
         """Whether the certificate is there, or is there again.
 
         A read that lacks it may come from a replica that lags behind. It is believed when it shows an entry that was
@@ -65,7 +63,7 @@ class Presence:
         if self._missing_since is None:
             self._missing_since = now
         overwritten = credentials.strangers(keys, self.before)
-        if not overwritten and now - self._missing_since < 2 * REPLICATION:
+        if not overwritten and now - self._missing_since < 2 * credentials.REPLICATION:
             return False
         gone = f"The certificate {ctx.key_pair.thumbprint} of this machine was on the app and is gone"
         message = f"{gone}: another writer replaced the list."
@@ -76,7 +74,7 @@ class Presence:
         return True
 
 
-def tell_of_secrets(ctx: Context, passwords: Sequence[Password]) -> None:
+def tell_of_secrets(ctx: Context, passwords: Sequence[application.Password]) -> None:
     """Say once that others deleted the secrets which this machine began with, before it deleted any (M5).
 
     :param passwords: those that are there now.

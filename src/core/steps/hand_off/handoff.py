@@ -11,8 +11,7 @@ from uuid import uuid4
 
 from core import files
 from core.entra import application, creation
-from core.errors import GraphError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, GraphError, SetupError
 from core.events import Question
 from core.flow.facts import Kinds
 from core.flow.journal import Effect

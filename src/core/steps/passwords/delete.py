@@ -9,10 +9,8 @@ from typing import ClassVar, Final, NoReturn
 from core.clock import pause, wait_until
 from core.entra import application, credentials
 from core.entra.application import Holder, Key, Password
-from core.entra.credentials import strangers
 from core.entra.graph import Graph
-from core.errors import GraphError, Interrupted, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, GraphError, Interrupted, SetupError
 from core.flow.facts import Kinds
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
@@ -83,7 +81,7 @@ class Mark(Step[Context]):
         presence = watch(ctx)
         keys = self._see(ctx, presence)
         key = ctx.facts.get(facts.MachineKey)
-        if not key.watched and strangers(keys, presence.before):
+        if not key.watched and credentials.strangers(keys, presence.before):
             ctx.facts.put(replace(key, watched=True))  # one of them may have read the list before, and write it yet
             for seconds in credentials.RECHECKS:
                 reason = "a moment, to see that the certificate stays on the app"

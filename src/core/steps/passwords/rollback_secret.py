@@ -17,7 +17,6 @@ from typing import Any, Final
 from core import paths
 from core.clock import wait_until
 from core.entra import application, credentials
-from core.entra.application import Password
 from core.entra.graph import Graph
 from core.entra.tokens import mint
 from core.errors import InsecureKeyringBackendError, Interrupted, NetworkError, SetupError
@@ -159,7 +158,7 @@ def take_off(ctx: Context, journal: Journal, graph: Graph, *, patience: float, f
     """
     app = ctx.app
 
-    def seen(effect: Effect) -> list[Password] | None:
+    def seen(effect: Effect) -> list[application.Password] | None:
         return [p for p in application.read_passwords(graph, app) if _is(p, effect)] or None
 
     def gone(effect: Effect) -> bool | None:
@@ -179,7 +178,7 @@ def take_off(ctx: Context, journal: Journal, graph: Graph, *, patience: float, f
             journal.undone(effect)
 
 
-def _is(password: Password, effect: Effect) -> bool:
+def _is(password: application.Password, effect: Effect) -> bool:
     ours = password.id == effect.data.get("key_id") or password.name == effect.data["name"]
     return ours and password.holder == "application"
 

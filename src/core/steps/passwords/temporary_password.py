@@ -9,8 +9,7 @@ from typing import Final
 from core.clock import wait_until
 from core.entra import application, credentials
 from core.entra.tokens import SecretState, try_secret
-from core.errors import GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Left, Needed, Status, Step
 from core.secret import Secret
