@@ -101,7 +101,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class ChangePlanned:
-    """One row of the plan: see `core.flow.plan.Change` for the members."""
+    """One row of the plan: see `core.flow.step.PlanRow` for the members."""
 
     action: Action
     what: str

@@ -11,9 +11,8 @@ from core.errors import SetupError
 from core.events import Event, Question, StepFinished
 from core.flow.facts import Facts, Uses
 from core.flow.journal import Journal
-from core.flow.plan import PlanRow
 from core.flow.spec import FlowSpec
-from core.flow.step import Blocked, Done, Flow, Left, Needed, Stage, Status, Step
+from core.flow.step import Blocked, Done, Flow, Left, Needed, PlanRow, Stage, Status, Step
 from tests.machine import VirtualClock
 
 SECRET = "abc8Q~" + "x" * 34

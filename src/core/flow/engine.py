@@ -16,8 +16,7 @@ from core.errors.exit_codes import ExitCode
 from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
 from core.flow.facts import check_order
 from core.flow.journal import Effect
-from core.flow.plan import Plan, PlanRow
-from core.flow.step import Blocked, Done, Flow, Left, Stage, Status, Step, W
+from core.flow.step import Blocked, Done, Flow, Left, Plan, PlanRow, Stage, Status, Step, W
 from core.secret import redactor
 from core.trace import kind, places
 

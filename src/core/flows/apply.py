@@ -19,8 +19,7 @@ from core.entra import activity, application, creation, permissions
 from core.errors import SetupError
 from core.events import Question
 from core.flow.engine import Result
-from core.flow.plan import Plan, PlanRow
-from core.flow.step import Done, Flow, Needed, Stage, Status, Step
+from core.flow.step import Done, Flow, Needed, Plan, PlanRow, Stage, Status, Step
 from core.flows import agreement, interrupted, registry
 from core.steps import app_permissions, directory_roles, facts, prerequisites, sign_in
 from core.steps.admin_request import Request, parse

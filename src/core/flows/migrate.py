@@ -11,8 +11,7 @@ from core.entra.tokens import try_secret
 from core.errors import SetupError
 from core.events import Question
 from core.flow.engine import Result
-from core.flow.plan import Plan
-from core.flow.step import Done, Flow, Needed, Stage, Status, Step
+from core.flow.step import Done, Flow, Needed, Plan, Stage, Status, Step
 from core.flows import agreement, interrupted, registry
 from core.steps import facts, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find

@@ -8,8 +8,7 @@ from dataclasses import replace
 from core.entra import permissions
 from core.errors import SetupError
 from core.events import Question
-from core.flow.plan import Plan
-from core.flow.step import Flow, Stage, Step
+from core.flow.step import Flow, Plan, Stage, Step
 from core.flows import agreement, interrupted, registry
 from core.steps import app_permissions, directory_roles, facts, hardware, keystore, prerequisites, sign_in
 from core.steps.app import find, other_identities

@@ -16,8 +16,7 @@ from core.errors import SetupError
 from core.events import Question
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.flow.plan import Plan
-from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
+from core.flow.step import Blocked, Done, Flow, Needed, Plan, Stage, Status, Step
 from core.flows import agreement, interrupted, registry
 from core.steps import directory_roles, facts, prerequisites, sign_in
 from core.steps.app import find

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from core.entra.graph import Graph
 from core.entra.removal import remove
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.context import Context
 

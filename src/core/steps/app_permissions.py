@@ -14,8 +14,7 @@ from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.context import Context
 from core.steps.hand_off import handoff

@@ -13,8 +13,7 @@ from core.entra.graph import Graph
 from core.entra.removal import remove
 from core.errors import GraphError, SetupError
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime

@@ -21,8 +21,7 @@ from core.errors import Effected, KeystoreError, SetupError
 from core.events import Question
 from core.flow.facts import Kinds
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Blocked, Done, Left, Needed, Status, Step
+from core.flow.step import Blocked, Done, Left, Needed, PlanRow, Status, Step
 from core.machine.keystore.system import compare
 from core.secret import Secret
 from core.steps import facts

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from core.entra import application, credentials
 from core.errors import Interrupted, SetupError
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Needed, Status, Step
+from core.flow.step import Done, Needed, PlanRow, Status, Step
 from core.signer import Signer
 from core.steps import directory_roles, facts
 from core.steps.context import Context

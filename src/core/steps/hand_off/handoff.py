@@ -15,8 +15,7 @@ from core.errors import Effected, GraphError, SetupError
 from core.events import Question
 from core.flow.facts import Kinds
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.admin_request import LARGEST, Request
 from core.steps.context import Context

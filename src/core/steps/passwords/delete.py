@@ -12,8 +12,7 @@ from core.entra.application import Holder, Key, Password
 from core.entra.graph import Graph
 from core.errors import Effected, GraphError, Interrupted, SetupError
 from core.flow.facts import Kinds
-from core.flow.plan import PlanRow
-from core.flow.step import Blocked, Done, Needed, Status, Step
+from core.flow.step import Blocked, Done, Needed, PlanRow, Status, Step
 from core.steps import directory_roles, facts
 from core.steps.certificate.certificate import Proving, prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets

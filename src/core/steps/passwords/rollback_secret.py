@@ -22,8 +22,7 @@ from core.entra.tokens import mint
 from core.errors import InsecureKeyringBackendError, Interrupted, NetworkError, SetupError
 from core.events import ChangeMade, Finding
 from core.flow.journal import Effect, Journal
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Needed, Status, Step
+from core.flow.step import Done, Needed, PlanRow, Status, Step
 from core.machine.state_file import Basis, fail_to_write
 from core.steps import directory_roles, facts, prerequisites
 from core.steps.context import Context

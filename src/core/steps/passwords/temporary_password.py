@@ -10,8 +10,7 @@ from core.clock import wait_until
 from core.entra import application, credentials
 from core.entra.tokens import SecretState, try_secret
 from core.errors import Effected, GraphError, NetworkError, SetupError
-from core.flow.plan import PlanRow
-from core.flow.step import Blocked, Done, Left, Needed, Status, Step
+from core.flow.step import Blocked, Done, Left, Needed, PlanRow, Status, Step
 from core.secret import Secret
 from core.steps import facts
 from core.steps.context import Context

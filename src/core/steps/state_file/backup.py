@@ -8,8 +8,7 @@ from typing import Final
 
 from core import paths
 from core.errors import SetupError
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.machine import backup
 from core.steps import facts
 from core.steps.context import Context

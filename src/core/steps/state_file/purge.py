@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from core.errors import SetupError
-from core.flow.plan import PlanRow
-from core.flow.step import Blocked, Done, Needed, Status, Step
+from core.flow.step import Blocked, Done, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.context import Context
 

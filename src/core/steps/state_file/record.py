@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Status, Step
+from core.flow.step import Done, Left, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.context import Context
 from core.steps.state_file.purge import UPDATE, rebase, replaceable
