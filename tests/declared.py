@@ -112,7 +112,7 @@ def _of_attribute(
     elif isinstance(there, type):
         yield from _member(there, node.attr, there)
     whole = ast.unparse(node.value)
-    if whole in ("ctx", "self._ctx", "Context"):
+    if whole in ("ctx", "self.ctx", "Context"):
         yield from _member(Context, node.attr, Context)
 
 

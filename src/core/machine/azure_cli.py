@@ -87,17 +87,17 @@ class SignIn(Protocol):
         """
 
 
+@dataclass(frozen=True)
 class AzureCli:
     """The real one.
 
     :param untrusted: folders that az must not come from (C4).
     """
 
-    def __init__(self, cloud: Cloud, untrusted: Sequence[Path], cancel: Cancel, seconds: float = PATIENCE) -> None:
-        self._cloud = cloud
-        self._untrusted = untrusted
-        self._cancel = cancel
-        self._seconds = seconds
+    cloud: Cloud
+    untrusted: Sequence[Path]
+    cancel: Cancel
+    seconds: float = PATIENCE
 
     def graph_token(self, tenant: str) -> Token:
         """`az account get-access-token` for this cloud's Graph, with its audience and tenant checked (C2, U3).
@@ -106,7 +106,7 @@ class AzureCli:
             `az.hangs`, `az.wrong-tenant`, `az.wrong-audience`.
         """
         # az asks for exactly the resource that its cloud settings name; theirs ends in a slash for custom clouds
-        resource = self._cloud.graph if self._cloud.built_in else f"{self._cloud.graph}/"
+        resource = self.cloud.graph if self.cloud.built_in else f"{self.cloud.graph}/"
         arguments = ["account", "get-access-token", "--resource", resource, *(["--tenant", tenant] if tenant else [])]
         path, data = self._run(arguments, tenant)
         value = data.get("accessToken")
@@ -117,7 +117,7 @@ class AzureCli:
             claims = claims_of(value)
         except ValueError as error:
             refuse_answer(path, f"the token is not a JWT ({error})")
-        return checked_user_token(Token(secret, claims), self._cloud, tenant)
+        return checked_user_token(Token(secret, claims), self.cloud, tenant)
 
     def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
         azure_login.checked_tenant(tenant)
@@ -143,15 +143,15 @@ class AzureCli:
         cancel: Cancel | None = None,
         hear: Callable[[str], None] | None = None,
     ) -> process.Finished:
-        seconds, cancel, argv = seconds or self._seconds, cancel or self._cancel, [str(path), *arguments]
+        seconds, cancel, argv = seconds or self.seconds, cancel or self.cancel, [str(path), *arguments]
         try:
-            return process.run(argv, seconds=seconds, cancel=cancel, untrusted=self._untrusted, extra=extra, hear=hear)
+            return process.run(argv, seconds=seconds, cancel=cancel, untrusted=self.untrusted, extra=extra, hear=hear)
         except OSError as error:
             detail = error.strerror or error
             raise SetupError("az.failed", command="az", code="it could not be started", detail=detail) from None
 
     def _path(self) -> Path:
-        path = process.find("az", self._untrusted)
+        path = process.find("az", self.untrusted)
         if path is None:
             raise SetupError("az.missing")
         return path

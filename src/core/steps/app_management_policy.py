@@ -6,7 +6,6 @@ import json
 from typing import Any, Final
 
 from core.entra.graph import Graph
-from core.entra.removal import remove
 from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.context import Context
@@ -86,8 +85,8 @@ class Lock(Step[Context]):
             if found:
                 assigned = f"/applications/{effect.target}/appManagementPolicies/{found}/$ref"
                 if ctx.log.standing(ASSIGN):
-                    remove(graph, assigned, "take the policy from the app")
-                remove(graph, path, "delete the policy again")
+                    graph.remove(assigned, "take the policy from the app")
+                graph.remove(path, "delete the policy again")
         for effect in effects:
             ctx.log.undone(effect)
         return None

@@ -11,7 +11,6 @@ from core.config.cloud import GRAPH_APP_ID
 from core.entra import application, permissions
 from core.entra.application import App
 from core.entra.graph import Graph
-from core.entra.removal import remove
 from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.flow.journal import Effect
 from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
@@ -264,7 +263,7 @@ def _take_back(ctx: Context, effect: Effect) -> None:
             answers = [error] * len(chunk)
         for path, answer in zip(chunk, answers, strict=True):
             if isinstance(answer, SetupError):
-                remove(graph, path, action)
+                graph.remove(path, action)
 
 
 def _granted_by(ctx: Context, graph: Graph, effect: Effect) -> list[application.Grant]:

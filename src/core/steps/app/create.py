@@ -10,7 +10,6 @@ from uuid import uuid4
 from core.clock import wait_until
 from core.entra import application, creation, credentials
 from core.entra.graph import Graph
-from core.entra.removal import remove
 from core.errors import GraphError, SetupError
 from core.flow.journal import Effect
 from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
@@ -108,7 +107,7 @@ class CreateApp(Step[Context]):
             if key_pair is None or key_pair.thumbprint not in ours:
                 what = f"app registration {found['appId']}, which is not provably ours"
                 return Left(what, f"az ad app delete --id {found['appId']}")
-            remove(graph, f"/applications/{object_id}", "delete the app again")
+            graph.remove(f"/applications/{object_id}", "delete the app again")
         for effect in effects:
             ctx.log.undone(effect)
         ctx.facts.drop(facts.AppRegistration)
@@ -175,7 +174,7 @@ class CreatePrincipal(Step[Context]):
             found = _seen(ctx, lambda: graph.get(path, "look for the service principal"), diagnosis=certain)
             if found is not None:
                 path = f"/servicePrincipals/{found['id']}"
-                remove(graph, path, "delete the service principal again")
+                graph.remove(path, "delete the service principal again")
         for effect in effects:
             ctx.log.undone(effect)
         return None

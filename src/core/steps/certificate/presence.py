@@ -7,7 +7,7 @@ moment later. Past the point of no return it is this machine's only credential.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from core.entra import application, credentials
 from core.errors import GraphError, NetworkError
@@ -15,6 +15,7 @@ from core.steps import facts
 from core.steps.context import Context
 
 
+@dataclass
 class Presence:
     """Judges what reads of the app show.
 
@@ -22,16 +23,15 @@ class Presence:
     :ivar registered: whether that was needed; then it has to be proven again.
     """
 
-    def __init__(self, ctx: Context, register: Callable[[], credentials.Merge]) -> None:
-        self._ctx = ctx
-        self._register = register
-        self._missing_since: float | None = None
-        self.registered = False
+    ctx: Context
+    register: Callable[[], credentials.Merge]
+    registered: bool = False
+    _missing_since: float | None = None
 
     @property
     def before(self) -> Set[str]:
         """KeyIds that were on the app when this machine's certificate was registered."""
-        return self._ctx.facts.get(facts.MachineKey).listed or {key.id for key in self._ctx.app.keys}
+        return self.ctx.facts.get(facts.MachineKey).listed or {key.id for key in self.ctx.app.keys}
 
     def look(self) -> None:
         """The service says that it does not know the certificate: see whether it is on the app.
@@ -39,7 +39,7 @@ class Presence:
         A look that fails says nothing; whoever waits for the service to accept the certificate goes on.
         """
         try:
-            keys = application.read_keys(self._ctx.user_graph(), self._ctx.app.object_id)
+            keys = application.read_keys(self.ctx.user_graph(), self.ctx.app.object_id)
         except (GraphError, NetworkError):
             return
         self.holds(keys)
@@ -53,7 +53,7 @@ class Presence:
         :param keys: what a read showed.
         :returns: False: it is not seen, and that is not believed yet.
         """
-        ctx = self._ctx
+        ctx = self.ctx
         if credentials.holds(keys, ctx.key_pair):
             self._missing_since = None
             return True
@@ -68,7 +68,7 @@ class Presence:
         gone = f"The certificate {ctx.key_pair.thumbprint} of this machine was on the app and is gone"
         message = f"{gone}: another writer replaced the list."
         ctx.report("certificate.dropped", "warning", message, "It is registered again.")
-        self._register()
+        self.register()
         self.registered = True
         self._missing_since = None
         return True
