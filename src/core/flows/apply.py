@@ -117,9 +117,8 @@ class FindRequestedApp(Step[Context]):
     def _created(ctx: Context) -> str | None:
         """The app that an earlier run created for this request, here or elsewhere."""
         effect = created_here(ctx)
-        if effect is None:
-            return creation.by_unique_name(ctx.user_graph(), ctx.new_app.unique_name)
-        return find_created(ctx, effect)
+        unique = ctx.new_app.unique_name
+        return creation.by_unique_name(ctx.user_graph(), unique) if effect is None else find_created(ctx, effect)
 
 
 class CheckAdministrator(Step[Context]):

@@ -140,7 +140,7 @@ class CreatePrincipal(Step[Context]):
         last: GraphError | None = None
 
         def there() -> bool:
-            found.update(_principal(graph, app.app_id) or {})
+            found.update(_principal(graph, app.app_id))
             return bool(found)
 
         def create() -> bool | None:
@@ -203,13 +203,14 @@ def find_created(ctx: Context, effect: Effect) -> str | None:
     return str(found["appId"]) if found else None
 
 
-def _principal(graph: Graph, app_id: str) -> dict[str, Any] | None:
+def _principal(graph: Graph, app_id: str) -> dict[str, Any]:
+    """The service principal; nothing where there is none."""
     try:
         return graph.get(f"/servicePrincipals(appId='{app_id}')?$select=id", "look for the service principal")
     except GraphError as error:
-        if error.status == 404:
-            return None
-        raise
+        if error.status != 404:
+            raise
+        return {}
 
 
 def _by_unique_name(ctx: Context, graph: Graph, unique: str, *, diagnosis: bool = True) -> dict[str, Any] | None:

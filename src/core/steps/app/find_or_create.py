@@ -113,13 +113,12 @@ class FindOrCreate(Step[Context]):
         find.refuse_deleted(ctx, target.app_id)
         if ctx.settings.app_id:
             raise SetupError("app.missing", app_id=target.app_id, tenant=target.tenant, path=ctx.statefile.path)
+        app_id = ""
         if not ctx.new_app.created:
             message = f"The app {target.app_id} of the state file does not exist any more; a new one will be created."
             ctx.report("app.stale", "warning", message)
             prerequisites.open_of_project(ctx)  # from here on it is about a new app
             app_id = self._interrupted(ctx)
-        else:
-            app_id = ""
         ctx.facts.put(replace(ctx.target, app_id=app_id))
         _policy(ctx)
         return self._look(ctx)
