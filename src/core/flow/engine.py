@@ -244,7 +244,7 @@ def _plan(flow: Flow[W], ctx: W) -> Plan:
                     changes.extend(step.plan(seen))
     plan = Plan(tuple(changes), flow.basis(ctx))
     for change in plan.changes:
-        ctx.emit(change.as_event())
+        ctx.emit(change)
     return plan
 
 

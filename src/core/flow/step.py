@@ -10,10 +10,10 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-from core.events import Action, ChangePlanned
+from core.events import ChangePlanned
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
@@ -98,30 +98,8 @@ class Left:
     final: bool = False
 
 
-@dataclass(frozen=True)
-class PlanRow:
-    """One change.
-
-    :param action: add, delete, change or keep (a `keep` row shows what deliberately stays).
-    :param what: the thing, for example `password credential`.
-    :param where: the object or file that holds it.
-    :param before: what is there now, without secrets.
-    :param after: what will be there.
-    :param reversible: whether a failure before the point of no return undoes it.
-    :param call: the Graph call or file operation that does it.
-    """
-
-    action: Action
-    what: str
-    where: str
-    before: str = ""
-    after: str = ""
-    reversible: bool = True
-    call: str = ""
-
-    def as_event(self) -> ChangePlanned:
-        """The event that shows this row."""
-        return ChangePlanned(**asdict(self))
+#: One change of a plan: the event that shows it.
+PlanRow = ChangePlanned
 
 
 @dataclass(frozen=True)
