@@ -69,7 +69,7 @@ def run(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
     except Exception as bug:  # noqa: BLE001  whatever it is, what was done must be undone or named
         _fail(flow, ctx, result, internal(bug), changing)
     result.summary = tuple(flow.summary(ctx, result.outcome))
-    return _end(ctx, flow.name, result, start)
+    return ended(ctx, flow.name, result, start)
 
 
 def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
@@ -90,7 +90,7 @@ def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result
         _not_undone(flow, ctx, result, error, looking=looking)
     except Exception as bug:  # noqa: BLE001  whatever it is, it must be named
         _not_undone(flow, ctx, result, internal(bug), looking=looking)
-    return _end(ctx, "undo", result, start)
+    return ended(ctx, "undo", result, start)
 
 
 def _begin(flow: Flow[W], ctx: W, name: str, run_id: str) -> float:
@@ -101,7 +101,12 @@ def _begin(flow: Flow[W], ctx: W, name: str, run_id: str) -> float:
     return ctx.clock.monotonic()
 
 
-def _end(ctx: W, name: str, result: Result, start: float) -> Result:
+def ended(ctx: W, name: str, result: Result, start: float) -> Result:
+    """Say that a flow, or an examination, ended.
+
+    :param start: when it began, in seconds of the run's clock.
+    :returns: the result.
+    """
     seconds = ctx.clock.monotonic() - start
     ctx.emit(FlowFinished(name, result.outcome, result.exit_code, result.summary, seconds))
     return result

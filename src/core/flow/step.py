@@ -203,9 +203,9 @@ class Flow(Generic[W]):
     basis: Callable[[W], dict[str, object]]
     refresh: Callable[[W], None]
     question: Callable[[W, Plan], Question]
-    before_undo: Callable[[W, SetupError], SetupError | None]
-    left: Callable[[W], str]
     summary: Callable[[W, str], Sequence[str]]
+    before_undo: Callable[[W, SetupError], SetupError | None] = lambda ctx, error: None
+    left: Callable[[W], str] = lambda ctx: ""
     open: Callable[[W], str] = lambda ctx: ""
 
     @property

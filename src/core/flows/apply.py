@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from core.clock import together
 from core.display import oddities, quoted, short
@@ -347,33 +347,24 @@ def result(ctx: Context, result: Result) -> dict[str, Any]:
     return {"removed": removed(ctx)}
 
 
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    CreateApp(),
+    CreatePrincipal(),
+    RegisterRequested(),
+    app_permissions.Declare(),
+    app_permissions.GrantRoles(),
+    MarkRemoval(),
+    Remove(),
+    SeeNone(),
+)
 FLOW: Flow[Context] = Flow(
     registry.APPLY,
     look=(
         Stage("request", "Request", (ReadRequest(),)),
         sign_in.STAGE,
-        Stage(
-            "review",
-            "Review",
-            (prerequisites.OpenJournal(), FindRequestedApp(), CheckAdministrator(), Explain()),
-        ),
+        Stage("review", "Review", (prerequisites.OpenJournal(), FindRequestedApp(), CheckAdministrator(), Explain())),
     ),
-    change=(
-        Stage(
-            "apply",
-            "Apply",
-            (
-                CreateApp(),
-                CreatePrincipal(),
-                RegisterRequested(),
-                app_permissions.Declare(),
-                app_permissions.GrantRoles(),
-                MarkRemoval(),
-                Remove(),
-                SeeNone(),
-            ),
-        ),
-    ),
+    change=(Stage("apply", "Apply", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,

@@ -161,6 +161,27 @@ def _subject(ctx: Context) -> str:
     return "Provisioner" if ctx.profile.name == "entraclaw" else ctx.profile.app_display_name
 
 
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    StoreKey(),
+    handoff.HandOff(),
+    Register(),
+    GrantRoles(),
+    Prove(),
+    Adopt(),
+    delete.CheckDeletion(),
+    Backup(),
+    delete.Mark(),
+    delete.DeletePasswords(),
+    delete.TwoCleanReads(),
+    delete.ProveAfterDeletion(),
+    Purge(),
+    SecretIsDead(),
+    CleanUp(),
+    Lock(),
+    rollback_secret.Forget(),
+    delete.LastLook(),
+    CheckResult(clean=True),
+)
 FLOW: Flow[Context] = Flow(
     registry.MIGRATE,
     look=(
@@ -170,33 +191,7 @@ FLOW: Flow[Context] = Flow(
         hardware.STAGE,
         replace(find.STAGE, steps=(*find.STAGE.steps, rollback_secret.Notice())),
     ),
-    change=(
-        Stage(
-            "migrate",
-            "Migration",
-            (
-                StoreKey(),
-                handoff.HandOff(),
-                Register(),
-                GrantRoles(),
-                Prove(),
-                Adopt(),
-                delete.CheckDeletion(),
-                Backup(),
-                delete.Mark(),
-                delete.DeletePasswords(),
-                delete.TwoCleanReads(),
-                delete.ProveAfterDeletion(),
-                Purge(),
-                SecretIsDead(),
-                CleanUp(),
-                Lock(),
-                rollback_secret.Forget(),
-                delete.LastLook(),
-                CheckResult(clean=True),
-            ),
-        ),
-    ),
+    change=(Stage("migrate", "Migration", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,
