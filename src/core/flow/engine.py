@@ -115,12 +115,13 @@ def ended(ctx: W, name: str, result: Result, start: float) -> Result:
 def _not_undone(flow: Flow[W], ctx: W, result: Result, error: SetupError, *, looking: bool) -> None:
     """An undo that failed: what was done stays, and that is said."""
     errors, journal = [error], ctx.journal
+    undone = journal is not None and any(effect.state == "undone" for effect in journal.effects)
     result.exit_code = error.exit_code
     if looking and journal is not None and journal.resumed and not isinstance(error, Interrupted):
         still = SetupError("flow.no-way-back", left=flow.left(ctx)) if journal.marked else SetupError("flow.open")
         errors.append(still)
         result.exit_code = still.exit_code
-    elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not _undid(ctx):
+    elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not undone:
         errors = [error.copy(standing=_unchanged(flow, ctx))]
     result.errors += [each.as_dict() for each in errors]
     result.outcome = "partial" if result.exit_code == ExitCode.HALF_WAY else "failed"
@@ -330,10 +331,6 @@ def _unchanged(flow: Flow[W], ctx: W) -> str:
     """What is said of a run that did nothing; an earlier one may have done something."""
     earlier = flow.open(ctx)
     return f"This run changed nothing. {earlier}" if earlier else "Nothing was changed."
-
-
-def _undid(ctx: W) -> bool:
-    return ctx.journal is not None and any(effect.state == "undone" for effect in ctx.journal.effects)
 
 
 def _asked_before_undo(flow: Flow[W], ctx: W, error: SetupError) -> SetupError | None:

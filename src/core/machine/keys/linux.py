@@ -38,11 +38,7 @@ def look(
     """
     around = surroundings.look(environ, root)
     seen = [_Chip(root, number, around).judge(user, access, group) for number in _numbers(root)]
-    return min(seen, key=_rank) if seen else _none(root, around)
-
-
-def _rank(hardware: Hardware) -> tuple[bool, bool]:
-    return not hardware.usable, hardware.kind != "tpm2"
+    return min(seen, key=lambda one: (not one.usable, one.kind != "tpm2")) if seen else _none(root, around)
 
 
 def _numbers(root: Path) -> list[int]:
