@@ -265,13 +265,7 @@ def removal(app: App, password: Password) -> tuple[str, str, Any, str]:
     return "POST", path, {"keyId": password.id}, f"delete a password credential of the {HOLDER_NAME[password.holder]}"
 
 
-def add_password(
-    graph: Graph,
-    object_id: str,
-    name: str,
-    start: datetime,
-    end: datetime,
-) -> dict[str, Any]:
+def add_password(graph: Graph, object_id: str, name: str, start: datetime, end: datetime) -> dict[str, Any]:
     """Add a password credential to an app registration; sent again only after an answer that proves it did nothing.
 
     :param name: its display name.

@@ -53,7 +53,6 @@ def run(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
         result.plan = _plan(flow, ctx)
         if dry_run:
             result.outcome = "unchanged" if result.plan.empty else "planned"
-            result.exit_code = ExitCode.DONE
         else:
             if not result.plan.empty:
                 _confirm(flow, ctx, result.plan)
@@ -63,11 +62,9 @@ def run(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
             if ctx.journal is not None:
                 ctx.journal.close("changed")
             result.outcome = "changed" if changed else "unchanged"
-            result.exit_code = ExitCode.DONE
-    except SetupError as error:
-        _fail(flow, ctx, result, error, changing)
-    except Exception as bug:  # noqa: BLE001  whatever it is, what was done must be undone or named
-        _fail(flow, ctx, result, internal(bug), changing)
+        result.exit_code = ExitCode.DONE
+    except Exception as error:  # noqa: BLE001  whatever it is, what was done must be undone or named
+        _fail(flow, ctx, result, internal(error), changing)
     result.summary = tuple(flow.summary(ctx, result.outcome))
     return ended(ctx, flow.name, result, start)
 
@@ -86,10 +83,8 @@ def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result
             _perform(stage, step, ctx, "unchanged")
         looking = False
         _take_back(flow, ctx, result, dry_run=dry_run)
-    except SetupError as error:
-        _not_undone(flow, ctx, result, error, looking=looking)
-    except Exception as bug:  # noqa: BLE001  whatever it is, it must be named
-        _not_undone(flow, ctx, result, internal(bug), looking=looking)
+    except Exception as error:  # noqa: BLE001  whatever it is, it must be named
+        _not_undone(flow, ctx, result, internal(error), looking=looking)
     return ended(ctx, "undo", result, start)
 
 
@@ -178,12 +173,14 @@ class NotUndone(SetupError):
 
 
 def internal(bug: BaseException) -> SetupError:
-    """The error for an unexpected exception: where it happened, without the values it happened with.
+    """The error for an exception; for an unexpected one, where it happened, without the values it happened with.
 
     A library that cannot be loaded is no bug of this program, but an installation that is not whole.
 
     :returns: a value to tell, and nothing to raise: the run that it ended has its end by now.
     """
+    if isinstance(bug, SetupError):
+        return bug
     if isinstance(bug, ImportError) and _whose(bug).partition(".")[0] not in ("core", "wizard"):
         return SetupError("install.broken", what=redactor.redact(str(bug)))
     return Bug(bug)

@@ -37,13 +37,10 @@ def may_write(ctx: Context, app: App, holder: Holder = "application") -> str | N
     owns = any(owner.get("id") == oid for owner in app.owners_of(holder))
     if WRITE in user.roles:
         return f"granted {WRITE}"
-    if "Application.ReadWrite.OwnedBy" in user.roles and owns:
+    delegated = {WRITE, "Directory.AccessAsUser.All"} & user.scopes
+    if owns and (delegated or "Application.ReadWrite.OwnedBy" in user.roles):
         return f"owner of the {HOLDER_NAME[holder]}"
-    if WRITE not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
-        return None
-    if owns:
-        return f"owner of the {HOLDER_NAME[holder]}"
-    return _by_role(ctx, APP_ADMINS)
+    return _by_role(ctx, APP_ADMINS) if delegated else None
 
 
 def may_create(ctx: Context) -> str | None:
@@ -61,9 +58,7 @@ def may_grant(ctx: Context) -> str | None:
     user = ctx.facts.get(SignedIn).token
     if ASSIGN in user.roles:
         return f"granted {ASSIGN}"
-    if ASSIGN not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
-        return None
-    return _by_role(ctx, ROLE_ADMINS)
+    return _by_role(ctx, ROLE_ADMINS) if {ASSIGN, "Directory.AccessAsUser.All"} & user.scopes else None
 
 
 def directory_roles(ctx: Context) -> str:
