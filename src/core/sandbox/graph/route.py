@@ -87,7 +87,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
         response = _envelope(tenant, request, refusal, request_id)
     echo = request.headers.get("client-request-id", request_id)
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
-    headers |= {"OData-Version": "4.0", **response.headers}
+    headers |= {"OData-Version": "4.0", "Cache-Control": "no-cache", **response.headers}
     if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
         headers["Content-Type"] = _JSON
     return Response(response.status, headers, response.content)

@@ -11,7 +11,7 @@ _SEGMENTS: Final = {
     name.lower(): name
     for name in (
         *("$count", "$ref", "addKey", "addPassword", "appCredentialSignInActivities", "appId", "applications"),
-        *("appManagementPolicies", "appRoleAssignedTo", "appRoleAssignments", "assignLicense"),
+        *("appManagementPolicies", "appliesTo", "appRoleAssignedTo", "appRoleAssignments", "assignLicense"),
         *("defaultAppManagementPolicy", "deletedItems", "directory", "domains", "federatedIdentityCredentials", "me"),
         *("oauth2PermissionGrants", "organization", "owners", "policies", "removeKey", "removePassword", "reports"),
         *("restore", "servicePrincipals", "sponsors", "subscribedSkus", "uniqueName", "users"),
