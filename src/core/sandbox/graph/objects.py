@@ -13,6 +13,10 @@ from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response, answer
 from core.secret import Secret
 
+#: The service's own words for an app that was made a moment ago; the Azure CLI waits when it reads them.
+_NOT_HERE: Final = (
+    "When using this permission, the backing application of the service principal being created must in the local tenant"
+)
 _PASSWORDS: Final = "passwordCredentials"
 COLLECTIONS: Final = {"application": "applications", "servicePrincipal": "servicePrincipals", "user": "users"}
 
@@ -39,15 +43,23 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
 def backing(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> State:
     """The application that a new service principal stands for.
 
-    :raises Refused: 400: it is not there, or not yet; 409: it has its service principal already.
+    :raises Refused: 400: it is not there; 403, or what the switch says: not yet; 409: it has its service principal.
     """
     app_id = chain.text(body, "appId")
     app = tenant.find("application", "appId", app_id, caller.replica)
     if app is None:
-        message = f"The appId '{app_id}' of the service principal does not reference a valid application."
-        raise Refused(400, "Request_BadRequest", message)
+        raise _without_app(tenant, app_id)
     check_single(tenant, app["appId"])
     return app
+
+
+def _without_app(tenant: Tenant, app_id: str) -> Refused:
+    """The refusal of a service principal whose app is nowhere, or, with one of three faces, not on this replica yet."""
+    status = tenant.switches.principal_too_early
+    if status == 400 or tenant.find("application", "appId", app_id) is None:
+        message = f"The appId '{app_id}' of the service principal does not reference a valid application object."
+        return Refused(400, "Request_BadRequest", message)
+    return Refused(403, "Authorization_RequestDenied", _NOT_HERE) if status == 403 else rights.missing(app_id)
 
 
 def check_single(tenant: Tenant, app_id: str) -> None:
