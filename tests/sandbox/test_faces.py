@@ -15,7 +15,8 @@ from tests.provisioning import complete
 from tests.sandbox.client import Client
 
 SENTENCE = (
-    "When using this permission, the backing application of the service principal being created must in the local tenant"
+    "When using this permission, the backing application of the service principal being created must in the "
+    "local tenant"
 )
 FACES = {
     403: SENTENCE,

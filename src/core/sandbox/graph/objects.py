@@ -15,7 +15,8 @@ from core.secret import Secret
 
 #: The service's own words for an app that was made a moment ago; the Azure CLI waits when it reads them.
 _NOT_HERE: Final = (
-    "When using this permission, the backing application of the service principal being created must in the local tenant"
+    "When using this permission, the backing application of the service principal being created must in the "
+    "local tenant"
 )
 _PASSWORDS: Final = "passwordCredentials"
 COLLECTIONS: Final = {"application": "applications", "servicePrincipal": "servicePrincipals", "user": "users"}
