@@ -27,7 +27,7 @@ FACES = {
 
 def tries(client: Client, app_id: str) -> list[tuple[int, str]]:
     """What a service principal for a new app is answered until there is one."""
-    found = []
+    found: list[tuple[int, str]] = []
     for _ in range(60):
         response = client.call("POST", "/servicePrincipals", {"appId": app_id})
         if response.status == 201:

@@ -30,7 +30,7 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     if kind == "application":
         rights.check_create(tenant, caller)
         return _register(tenant, caller, body, None)
-    app = backing(tenant, caller, body)
+    app = backing(tenant, caller, body, tenant.switches.principal_too_early)
     rights.check_write(caller, app)
     if app.get("@odata.type") == BLUEPRINT:
         message = "The service principal of an agent identity blueprint is an agentIdentityBlueprintPrincipal."
@@ -41,22 +41,22 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     return views.created(tenant, state, COLLECTIONS[kind])
 
 
-def backing(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> State:
+def backing(tenant: Tenant, caller: Caller, body: dict[str, Any], too_early: int) -> State:
     """The application that a new service principal stands for.
 
-    :raises Refused: 400: it is not there; 403, or what the switch says: not yet; 409: it has its service principal.
+    :param too_early: status of the refusal when this replica does not know it yet.
+    :raises Refused: 400: it is not there; 409: it has its service principal.
     """
     app_id = chain.text(body, "appId")
     app = tenant.find("application", "appId", app_id, caller.replica)
     if app is None:
-        raise _without_app(tenant, app_id)
+        raise _without_app(tenant, app_id, too_early)
     check_single(tenant, app["appId"])
     return app
 
 
-def _without_app(tenant: Tenant, app_id: str) -> Refused:
+def _without_app(tenant: Tenant, app_id: str, status: int) -> Refused:
     """The refusal of a service principal whose app is nowhere, or, with one of three faces, not on this replica yet."""
-    status = tenant.switches.principal_too_early
     if status == 400 or tenant.find("application", "appId", app_id) is None:
         message = f"The appId '{app_id}' of the service principal does not reference a valid application object."
         return Refused(400, "Request_BadRequest", message)
@@ -110,7 +110,7 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     check_lock(tenant, kind, state, _PASSWORDS)
     secret = _give_password(tenant, kind, state, body.get("passwordCredential"))
     tenant.commit(kind, object_id, state)
-    shown = views.shown(state)[_PASSWORDS][-1]
+    shown = views.shown(state, COLLECTIONS[kind])[_PASSWORDS][-1]
     described = views.context(tenant, "microsoft.graph.passwordCredential")
     return answer(200, described | shown | {"secretText": secret})
 
@@ -233,7 +233,7 @@ def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None
         if fixed and value != state[name]:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
         if name == _PASSWORDS:
-            if value not in (state[name], views.shown(state)[name]):
+            if value not in (state[name], views.shown(state, COLLECTIONS[kind])[name]):
                 raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only; use addPassword.")
             continue
         if name == "keyCredentials":
