@@ -437,7 +437,6 @@ def test_S1_a_service_principal_has_what_its_app_has(client: Client) -> None:
     [
         ("PATCH", "/applications/{id}", {"authenticationBehaviors": {}}),
         ("PATCH", "/applications/{id}", {"web": {"nonsense": 1}}),
-        ("GET", "/applications/{id}?$select=authenticationBehaviors", None),
     ],
 )
 def test_S2_what_the_sandbox_does_not_have_it_says(client: Client, method: str, path: str, body: Any) -> None:

@@ -22,6 +22,7 @@ class Switches:
     :param page_size: items of a list page.
     :param pending_polls: polls of a device code that answer `authorization_pending`.
     :param premium: the tenant has the licence for sign-in reports.
+    :param principal_too_early: status of the refusal of a service principal for an app not known yet: 403, 400 or 404.
     :param replay: a client assertion may be used again.
     :param restore_brings_principal: restoring an application restores its service principal.
     :param skew: seconds of clock difference that the token endpoint tolerates.
@@ -55,6 +56,7 @@ class Switches:
     page_size: int = 100
     pending_polls: int = 1
     premium: bool = True
+    principal_too_early: int = 403
     replay: bool = True
     restore_brings_principal: bool = True
     skew: float = 300.0

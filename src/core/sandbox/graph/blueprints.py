@@ -36,7 +36,7 @@ def create_principal(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Re
     :raises Refused: 403; 400 for an app that is none or not known yet; 409 for a second one.
     """
     rights.check_agent(caller, PRINCIPAL, "create")
-    app = objects.backing(tenant, caller, body)
+    app = objects.backing(tenant, caller, body, 400)  # as seen with agents; the 403 is that of a plain one
     if app.get("@odata.type") != BLUEPRINT:
         message = f"The application '{app['appId']}' is not an agent identity blueprint."
         raise Refused(400, "AgentBlueprintPrincipal_RequireAgentBlueprint", message)

@@ -13,6 +13,11 @@ from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response, answer
 from core.secret import Secret
 
+#: The service's own words for an app that was made a moment ago; the Azure CLI waits when it reads them.
+_NOT_HERE: Final = (
+    "When using this permission, the backing application of the service principal being created must in the "
+    "local tenant"
+)
 _PASSWORDS: Final = "passwordCredentials"
 COLLECTIONS: Final = {"application": "applications", "servicePrincipal": "servicePrincipals", "user": "users"}
 
@@ -25,7 +30,7 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     if kind == "application":
         rights.check_create(tenant, caller)
         return _register(tenant, caller, body, None)
-    app = backing(tenant, caller, body)
+    app = backing(tenant, caller, body, tenant.switches.principal_too_early)
     rights.check_write(caller, app)
     if app.get("@odata.type") == BLUEPRINT:
         message = "The service principal of an agent identity blueprint is an agentIdentityBlueprintPrincipal."
@@ -36,18 +41,26 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     return views.created(tenant, state, COLLECTIONS[kind])
 
 
-def backing(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> State:
+def backing(tenant: Tenant, caller: Caller, body: dict[str, Any], too_early: int) -> State:
     """The application that a new service principal stands for.
 
-    :raises Refused: 400: it is not there, or not yet; 409: it has its service principal already.
+    :param too_early: status of the refusal when this replica does not know it yet.
+    :raises Refused: 400: it is not there; 409: it has its service principal.
     """
     app_id = chain.text(body, "appId")
     app = tenant.find("application", "appId", app_id, caller.replica)
     if app is None:
-        message = f"The appId '{app_id}' of the service principal does not reference a valid application."
-        raise Refused(400, "Request_BadRequest", message)
+        raise _without_app(tenant, app_id, too_early)
     check_single(tenant, app["appId"])
     return app
+
+
+def _without_app(tenant: Tenant, app_id: str, status: int) -> Refused:
+    """The refusal of a service principal whose app is nowhere, or, with one of three faces, not on this replica yet."""
+    if status == 400 or tenant.find("application", "appId", app_id) is None:
+        message = f"The appId '{app_id}' of the service principal does not reference a valid application object."
+        return Refused(400, "Request_BadRequest", message)
+    return Refused(403, "Authorization_RequestDenied", _NOT_HERE) if status == 403 else rights.missing(app_id)
 
 
 def check_single(tenant: Tenant, app_id: str) -> None:
@@ -97,7 +110,7 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     check_lock(tenant, kind, state, _PASSWORDS)
     secret = _give_password(tenant, kind, state, body.get("passwordCredential"))
     tenant.commit(kind, object_id, state)
-    shown = views.shown(state)[_PASSWORDS][-1]
+    shown = views.shown(state, COLLECTIONS[kind])[_PASSWORDS][-1]
     described = views.context(tenant, "microsoft.graph.passwordCredential")
     return answer(200, described | shown | {"secretText": secret})
 
@@ -220,7 +233,7 @@ def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None
         if fixed and value != state[name]:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
         if name == _PASSWORDS:
-            if value not in (state[name], views.shown(state)[name]):
+            if value not in (state[name], views.shown(state, COLLECTIONS[kind])[name]):
                 raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only; use addPassword.")
             continue
         if name == "keyCredentials":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 from core.sandbox.directory.registrations import Refused
@@ -23,6 +24,7 @@ from core.sandbox.graph import (
     policies,
     proof,
     query,
+    related,
     reports,
     rights,
     spelling,
@@ -72,17 +74,19 @@ def handle(tenant: Tenant, request: Request) -> Response:
         caller = Caller(issued.claims, tenant.replica())
         path = spelling.path(request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2])
         payload.check(request, path)
+        if request.query:
+            request = replace(request, query=query.system(request.query, request.repeated))
         if path == batch.PATH and request.method == "POST":
             response = batch.handle(tenant, request, payload.read(request), handle)
         else:
             drawn = tenant.drawn()
             try:
                 response = _route(tenant, caller, request, path)
-            except Refused:
+            except (Refused, query.Unsupported):
                 tenant.draw_again(drawn)
                 raise
-            except query.Unsupported as error:
-                raise Refused(400, error.code, str(error)) from None
+    except query.Unsupported as error:
+        response = _envelope(tenant, request, Refused(400, error.code, str(error)), request_id)
     except Refused as refusal:
         response = _envelope(tenant, request, refusal, request_id)
     echo = request.headers.get("client-request-id", request_id)
@@ -90,7 +94,15 @@ def handle(tenant: Tenant, request: Request) -> Response:
     headers |= {"OData-Version": "4.0", "Cache-Control": "no-cache", **response.headers}
     if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
         headers["Content-Type"] = _JSON
+        if request.path.startswith("/beta") and isinstance(response.content, dict):
+            response = replace(response, content=_as_beta(response.content))
     return Response(response.status, headers, response.content)
+
+
+def _as_beta(content: dict[str, Any]) -> dict[str, Any]:
+    """An answer of beta, whose context is beta's."""
+    described = content.get("@odata.context")
+    return content | {"@odata.context": described.replace("/v1.0/$", "/beta/$")} if described else content
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
@@ -149,9 +161,10 @@ def _collection(tenant: Tenant, caller: Caller, request: Request, kind: str, age
         rights.check_read(caller, kind, "", agent)
         found = tenant.all_seen(kind, caller.replica)
         wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
-        return (
-            views.number(request, wanted) if number else views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
-        )
+        name, derived = objects.COLLECTIONS[kind], agent.removeprefix("#microsoft.graph.")
+        if number:
+            return views.number(request, wanted, name)
+        return views.page(tenant, request, wanted, name, related.to(tenant, caller, kind), derived)
     if request.method == "POST" and not number:
         return _create(tenant, caller, request, kind, agent, payload.body(request))
     raise Refused(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
@@ -185,7 +198,8 @@ def _refuse_people(caller: Caller, request: Request, path: str, agent: str) -> N
 def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
     if not caller.person:
         raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
-    return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
+    state = rights.seen(tenant, caller, "user", caller.oid)
+    return views.one(tenant, request, state, "users", related.to(tenant, caller, "user"))
 
 
 def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:
@@ -263,7 +277,8 @@ def _read(
             return views.page(tenant, request, owners.typed(tenant, state[f"_{rest}"]), "directoryObjects")
         case "federatedIdentityCredentials":
             return views.page(tenant, request, state["_federated"], "federatedIdentityCredentials")
-    return views.one(tenant, request, state, objects.COLLECTIONS[kind])
+    derived = agent.removeprefix("#microsoft.graph.")
+    return views.one(tenant, request, state, objects.COLLECTIONS[kind], related.to(tenant, caller, kind), derived)
 
 
 def _grants(

@@ -57,6 +57,7 @@ _CODES: Final = {
     "bad_signature": (700027, 7000274, 50012),
     "duplicate_grant": (400, 409),
     "consent_too_early": (400, 404),
+    "principal_too_early": (403, 400, 404),
 }
 
 
