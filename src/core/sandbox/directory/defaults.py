@@ -43,6 +43,7 @@ APPLICATION: Final[State] = {
         "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
         "logoutUrl": None,
         "redirectUris": [],
+        "redirectUriSettings": [],
     },
 }
 #: The same of a new service principal, without what it has from its app (see `mirrored`).

@@ -17,6 +17,20 @@ _READERS: Final = {
     "/subscribedSkus": ("Organization.Read.All", "LicenseAssignment.Read.All", "Directory.Read.All"),
 }
 PATHS: Final = frozenset(_READERS)
+#: Of one organization, by its id.
+ONE: Final = "/organization/"
+
+
+def one(tenant: Tenant, caller: Caller, request: Request, object_id: str) -> Response:
+    """Answer a GET of the organization itself.
+
+    :raises Refused: 403, 404.
+    """
+    if not caller.may(*_READERS["/organization"]):
+        raise rights.denied()
+    if object_id != tenant.id:
+        raise rights.missing(object_id)
+    return views.one(tenant, request, _organization(tenant), "organization")
 
 
 def handle(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:

@@ -112,8 +112,8 @@ def _restore(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Respo
         found = [one for one in tenant.all_latest(BINS["servicePrincipal"]) if one["appId"] == state["appId"]]
         for principal in sorted(found, key=lambda one: str(one["deletedDateTime"]))[-1:]:  # the one that went last
             _unbin(tenant, "servicePrincipal", principal)
-    context = f"{tenant.graph}/v1.0/$metadata#{COLLECTIONS[kind]}/$entity"
-    return answer(200, {"@odata.context": context, **views.shown(back, COLLECTIONS[kind])})
+    typed = {"@odata.type": f"#microsoft.graph.{kind}", **back}
+    return answer(200, views.context(tenant, "directoryObjects/$entity") | views.shown(typed, COLLECTIONS[kind]))
 
 
 def _check_free(tenant: Tenant, kind: str, state: State) -> None:

@@ -110,6 +110,8 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         return _me(tenant, caller, request)
     if path in company.PATHS and request.method == "GET":
         return company.handle(tenant, caller, request, path)
+    if path.startswith(company.ONE) and request.method == "GET":
+        return company.one(tenant, caller, request, path.removeprefix(company.ONE))
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
         return reports.listed(tenant, caller, request)
     if path == policies.DEFAULT_PATH or path.startswith(policies.PATH):
