@@ -74,4 +74,4 @@ class Switches:
     identities: int = 250
     agent_objects: int = 50_000
     cascade_after: float = 300.0
-    cascade_users: bool = True
+    cascade_users: bool = False

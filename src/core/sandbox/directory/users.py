@@ -1,4 +1,4 @@
-"""Users of the pretend directory (U8)."""
+"""People and groups of the pretend directory (U8)."""
 
 from __future__ import annotations
 
@@ -45,3 +45,26 @@ def add(tenant: Tenant, name: str, *directory_roles: str) -> State:
     }
     tenant.commit("user", str(user["id"]), user)
     return user
+
+
+def add_group(tenant: Tenant, name: str, *kinds: str, **values: object) -> State:
+    """A new group, committed.
+
+    :param kinds: its `groupTypes`: `Unified`, `DynamicMembership`; none: a security group.
+    :param values: further properties.
+    """
+    unified = "Unified" in kinds
+    nickname = name.lower().replace(" ", "-")
+    group: State = {
+        "id": tenant.new_id(),
+        "displayName": name,
+        "createdDateTime": tenant.stamp(),
+        "groupTypes": list(kinds),
+        "mail": f"{nickname}@{tenant.domain}" if unified else None,
+        "mailEnabled": unified,
+        "mailNickname": nickname,
+        "securityEnabled": not unified,
+        **values,
+    }
+    tenant.commit("group", str(group["id"]), group)
+    return group

@@ -102,7 +102,7 @@ TYPE_OF: Final = {
     "federatedIdentityCredentials": "federatedIdentityCredential",
     "inheritablePermissions": "inheritablePermission",
     "chats": "chat",
-    "auditLogs/directoryAudits": "directoryAudit",
+    "directoryAudits": "directoryAudit",
     "directoryObjects": MIXED,
 }
 _OBJECTS: Final = ("user", "servicePrincipal", "application", "group", *_DERIVED)
@@ -145,6 +145,12 @@ def wanted(kind: str, select: str | None, everything: bool) -> tuple[tuple[str, 
         return tuple((one.name, one.unset) for one in properties(kind).values() if one.shown or everything)
     chosen = {name.strip().lower() for name in select.split(",")}
     return tuple((one.name, one.unset) for name, one in properties(kind).items() if name in chosen or "*" in chosen)
+
+
+@cache
+def type_of(collection: str) -> str:
+    """The type of the objects of a collection, by the last part of its name; empty: none of these."""
+    return TYPE_OF.get(collection.rpartition("/")[2], "")
 
 
 def of(state: dict[str, Any], kind: str) -> str:

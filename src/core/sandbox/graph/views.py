@@ -30,7 +30,7 @@ def shown(
     :param with_key: show `key`, as of a single object that selects it.
     :param everything: show what has to be asked for, too, as beta does.
     """
-    kind = schema.of(state, schema.TYPE_OF.get(collection, ""))
+    kind = schema.of(state, schema.type_of(collection))
     if schema.properties(kind):
         wanted = schema.wanted(kind, select, everything)
         body = {name: state.get(name, unset) for name, unset in wanted}
@@ -61,7 +61,7 @@ def one(
     options = request.query
     query.of_one(options)
     selected = query.names(options.get("$select"))
-    kind = kind or schema.TYPE_OF.get(collection, "")
+    kind = kind or schema.type_of(collection)
     if selected and schema.properties(kind):
         query.check_selected(selected, kind)
     with_key = "keycredentials" in map(str.lower, selected)
@@ -93,6 +93,8 @@ def created(tenant: Tenant, state: State, collection: str) -> Response:
     kind = f"{collection[0].upper()}{collection[1:].removesuffix('s')}"
     place = f"{tenant.graph}/v2/{tenant.id}/directoryObjects/{state['id']}/Microsoft.DirectoryServices.{kind}"
     headers = {"Location": place} if collection in _DIRECTORY else {}
+    if collection.endswith("/federatedIdentityCredentials"):
+        headers = {"Location": f"{tenant.graph}/v2/{tenant.id}/federatedIdentityCredentials/{state['id']}"}
     return answer(201, context(tenant, f"{collection}/$entity") | shown(state, collection), headers)
 
 
@@ -112,7 +114,7 @@ def page(
     :raises Unsupported: an option that is not taken.
     """
     options = request.query
-    kind = kind or schema.TYPE_OF.get(collection, "")
+    kind = kind or schema.type_of(collection)
     if options:
         query.check_options(options, request.headers)
     found = query.ordered(_found(options, states, kind), options.get("$orderby"), kind)
@@ -149,7 +151,7 @@ def number(request: Request, states: Iterable[State], collection: str = "") -> R
     query.check_options({"$count": "true"} | {**options}, request.headers)
     if other := sorted(set(options) - {"$filter", "$search"}):
         raise query.Unsupported("Request_BadRequest", f"The query option '{other[0]}' is not supported.")
-    kind = schema.TYPE_OF.get(collection, "")
+    kind = schema.type_of(collection)
     return Response(200, {"Content-Type": "text/plain"}, str(len(_found(options, states, kind))).encode())
 
 
