@@ -12,6 +12,7 @@ from core.sandbox.graph import (
     federated,
     grants,
     inheritable,
+    licences,
     objects,
     owners,
     payload,
@@ -69,7 +70,7 @@ def handle(
                 return users.change(tenant, caller, object_id, payload.body(request))
             return objects.change(tenant, caller, kind, object_id, payload.body(request))
         case "POST", "assignLicense" if kind == "user":
-            return users.assign_license(tenant, caller, object_id, payload.body(request))
+            return licences.assign(tenant, caller, object_id, payload.body(request))
         case "POST", name if kind != "user" and name in _CREDENTIALS:
             state = rights.seen(tenant, caller, kind, object_id)
             blueprint = state.get("@odata.type") == permissions.BLUEPRINT
@@ -90,6 +91,8 @@ def _hanging(tenant: Tenant, caller: Caller, request: Request, kind: str, object
         return federated.handle(tenant, caller, request, object_id, rest, payload.body(request))
     if kind == "application" and first == inheritable.NAME:
         return inheritable.handle(tenant, caller, request, object_id, more, payload.body(request))
+    if (request.method, kind, rest) == ("GET", "user", "licenseDetails"):
+        return licences.details(tenant, caller, request, object_id)
     if request.method == "GET" and rest == consents.NAME and kind in ("servicePrincipal", "user"):
         return consents.listed(tenant, caller, request, kind, object_id)
     return None

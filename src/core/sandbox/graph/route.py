@@ -13,6 +13,7 @@ from core.sandbox.graph import (
     batch,
     bearer,
     blueprints,
+    chats,
     company,
     consents,
     deleted,
@@ -93,6 +94,8 @@ def _as_beta(content: dict[str, Any]) -> dict[str, Any]:
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
     if path == "/me" and request.method == "GET":
         return _me(tenant, caller, request)
+    if path == chats.PATH and request.method == "GET":
+        return chats.listed(tenant, caller, request)
     if path in company.PATHS and request.method == "GET":
         return company.handle(tenant, caller, request, path)
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
