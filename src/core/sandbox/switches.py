@@ -19,6 +19,7 @@ class Switches:
     :param federation_detail: 700211, 700212 and 700213 say what does not fit a federated credential; else 70021 does.
     :param login_refuses: AADSTS number of refusals.toml that every request for a token meets; 0: none.
     :param loop_limit: equal requests for a token within five minutes before 50196; 0: any number.
+    :param organization_reads_domains: `/domains` takes Organization.Read.All too, as the original was let.
     :param page_size: items of a list page.
     :param pending_polls: polls of a device code that answer `authorization_pending`.
     :param premium: the tenant has the licence for sign-in reports.
@@ -53,6 +54,7 @@ class Switches:
     federation_detail: bool = True
     login_refuses: int = 0
     loop_limit: int = 0
+    organization_reads_domains: bool = False
     page_size: int = 100
     pending_polls: int = 1
     premium: bool = True
@@ -74,4 +76,4 @@ class Switches:
     identities: int = 250
     agent_objects: int = 50_000
     cascade_after: float = 300.0
-    cascade_users: bool = True
+    cascade_users: bool = False

@@ -16,7 +16,7 @@ from tests.sandbox.genuine.world import World
 def _found(example: Example) -> list[str]:
     clock = VirtualClock()
     with dating(clock), requests.Session() as session:
-        lab = Lab.start("clean", clock=clock, sign_in=False)
+        lab = Lab.start("office", clock=clock, sign_in=False)
         session.verify, session.trust_env = str(lab.ca), False
         try:
             return replay.deviations(World(lab, session), example)

@@ -33,10 +33,11 @@ def deviations(world: World, example: Example) -> list[str]:
         return [_GUID.sub("{id}", f"cannot be prepared: {error}")]
     if response.status_code != example.status:
         return [f"{response.status_code} instead of {example.status}"]
-    found = dict.fromkeys([*_against_page(world, example, response), *_against_schema(example, response)])
-    missing = [text for text in found if text.startswith(_MISSING)]
+    compared = (_envelope(world, example, response), _against_page(world, example, response))
+    found = dict.fromkeys(text for texts in (*compared, _against_schema(example, response)) for text in texts)
+    missing = [_judged(text, example.type) for text in found if text.startswith(_MISSING)]
     strange = [text for text in found if text.endswith(shapes.STRANGE)]
-    other = [text for text in found if text not in missing and text not in strange]
+    other = [text for text in found if not text.startswith(_MISSING) and text not in strange]
     return [
         *(missing if len(missing) <= _MOST else [f"{_MISSING}{len(missing)} of the members"]),
         *(strange if len(strange) <= _MOST else [f"{len(strange)} members{shapes.STRANGE}"]),
@@ -44,8 +45,25 @@ def deviations(world: World, example: Example) -> list[str]:
     ]
 
 
+def _judged(text: str, kind: str) -> str:
+    """A missing member, and whether the schema knows it."""
+    return text if shapes.has(kind, text.removeprefix(_MISSING)) else f"{text}, nor has the schema"
+
+
 def _body(response: Response) -> Any:
     return response.json() if response.content else None
+
+
+def _envelope(world: World, example: Example, response: Response) -> Iterator[str]:
+    """What every page says without saying so: the kind of the body, and whose metadata describe it."""
+    if response.content:
+        expected = "text/plain" if isinstance(example.documented, int) else "application/json"
+        if response.headers.get("Content-Type", "").partition(";")[0] != expected:
+            yield f"a body that is no {expected}"
+    body = _body(response)
+    described = body.get(_CONTEXT) if isinstance(body, dict) else None
+    if described and not described.startswith(f"{world.graph}/{example.version}/$metadata#"):
+        yield f"{_CONTEXT} of another version or host"
 
 
 def _against_page(world: World, example: Example, response: Response) -> Iterator[str]:
@@ -62,10 +80,14 @@ def _against_page(world: World, example: Example, response: Response) -> Iterato
     elif isinstance(inner, dict):
         yield "a list, where the page has one object"
         documented = documented | {"value": [inner]}
-    yield from _differences(documented, actual, "")
+    yield from differences(documented, actual)
 
 
-def _differences(documented: Any, actual: Any, path: str) -> Iterator[str]:
+def differences(documented: Any, actual: Any, path: str = "") -> Iterator[str]:
+    """In what a JSON value differs from the one of a page: members that are missing, kinds, contexts and types.
+
+    :param path: of both.
+    """
     if documented is None or actual is None:
         return
     if _kind(documented) != _kind(actual):
@@ -78,12 +100,12 @@ def _differences(documented: Any, actual: Any, path: str) -> Iterator[str]:
             elif member in (_CONTEXT, "@odata.type"):
                 yield from _annotated(member, str(inner), str(actual[member]))
             else:
-                yield from _differences(inner, actual[member], at)
+                yield from differences(inner, actual[member], at)
     elif isinstance(documented, list) and documented:
         if not actual and path in _LISTS:
             yield f"{path} is empty"
         for item in actual:
-            yield from _differences(documented[0], item, path)
+            yield from differences(documented[0], item, path)
 
 
 def _annotated(member: str, documented: str, actual: str) -> Iterator[str]:

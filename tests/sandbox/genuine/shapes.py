@@ -31,6 +31,18 @@ def members(name: str) -> dict[str, str]:
     return (members(base) if base else {}) | own | _EXPANDED.get(name, {})
 
 
+def has(name: str, path: str) -> bool:
+    """Whether a type has a member, or its members have one.
+
+    :param path: names, parted by slashes; annotations are everywhere.
+    """
+    first, _, rest = path.partition("/")
+    if "@" in first or name not in _TYPES:
+        return True
+    kind = members(name).get(first, "").strip("[]")
+    return bool(kind) and (not rest or has(kind, rest))
+
+
 def flaws(value: Any, name: str, path: str = "") -> Iterator[str]:
     """What in an object is not as the schema has it.
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import requests
 
-from core.config.profile import Profile
-from core.sandbox.directory import users
+from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID, State
 from core.sandbox.graph import roles
 from core.sandbox.graph.proof import AUDIENCE
@@ -19,11 +18,8 @@ from core.sandbox.token_service import tokens
 from tests.sandbox.client import key_pair, signed, x5t
 from tests.sandbox.genuine.pages import Example
 
-#: What the caller holds: whatever a page asks for, but for access that the Agent ID APIs refuse.
-_PERMISSIONS: Final = (
-    *roles.OFFERED,
-    *("Directory.Read.All", "Domain.Read.All", "Group.Read.All", "RoleManagement.Read.Directory", "User.Read.All"),
-)
+#: What the caller holds: whatever a page asks for, but for what the Agent ID APIs refuse.
+_PERMISSIONS: Final = {*roles.OFFERED, "Domain.Read.All", "Group.Read.All"} - {"Directory.ReadWrite.All"}
 _SCOPES: Final = "User.Read User.Read.All Directory.Read.All Application.ReadWrite.All"
 _BLUEPRINTS: Final = "/applications/microsoft.graph.agentIdentityBlueprint"
 _IDENTITIES: Final = "/servicePrincipals/microsoft.graph.agentIdentity"
@@ -89,7 +85,7 @@ class World:
     def token(self, caller: str) -> str:
         """A token for Graph.
 
-        :param caller: `app`: the Provisioner with every permission; `person`: who is signed in; else the service
+        :param caller: `app`: an app with every permission; `person`: who is signed in; else the service
             principal of that name, without any permission.
         """
         tenant = self.lab.tenant
@@ -97,9 +93,7 @@ class World:
             return tokens.user_token(tenant, self.object("owner"), tenant.graph, tokens.AZURE_CLI, _SCOPES)
         if caller != "app":
             return tokens.app_token(tenant, self.object(caller), tenant.graph, 0)
-        own = tenant.find("servicePrincipal", "appId", str(self.lab.machine.members[Profile.client_id_member]))
-        assert own is not None
-        return tokens.app_token(tenant, own, tenant.graph, 0, roles=sorted(_PERMISSIONS))
+        return tokens.app_token(tenant, self.object("caller"), tenant.graph, 0, roles=sorted(_PERMISSIONS))
 
     def _send(
         self, method: str, path: str, body: str, caller: str, headers: dict[str, str], version: str = "v1.0"
@@ -124,6 +118,12 @@ class World:
 
     def _tenant(self) -> State:
         return {"id": self.lab.tenant.id, "domain": self.lab.tenant.domain}
+
+    def _caller(self) -> State:
+        tenant = self.lab.tenant
+        made = registrations.new_principal(tenant, registrations.new_application(tenant, "Caller"))
+        tenant.commit("servicePrincipal", made["id"], made)
+        return made
 
     def _owner(self) -> State:
         return users.find(self.lab.tenant, self.lab.tenant.signed_in_user)

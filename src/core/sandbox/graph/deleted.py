@@ -10,7 +10,7 @@ from core.sandbox.directory.registrations import Refused, moment, taken
 from core.sandbox.directory.store import State, Tenant
 from core.sandbox.graph import consents, grants, rights, views
 from core.sandbox.graph.chain import BINS
-from core.sandbox.graph.objects import COLLECTIONS, check_single
+from core.sandbox.graph.objects import COLLECTIONS, RESERVED, check_single
 from core.sandbox.graph.permissions import BLUEPRINT, PRINCIPAL, TYPES
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response, answer
@@ -142,6 +142,9 @@ def _unbin(tenant: Tenant, kind: str, state: State) -> State:
 def _purge(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Response:
     state = rights.written(tenant, caller, BINS[kind], object_id, "delete")
     tenant.commit(BINS[kind], object_id, None)
+    if state.get("uniqueName"):
+        kept = {"id": state["uniqueName"], "deletedDateTime": state["deletedDateTime"]}
+        tenant.commit(RESERVED, state["uniqueName"], kept)
     gone = object_id
     if kind == "application":
         principal = tenant.find(BINS["servicePrincipal"], "appId", state["appId"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 from core.sandbox.directory import defaults, registrations
@@ -19,7 +20,15 @@ _NOT_HERE: Final = (
     "local tenant"
 )
 _PASSWORDS: Final = "passwordCredentials"
-COLLECTIONS: Final = {"application": "applications", "servicePrincipal": "servicePrincipals", "user": "users"}
+COLLECTIONS: Final = {
+    "application": "applications",
+    "servicePrincipal": "servicePrincipals",
+    "user": "users",
+    "group": "groups",
+}
+#: Kind of the names that apps had which were purged: they are taken as long as those of deleted apps.
+RESERVED: Final = "reservedName"
+_KEPT: Final = timedelta(days=30)
 
 
 def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> Response:
@@ -84,11 +93,27 @@ def upsert(tenant: Tenant, caller: Caller, request: Request, name: str, body: di
     if state is not None:
         rights.check_write(caller, state)
         return _change(tenant, "application", state, body)
-    preferences = {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
-    if "create-if-missing" not in preferences:
-        raise rights.missing(name)
+    check_absent(tenant, request, name)
     rights.check_create(tenant, caller)
     return _register(tenant, caller, body, name)
+
+
+def creates(request: Request) -> bool:
+    """Whether a PATCH by another key than the id may create what is not there."""
+    return "create-if-missing" in {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
+
+
+def check_absent(tenant: Tenant, request: Request, name: str) -> None:
+    """Whether an upsert may create what is not there: it has to ask for it, and a name stays taken for a while.
+
+    :raises Refused: 404 without the header; 400: an app that had the name was deleted less than 30 days ago.
+    """
+    if not creates(request):
+        raise rights.missing(name)
+    gone = tenant.find(chain.BINS["application"], "uniqueName", name) or tenant.latest(RESERVED, name)
+    if gone is not None and moment(gone["deletedDateTime"]) + _KEPT > tenant.now():
+        message = "Another object with the same value for property uniqueName already exists."
+        raise Refused(400, "Request_BadRequest", message, details=[registrations.taken("uniqueName")])
 
 
 def change(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:

@@ -75,8 +75,8 @@ _MORE: Final[dict[str, str]] = {
 }
 #: Derived types: their base, and what they show unasked besides.
 _DERIVED: Final[dict[str, tuple[str, str]]] = {
-    "agentIdentityBlueprint": ("application", ""),
-    "agentIdentityBlueprintPrincipal": ("servicePrincipal", "managerApplications[]"),
+    "agentIdentityBlueprint": ("application", "createdByAppId"),
+    "agentIdentityBlueprintPrincipal": ("servicePrincipal", "createdByAppId managerApplications[]"),
     "agentIdentity": ("servicePrincipal", "createdByAppId agentIdentityBlueprintId managerApplications[]"),
     "agentUser": ("user", "identityParentId"),
 }
@@ -97,12 +97,13 @@ TYPE_OF: Final = {
     "organization": "organization",
     "domains": "domain",
     "subscribedSkus": "subscribedSku",
+    "appRoleAssignedTo": "appRoleAssignment",
     "appRoleAssignments": "appRoleAssignment",
     "oauth2PermissionGrants": "oauth2PermissionGrant",
     "federatedIdentityCredentials": "federatedIdentityCredential",
     "inheritablePermissions": "inheritablePermission",
     "chats": "chat",
-    "auditLogs/directoryAudits": "directoryAudit",
+    "directoryAudits": "directoryAudit",
     "directoryObjects": MIXED,
 }
 _OBJECTS: Final = ("user", "servicePrincipal", "application", "group", *_DERIVED)
@@ -145,6 +146,12 @@ def wanted(kind: str, select: str | None, everything: bool) -> tuple[tuple[str, 
         return tuple((one.name, one.unset) for one in properties(kind).values() if one.shown or everything)
     chosen = {name.strip().lower() for name in select.split(",")}
     return tuple((one.name, one.unset) for name, one in properties(kind).items() if name in chosen or "*" in chosen)
+
+
+@cache
+def type_of(collection: str) -> str:
+    """The type of the objects of a collection, by the last part of its name; empty: none of these."""
+    return TYPE_OF.get(collection.rpartition("/")[2], "")
 
 
 def of(state: dict[str, Any], kind: str) -> str:

@@ -12,7 +12,8 @@ _SEGMENTS: Final = {
     for name in (
         *("$count", "$ref", "addKey", "addPassword", "appCredentialSignInActivities", "appId", "applications"),
         *("appManagementPolicies", "appliesTo", "appRoleAssignedTo", "appRoleAssignments", "assignLicense"),
-        *("defaultAppManagementPolicy", "deletedItems", "directory", "domains", "federatedIdentityCredentials", "me"),
+        *("auditLogs", "chats", "defaultAppManagementPolicy", "deletedItems", "directory", "directoryAudits"),
+        *("domains", "federatedIdentityCredentials", "groups", "inheritablePermissions", "licenseDetails", "me"),
         *("oauth2PermissionGrants", "organization", "owners", "policies", "removeKey", "removePassword", "reports"),
         *("restore", "servicePrincipals", "sponsors", "subscribedSkus", "uniqueName", "users"),
         *("microsoft.graph.application", "microsoft.graph.servicePrincipal", "microsoft.graph.user"),

@@ -1,4 +1,4 @@
-"""People and Agent Users after their creation: changed, licensed (entra-protocol A.2 rows 25 and 29)."""
+"""People and Agent Users after their creation (entra-protocol A.2 row 25)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from core.sandbox.directory.registrations import Refused
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import members, rights, schema, views
+from core.sandbox.graph import members, rights, schema
 from core.sandbox.graph.permissions import AGENT_USER
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Response, answer
@@ -51,19 +51,3 @@ def _fits(name: str, old: Any, value: Any) -> bool:
     if isinstance(old, list):
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, str | None) and members.fits(name, value)
-
-
-def assign_license(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any]) -> Response:
-    """`assignLicense`: this tenant has no licences, so every one that is named is refused.
-
-    :raises Refused: 404, 403, 400.
-    """
-    if not caller.holds("LicenseAssignment.ReadWrite.All", rights.USER_ADMINISTRATORS):
-        rights.written(tenant, caller, "user", object_id)
-    state = rights.seen(tenant, caller, "user", object_id)
-    adds, removes = body.get("addLicenses"), body.get("removeLicenses")
-    if not isinstance(adds, list) or not isinstance(removes, list) or not all(isinstance(add, dict) for add in adds):
-        raise Refused(400, "Request_BadRequest", "Lists 'addLicenses' and 'removeLicenses' were expected.")
-    for sku in [*(add.get("skuId") for add in adds), *removes]:
-        raise Refused(400, "Request_BadRequest", f"License {sku} does not correspond to a valid company License.")
-    return answer(200, views.shown(state, "users"))

@@ -30,7 +30,7 @@ def shown(
     :param with_key: show `key`, as of a single object that selects it.
     :param everything: show what has to be asked for, too, as beta does.
     """
-    kind = schema.of(state, schema.TYPE_OF.get(collection, ""))
+    kind = schema.of(state, schema.type_of(collection))
     if schema.properties(kind):
         wanted = schema.wanted(kind, select, everything)
         body = {name: state.get(name, unset) for name, unset in wanted}
@@ -61,7 +61,7 @@ def one(
     options = request.query
     query.of_one(options)
     selected = query.names(options.get("$select"))
-    kind = kind or schema.TYPE_OF.get(collection, "")
+    kind = kind or schema.type_of(collection)
     if selected and schema.properties(kind):
         query.check_selected(selected, kind)
     with_key = "keycredentials" in map(str.lower, selected)
@@ -88,12 +88,19 @@ def _expanded(text: str, state: State, kind: str, related: Related | None) -> St
     return {name: [shown(each, name, select) for each in found[:_EXPANDED]]}
 
 
-def created(tenant: Tenant, state: State, collection: str) -> Response:
-    """The answer to what made an object."""
-    kind = f"{collection[0].upper()}{collection[1:].removesuffix('s')}"
-    place = f"{tenant.graph}/v2/{tenant.id}/directoryObjects/{state['id']}/Microsoft.DirectoryServices.{kind}"
-    headers = {"Location": place} if collection in _DIRECTORY else {}
-    return answer(201, context(tenant, f"{collection}/$entity") | shown(state, collection), headers)
+def created(tenant: Tenant, state: State, collection: str, cast: str = "") -> Response:
+    """The answer to what made an object.
+
+    :param cast: the derived type that the context names too.
+    """
+    headers, base = {}, f"{tenant.graph}/v2/{tenant.id}"
+    if collection in _DIRECTORY:
+        kind = f"{collection[0].upper()}{collection[1:].removesuffix('s')}"
+        headers = {"Location": f"{base}/directoryObjects/{state['id']}/Microsoft.DirectoryServices.{kind}"}
+    elif collection.endswith("/federatedIdentityCredentials"):
+        headers = {"Location": f"{base}/federatedIdentityCredentials/{state['id']}"}
+    described = f"{collection}/{cast.removeprefix('#')}" if cast else collection
+    return answer(201, context(tenant, f"{described}/$entity") | shown(state, collection), headers)
 
 
 def page(
@@ -112,7 +119,7 @@ def page(
     :raises Unsupported: an option that is not taken.
     """
     options = request.query
-    kind = kind or schema.TYPE_OF.get(collection, "")
+    kind = kind or schema.type_of(collection)
     if options:
         query.check_options(options, request.headers)
     found = query.ordered(_found(options, states, kind), options.get("$orderby"), kind)
@@ -149,7 +156,7 @@ def number(request: Request, states: Iterable[State], collection: str = "") -> R
     query.check_options({"$count": "true"} | {**options}, request.headers)
     if other := sorted(set(options) - {"$filter", "$search"}):
         raise query.Unsupported("Request_BadRequest", f"The query option '{other[0]}' is not supported.")
-    kind = schema.TYPE_OF.get(collection, "")
+    kind = schema.type_of(collection)
     return Response(200, {"Content-Type": "text/plain"}, str(len(_found(options, states, kind))).encode())
 
 

@@ -19,7 +19,7 @@ from core.sandbox import origins
 from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.faults.fault import HANDSHAKE, Body, Form
-from core.sandbox.graph import chain, consents, grants, objects, policies, reports
+from core.sandbox.graph import chain, consents, grants, licences, objects, policies, reports
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.saboteur import Act, Key, Saboteur, Target
 from core.sandbox.scenarios.table import Table
@@ -36,6 +36,7 @@ KINDS: Final = (
     consents.KIND,
     policies.KIND,
     reports.KIND,
+    licences.KIND,
 )
 #: Keys of a fault beside those that choose its requests.
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
