@@ -176,8 +176,10 @@ def context(tenant: Tenant, what: str) -> State:
 
 
 def _chosen(collection: str, options: Mapping[str, str]) -> str:
-    """A collection with what was selected and expanded, as the context writes it."""
-    parts = query.names(options.get("$select"))
+    """A collection with what was selected, as the schema spells it, and expanded, as the context writes it."""
+    known = schema.properties(schema.type_of(collection))
+    selected = query.names(options.get("$select"))
+    parts = [known[name.lower()].name if name.lower() in known else name for name in selected]
     if "$expand" in options:
         name, select = query.expanded(options["$expand"])
         parts.append(f"{name}({','.join(query.names(select))})")
