@@ -91,10 +91,11 @@ def _expanded(text: str, state: State, kind: str, related: Related | None) -> St
 def created(tenant: Tenant, state: State, collection: str) -> Response:
     """The answer to what made an object."""
     kind = f"{collection[0].upper()}{collection[1:].removesuffix('s')}"
-    place = f"{tenant.graph}/v2/{tenant.id}/directoryObjects/{state['id']}/Microsoft.DirectoryServices.{kind}"
-    headers = {"Location": place} if collection in _DIRECTORY else {}
-    if collection.endswith("/federatedIdentityCredentials"):
-        headers = {"Location": f"{tenant.graph}/v2/{tenant.id}/federatedIdentityCredentials/{state['id']}"}
+    base, headers = f"{tenant.graph}/v2/{tenant.id}", {}
+    if collection in _DIRECTORY:
+        headers["Location"] = f"{base}/directoryObjects/{state['id']}/Microsoft.DirectoryServices.{kind}"
+    elif collection.endswith("/federatedIdentityCredentials"):
+        headers["Location"] = f"{base}/federatedIdentityCredentials/{state['id']}"
     return answer(201, context(tenant, f"{collection}/$entity") | shown(state, collection), headers)
 
 
