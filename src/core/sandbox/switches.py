@@ -27,6 +27,7 @@ class Switches:
     :param replay: a client assertion may be used again.
     :param restore_brings_principal: restoring an application restores its service principal.
     :param skew: seconds of clock difference that the token endpoint tolerates.
+    :param storage_polls: looks at a storage account that is being made which are answered 202.
     :param token_use_required: the third hop takes `requested_token_use`.
     :param users_may_consent: a missing consent is 65001, which anybody may give; else 90094.
     :param users_may_create_apps: anybody may register apps; else it takes a directory role.
@@ -62,6 +63,7 @@ class Switches:
     replay: bool = True
     restore_brings_principal: bool = True
     skew: float = 300.0
+    storage_polls: int = 1
     token_use_required: bool = False
     users_may_consent: bool = True
     users_may_create_apps: bool = True

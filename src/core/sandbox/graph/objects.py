@@ -8,7 +8,7 @@ from typing import Any, Final
 from core.sandbox.directory import defaults, registrations
 from core.sandbox.directory.registrations import Refused, moment
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import chain, grants, members, policies, rights, views
+from core.sandbox.graph import chain, grants, members, microsofts, policies, rights, views
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response, answer
@@ -39,6 +39,8 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     if kind == "application":
         rights.check_create(tenant, caller)
         return _register(tenant, caller, body, None)
+    if body.get("appId") in microsofts.OWN:
+        return _instantiate(tenant, caller, str(body["appId"]))
     app = backing(tenant, caller, body, tenant.switches.principal_too_early)
     rights.check_write(caller, app)
     if app.get("@odata.type") == BLUEPRINT:
@@ -48,6 +50,15 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     apply(tenant, kind, state, {name: value for name, value in body.items() if name != "appId"})
     tenant.commit(kind, state["id"], state)
     return views.created(tenant, state, COLLECTIONS[kind])
+
+
+def _instantiate(tenant: Tenant, caller: Caller, app_id: str) -> Response:
+    """A service principal of one of Microsoft's own applications, which are registered elsewhere."""
+    rights.check_write(caller, None)
+    check_single(tenant, app_id)
+    state = microsofts.principal(tenant, app_id)
+    tenant.commit("servicePrincipal", state["id"], state)
+    return views.created(tenant, state, COLLECTIONS["servicePrincipal"])
 
 
 def backing(tenant: Tenant, caller: Caller, body: dict[str, Any], too_early: int) -> State:

@@ -8,10 +8,11 @@ from typing import Final
 from core.config.profile import Profile
 from core.entra import certificates, credentials
 from core.errors import SetupError
+from core.sandbox.arm import groups
 from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.fake_machine.machine import Machine
-from core.sandbox.graph import licences, policies, roles
+from core.sandbox.graph import licences, microsofts, policies, roles
 from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.failures import FAILURES
 from core.sandbox.scenarios.seeds import Scenario
@@ -34,10 +35,7 @@ def seed(name: str, tenant: Tenant) -> Machine:
         raise SetupError("sandbox.scenario", name=name, known=", ".join(SCENARIOS)) from None
     tenant.signed_in_user = users.add(tenant, "Dana Developer", roles.APPLICATION_ADMINISTRATOR)["id"]
     users.add(tenant, "Alex Admin", roles.GLOBAL_ADMINISTRATOR)
-    microsoft_graph = seeds.microsofts(tenant, GRAPH_APP_ID, "Microsoft Graph") | {
-        "appRoles": roles.app_roles(),
-        "oauth2PermissionScopes": roles.scopes(),
-    }
+    microsoft_graph = microsofts.principal(tenant, GRAPH_APP_ID)
     tenant.commit("servicePrincipal", microsoft_graph["id"], microsoft_graph)
     return scenario.fill(tenant)
 
@@ -65,6 +63,9 @@ def _office(tenant: Tenant) -> Machine:
     users.add_group(tenant, "Everybody", "DynamicMembership", membershipRule="user.accountEnabled")
     users.add_group(tenant, "Printer operators")
     users.invite(tenant, "Robin Roe", "fabrikam.com")
+    azure_storage = microsofts.principal(tenant, microsofts.STORAGE_APP_ID)
+    tenant.commit("servicePrincipal", azure_storage["id"], azure_storage)
+    groups.subscribe(tenant, "Contoso Pay-As-You-Go", tenant.signed_in_user)
     return machine
 
 
@@ -140,7 +141,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "clean": Scenario("the app without any credential; the state file names it", _clean),
     "fresh": Scenario("no app and no state file; the user may create one and grant its roles", _fresh),
     "office": Scenario(
-        "like fresh, and two Teams licences (one is free), a domain of its own, groups, and a guest of another tenant",
+        "like fresh, and two Teams licences (one is free), a domain, groups, a guest, and an Azure subscription",
         _office,
     ),
     "taken": Scenario("like fresh, but a stranger's app has the name already", _taken),

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, cast, get_args, get_type_hints
 from core.config.profile import Profile
 from core.errors import SetupError
 from core.sandbox import origins
+from core.sandbox.arm import access, groups, storage
 from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.faults.fault import HANDSHAKE, Body, Form
@@ -37,6 +38,12 @@ KINDS: Final = (
     policies.KIND,
     reports.KIND,
     licences.KIND,
+    groups.SUBSCRIPTION,
+    groups.KIND,
+    storage.KIND,
+    storage.CONTAINER,
+    storage.OPERATION,
+    access.KIND,
 )
 #: Keys of a fault beside those that choose its requests.
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -10,7 +10,7 @@ from core.config.profile import Profile
 from core.entra import certificates, credentials
 from core.entra.certificates import KeyPair
 from core.sandbox.directory import registrations, users
-from core.sandbox.directory.store import GRAPH_APP_ID, MICROSOFT, State, Tenant
+from core.sandbox.directory.store import GRAPH_APP_ID, State, Tenant
 from core.sandbox.fake_machine.machine import Machine
 from core.sandbox.graph import grants, reports, roles
 from core.secret import Secret
@@ -75,13 +75,6 @@ def named(tenant: Tenant, app: State, key_pair: KeyPair | None = None) -> Member
     """Members of a state file that names an app, and the certificate of this machine if it has one."""
     known = {} if key_pair is None else {Profile.thumbprint_member: key_pair.thumbprint}
     return {Profile.tenant_member: tenant.id, Profile.client_id_member: app["appId"], **known}
-
-
-def microsofts(tenant: Tenant, app_id: str, name: str) -> State:
-    """The service principal of one of Microsoft's own applications; not committed yet."""
-    return registrations.new_principal(tenant, {"appId": app_id, "displayName": name}) | {
-        "appOwnerOrganizationId": MICROSOFT
-    }
 
 
 def commit(tenant: Tenant, app: State, principal: State, granted: Mapping[str, str]) -> None:
