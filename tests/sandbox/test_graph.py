@@ -418,7 +418,7 @@ def test_S2_a_unique_name_is_compared_letter_by_letter(client: Client) -> None:
 
 def test_S1_answers_are_described(client: Client) -> None:
     base, app = f"{client.tenant.graph}/v1.0/$metadata#", f"/applications/{client.app['id']}"
-    assert client.get("/applications?$select=id,DisplayName")["@odata.context"] == f"{base}applications(id,DisplayName)"
+    assert client.get("/applications?$select=id,DisplayName")["@odata.context"] == f"{base}applications(id,displayName)"
     one = client.get(f"{app}?$select=id")
     assert one["@odata.context"] == f"{base}applications(id)/$entity"
     assert client.get(app)["@odata.context"] == f"{base}applications/$entity"

@@ -347,6 +347,7 @@ def test_S1_what_a_change_does_not_name_stays(client: Client) -> None:
         "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
         "logoutUrl": None,
         "redirectUris": ["https://a.example/b"],
+        "redirectUriSettings": [],
     }
 
 

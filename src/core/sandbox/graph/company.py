@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import licences, rights, views
+from core.sandbox.graph import licences, resource, rights, views
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response
 
@@ -23,12 +23,12 @@ PATHS: Final = tuple(_READERS)
 def handle(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
     """Answer a GET of one of the lists, or of one of its objects.
 
-    :raises Refused: 403, 404.
+    :raises Refused: 403, 404; 400 for what is below such an object.
     """
-    path, _, one = path[1:].partition("/")
-    path = f"/{path}"
-    if path not in PATHS:
-        raise rights.missing(path)
+    collection, _, one = path[1:].partition("/")
+    path = f"/{collection}"
+    if path not in PATHS or "/" in one:
+        raise resource.unserved(request)
     readers = _READERS[path]
     if path == "/domains" and tenant.switches.organization_reads_domains:
         readers += ("Organization.Read.All",)
@@ -42,11 +42,11 @@ def handle(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
         case _:
             found = list(tenant.all_seen(licences.KIND, caller.replica))
     if not one:
-        return views.page(tenant, request, found, path[1:])
+        return views.page(tenant, request, found, collection)
     state = next((each for each in found if each["id"] == one), None)
     if state is None:
         raise rights.missing(one)
-    return views.one(tenant, request, state, path[1:])
+    return views.one(tenant, request, state, collection)
 
 
 def _domains(tenant: Tenant) -> list[State]:
