@@ -445,3 +445,15 @@ def test_S1_what_was_made_has_an_address(client: Client, collection: str, kind: 
 def test_S2_a_collection_is_neither_deleted_nor_changed(client: Client, method: str, collection: str) -> None:
     body: Any = {} if method == "PATCH" else None
     assert client.refused(method, f"/{collection}", body) == (405, "Request_BadRequest")
+
+
+def test_S1_objects_of_any_type_are_looked_up_by_their_ids(client: Client) -> None:
+    path, known = "/directoryObjects/getByIds", [client.principal["id"], client.tenant.signed_in_user]
+    found = client.call("POST", path, {"ids": [*known, client.tenant.new_id(), known[0]]}).json()["value"]
+    kinds = [(one["@odata.type"].rpartition(".")[2], one["id"]) for one in found]
+    assert kinds == [("servicePrincipal", known[0]), ("user", known[1])]
+    people = client.call("POST", path, {"ids": known, "types": ["User"]}).json()["value"]
+    assert [(one["id"], one["accountEnabled"]) for one in people] == [(known[1], True)]
+    for body in ({}, {"ids": []}, {"ids": ["x"] * 1001}, {"ids": [1]}, {"ids": known, "types": "user"}):
+        assert client.refused("POST", path, body) == (400, "Request_BadRequest")
+    assert client.refused("POST", path, {"ids": known}, client.app_token())[0] == 403

@@ -17,6 +17,7 @@ from core.sandbox.graph import (
     company,
     consents,
     deleted,
+    lookup,
     objects,
     payload,
     permissions,
@@ -92,10 +93,8 @@ def _as_beta(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
-    if path == "/me" and request.method == "GET":
-        return _me(tenant, caller, request)
-    if path == chats.PATH and request.method == "GET":
-        return chats.listed(tenant, caller, request)
+    if exact := _EXACT.get((request.method, path)):
+        return exact(tenant, caller, request)
     if path.startswith(company.PATHS) and request.method == "GET":
         return company.handle(tenant, caller, request, path)
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
@@ -204,6 +203,10 @@ def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
         raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
     state = rights.seen(tenant, caller, "user", caller.oid)
     return views.one(tenant, request, state, "users", related.to(tenant, caller, "user"))
+
+
+#: What answers a path that names no object.
+_EXACT: Final = {("GET", "/me"): _me, ("GET", chats.PATH): chats.listed, ("POST", lookup.PATH): lookup.by_ids}
 
 
 def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:

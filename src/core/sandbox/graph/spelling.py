@@ -13,6 +13,7 @@ _SEGMENTS: Final = {
         *("$count", "$ref", "addKey", "addPassword", "appCredentialSignInActivities", "appId", "applications"),
         *("appManagementPolicies", "appliesTo", "appRoleAssignedTo", "appRoleAssignments", "assignLicense"),
         *("auditLogs", "chats", "defaultAppManagementPolicy", "deletedItems", "directory", "directoryAudits"),
+        *("directoryObjects", "getByIds"),
         *("domains", "federatedIdentityCredentials", "groups", "inheritablePermissions", "licenseDetails", "me"),
         *("oauth2PermissionGrants", "organization", "owners", "policies", "removeKey", "removePassword", "reports"),
         *("restore", "servicePrincipals", "sponsors", "subscribedSkus", "uniqueName", "users"),
