@@ -10,6 +10,7 @@ from core.sandbox.directory.registrations import Refused
 from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.graph import (
     agents,
+    audits,
     batch,
     bearer,
     blueprints,
@@ -37,6 +38,8 @@ _OBJECT: Final = re.compile(
     r"^/(applications|servicePrincipals|users|groups)(?:/([^/()]+)|\((appId|uniqueName)='((?:[^']|'')+)'\))(?:/(.+))?$"
 )
 _AGENT: Final = re.compile(r"/microsoft\.graph\.(agent\w+)(?=[/(]|$)")
+#: Lists that are nothing but read.
+_LISTS: Final = {audits.PATH: audits.listed, chats.PATH: chats.listed}
 _DELETED: Final = "/directory/deletedItems/"
 _JSON: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 #: Which machine answered.
@@ -67,7 +70,12 @@ def handle(tenant: Tenant, request: Request) -> Response:
         else:
             drawn = tenant.drawn()
             try:
+                plain = _cast(path)[0]
+                old = audits.target(tenant, plain) if request.method != "GET" else None
+                before = (old, audits.described(old))
                 response = _route(tenant, caller, request, path)
+                if request.method != "GET" and response.status < 400:
+                    audits.note(tenant, caller, request, plain, before, response, request_id)
             except (Refused, query.Unsupported):
                 tenant.draw_again(drawn)
                 raise
@@ -75,11 +83,14 @@ def handle(tenant: Tenant, request: Request) -> Response:
         response = _envelope(tenant, request, Refused(400, error.code, str(error)), request_id)
     except Refused as refusal:
         response = _envelope(tenant, request, refusal, request_id)
+    if response.status >= 400 and "Content-Type" in response.headers:
+        response = replace(response, headers={**response.headers, "Content-Type": "application/json"})
     echo = request.headers.get("client-request-id", request_id)
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
-    headers |= {"OData-Version": "4.0", **response.headers}
+    headers |= {"Strict-Transport-Security": "max-age=31536000", **response.headers}
     if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
-        headers["Content-Type"] = _JSON
+        units = "2" if request.method == "GET" and path == "/applications" else "1"
+        headers |= {"Content-Type": _JSON, "OData-Version": "4.0", "x-ms-resource-unit": units}
         if request.path.startswith("/beta") and isinstance(response.content, dict):
             response = replace(response, content=_as_beta(response.content))
     return Response(response.status, headers, response.content)
@@ -94,8 +105,8 @@ def _as_beta(content: dict[str, Any]) -> dict[str, Any]:
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
     if path == "/me" and request.method == "GET":
         return _me(tenant, caller, request)
-    if path == chats.PATH and request.method == "GET":
-        return chats.listed(tenant, caller, request)
+    if path in _LISTS and request.method == "GET":
+        return _LISTS[path](tenant, caller, request)
     if path in company.PATHS and request.method == "GET":
         return company.handle(tenant, caller, request, path)
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
