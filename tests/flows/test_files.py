@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from core import files
 from core.config.settings import Settings
-from core.errors import SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, SetupError
 from core.sandbox.lab import Lab
 from tests.flows.test_handoff import open_runs
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock
@@ -68,7 +68,7 @@ def refused(act: Callable[[], object]) -> SetupError:
 
 def test_D4_a_log_file_that_is_not_this_users_alone_is_refused(planted: tuple[Path, Path]) -> None:
     path, precious = planted
-    assert str(path) in refused(lambda: process.log(Settings(log_file=str(path)), "migrate")).summary
+    assert str(path) in refused(lambda: process.log(Settings(log_file=str(path)), "migrate", ExitStack())).summary
     assert precious.read_text() == "mine"
     assert not (path.parent / "nothing").exists()
 

@@ -80,7 +80,7 @@ MIGRATE: Final = FlowSpec(
     ),
     likely=("secret",),
     scenarios=("legacy",),
-    result="core.flows.result:migrated",
+    result="core.flows.migrate:result",
     hands_off=True,
     provable=True,
     resumable=True,
@@ -92,7 +92,7 @@ APPLY: Final = FlowSpec(
     options=("extra_roles", "drop_expired", "thumbprint", "request"),
     says=(("extra_roles", "also grant permissions that no Provisioner needs, if the request asks for them"),),
     programs=("az",),
-    result="core.flows.result:removed",
+    result="core.flows.apply:result",
 )
 ROLLBACK: Final = FlowSpec(
     "rollback",
@@ -116,7 +116,7 @@ ROWS: tuple[Row, ...] = (
         "resume",
         "continue the interrupted run of this project",
         programs=("az",),
-        result="core.flows.result:migrated",
+        result="core.flows.migrate:result",
         changes=True,
         started=True,
         continues=True,
@@ -134,7 +134,7 @@ ROWS: tuple[Row, ...] = (
     Command(
         "verify",
         "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
-        options=(*_KEYRING, "strict"),
+        options=(*_KEYRING, "strict", "commands"),
         programs=("git",),
         entry=Entry(
             30,
@@ -178,7 +178,7 @@ ROWS: tuple[Row, ...] = (
         "demo",
         "the wizard, or with --yes a flow, on a pretend tenant; touches nothing real",
         options=("scenario", "seed", "flow"),
-        result="core.flows.result:migrated",
+        result="core.flows.migrate:result",
         changes=True,
     ),
     ROTATE,
