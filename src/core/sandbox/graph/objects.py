@@ -213,7 +213,7 @@ def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name:
         raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
     state = registrations.new_application(tenant, body["displayName"], _owner(caller))
     state["uniqueName"] = unique_name
-    state["signInAudience"] = body.get("signInAudience", defaults.AUDIENCES[2])
+    state["signInAudience"] = body.get("signInAudience", defaults.AUDIENCES[0])
     if state["signInAudience"] == defaults.AUDIENCES[2]:
         state["api"]["requestedAccessTokenVersion"] = 2  # as people without a tenant need it
     wanted = body.get(_PASSWORDS) or [] if unique_name is None else []

@@ -10,6 +10,7 @@ from core.sandbox.directory.registrations import Refused
 from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.graph import (
     agents,
+    audits,
     batch,
     bearer,
     blueprints,
@@ -68,7 +69,12 @@ def handle(tenant: Tenant, request: Request) -> Response:
         else:
             drawn = tenant.drawn()
             try:
+                plain = _cast(path)[0]
+                old = audits.target(tenant, plain) if request.method != "GET" else None
+                before = (old, audits.described(old))
                 response = _route(tenant, caller, request, path)
+                if request.method != "GET" and response.status < 400:
+                    audits.note(tenant, caller, request, plain, before, response, request_id)
             except (Refused, query.Unsupported):
                 tenant.draw_again(drawn)
                 raise
@@ -76,11 +82,14 @@ def handle(tenant: Tenant, request: Request) -> Response:
         response = _envelope(tenant, request, Refused(400, error.code, str(error)), request_id)
     except Refused as refusal:
         response = _envelope(tenant, request, refusal, request_id)
+    if response.status >= 400 and "Content-Type" in response.headers:
+        response = replace(response, headers={**response.headers, "Content-Type": "application/json"})
     echo = request.headers.get("client-request-id", request_id)
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
-    headers |= {"OData-Version": "4.0", "Cache-Control": "no-cache", **response.headers}
+    headers |= {"Cache-Control": "no-cache", "Strict-Transport-Security": "max-age=31536000", **response.headers}
     if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
-        headers["Content-Type"] = _JSON
+        units = "2" if request.method == "GET" and path == "/applications" else "1"
+        headers |= {"Content-Type": _JSON, "OData-Version": "4.0", "x-ms-resource-unit": units}
         if request.path.startswith("/beta") and isinstance(response.content, dict):
             response = replace(response, content=_as_beta(response.content))
     return Response(response.status, headers, response.content)
@@ -206,7 +215,12 @@ def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
 
 
 #: What answers a path that names no object.
-_EXACT: Final = {("GET", "/me"): _me, ("GET", chats.PATH): chats.listed, ("POST", lookup.PATH): lookup.by_ids}
+_EXACT: Final = {
+    ("GET", "/me"): _me,
+    ("GET", audits.PATH): audits.listed,
+    ("GET", chats.PATH): chats.listed,
+    ("POST", lookup.PATH): lookup.by_ids,
+}
 
 
 def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:
