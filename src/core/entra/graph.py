@@ -101,11 +101,8 @@ class Graph:
         :param beta: below `/beta` instead, for what v1.0 does not have; asked once, because nothing depends on it.
         :raises NetworkError: `network.origin` when a next link leaves the cloud (C4).
         """
-        if beta:
-            page = self._call("GET", f"{self.cloud.graph}/beta{path}", None, action, None, tries=1)
-        else:
-            page = self.get(path, action)
-        yield from self.follow(page, action)
+        url, tries = (f"{self.cloud.graph}/beta{path}", 1) if beta else (self._url(path), TRIES)
+        yield from self.follow(self._call("GET", url, None, action, None, tries=tries), action)
 
     def follow(self, page: dict[str, Any], action: str) -> Iterator[dict[str, Any]]:
         """The items of a list whose first page is there already, and of the pages that follow it.
