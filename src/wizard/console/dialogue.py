@@ -23,13 +23,12 @@ from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain
 from wizard.process import log, signals
 from wizard.runs import Ended, Kind, Order
-from wizard.workspace import Demo
+from wizard.workspace import Demo, Workspace
 
 if TYPE_CHECKING:
     from core.flows.interrupted import Open
     from core.flows.project_status import ProjectStatus
     from core.steps.context import Context
-    from wizard.workspace import Workspace
 
 #: What the survey found, in words.
 _SUBJECTS: Final = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,12 +14,10 @@ from textual.screen import ModalScreen
 from textual.validation import Function
 from textual.widgets import Button, Footer, Input, Log, Static
 
+from core.errors import SetupError
 from wizard.text import clean
+from wizard.tui.host import Host
 from wizard.tui.widgets.parts import Actions
-
-if TYPE_CHECKING:
-    from core.errors import SetupError
-    from wizard.tui.host import Host
 
 SMALLEST = (60, 20)
 

@@ -14,12 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, Any, Final, cast
 
 from core.errors.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from wizard.tui.app import Wizard
+from wizard.tui.app import Wizard
 
 #: Seconds that the screens have to go away after a signal, and then the last words.
 PATIENCE: Final = 0.5

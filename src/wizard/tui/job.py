@@ -5,15 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from core.clock import Cancel
 from core.errors import SetupError
-
-if TYPE_CHECKING:
-    from wizard.tui.host import Say
+from wizard.tui.host import Say
 
 
 class Told(Message):

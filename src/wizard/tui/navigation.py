@@ -6,31 +6,27 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.events import Event, Key, MouseDown, Paste
+from textual.events import Event, Key, MouseDown, Paste, Resize
 
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
-from wizard.runs import LOOKS, Order
+from wizard.runs import LOOKS, Kind, Order
 from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
-from wizard.tui.engine_thread import EngineThread, Moved
+from wizard.tui.engine_thread import EngineThread, Feed, Moved
 from wizard.tui.host import Host
 from wizard.tui.state import HAND_OFF, LOOK, PLACES, Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from textual.events import Resize
     from textual.geometry import Size
     from textual.timer import Timer
 
-    from core.clock import Clock
     from core.events import Event as CoreEvent
     from core.events import Question
     from core.recording.writer import Recording
-    from wizard.runs import Kind
-    from wizard.tui.engine_thread import Feed
     from wizard.tui.screens.base import WizardScreen
     from wizard.workspace import Workspace
 

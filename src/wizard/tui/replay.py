@@ -15,24 +15,19 @@ from core.errors.exit_codes import ExitCode
 from core.events import Question, StageStarted
 from core.flow.engine import Result
 from core.flows import registry
-from wizard.replay import head
-from wizard.runs import LOOKS, Ended, Kind
+from wizard.replay import Pace, head
+from wizard.runs import LOOKS, Ended, Kind, Order
 from wizard.tui.app import Wizard
 from wizard.tui.engine_thread import Feed, outline
-from wizard.tui.state import LOOK, Item, Pause
-from wizard.workspace import Workspace
+from wizard.tui.state import LOOK, Item, Model, Pause
+from wizard.workspace import Ask, Emit, Workspace
 
 if TYPE_CHECKING:
     from textual.message import Message
 
     from core.clock import Cancel
-    from core.events import Question as CoreQuestion
     from core.recording.reader import Part, Tape
     from core.steps.context import Context
-    from wizard.replay import Pace
-    from wizard.runs import Order
-    from wizard.tui.state import Model
-    from wizard.workspace import Ask, Emit
 
 #: The keys double and halve the speed between these.
 _SLOWEST, _FASTEST = 0.125, 128.0
@@ -201,7 +196,7 @@ class Replay(Wizard):
         part = workspace.proof if order.kind == "verify" and workspace.proof is not None else workspace.tape.parts[0]
         return Playback(part, order.kind, self.post_message, workspace.pace)
 
-    def _ask(self, question: CoreQuestion) -> None:
+    def _ask(self, question: Question) -> None:
         """It was answered."""
 
     def _follow(self, stage: str) -> None:
