@@ -13,8 +13,8 @@ from core.config import options
 from core.config.options import OPTIONS
 from core.config.settings import Settings
 from core.errors import SetupError
+from core.flow.spec import Command
 from core.flows import registry
-from core.flows.registry import Row
 from core.secret import looks_secret
 from wizard.runs import Kind
 from wizard.text import clean
@@ -97,7 +97,7 @@ def _taken(kind: Kind) -> frozenset[str]:
     )
 
 
-def _row(kind: Kind) -> Row:
+def _row(kind: Kind) -> Command:
     row = registry.find(kind)
     assert row is not None
     return row
