@@ -93,7 +93,7 @@ class Text(ModalScreen[None]):
     :param end: show the end of it first, as of a log.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "close", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "Close")]
 
     def __init__(self, title: str, text: str, *, end: bool = False) -> None:
         super().__init__()
@@ -119,15 +119,11 @@ class Text(ModalScreen[None]):
         if self._end:
             self.query_one(Log).write(clean(self._text))
 
-    def action_close(self) -> None:
-        """Close."""
-        self.dismiss()
-
 
 class Line(ModalScreen[str]):
     """One line of text; empty when it was cancelled."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "Cancel")]
 
     def __init__(self, text: str, value: str) -> None:
         super().__init__()
@@ -144,10 +140,6 @@ class Line(ModalScreen[str]):
         event.stop()
         if event.value.strip():
             self.dismiss(event.value.strip())
-
-    def action_close(self) -> None:
-        """Cancel."""
-        self.dismiss("")
 
 
 class TooSmall(ModalScreen[None]):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from textual.events import Event, Key, MouseDown, Paste, Resize
 
-from core.clock import Clock, SystemClock
+from core.clock import Clock
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
@@ -56,19 +56,10 @@ class Navigation(Host):
     :ivar log_to: receives every event, such as a log file.
     """
 
-    #: Seconds that a question must have been on the screen before an answer to it counts.
-    READING: ClassVar[float] = 0.4
-
     def __init__(self, workspace: Workspace, clock: Clock | None = None) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.clock = clock or SystemClock()
-        self.model, self.proof = Model("verify"), Model("verify")
+        super().__init__(workspace, clock)
         self.last = (self.model, self.proof)
-        self.engine_thread: Feed | None = None
         self._recording: Recording | None = None
-        self.exit_code, self.outcome = ExitCode.DONE, ""
-        self.passed: set[str] = set()
         self.log_to: Callable[[CoreEvent], None] | None = None
         self._asking: Question | None = None
         self._open_doors: frozenset[str] = frozenset()
