@@ -104,8 +104,7 @@ def _row(kind: Kind) -> Command:
 
 
 def _command(kind: Kind) -> list[str]:
-    flow = registry.flow(kind)
-    part = flow.part if flow is not None else ""
+    part = _row(kind).part
     return ["entraclaw-setup", kind, *([OPTIONS["only"].flag, part] if part else [])]
 
 

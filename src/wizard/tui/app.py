@@ -228,7 +228,6 @@ class Wizard(Navigation):
 
     def _begin_job(self, work: Callable[[Say, Cancel], object], after: Say, tells: Say = _nothing) -> None:
         self._job = Job(self.post_message, work, after, tells)
-        self._job.start()
 
     def stop_job(self) -> None:
         """Give up what runs beside the engine."""

@@ -28,7 +28,7 @@ class Told(Message):
 
 
 class Job:
-    """Something short beside the engine, such as a sign-in.
+    """Something short beside the engine, such as a sign-in; it begins at once.
 
     :param work: receives a function that tells something, and the request to stop.
     :ivar after: receives what it returned, or the error it ended with.
@@ -41,9 +41,6 @@ class Job:
         self._post, self._work, self.after, self.tells = post, work, after, tells
         self._cancel = Cancel()
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
