@@ -188,6 +188,11 @@ def find(name: str) -> Command | None:
     return next((row for row in commands() if row.name == name), None)
 
 
+def row(name: str) -> Command:
+    """The row of a command; of what is none in this version a row that says no to everything."""
+    return find(name) or Command(name)
+
+
 def flow(name: str) -> Command | None:
     """The row of a flow; None: it is the name of none."""
     return next((row for row in flows() if row.name == name), None)

@@ -178,8 +178,7 @@ class _Dialogue:
         while True:
             self.events.recording = self._workspace.recording(kind, SystemClock().now)
             last = ran = self._carry_out(kind)
-            spec = registry.flow(ran.flow)
-            provable = spec is not None and spec.provable
+            provable = registry.row(ran.flow).provable
             proven = provable and kind != "undo" and self.code == ExitCode.DONE and not self._menu.cancel.signal
             if proven:
                 last = self._carry_out("verify")

@@ -89,9 +89,7 @@ class Navigation(Host):
     @property
     def subject(self) -> str:
         """What is being done, for the top line."""
-        row = registry.find(self.model.kind)
-        told = row.doing if row is not None else ""
-        return (told or self.model.kind) if self._begun else ""
+        return (registry.row(self.model.kind).doing or self.model.kind) if self._begun else ""
 
     @property
     def prospect(self) -> str:

@@ -68,8 +68,8 @@ class Playback(Feed):
         self._pace.leap(moment)
 
     def _items_in_order(self, first: float) -> Iterator[tuple[float, Item]]:
-        spec = registry.flow(self._part.flow)
-        if spec is not None and spec.started:  # its steps are known before they begin
+        spec = registry.row(self._part.flow)
+        if spec.load and spec.started:  # its steps are known before they begin
             yield first, outline(registry.load(spec.load))
         following = [event for _, event in self._part.events[1:]]
         stage, asked, last = "", False, first
@@ -103,8 +103,7 @@ class Recorded(Workspace):
     def __init__(self, tape: Tape, settings: Settings, pace: Pace) -> None:
         self.tape, self.settings, self.pace = tape, settings, pace
         first = tape.parts[0]
-        row = registry.find(tape.command)
-        self.kind = tape.command if row is not None and row.started else first.flow
+        self.kind = tape.command if registry.row(tape.command).started else first.flow
         proofs = [part for part in tape.parts if part.flow == "verify"]
         self.proof: Part | None = proofs[-1] if proofs else None
 

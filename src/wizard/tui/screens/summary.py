@@ -116,8 +116,8 @@ class Summary(WizardScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":
-            flow = registry.flow(self.model.kind)
-            return not self.errors and flow is not None and flow.started
+            row = registry.row(self.model.kind)
+            return not self.errors and bool(row.load) and row.started
         return super().check_action(action, parameters)
 
     def action_leave(self) -> None:
