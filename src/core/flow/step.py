@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.events import Event, Question
     from core.flow.facts import Facts, Kinds, Uses
     from core.flow.journal import Journal
-    from core.flow.spec import FlowSpec
+    from core.flow.spec import Command
 
 
 class Runtime(Protocol):
@@ -32,7 +32,7 @@ class Runtime(Protocol):
     :ivar cancel: whether somebody asked to stop.
     """
 
-    flow: FlowSpec
+    flow: Command
     facts: Facts
     cancel: Cancel
 
@@ -197,7 +197,7 @@ class Flow(Generic[W]):
         empty if nothing is.
     """
 
-    spec: FlowSpec
+    spec: Command
     look: tuple[Stage[W], ...]
     change: tuple[Stage[W], ...]
     basis: Callable[[W], dict[str, object]]

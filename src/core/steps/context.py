@@ -15,7 +15,7 @@ from core.errors import Caller
 from core.events import Finding
 from core.flow.audit import Audit
 from core.flow.facts import Facts
-from core.flow.spec import FlowSpec
+from core.flow.spec import Command
 from core.steps import facts as known
 
 if TYPE_CHECKING:  # `token` has a context too, and needs little of what the flows do
@@ -67,7 +67,7 @@ class Context:
     hardware: Callable[[], Hardware]
     packages: Callable[[], tuple[python_packages.Package, ...]]
     run_id: str
-    flow: FlowSpec = FlowSpec("")  # noqa: RUF009  it cannot be changed
+    flow: Command = Command("")  # noqa: RUF009  it cannot be changed
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
     machine: str = field(default_factory=socket.gethostname)
