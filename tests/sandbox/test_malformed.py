@@ -255,7 +255,7 @@ def test_S2_what_is_missing_is_called_missing(client: Client, path: str, name: s
     [
         ("GET", "/me/memberOf"),
         ("GET", "/organization/00000000-0000-0000-0000-000000000001"),
-        ("GET", "/groups"),
+        ("GET", "/devices"),
         ("POST", "/users"),
         ("PUT", "/applications/{}"),
         ("GET", "/applications/{}/extensionProperties"),

@@ -98,6 +98,7 @@ class Tenant:
     :param port: where the servers listen; part of every URL.
     :param clock_error: seconds by which this tenant's clock is ahead of `clock`.
     :ivar started: when its life began; what was there before is known everywhere.
+    :ivar neighbours: ids of other tenants by their domains: guests come from there.
     :ivar behind: seconds that the replica of the request under way lags behind, per kind of object.
     """
 
@@ -120,6 +121,7 @@ class Tenant:
         self.name = "Contoso"
         self.domain = "contoso.onmicrosoft.com"
         self.verified_domains = [self.domain]
+        self.neighbours: dict[str, str] = {}
         self.issued: dict[str, Issued] = {}
         self.device_codes: dict[str, DeviceCode] = {}
         self.assertions: set[str] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import rights, views
+from core.sandbox.graph import licences, rights, views
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response
 
@@ -24,10 +24,19 @@ def handle(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
 
     :raises Refused: 403.
     """
-    if not caller.may(*_READERS[path]):
+    readers = _READERS[path]
+    if path == "/domains" and tenant.switches.organization_reads_domains:
+        readers += ("Organization.Read.All",)
+    if not caller.may(*readers):
         raise rights.denied()
-    found = {"/organization": [_organization(tenant)], "/domains": _domains(tenant), "/subscribedSkus": []}
-    return views.page(tenant, request, found[path], path.removeprefix("/"))
+    match path:
+        case "/organization":
+            found = [_organization(tenant)]
+        case "/domains":
+            found = _domains(tenant)
+        case _:
+            found = list(tenant.all_seen(licences.KIND, caller.replica))
+    return views.page(tenant, request, found, path.removeprefix("/"))
 
 
 def _domains(tenant: Tenant) -> list[State]:
@@ -35,11 +44,13 @@ def _domains(tenant: Tenant) -> list[State]:
         {
             "id": name,
             "authenticationType": "Managed",
+            "availabilityStatus": None,
             "isAdminManaged": True,
             "isDefault": name == tenant.domain,
-            "isInitial": name == tenant.domain,
+            "isInitial": name.endswith(".onmicrosoft.com"),
             "isRoot": True,
             "isVerified": name in tenant.verified_domains,
+            "supportedServices": ["Email", "OfficeCommunicationsOnline"] if name in tenant.verified_domains else [],
         }
         for name in dict.fromkeys((*tenant.verified_domains, UNVERIFIED))
     ]
@@ -50,7 +61,7 @@ def _organization(tenant: Tenant) -> State:
         {
             "name": name,
             "isDefault": name == tenant.domain,
-            "isInitial": name == tenant.domain,
+            "isInitial": name.endswith(".onmicrosoft.com"),
             "type": "Managed",
             "capabilities": "Email",
         }

@@ -98,8 +98,7 @@ def handle_assigned(
     rights.seen(tenant, caller, kind, object_id)
     match request.method, rest.split("/"):
         case "GET", [""]:
-            found = (policy for policy in _all(tenant, caller) if object_id in policy["_applies_to"])
-            return views.page(tenant, request, found, "appManagementPolicies")
+            return views.page(tenant, request, assigned(tenant, caller, object_id), "appManagementPolicies")
         case "POST", ["$ref"]:
             return _assign(tenant, caller, object_id, body)
         case "DELETE", [policy_id, "$ref"]:
@@ -110,6 +109,11 @@ def handle_assigned(
             tenant.commit(KIND, policy_id, policy)
             return answer(204)
     raise Refused(400, "BadRequest", f"Resource not found for the segment '{rest or 'appManagementPolicies'}'.")
+
+
+def assigned(tenant: Tenant, caller: Caller, object_id: str) -> list[State]:
+    """The policies of an application or service principal."""
+    return [policy for policy in _all(tenant, caller) if object_id in policy["_applies_to"]]
 
 
 def check_password(tenant: Tenant, kind: str, state: State, entry: State) -> None:

@@ -11,8 +11,17 @@ _SEGMENTS: Final = {
     name.lower(): name
     for name in (
         *("$count", "$ref", "addKey", "addPassword", "appCredentialSignInActivities", "appId", "applications"),
-        *("appManagementPolicies", "appRoleAssignedTo", "appRoleAssignments", "assignLicense"),
-        *("defaultAppManagementPolicy", "deletedItems", "directory", "domains", "federatedIdentityCredentials", "me"),
+        *("appManagementPolicies", "appRoleAssignedTo", "appRoleAssignments", "assignLicense", "auditLogs"),
+        *(
+            "auditLogs",
+            "chats",
+            "defaultAppManagementPolicy",
+            "deletedItems",
+            "directory",
+            "directoryAudits",
+            "domains",
+        ),
+        *("federatedIdentityCredentials", "groups", "inheritablePermissions", "licenseDetails", "me"),
         *("oauth2PermissionGrants", "organization", "owners", "policies", "removeKey", "removePassword", "reports"),
         *("restore", "servicePrincipals", "sponsors", "subscribedSkus", "uniqueName", "users"),
         *("microsoft.graph.application", "microsoft.graph.servicePrincipal", "microsoft.graph.user"),
