@@ -190,18 +190,19 @@ def _rights(diagnosis: Diagnosis) -> Verdict:
     signed_in = ctx.facts.maybe(SignedIn)
     if signed_in is None:
         raise Unseen("nobody is signed in to the Azure CLI")
-    reason = directory_roles.may_write(ctx, app)
+    reason = directory_roles.told_to_write(ctx, app)
     if reason is not None:
         return Verdict("ok", f"{signed_in.account.user} may: {reason}")
     work = bool(app.all_passwords) or ctx.maybe_proof is None
     state: Grade = "failure" if work else "ok"
     evidence = (
-        f"{signed_in.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, "
-        f"nor Cloud Application Administrator. Its owners: {app.owned_by}."
+        f"Nothing tells that {signed_in.account.user} may change '{app.name}': neither an owner of it, nor Application "
+        "Administrator, nor Cloud Application Administrator; a custom role, or one for this app alone, would not show "
+        f"in the token. Its owners: {app.owned_by}."
     )
     remedy = (
-        "Run 'entraclaw-setup migrate' all the same: it makes the key and writes a request, which an administrator or "
-        "an owner applies with 'entraclaw-setup apply FILE'."
+        "Run 'entraclaw-setup migrate' all the same: it asks Microsoft Graph. Where that refuses, it makes the key and "
+        "writes a request, which an administrator or an owner applies with 'entraclaw-setup apply FILE'."
     )
     return Verdict(state, evidence, remedy if work else "")
 

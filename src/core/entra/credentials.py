@@ -322,17 +322,11 @@ def refused_removals(graph: Graph, app: App, holders: Sequence[Holder]) -> dict[
     :returns: the refusals by holder. A holder is left out when it may, and when no answer tells: then the deed does.
     """
     nobody = [Password(str(uuid4()), "", "", "", holder, None) for holder in holders]
-    try:
-        answers = graph.batch_once([removal(app, password) for password in nobody])
-    except (GraphError, NetworkError) as error:
-        if isinstance(error, NetworkError) and not error.transient:
-            raise
-        return {}
+    answers = graph.rehearse([removal(app, password) for password in nobody])
     return {
         holder: answer
         for holder, answer in zip(holders, answers, strict=True)
-        if isinstance(answer, GraphError)
-        and (answer.status == 403 or (answer.status == 400 and not _knows_none(answer)))
+        if answer is not None and (answer.status == 403 or (answer.status == 400 and not _knows_none(answer)))
     }
 
 

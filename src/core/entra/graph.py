@@ -227,6 +227,20 @@ class Graph:
                     raise SetupError("graph.batch", request=path)
             return [self._item(answers[str(n)], action, write=True) for n, (_, _, _, action) in enumerate(writes)]
 
+    def rehearse(self, writes: Sequence[tuple[str, str, Any, str]]) -> list[GraphError | None]:
+        """What refuses writes that change nothing, in one round trip (M4).
+
+        :param writes: as for `batch_once`.
+        :returns: the refusal of each; None: there was none, or no answer tells, and then the deed does.
+        """
+        try:
+            answers = self.batch_once(writes)
+        except (GraphError, NetworkError) as error:
+            if isinstance(error, NetworkError) and not error.transient:
+                raise
+            return [None] * len(writes)
+        return [answer if isinstance(answer, GraphError) else None for answer in answers]
+
     def _url(self, path: str) -> str:
         return f"{self.cloud.graph}/v1.0{path}"
 
