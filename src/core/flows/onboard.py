@@ -67,7 +67,7 @@ class CheckProvisioning(Step[Context]):
 
     name = "rights"
     title = "Check who may provision"
-    needs = (facts.SignedIn,)
+    needs = (facts.Target, facts.SignedIn)
     maybe = (facts.AppRegistration, facts.MachineKey, facts.Proof, facts.WantedPermissions)
     updates = (facts.NeedsAdministrator,)
 

@@ -51,7 +51,7 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may add a secret"
-    needs = (facts.SignedIn, facts.AppRegistration)
+    needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
 
     def check(self, ctx: Context) -> Status:
         return Blocked(Forbidden(ctx)) if not ctx.app.policy.passwords else Needed()

@@ -126,7 +126,7 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may change the app"
-    needs = (facts.SignedIn, facts.AppRegistration)
+    needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
     maybe = (facts.MachineKey, facts.Proof, facts.WantedPermissions)
     updates = (facts.NeedsAdministrator,)
 
