@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from core import paths
+from core.entra.policies import PASSWORD_LIFETIME
 from core.errors import SetupError
 from core.events import Question
 from core.flow.engine import Result
@@ -54,7 +55,13 @@ class CheckRights(Step[Context]):
     needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
 
     def check(self, ctx: Context) -> Status:
-        return Blocked(Forbidden(ctx)) if not ctx.app.policy.passwords else Needed()
+        policy = ctx.app.policy
+        if not policy.passwords:
+            return Blocked(Forbidden(ctx))
+        if policy.password_lifetime is not None and policy.password_lifetime < LIFETIME:
+            limit, names = policy.password_lifetime, policy.by(PASSWORD_LIFETIME)
+            return Blocked(SetupError("rollback.too-long", app=ctx.app.name, policy=names, limit=limit, life=LIFETIME))
+        return Needed()
 
     def apply(self, ctx: Context) -> str:
         reason = directory_roles.may_write(ctx, ctx.app)
