@@ -118,6 +118,7 @@ def test_P13_a_kept_key_that_outlives_a_newer_cap_is_refused_before_anything_is_
     apply_policy(machine, CAP)
     before = Snapshot.of(machine)
     result = machine.migrate(who=robot)
+    assert result.errors[0]["id"] == "policy.lifetime"
     assert "90 days" in str(result.errors)
     assert "365" in str(result.errors)
     assert machine.untouched(before)
