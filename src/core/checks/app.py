@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from core.checks.base import Check, Diagnosis, Group, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Unseen, Verdict
 from core.checks.keystore import PENDING, made_here, own_key
 from core.entra import application, permissions
 from core.entra.application import App, Key
@@ -218,17 +218,13 @@ def _begin(key: Key) -> datetime:
     return application.moment(str(key.entry.get("startDateTime")))
 
 
-GROUP = Group(
-    "app",
-    "App registration",
-    (
-        Check("token", "Sign-in with the certificate", token, ("key", "reach")),
-        Check("app", "App registration", registration, ("session", "token")),
-        Check("certificate", "Certificate on the app", _accepted, ("app",)),
-        Check("passwords", "Password credentials", passwords, ("app", "rollback")),
-        Check("others", "Others who can act as the app", _others, ("app",)),
-        Check("permissions", "Permissions", _permissions, ("app",)),
-        Check("rights", "Who may change the app", _rights, ("app",)),
-        PENDING,
-    ),
+CHECKS: Final = (
+    Check("token", "Sign-in with the certificate", token, ("key", "reach")),
+    Check("app", "App registration", registration, ("session", "token")),
+    Check("certificate", "Certificate on the app", _accepted, ("app",)),
+    Check("passwords", "Password credentials", passwords, ("app", "rollback")),
+    Check("others", "Others who can act as the app", _others, ("app",)),
+    Check("permissions", "Permissions", _permissions, ("app",)),
+    Check("rights", "Who may change the app", _rights, ("app",)),
+    PENDING,
 )

@@ -21,19 +21,7 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
 from core.steps.context import Context
 from core.steps.hand_off import handoff
-from core.steps.passwords import rollback_secret
-from core.steps.passwords.delete import (
-    DELETION_DEADLINE,
-    REMOVE,
-    CheckDeletion,
-    DeletePasswords,
-    LastLook,
-    Mark,
-    ProveAfterDeletion,
-    TwoCleanReads,
-    removed,
-    vanished,
-)
+from core.steps.passwords import delete, rollback_secret
 from core.steps.result import CheckResult
 from core.steps.state_file.backup import Backup
 from core.steps.state_file.purge import Purge, purged, secret_members
@@ -70,9 +58,9 @@ class SecretIsDead(Step[Context]):
             last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return None if last.state == "live" else True
 
-        reason = "the deletion of the old secret to spread"
-        if last.state == "live" and not wait_until(not_live, ctx, reason, expected=30, deadline=DELETION_DEADLINE):
-            raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
+        reason, deadline = "the deletion of the old secret to spread", delete.DELETION_DEADLINE
+        if last.state == "live" and not wait_until(not_live, ctx, reason, expected=30, deadline=deadline):
+            raise SetupError("migrate.secret-alive", minutes=round(deadline / 60))
         if last.state == "unknown":
             ctx.facts.put(facts.SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
@@ -112,7 +100,7 @@ def _left(ctx: Context) -> str:
     left, unread = [], " Which password credentials are left on the app was not read by this run."
     if ctx.journal is not None and ctx.maybe_app is not None:
         unread = ""
-        effects = ctx.journal.standing(*REMOVE.values())
+        effects = ctx.journal.standing(*delete.REMOVE.values())
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
         passwords = [password for password in ctx.facts.get(facts.AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]
@@ -127,7 +115,7 @@ def _left(ctx: Context) -> str:
 
 def _before_undo(ctx: Context, error: SetupError) -> SetupError | None:
     """What forbids the undo (`Flow.before_undo`)."""
-    return handoff.before_undo(ctx, error) or vanished(ctx, error)
+    return handoff.before_undo(ctx, error) or delete.vanished(ctx, error)
 
 
 def summary(ctx: Context, outcome: str) -> Sequence[str]:
@@ -135,8 +123,8 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     profile = ctx.profile
     if outcome not in ("changed", "unchanged"):
         return ()
-    deleted, secret_purged = removed(ctx), purged(ctx)
-    on_app, on_principal = (deleted.get(holder, 0) for holder in REMOVE)
+    deleted, secret_purged = delete.removed(ctx), purged(ctx)
+    on_app, on_principal = (deleted.get(holder, 0) for holder in delete.REMOVE)
     first = []
     if on_app or on_principal or secret_purged:
         first.append(f"Migrated {_subject(ctx)} from secret-auth to cert-auth.")
@@ -166,13 +154,34 @@ def result(ctx: Context, result: Result) -> dict[str, Any]:
     """For `--json`: how many password credentials were removed, by holder, and what became of the old secret."""
     unproven = ctx.facts.maybe(facts.SecretUnproven)
     why = unproven.why if unproven is not None else ""
-    return {"removed": removed(ctx), "purged": purged(ctx), "secret_refusal_unproven": why}
+    return {"removed": delete.removed(ctx), "purged": purged(ctx), "secret_refusal_unproven": why}
 
 
 def _subject(ctx: Context) -> str:
     return "Provisioner" if ctx.profile.name == "entraclaw" else ctx.profile.app_display_name
 
 
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    StoreKey(),
+    handoff.HandOff(),
+    Register(),
+    GrantRoles(),
+    Prove(),
+    Adopt(),
+    delete.CheckDeletion(),
+    Backup(),
+    delete.Mark(),
+    delete.DeletePasswords(),
+    delete.TwoCleanReads(),
+    delete.ProveAfterDeletion(),
+    Purge(),
+    SecretIsDead(),
+    CleanUp(),
+    Lock(),
+    rollback_secret.Forget(),
+    delete.LastLook(),
+    CheckResult(clean=True),
+)
 FLOW: Flow[Context] = Flow(
     registry.MIGRATE,
     look=(
@@ -182,33 +191,7 @@ FLOW: Flow[Context] = Flow(
         hardware.STAGE,
         replace(find.STAGE, steps=(*find.STAGE.steps, rollback_secret.Notice())),
     ),
-    change=(
-        Stage(
-            "migrate",
-            "Migration",
-            (
-                StoreKey(),
-                handoff.HandOff(),
-                Register(),
-                GrantRoles(),
-                Prove(),
-                Adopt(),
-                CheckDeletion(),
-                Backup(),
-                Mark(),
-                DeletePasswords(),
-                TwoCleanReads(),
-                ProveAfterDeletion(),
-                Purge(),
-                SecretIsDead(),
-                CleanUp(),
-                Lock(),
-                rollback_secret.Forget(),
-                LastLook(),
-                CheckResult(clean=True),
-            ),
-        ),
-    ),
+    change=(Stage("migrate", "Migration", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,

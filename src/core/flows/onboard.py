@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from core.entra import permissions
 from core.errors import SetupError
@@ -143,6 +144,33 @@ def _summary(ctx: Context, outcome: str) -> Sequence[str]:
     return (f"{first}{len(ctx.permissions.wanted)} permissions.", *sentences)
 
 
+_REVIEW: Final[tuple[Step[Context], ...]] = (
+    OpenJournal(),
+    rollback_secret.Sweep(),
+    FindOrCreate(),
+    find.CheckClock(),
+    FindKey(),
+    DecideRoles(),
+    CheckProvisioning(),
+    Describe(),
+)
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    StoreKey(),
+    handoff.HandOff(),
+    Rehearse(),
+    CreateApp(),
+    CreatePrincipal(),
+    Register(),
+    app_permissions.Declare(),
+    app_permissions.GrantRoles(),
+    Prove(),
+    Adopt(),
+    Record(),
+    Lock(),
+    CleanUp(),
+    LastLook(),
+    CheckResult(clean=False),
+)
 FLOW: Flow[Context] = Flow(
     registry.ONBOARD,
     look=(
@@ -154,44 +182,9 @@ FLOW: Flow[Context] = Flow(
         sign_in.STAGE,
         keystore.STAGE,
         hardware.STAGE,
-        Stage(
-            "review",
-            "Review",
-            (
-                OpenJournal(),
-                rollback_secret.Sweep(),
-                FindOrCreate(),
-                find.CheckClock(),
-                FindKey(),
-                DecideRoles(),
-                CheckProvisioning(),
-                Describe(),
-            ),
-        ),
+        Stage("review", "Review", _REVIEW),
     ),
-    change=(
-        Stage(
-            "provision",
-            "Provisioning",
-            (
-                StoreKey(),
-                handoff.HandOff(),
-                Rehearse(),
-                CreateApp(),
-                CreatePrincipal(),
-                Register(),
-                app_permissions.Declare(),
-                app_permissions.GrantRoles(),
-                Prove(),
-                Adopt(),
-                Record(),
-                Lock(),
-                CleanUp(),
-                LastLook(),
-                CheckResult(clean=False),
-            ),
-        ),
-    ),
+    change=(Stage("provision", "Provisioning", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,

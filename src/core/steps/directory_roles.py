@@ -52,13 +52,10 @@ def told_to_write(ctx: Context, app: App, holder: Holder = "application") -> str
     owns = any(owner.get("id") == oid for owner in app.owners_of(holder))
     if WRITE in user.roles:
         return f"granted {WRITE}"
-    if "Application.ReadWrite.OwnedBy" in user.roles and owns:
+    delegated = {WRITE, "Directory.AccessAsUser.All"} & user.scopes
+    if owns and (delegated or "Application.ReadWrite.OwnedBy" in user.roles):
         return f"owner of the {HOLDER_NAME[holder]}"
-    if WRITE not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
-        return None
-    if owns:
-        return f"owner of the {HOLDER_NAME[holder]}"
-    return _by_role(ctx, APP_ADMINS)
+    return _by_role(ctx, APP_ADMINS) if delegated else None
 
 
 def may_create(ctx: Context) -> str | None:
@@ -76,8 +73,7 @@ def may_grant(ctx: Context) -> str | None:
     user = ctx.facts.get(SignedIn).token
     if ASSIGN in user.roles:
         return f"granted {ASSIGN}"
-    scoped = ASSIGN in user.scopes or "Directory.AccessAsUser.All" in user.scopes
-    if scoped and (reason := _by_role(ctx, ROLE_ADMINS)) is not None:
+    if {ASSIGN, "Directory.AccessAsUser.All"} & user.scopes and (reason := _by_role(ctx, ROLE_ADMINS)) is not None:
         return reason
     resource_id = ctx.permissions.resource_id
     refusal = permissions.refused_grant(ctx.user_graph(), resource_id) if resource_id else None

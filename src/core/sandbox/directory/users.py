@@ -13,12 +13,17 @@ def find(tenant: Tenant, name: str) -> State:
     :raises SetupError: `usage.settings`.
     """
     upn = name if "@" in name else f"{name}@{tenant.domain}"
-    found = tenant.latest("user", name) or tenant.find("user", "userPrincipalName", upn.lower())
+    found = tenant.latest("user", name) or _named(tenant, upn)
     if found is None:
         known = ", ".join(user["userPrincipalName"].partition("@")[0] for user in tenant.all_latest("user"))
         detail = f"the pretend tenant has no user '{name}'; it has {known}"
         raise SetupError("usage.settings", detail=detail, command="sandbox")
     return found
+
+
+def _named(tenant: Tenant, upn: str) -> State | None:
+    wanted = upn.lower()
+    return next((one for one in tenant.all_latest("user") if one["userPrincipalName"].lower() == wanted), None)
 
 
 def add(tenant: Tenant, name: str, *directory_roles: str) -> State:

@@ -109,13 +109,17 @@ def upsert(tenant: Tenant, caller: Caller, request: Request, name: str, body: di
     return _register(tenant, caller, body, name)
 
 
+def creates(request: Request) -> bool:
+    """Whether a PATCH by another key than the id may create what is not there."""
+    return "create-if-missing" in {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
+
+
 def check_absent(tenant: Tenant, request: Request, name: str) -> None:
     """Whether an upsert may create what is not there: it has to ask for it, and a name stays taken for a while.
 
     :raises Refused: 404 without the header; 400: an app that had the name was deleted less than 30 days ago.
     """
-    preferences = {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
-    if "create-if-missing" not in preferences:
+    if not creates(request):
         raise rights.missing(name)
     gone = tenant.find(chain.BINS["application"], "uniqueName", name) or tenant.latest(RESERVED, name)
     if gone is not None and moment(gone["deletedDateTime"]) + _KEPT > tenant.now():
@@ -209,7 +213,7 @@ def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name:
         raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
     state = registrations.new_application(tenant, body["displayName"], _owner(caller))
     state["uniqueName"] = unique_name
-    state["signInAudience"] = body.get("signInAudience", defaults.AUDIENCES[2])
+    state["signInAudience"] = body.get("signInAudience", defaults.AUDIENCES[0])
     if state["signInAudience"] == defaults.AUDIENCES[2]:
         state["api"]["requestedAccessTokenVersion"] = 2  # as people without a tenant need it
     wanted = body.get(_PASSWORDS) or [] if unique_name is None else []

@@ -77,8 +77,11 @@ def handle(tenant: Tenant, caller: Caller, request: Request, path: str, body: St
         if request.method == "POST":
             return _create(tenant, body)
     elif path.startswith(f"{PATH}/"):
-        policy_id = path.removeprefix(f"{PATH}/")
-        match request.method:
+        policy_id, _, relation = path.removeprefix(f"{PATH}/").partition("/")
+        match request.method if not relation else f"{request.method} {relation}":
+            case "GET appliesTo":
+                held = rights.seen(tenant, caller, KIND, policy_id)["_applies_to"]
+                return views.page(tenant, request, _holders(tenant, held), "directoryObjects")
             case "GET":
                 state = rights.seen(tenant, caller, KIND, policy_id)
                 return views.one(tenant, request, _shown(request, state), "policies/appManagementPolicies")
@@ -198,6 +201,15 @@ def _check(caller: Caller, method: str) -> None:
 
 def _all(tenant: Tenant, caller: Caller) -> list[State]:
     return [policy for policy in tenant.all_seen(KIND, caller.replica) if policy["id"] != _NOBODY]
+
+
+def _holders(tenant: Tenant, ids: list[str]) -> Iterator[State]:
+    """The applications and service principals of these object ids, each with its type."""
+    for object_id in ids:
+        for kind in ("application", "servicePrincipal"):
+            state = tenant.latest(kind, object_id)
+            if state is not None:
+                yield {"@odata.type": f"#microsoft.graph.{kind}", **state}
 
 
 def _default(tenant: Tenant) -> State:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from core.sandbox.graph import schema
 
 State = dict[str, Any]
-_ANY: Final = re.compile(r"^(\w+)/any\((\w+):\s*\2 eq '((?:[^']|'')*)'\)$")
+_ANY: Final = re.compile(r"^(\w+)/any\((\w+):\s*\2(?:/(\w+))? eq '((?:[^']|'')*)'\)$")
+_SINCE: Final = re.compile(r"^(\w+) (ge|le) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\d{4}-\d\d-\d\d)$")
 _GUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # some collections compare ids without quotes
 _EQ: Final = re.compile(rf"^(\w+) eq (?:'((?:[^']|'')*)'|(true|false|null)|({_GUID}))$")
 _STARTS: Final = re.compile(r"^startswith\((\w+),\s*'((?:[^']|'')*)'\)$", re.IGNORECASE)
@@ -278,8 +279,14 @@ def _clause(text: str) -> tuple[str, Callable[[State], bool]]:
         name, start = matched[1], _unquoted(matched[2]).lower()
         return name, lambda state: (_text(state, name) or "").startswith(start)
     if matched := _ANY.match(text):
-        name, wanted = matched[1], _unquoted(matched[3]).lower()
-        return name, lambda state: any(str(item).lower() == wanted for item in _items(_value(state, name)))
+        name, part, wanted = matched[1], matched[3], _unquoted(matched[4]).lower()
+        return name, lambda state: any(_part(item, part) == wanted for item in _items(_value(state, name)))
+    if matched := _SINCE.match(text):
+        name, later, moment = matched[1], matched[2] == "ge", matched[3].lower()
+        return (
+            name,
+            lambda state: (_text(state, name) or "") >= moment if later else (_text(state, name) or "~") <= moment,
+        )
     raise Unsupported("Request_UnsupportedQuery", f"Unsupported or invalid query filter clause: {text}")
 
 
@@ -301,6 +308,11 @@ def _text(state: State, name: str) -> str | None:
 
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _part(item: Any, part: str | None) -> str:
+    """An item of a list, or one of its members."""
+    return str(_value(item, part) if part and isinstance(item, dict) else item).lower()
 
 
 def _unquoted(text: str) -> str:

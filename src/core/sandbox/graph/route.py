@@ -10,6 +10,7 @@ from core.sandbox.directory.registrations import Refused
 from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.graph import (
     agents,
+    audits,
     batch,
     bearer,
     blueprints,
@@ -17,6 +18,7 @@ from core.sandbox.graph import (
     company,
     consents,
     deleted,
+    lookup,
     objects,
     payload,
     permissions,
@@ -67,7 +69,12 @@ def handle(tenant: Tenant, request: Request) -> Response:
         else:
             drawn = tenant.drawn()
             try:
+                plain = _cast(path)[0]
+                old = audits.target(tenant, plain) if request.method != "GET" else None
+                before = (old, audits.described(old))
                 response = _route(tenant, caller, request, path)
+                if request.method != "GET" and response.status < 400:
+                    audits.note(tenant, caller, request, plain, before, response, request_id)
             except (Refused, query.Unsupported):
                 tenant.draw_again(drawn)
                 raise
@@ -75,11 +82,14 @@ def handle(tenant: Tenant, request: Request) -> Response:
         response = _envelope(tenant, request, Refused(400, error.code, str(error)), request_id)
     except Refused as refusal:
         response = _envelope(tenant, request, refusal, request_id)
+    if response.status >= 400 and "Content-Type" in response.headers:
+        response = replace(response, headers={**response.headers, "Content-Type": "application/json"})
     echo = request.headers.get("client-request-id", request_id)
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
-    headers |= {"OData-Version": "4.0", **response.headers}
+    headers |= {"Cache-Control": "no-cache", "Strict-Transport-Security": "max-age=31536000", **response.headers}
     if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
-        headers["Content-Type"] = _JSON
+        units = "2" if request.method == "GET" and path == "/applications" else "1"
+        headers |= {"Content-Type": _JSON, "OData-Version": "4.0", "x-ms-resource-unit": units}
         if request.path.startswith("/beta") and isinstance(response.content, dict):
             response = replace(response, content=_as_beta(response.content))
     return Response(response.status, headers, response.content)
@@ -92,11 +102,9 @@ def _as_beta(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
-    if path == "/me" and request.method == "GET":
-        return _me(tenant, caller, request)
-    if path == chats.PATH and request.method == "GET":
-        return chats.listed(tenant, caller, request)
-    if path in company.PATHS and request.method == "GET":
+    if exact := _EXACT.get((request.method, path)):
+        return exact(tenant, caller, request)
+    if path.startswith(company.PATHS) and request.method == "GET":
         return company.handle(tenant, caller, request, path)
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
         return reports.listed(tenant, caller, request)
@@ -119,13 +127,29 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
             key, value = "userPrincipalName", object_id
         if key:
             value = value.replace("''", "'")
-            if key == "uniqueName" and (request.method, rest) == ("PATCH", None) and kind == "application":
-                return blueprints.upsert(tenant, caller, request, value, payload.body(request), agent)
+            if (request.method, rest) == ("PATCH", None):
+                upserted = _upsert(tenant, caller, request, kind, key, value, agent)
+                if upserted is not None:
+                    return upserted
             object_id = _id_of(tenant, caller, kind, key, value)
         if agent and rights.seen(tenant, caller, kind, object_id).get("@odata.type") != agent:
             raise rights.missing(object_id)
         return resource.handle(tenant, caller, request, kind, object_id, rest or "", agent)
     raise resource.unserved(request)
+
+
+def _upsert(
+    tenant: Tenant, caller: Caller, request: Request, kind: str, key: str, value: str, agent: str
+) -> Response | None:
+    """PATCH of an app by its `uniqueName`, or of a service principal that is not there yet by its app's id; None: of
+    what is there, by another key (GD "Upsert application", "Upsert servicePrincipal").
+    """
+    if (kind, key) == ("application", "uniqueName"):
+        return blueprints.upsert(tenant, caller, request, value, payload.body(request), agent)
+    absent = (kind, key) == ("servicePrincipal", "appId") and tenant.find(kind, key, value) is None
+    if absent and objects.creates(request):
+        return _create(tenant, caller, request, kind, agent, payload.body(request) | {"appId": value})
+    return None
 
 
 def _id_of(tenant: Tenant, caller: Caller, kind: str, key: str, value: str) -> str:
@@ -188,6 +212,15 @@ def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
         raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
     state = rights.seen(tenant, caller, "user", caller.oid)
     return views.one(tenant, request, state, "users", related.to(tenant, caller, "user"))
+
+
+#: What answers a path that names no object.
+_EXACT: Final = {
+    ("GET", "/me"): _me,
+    ("GET", audits.PATH): audits.listed,
+    ("GET", chats.PATH): chats.listed,
+    ("POST", lookup.PATH): lookup.by_ids,
+}
 
 
 def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:
