@@ -193,7 +193,7 @@ class Graph:
                 break
             if attempt:
                 self._pause(attempt - 1, next((a for n in open_reads if (a := answers.get(n))), None))
-            request = {"requests": [{"id": str(n), "method": "GET", "url": reads[n][0]} for n in open_reads]}
+            request = {"requests": [_item_of_read(n, reads[n][0]) for n in open_reads]}
             replies = self._call("POST", self._url("/$batch"), request, "read several objects at once", None)
             with documented("read several objects at once"):
                 for reply in replies.get("responses", []):
@@ -327,6 +327,12 @@ class Graph:
 
 def _unknown() -> bool:
     return False
+
+
+def _item_of_read(number: int, path: str) -> dict[str, Any]:
+    """A GET in a batch; newer values of an enumeration are shown by name (a policy's restrictions, B.6)."""
+    headers = {"Prefer": "include-unknown-enum-members"} if "anagementPolic" in path else None
+    return {"id": str(number), "method": "GET", "url": path} | ({"headers": headers} if headers else {})
 
 
 def _again(answer: dict[str, Any] | GraphError) -> bool:

@@ -120,7 +120,7 @@ class CheckAdministrator(Step[Context]):
 
     name = "rights"
     title = "Check who may apply it"
-    needs = (facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
+    needs = (facts.Target, facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
     maybe = (facts.AppRegistration, facts.NewApp, facts.WantedPermissions, facts.NeedsAdministrator)
 
     def apply(self, ctx: Context) -> str:

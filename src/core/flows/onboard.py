@@ -68,7 +68,7 @@ class CheckProvisioning(Step[Context]):
 
     name = "rights"
     title = "Check who may provision"
-    needs = (facts.SignedIn,)
+    needs = (facts.Target, facts.SignedIn)
     maybe = (facts.AppRegistration, facts.MachineKey, facts.Proof, facts.WantedPermissions)
     updates = (facts.NeedsAdministrator,)
 
@@ -96,11 +96,12 @@ class Describe(Step[Context]):
     name = "project"
     title = "Look at what is there"
     needs = (facts.Target, facts.SignedIn)
-    maybe = (facts.AppRegistration, facts.MachineKey, facts.HandOffRequest)
+    maybe = (facts.AppRegistration, facts.NewApp, facts.MachineKey, facts.HandOffRequest)
 
     def apply(self, ctx: Context) -> str:
         find.say_subject(ctx)
         app = ctx.maybe_app
+        find.say_policies(ctx, app.policy if app is not None else ctx.new_app.policy)
         if app is None:
             return "nothing is there yet"
         for finding in other_identities.unacknowledged(ctx, app):

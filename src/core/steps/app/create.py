@@ -15,7 +15,7 @@ from core.flow.journal import Effect
 from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.app_permissions import merged
-from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime
+from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime, refuse_forbidden
 from core.steps.context import Context
 from core.steps.hand_off import handoff
 
@@ -42,7 +42,10 @@ class CreateApp(Step[Context]):
 
     def check(self, ctx: Context) -> Status:
         app = ctx.maybe_app
-        return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
+        if app is not None:
+            return Done(f"'{app.name}' ({app.app_id})")
+        refuse_forbidden(ctx)
+        return Needed()
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         whose, key_pair = handoff.by_whom(ctx), ctx.maybe_key_pair

@@ -12,6 +12,7 @@ from core.clock import together
 from core.display import oddities, quoted
 from core.entra import activity, application, permissions
 from core.entra.graph import documented
+from core.entra.policies import PASSWORDS, Policy
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
 from core.flow.step import Blocked, Done, Stage, Status, Step
@@ -123,7 +124,7 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may change the app"
-    needs = (facts.SignedIn, facts.AppRegistration)
+    needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
     maybe = (facts.MachineKey, facts.Proof, facts.WantedPermissions)
     updates = (facts.NeedsAdministrator,)
 
@@ -167,9 +168,7 @@ class ReadProject(Step[Context]):
             ctx.report("permissions.drift", "warning", message, remedy)
             if ctx.settings.repair_permissions:
                 self._repair(ctx, missing)
-        if not app.policy.passwords:
-            policy = ", ".join(app.policy.names)
-            ctx.report("app.locked", "info", f"No new password credential can be added: policy '{policy}'.")
+        say_policies(ctx, app.policy)
         return f"{len(found.found)} file(s) use the secret"
 
     @staticmethod
@@ -187,6 +186,24 @@ def say_others_stop(ctx: Context) -> None:
     """Tell who would break (M15)."""
     who = "Every other machine or pipeline that signs in with a secret of this app"
     ctx.report("plan.others", "warning", f"{who} stops working until it migrates too.")
+
+
+def say_policies(ctx: Context, policy: Policy) -> None:
+    """What app management policies mean for this app, as far as they could be read (P13)."""
+    if not policy.readable:
+        message = "The signed-in account may not read which app management policies of the tenant apply to the app."
+        remedy = (
+            "If one forbids what is planned, Microsoft Graph refuses it, before the point of no return, and it is "
+            "undone. A Global Reader, or whoever else has Policy.Read.All, can tell before."
+        )
+        ctx.report("policy.unread", "info", message, remedy)
+    if not policy.passwords:
+        ctx.report("app.locked", "info", f"No new password credential can be added: policy '{policy.by(PASSWORDS)}'.")
+    for rule in policy.uncertain:
+        what = f"The policy '{rule.policy}' has the restriction '{rule.kind}'"
+        why = "exempts somebody" if rule.exempts else "is unknown to this version"
+        message = f"{what}, which {why}: whether it forbids what is planned only the write will tell."
+        ctx.report("policy.uncertain", "warning", message)
 
 
 def of_that_name(ctx: Context) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from typing import ClassVar, Final
 from uuid import uuid4
 
 from core.display import short
-from core.entra import application, credentials
+from core.entra import application, certificates, credentials
 from core.entra.graph import Graph
+from core.entra.policies import AUTHORITY, LIFETIME
 from core.entra.tokens import prove
 from core.errors import Effected, KeystoreError, SetupError
 from core.events import Question
@@ -82,7 +83,10 @@ class Register(Step[Context]):
         if key_pair and (key := ctx.app.holds(key_pair)):
             return Done(f"it is on the app (keyId {key.id})")
         # a proof outweighs a read: a token was minted with it, so the read came from a stale replica
-        return Done("the service accepts it") if key_pair and ctx.maybe_proof else Needed()
+        if key_pair and ctx.maybe_proof:
+            return Done("the service accepts it")
+        refuse_forbidden(ctx)
+        return Needed()
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         app, key_pair = ctx.app, ctx.maybe_key_pair
@@ -278,8 +282,26 @@ def lifetime(ctx: Context) -> tuple[timedelta, str]:
     asked = timedelta(days=ctx.settings.certificate_days)
     policy = app.policy if (app := ctx.maybe_app) is not None else ctx.new_app.policy
     if policy.lifetime is not None and policy.lifetime < asked:
-        return policy.lifetime, f" (the policy '{', '.join(policy.names)}' allows no longer)"
+        return policy.lifetime, f" (the policy '{policy.by(LIFETIME)}' allows no longer)"
     return asked, ""
+
+
+def refuse_forbidden(ctx: Context) -> None:
+    """See that no policy that could be read is against the certificate (P13).
+
+    :raises SetupError: `policy.self-signed`, `policy.lifetime`.
+    """
+    policy = app.policy if (app := ctx.maybe_app) is not None else ctx.new_app.policy
+    key_pair = ctx.maybe_key_pair
+    name = app.name if app is not None else ctx.app_name
+    if not policy.self_signed and (key_pair is None or certificates.is_self_signed(key_pair.der)):
+        raise SetupError("policy.self-signed", app=name, policy=policy.by(AUTHORITY))
+    if key_pair is None or policy.lifetime is None:
+        return
+    life = key_pair.not_after - key_pair.not_before
+    if life > policy.lifetime:
+        days, most = life.days, policy.lifetime.days
+        raise SetupError("policy.lifetime", app=name, policy=policy.by(LIFETIME), days=days, most=most)
 
 
 def prove_again(ctx: Context) -> str:

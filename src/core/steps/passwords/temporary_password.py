@@ -9,6 +9,7 @@ from typing import Final
 
 from core.clock import wait_until
 from core.entra import application, credentials
+from core.entra.policies import PASSWORDS
 from core.entra.tokens import SecretState, try_secret
 from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.flow.step import Blocked, Done, Left, Needed, PlanRow, Status, Step
@@ -194,7 +195,7 @@ class Forbidden(SetupError):
     """A policy forbids password credentials (M13)."""
 
     def __init__(self, ctx: Context, *, effected: Effected = Effected.UNKNOWN) -> None:
-        names = ", ".join(ctx.app.policy.names)
+        names = ctx.app.policy.by(PASSWORDS)
         told = f" ({names})" if names else ""
         super().__init__("rollback.forbidden", effected=effected, app=ctx.app.name, names=told)
 
