@@ -41,7 +41,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
     untrusted = (Path.cwd(), settings.folder)
     allowed = allowlist.read(settings.allow_keyring_backend, os.environ, paths.config_file(untrusted))
     cloud = clouds.load(settings.cloud)
-    profile = profiles.load(settings.profile)
+    profile = profiles.of(settings)
     clock = SystemClock(cancel)
     lock = paths.state_folder(profile) / "locks" / "statefile.lock"
     run_id, store = uuid4().hex[:12], Facts()

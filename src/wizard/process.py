@@ -93,7 +93,7 @@ def log(settings: Settings, command: str) -> TextIO:
     :raises SetupError: `usage.settings`: it is the state file, or cannot be opened; `file.unsafe`.
     """
     path = Path(settings.log_file)
-    if path.resolve() == (settings.folder / profiles.load(settings.profile).state_file).resolve():
+    if path.resolve() == (settings.folder / profiles.of(settings).state_file).resolve():
         detail = f"--log-file {path} is the state file"
     else:
         try:

@@ -12,6 +12,7 @@ from typing import Final
 
 from core.checks.base import Check, Diagnosis, Unseen, Verdict
 from core.checks.computer import closable
+from core.config.profile import BUILT_IN
 from core.secret import looks_secret
 
 _LARGEST: Final = 1024 * 1024
@@ -19,7 +20,7 @@ _LARGEST: Final = 1024 * 1024
 _ENV_LINE: Final = re.compile(r"\s*(#.*|(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=.*)?", re.S)
 #: A line whose value begins with a quote that it does not close.
 _OPENED: Final = re.compile(r"""\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*(["'])(?:\\.|(?!\1).)*""")
-_ID_NAME: Final = re.compile(r"ENTRACLAW_\w*(?:_ID|_TENANT)")
+_ID_NAME: Final = re.compile(rf"(?:{'|'.join(each.variables for each in BUILT_IN.values())})\w*(?:_ID|_TENANT)")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ENV_REMEDY: Final = "Remove it, or write the right value; then start what reads it again."
 #: What is a secret by its name, whatever its value looks like; `$NAME` and `<placeholder>` stand for one.

@@ -25,12 +25,11 @@ from core.steps.passwords.rollback_secret import RollbackJournal
 def _state_file(diagnosis: Diagnosis) -> Verdict:
     ctx, profile = diagnosis.ctx, diagnosis.profile
     path = ctx.statefile.path
+    prerequisites.ReadStateFile(required=False).apply(ctx)
     if not ctx.statefile.exists():
-        prerequisites.ReadStateFile(required=False).apply(ctx)
         remedy = "Set it up: entraclaw-setup onboard --only provisioner. Or name the project: --project DIR."
         return Verdict("warning", f"There is none at {path}; nothing was set up here yet.", remedy)
     contents = ctx.statefile.read()
-    prerequisites.ReadStateFile(required=False).apply(ctx)
     migrate = "Run 'entraclaw-setup migrate'."
     found = []
     if contents.present:

@@ -114,7 +114,7 @@ _ROWS: Final = (
     Option("accept_live_secret", "the second yes: a live secret in plain text in the state file", source="flag"),
     _text("log_file", "F", "", "append every event to this file"),
     _text("project", "DIR", ".", "the project's folder (default: the current one)"),
-    _text("profile", "NAME|FILE", "entraclaw", "names of the product to set up (default: entraclaw)"),
+    _text("profile", "NAME|FILE", "entraclaw", "names of the product (default: by the state file, else entraclaw)"),
     _text("cloud", "NAME|FILE", "public", "public (default), usgov, china, or a TOML file"),
     _text("answers", "FILE", "", "TOML file with long option names as keys", source="environment"),
     _text("tenant", "ID", "", "tenant id", kind="guid", command="migrate"),

@@ -7,6 +7,7 @@ import sys
 from typing import Any, ClassVar
 
 from core import files, paths
+from core.config import profile as profiles
 from core.config.cloud import option_of
 from core.config.options import OPTIONS
 from core.config.settings import guid
@@ -42,7 +43,10 @@ class ReadStateFile(Step[Context]):
         folder = ctx.statefile.path.parent
         if not folder.is_dir():
             raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
+        if profile.of_blueprint:
+            raise SetupError("usage.blueprint-profile", name=profile.name, path=ctx.statefile.path)
         missing = not self._required and not ctx.statefile.exists()
+        _tell_of_another_profile(ctx, missing=not ctx.statefile.exists())
         contents = ctx.statefile.read_or_empty() if missing else ctx.statefile.read()
         members = contents.members
         _refuse_another_cloud(ctx, members.get("CLOUD", ctx.cloud.name if missing else "public"))
@@ -206,6 +210,26 @@ def take_lock(ctx: Context, tenant: str, app_id: str) -> None:
     except OSError as error:
         raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
     ctx.locks.add(lock)
+
+
+def _tell_of_another_profile(ctx: Context, *, missing: bool) -> None:
+    """Say whose state file lies there besides, if the profile was named; none is made beside that of a namesake (M19).
+
+    :raises SetupError: `usage.other-profile`.
+    """
+    ours, origin = ctx.profile, ctx.settings.origin.get("profile", "default")
+    for other in profiles.present(ctx.settings.folder):
+        if other == ours or origin == "default":
+            continue
+        if missing and ours.name in profiles.BUILT_IN and not other.of_blueprint:
+            raise SetupError(
+                "usage.other-profile", theirs=other.state_file, name=other.name, ours=ours.name, path=ctx.statefile.path
+            )
+        message = (
+            f"{other.state_file} lies in the project, too: the state file of profile {other.name}. "
+            f"It is left alone, because the profile was named: {ours.name} (from: {origin})."
+        )
+        ctx.emit(Finding("statefile.other-profile", "warning", message, "Leave out --profile if that is not meant."))
 
 
 def _refuse_another_cloud(ctx: Context, theirs: object) -> None:
