@@ -21,7 +21,7 @@ from core.entra.keys import Keys
 from core.errors import SetupError
 from core.events import Event, Question
 from core.flow.facts import Facts
-from core.machine import environment, prerequisites, python_packages
+from core.machine import environment, own_folder, prerequisites, python_packages
 from core.machine.azure_cli import AzureCli
 from core.machine.keys.detect import detect
 from core.machine.keystore import allowlist
@@ -42,6 +42,8 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
     allowed = allowlist.read(settings.allow_keyring_backend, os.environ, paths.config_file(untrusted))
     cloud = clouds.load(settings.cloud)
     profile = profiles.of(settings)
+    paths.refuse_inside(paths.state_folder(profile), untrusted)
+    own_folder.settle(profile)
     clock = SystemClock(cancel)
     lock = paths.state_folder(profile) / "locks" / "statefile.lock"
     run_id, store = uuid4().hex[:12], Facts()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from core import paths
 from core.entra import certificates, credentials
 from core.entra.tokens import claims_of
 from core.errors import SetupError
@@ -115,7 +116,7 @@ def ask(machine: Machine) -> Path:
 
 def open_runs(home: Path) -> list[Path]:
     """Journals whose undertaking is not closed."""
-    found = home.glob(".entraclaw/setup/journal/*.jsonl")
+    found = paths.state_folder(PROFILE).glob("journal/*.jsonl")
     return [path for path in found if Journal(path, "test", VirtualClock()).resumed]
 
 

@@ -32,7 +32,7 @@ class Profile:
     :param state_file: file name inside the project folder.
     :param keystore_service: keystore service of the key bundle; the account is the tenant id (P4).
     :param subject: common name of the certificate (P3).
-    :param state_folder: folder below the home folder for journal and locks (A8).
+    :param state_folder: name of its own data root below the home; without the dot that of this program's folder (A8).
     :param secret_member: member of the state file that holds the client secret.
     :param client_id_member: member that holds the app id.
     :param tenant_member: member that holds the tenant id.

@@ -16,6 +16,7 @@ from core.events import Finding
 from core.flow.facts import Kinds
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
+from core.machine import own_folder
 from core.machine.state_file import Contents
 from core.secret import looks_secret, redactor
 from core.steps.context import Context
@@ -47,6 +48,7 @@ class ReadStateFile(Step[Context]):
             raise SetupError("usage.blueprint-profile", name=profile.name, path=ctx.statefile.path)
         missing = not self._required and not ctx.statefile.exists()
         _tell_of_another_profile(ctx, missing=not ctx.statefile.exists())
+        _tell_of_former_folder(ctx)
         contents = ctx.statefile.read_or_empty() if missing else ctx.statefile.read()
         members = contents.members
         _refuse_another_cloud(ctx, members.get("CLOUD", ctx.cloud.name if missing else "public"))
@@ -230,6 +232,21 @@ def _tell_of_another_profile(ctx: Context, *, missing: bool) -> None:
             f"It is left alone, because the profile was named: {ours.name} (from: {origin})."
         )
         ctx.emit(Finding("statefile.other-profile", "warning", message, "Leave out --profile if that is not meant."))
+
+
+def _tell_of_former_folder(ctx: Context) -> None:
+    """Say what lies at the place that this program's own folder had before, if both are there (A8)."""
+    old, new = own_folder.left_behind(ctx.profile), paths.state_folder(ctx.profile)
+    if old is None:
+        return
+    journals = sorted(old.glob("journal/*"))
+    opened = [journal.name for journal in journals if Journal(journal, ctx.run_id, ctx.clock).resumed]
+    still = f" A run is still open in it: {', '.join(opened)}." if opened else ""
+    message = f"{old} holds journals or other files, and so does {new}, which is used. Nothing was merged.{still}"
+    finish = "Finish that run with the version that began it. " if opened else ""
+    ctx.emit(
+        Finding("folder.left", "warning", message, f"{finish}When nothing there is needed any more, delete {old}.")
+    )
 
 
 def _refuse_another_cloud(ctx: Context, theirs: object) -> None:
