@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from core import paths
+from core.config.cloud import GRAPH_APP_ID
 from core.config.profile import BUILT_IN, Profile
 from core.entra import certificates, credentials
 from core.sandbox.directory import registrations
@@ -49,10 +50,12 @@ class Original:
 
     :param machine: in front of a sandbox.
     :param home: the user's home folder.
+    :param foreign: thumbprint of another machine's certificate on the older app, where there are two.
     """
 
     machine: Machine
     home: Path
+    foreign: str = ""
 
     def __post_init__(self) -> None:
         self.before = self.files()
@@ -84,8 +87,8 @@ class Original:
 
         return rest(path.read_bytes()) == rest(self.before[path])
 
-    def read_as_they_do(self) -> x509.Certificate:
-        """The Provisioner's certificate as the original's own programs read it (A14): one PEM, the certificate first.
+    def read_as_they_do(self) -> None:
+        """See the Provisioner's certificate as the original's own programs read it (A14): one PEM, the certificate first.
 
         They look it up under service and tenant, and compare with the state file.
         """
@@ -100,7 +103,6 @@ class Original:
         assert key.public_key() == certificate.public_key()
         thumbprint = certificate.fingerprint(hashes.SHA1()).hex()
         assert machine.state["PROVISIONER_CERT_THUMBPRINT"].lower() == thumbprint
-        return certificate
 
 
 def secret_era(lab: Lab, clock: VirtualClock, home: Path, profile: Profile = ENTRACLAW) -> Original:
@@ -131,6 +133,61 @@ def half_purged(lab: Lab, clock: VirtualClock, home: Path) -> Original:
     _write(lab.project / ENTRABOT.state_file, kept, 0o644)
     machine = Machine(lab, clock, profile=ENTRABOT)
     return Original(machine, home)
+
+
+def crossed(lab: Lab, clock: VirtualClock, home: Path, *, secret: str = "") -> Original:
+    """Two of everything after the renaming; the older app has passwords besides (5); the lab is a `clean` one.
+
+    :param secret: stands in the older state file and in a copy of it.
+    """
+    tenant = lab.tenant
+    older = _settle(lab, ENTRACLAW)
+    app, principal = _both(lab, older["PROVISIONER_CLIENT_ID"])
+    seeds.with_passwords(tenant, app, "setup 2025", "laptop")
+    seeds.with_passwords(tenant, principal, "script")
+    foreign = seeds.with_certificate(tenant, app, "another-machine")
+    seeds.commit(tenant, app, principal, {})
+    former, thumbprint = certify(lab, ENTRACLAW, older["PROVISIONER_CLIENT_ID"])
+    older |= {"PROVISIONER_CLIENT_SECRET": secret} if secret else {}
+    older |= CHAIN | {"PROVISIONER_CERT_THUMBPRINT": thumbprint.upper()}
+    _write(lab.project / ENTRACLAW.state_file, older, 0o644)
+    if secret:
+        _write(lab.project / f"{ENTRACLAW.state_file}.bak.20260501-080000", older, 0o644)
+    app = registrations.new_application(tenant, ENTRABOT.app_display_name, owner=tenant.signed_in_user)
+    app["requiredResourceAccess"] = _access()
+    seeds.commit(tenant, app, registrations.new_principal(tenant, app), roles.BASE | roles.AGENT)
+    bundle, thumbprint = certify(lab, ENTRABOT, app["appId"])
+    members = {"CLOUD": CLOUD_NAME, "TENANT_ID": tenant.id, "PROVISIONER_CLIENT_ID": app["appId"]}
+    _write(lab.project / ENTRABOT.state_file, members | {"PROVISIONER_CERT_THUMBPRINT": thumbprint}, 0o644)
+    original = _finish(lab, clock, home, ENTRACLAW, ENTRABOT)
+    keystore, cloud = original.machine.keystore, original.machine.cloud
+    for profile, entry in ((ENTRACLAW, former), (ENTRABOT, bundle)):
+        keystore.put(cloud.keystore_service(profile.keystore_service), tenant.id, entry)
+    original.entries, original.foreign = dict(keystore._entries), foreign.thumbprint
+    return original
+
+
+def windows(lab: Lab, clock: VirtualClock, home: Path, local: Path) -> Original:
+    """The key in an unencrypted file, nothing in the keystore, and a `.env` that has everything twice (6).
+
+    :param local: what `LOCALAPPDATA` names.
+    """
+    members = _settle(lab, ENTRABOT)
+    bundle, thumbprint = certify(lab, ENTRABOT, members["PROVISIONER_CLIENT_ID"])
+    members |= {"PROVISIONER_CERT_THUMBPRINT": thumbprint}
+    _write(lab.project / ENTRABOT.state_file, members | CHAIN, 0o644)
+    path = local / "entrabot" / f"provisioner-cert-{lab.tenant.id}.pem"
+    path.parent.mkdir(parents=True)
+    path.write_text(bundle.reveal())
+    command = "C:\\Users\\dev\\src\\entrabot\\.venv\\Scripts\\entrabot-mcp.exe"
+    server = {"args": [], "command": command, "type": "stdio"}
+    _write(lab.project / ".mcp.json", {"mcpServers": {"entrabot": server}}, 0o644)
+    lines = [
+        f"ENTRABOT_TENANT_ID={lab.tenant.id}",
+        "ENTRABOT_BLUEPRINT_CERT_SHA1=0123456789ABCDEF0123456789ABCDEF01234567",
+    ]
+    (lab.project / ".env").write_text("\n".join([*lines, "", *lines, ""]))
+    return Original(Machine(lab, clock, profile=ENTRABOT), home)
 
 
 def certify(lab: Lab, profile: Profile, app_id: str) -> tuple[Secret, str]:
@@ -173,20 +230,35 @@ def _settle(lab: Lab, profile: Profile) -> dict[str, Any]:
     path = lab.project / Profile.state_file
     members: dict[str, Any] = json.loads(path.read_text("utf-8"))
     path.unlink()
-    app = lab.tenant.find("application", "appId", members["PROVISIONER_CLIENT_ID"])
-    principal = lab.tenant.find("servicePrincipal", "appId", members["PROVISIONER_CLIENT_ID"])
-    assert app is not None
-    assert principal is not None
-    access = [{"id": role, "type": "Role"} for role in (roles.BASE | roles.AGENT).values()]
-    app["requiredResourceAccess"] = [{"resourceAppId": seeds.GRAPH_APP_ID, "resourceAccess": access}]
+    app, principal = _both(lab, members["PROVISIONER_CLIENT_ID"])
+    app["requiredResourceAccess"] = _access()
     name = {"displayName": profile.app_display_name}
     seeds.commit(lab.tenant, app | name, principal | name, roles.AGENT)
     order = ("CLOUD", "TENANT_ID", "PROVISIONER_CLIENT_ID", "PROVISIONER_CLIENT_SECRET")
     return {"CLOUD": CLOUD_NAME, **{key: members[key] for key in order if key in members}}
 
 
-def _finish(lab: Lab, clock: VirtualClock, home: Path, profile: Profile) -> Original:
-    """The files and keystore entries beside the state file."""
+def _both(lab: Lab, app_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An app registration and its service principal, to be changed and committed."""
+    app = lab.tenant.find("application", "appId", app_id)
+    principal = lab.tenant.find("servicePrincipal", "appId", app_id)
+    assert app is not None
+    assert principal is not None
+    return dict(app), dict(principal)
+
+
+def _access() -> list[dict[str, Any]]:
+    """What the original declares on the app."""
+    access = [{"id": role, "type": "Role"} for role in (roles.BASE | roles.AGENT).values()]
+    return [{"resourceAppId": GRAPH_APP_ID, "resourceAccess": access}]
+
+
+def _finish(lab: Lab, clock: VirtualClock, home: Path, profile: Profile, current: Profile | None = None) -> Original:
+    """The files and keystore entries beside the state file.
+
+    :param profile: whose names they bear.
+    :param current: the one in use; None: the same.
+    """
     prefix, product = profile.variables, _PRODUCT[profile.name]
     lines = [f"# {product} Identity Research — generated by scripts/setup.sh", ""]
     lines += [f"{prefix}TENANT_ID={lab.tenant.id}", *(f"{prefix}{name}={value}" for name, value in CHAIN.items())]
@@ -204,7 +276,7 @@ def _finish(lab: Lab, clock: VirtualClock, home: Path, profile: Profile) -> Orig
         places[-1].parent.mkdir()
     for place in places:
         _write(place, {"mcpServers": {profile.name: server}}, 0o644)
-    machine = Machine(lab, clock, profile=profile)
+    machine = Machine(lab, clock, profile=current or profile)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     machine.keystore.put(profile.name, BLUEPRINT_KEY, Secret(pem.decode()))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from core import paths
@@ -31,6 +31,9 @@ from core.steps.context import Context
 
 if TYPE_CHECKING:
     from core.sandbox.lab import Lab
+
+#: Where the original's runbook told people to put a copy of the state file.
+SCRATCH: Final = (Path("/tmp"),) if os.name == "posix" else ()  # noqa: S108  nothing is made there
 
 
 def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
@@ -68,6 +71,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         run_id=run_id,
         audit=audit,
         store=store,
+        scratch=SCRATCH,
         lifetime=environment.evidence(os.environ, Path("/")),
     )
 
@@ -140,5 +144,6 @@ def pretend(
     ctx.hardware = lambda: HARDWARE
     ctx.packages = partial(machine.packages, lab.machine)
     ctx.keystore = lab.keystore()
+    ctx.scratch = (lab.folder,)
     ctx.lifetime = ()  # nothing of a demo is to outlive it
     return ctx

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from core import paths
 from core.entra import certificates, credentials
 from core.entra.tokens import claims_of
 from core.errors import SetupError
@@ -116,7 +115,7 @@ def ask(machine: Machine) -> Path:
 
 def open_runs(home: Path) -> list[Path]:
     """Journals whose undertaking is not closed."""
-    found = paths.state_folder(PROFILE).glob("journal/*.jsonl")
+    found = home.glob(".local/state/entraclaw-setup/entraclaw/journal/*.jsonl")
     return [path for path in found if Journal(path, "test", VirtualClock()).resumed]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from core.entra import application
 from core.errors import SetupError
 from core.flow.journal import Effect, Journal, history
 from core.flows import interrupted
+from core.machine import exposed_key
 from core.machine.keystore import weak_files
 from core.machine.keystore.system import BUNDLE_SIZE
 from core.secret import Secret
@@ -51,6 +53,20 @@ def _weak(diagnosis: Diagnosis) -> Verdict:
         ),
         "none found",
     )
+
+
+def _exposed(diagnosis: Diagnosis) -> Verdict:
+    """The file of the original on Windows, where no key bundle fits the keystore (M19)."""
+    ctx = diagnosis.ctx
+    path = exposed_key.find(ctx.profile, ctx.target.tenant)
+    if path is None:
+        return Verdict("ok", "none is known")
+    remedy = (
+        "Run 'entraclaw-setup migrate': it proves another key, takes this one's certificate off the app, removes it."
+    )
+    if sys.platform == "win32":
+        remedy = "Let nobody else read it (icacls): this version keeps no key on Windows, so it replaces none there."
+    return Verdict("failure", f"{path} holds a private key of this machine without encryption.", remedy)
 
 
 def _key(diagnosis: Diagnosis) -> Verdict:
@@ -172,6 +188,7 @@ GROUP = Group(
     (
         Check("backend", "Keystore", _backend, ("state-file",), ATTENDED),
         Check("weak-files", "Keys in weak keystores", _weak, ("backend",), ATTENDED),
+        Check("key-file", "Key in a file", _exposed, ("state-file",)),
         Check("key", "Key of this machine", _key, ("backend", "state-file"), ATTENDED),
     ),
 )

@@ -7,6 +7,7 @@ import shlex
 import stat
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from core import paths
 from core.checks import configuration
@@ -20,6 +21,9 @@ from core.secret import looks_secret
 from core.steps import prerequisites
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import RollbackJournal
+from core.steps.state_file import copies
+
+_TOO: Final = "It removes the secret from copies of the state file, too."
 
 
 def _state_file(diagnosis: Diagnosis) -> Verdict:
@@ -59,10 +63,17 @@ def _state_file(diagnosis: Diagnosis) -> Verdict:
         found.append(Verdict("failure", told, "Find out what uses it, and remove it by hand."))
     if os.name == "posix" and path.lstat().st_mode & 0o077:
         found.append(closable(path, path.lstat().st_mode, "failure" if found else "warning"))
+    of_ours = copies.holding(ctx)
+    found += [
+        Verdict(
+            "failure", f"{copy.path} holds {', '.join(copy.members)}: a copy of the state file.", f"{migrate} {_TOO}"
+        )
+        for copy in of_ours
+    ]
     found += [
         Verdict("failure", f"{copy} holds what looks like a secret: a copy of an older state file?", f"Delete {copy}.")
         for copy in sorted(path.parent.glob(f"{path.name}?*"))
-        if _holds_secret(copy)
+        if copy not in {each.path for each in of_ours} and _holds_secret(copy)
     ]
     thumbprint = contents.members.get(profile.thumbprint_member)
     named = f"certificate {thumbprint}" if thumbprint else "no certificate"

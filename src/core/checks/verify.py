@@ -24,6 +24,7 @@ from core.steps.app import other_identities
 from core.steps.context import Context
 from core.steps.facts import MachineKey, Proof
 from core.steps.passwords import rollback_secret
+from core.steps.state_file import copies
 
 Check = tuple[bool, str]
 _MIGRATE: Final = "run 'entraclaw-setup migrate'"
@@ -140,6 +141,8 @@ def _no_secret(ctx: Context) -> Check:
         return False, f"{ctx.profile.secret_member} is in {ctx.statefile.path}"
     if alike := ctx.statefile.where(looks_secret):
         return False, f"what looks like a secret is in {ctx.statefile.path}: {redactor.redact(', '.join(alike))}"
+    if found := copies.holding(ctx):
+        return False, f"copies of the state file hold it: {', '.join(str(copy.path) for copy in found)}"
     return True, str(ctx.statefile.path)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from core.clock import wait_until
+from core.config.profile import BUILT_IN
 from core.entra import application
 from core.entra.tokens import try_secret
 from core.errors import SetupError
@@ -14,15 +15,17 @@ from core.events import Finding, Question
 from core.flow.plan import Plan
 from core.flow.step import Done, Flow, Needed, Stage, Status, Step
 from core.flows import interrupted, registry
+from core.machine import exposed_key
 from core.secret import looks_secret, redactor
-from core.steps import hardware, keystore, prerequisites, sign_in
+from core.steps import hardware, keystore, older_app, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.app_management_policy import Lock
 from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
+from core.steps.certificate.exposed import RetireExposed, TellOfExposed
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, OpenRun, Project, SecretUnproven, Target
+from core.steps.facts import AppRegistration, OlderApp, OpenRun, Project, SecretUnproven, Target
 from core.steps.hand_off import handoff
 from core.steps.hand_off.handoff import HandOff
 from core.steps.passwords import rollback_secret
@@ -38,6 +41,7 @@ from core.steps.passwords.delete import (
     removed,
     vanished,
 )
+from core.steps.state_file import copies
 from core.steps.state_file.backup import Backup
 from core.steps.state_file.purge import Purge, purged, secret_members
 
@@ -101,6 +105,7 @@ def _basis(ctx: Context) -> dict[str, object]:
         "keys": sorted(key.id for key in app.keys),
         "permissions": sorted(app.declared),
         "files": {str(ctx.statefile.path): ctx.project.members},
+        **older_app.basis(ctx),
     }
 
 
@@ -120,12 +125,14 @@ def _question(ctx: Context, plan: Plan) -> Question:
     rows = [(change.action, change.what) for change in plan.changes]
     irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
     passwords, retired = rows.count(("delete", "password credential")), rows.count(("delete", "certificate"))
-    files = irreversible - passwords - retired
+    of_older = sum(change.what.endswith(older_app.OF_OLDER) for change in plan.changes)
+    files = irreversible - passwords - retired - of_older
     also = f", {retired} of this machine to remove" if retired else ""
     added, kept = rows.count(("add", "certificate")), rows.count(("keep", "certificate"))
     counted = (
         f"{added} certificate to add, {kept} to keep{also}; "
         f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
+        f"{f' {of_older} of the older app to delete.' if of_older else ''}"
     )
     note = f" {irreversible} of them cannot be undone." if irreversible else ""
     return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
@@ -142,6 +149,10 @@ def _left(ctx: Context) -> str:
         left += [f"password credential {password}" for password in passwords]
     try:
         left += [f"{name} in {ctx.statefile.path}" for name in secret_members(ctx)]
+        left += [f"{', '.join(copy.members)} in {copy.path}" for copy in copies.holding(ctx)]
+        left += [f"the key in {path}"] if (path := exposed_key.find(ctx.profile, ctx.target.tenant)) else []
+        agreed = (older := ctx.facts.maybe(OlderApp)) is not None and older.agreed
+        left += [told] if agreed and (told := older_app.what_is_left(ctx)) else []
     except SetupError as error:
         left.append(error.summary)
     none = "" if unread else "Nothing that can sign in is known to be left."
@@ -176,6 +187,8 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
+    if of_copies := copies.purged(ctx):
+        sentences.append(f"The secret was purged from {of_copies} cop{'ies' if of_copies > 1 else 'y'} of it, too.")
     if (unproven := ctx.facts.maybe(SecretUnproven)) is not None:
         sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:
@@ -184,11 +197,13 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     if (key_pair := ctx.maybe_key_pair) is not None:
         end = key_pair.not_after.date()
         sentences.append(f"The certificate {key_pair.thumbprint} is valid until {end}.")
-    return sentences
+    return [*sentences, *older_app.sentences(ctx)]
 
 
 def _subject(ctx: Context) -> str:
-    return "Provisioner" if ctx.profile.name == "entraclaw" else ctx.profile.app_display_name
+    """The app by its real name; one that bears the product's own is the Provisioner."""
+    name = app.name if (app := ctx.maybe_app) is not None else ctx.profile.app_display_name
+    return "Provisioner" if name in {profile.app_display_name for profile in BUILT_IN.values()} else f"'{name}'"
 
 
 class CheckResult(Step[Context]):
@@ -214,7 +229,16 @@ FLOW: Flow[Context] = Flow(
         sign_in.STAGE,
         keystore.STAGE,
         hardware.STAGE,
-        replace(find.STAGE, steps=(*find.STAGE.steps, rollback_secret.Notice())),
+        replace(
+            find.STAGE,
+            steps=(
+                *find.STAGE.steps,
+                copies.TellOfCopies(),
+                TellOfExposed(),
+                older_app.FindOlder(),
+                rollback_secret.Notice(),
+            ),
+        ),
     ),
     change=(
         Stage(
@@ -235,9 +259,12 @@ FLOW: Flow[Context] = Flow(
                 ProveAfterDeletion(),
                 Purge(),
                 SecretIsDead(),
+                copies.PurgeCopies(),
                 CleanUp(),
                 Lock(),
                 rollback_secret.Forget(),
+                RetireExposed(),
+                older_app.RetireOlder(),
                 LastLook(),
                 CheckResult(),
             ),

@@ -15,6 +15,7 @@ from core.errors import GraphError, Interrupted, SetupError
 from core.errors.effected import Effected
 from core.events import Finding
 from core.flow.facts import Kinds
+from core.flow.journal import Effect
 from core.flow.plan import PlanRow
 from core.flow.step import Blocked, Done, Needed, Status, Step
 from core.steps import directory_roles
@@ -38,6 +39,8 @@ from core.steps.facts import (
     WantedPermissions,
 )
 from core.steps.hand_off import handoff
+from core.steps.state_file import copies
+from core.steps.state_file.copies import PurgeCopies
 from core.steps.state_file.purge import Purge
 
 #: Seconds between the two clean reads; a replica may be that far behind.
@@ -93,7 +96,8 @@ class Mark(Step[Context]):
     updates: ClassVar[Kinds] = (MachineKey, Proof, NeedsAdministrator, PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
-        irreversible = ctx.app.all_passwords or isinstance(Purge().check(ctx), Needed)
+        purges = any(isinstance(step.check(ctx), Needed) for step in (Purge(), PurgeCopies()))
+        irreversible = ctx.app.all_passwords or purges
         return Needed() if irreversible else Done("nothing irreversible is needed")
 
     def apply(self, ctx: Context) -> str:
@@ -138,6 +142,7 @@ class Mark(Step[Context]):
         if ctx.keystore.read(ctx.service, tenant) != ctx.key_pair.entry:
             raise SetupError("keystore.changed", tenant=tenant, service=ctx.service)
         ctx.statefile.rehearse(*Purge.change(ctx), basis=ctx.project.basis)
+        copies.rehearse(ctx)
 
 
 class DeletePasswords(Step[Context]):
@@ -315,9 +320,14 @@ def removed(ctx: Context) -> dict[Holder, int]:
     if journal is None or not journal.did():
         return {}
     return {
-        holder: len({effect.data["key_id"] for effect in journal.did(action) if not effect.data.get("by_others")})
+        holder: len({effect.data["key_id"] for effect in journal.did(action) if not _another(effect)})
         for holder, action in REMOVE.items()
     }
+
+
+def _another(effect: Effect) -> bool:
+    """Whether others deleted it first, or it was the older app's (M19)."""
+    return bool(effect.data.get("by_others") or effect.data.get("app"))
 
 
 def vanished(ctx: Context, error: SetupError) -> SetupError | None:
