@@ -81,6 +81,8 @@ class _Session(Invocation):
         match self.command:
             case "resume" | "undo":
                 return self._interrupted(self.real())
+            case "verify" if self.given.get("commands"):
+                return self._commands(self.real())
             case "verify":
                 return self._finish(self._verify(self.real()))
             case "doctor":
@@ -132,6 +134,17 @@ class _Session(Invocation):
             return ctx, verify(ctx)
         finally:
             self.sinks.remove(note)
+
+    def _commands(self, ctx: Context) -> ExitCode:
+        """Print what `verify` would look at, for a shell."""
+        from core.checks.commands import commands
+
+        rows = commands(ctx)
+        if self.settings.json:
+            self.show("unchanged", ExitCode.DONE, {"commands": [row._asdict() for row in rows]}, [])
+        else:
+            self.say("\n\n".join(f"# {row.check}: prints {row.expected}\n{row.line}" for row in rows))
+        return ExitCode.DONE
 
     def _doctor(self) -> ExitCode:
         self.sinks.append(self._note)

@@ -1,22 +1,22 @@
 #!/bin/sh
-# Installs what tests/real runs against, where apt and pip can: D-Bus, gnome-keyring, strace, tmux, a C compiler (for
-# tests/shift.c), and the Azure CLI and the other real clients in virtual environments of their own, kept outside the
-# checkout by version so that each is built once per machine.
+# Installs what tests/real runs against, where apt and pip can: D-Bus, gnome-keyring and its secret-tool, jq, curl,
+# strace, tmux, a C compiler (for tests/shift.c), and the Azure CLI and the other real clients in virtual environments of
+# their own, kept outside the checkout by version so that each is built once per machine.
 # What is missing afterwards is a loud skip for a contributor and a failure when CI=true (tests/real/conftest.py).
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
 
 missing=""
-for program in dbus-daemon gnome-keyring-daemon strace tmux cc; do
+for program in dbus-daemon gnome-keyring-daemon secret-tool jq curl strace tmux cc; do
 	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 if [ -n "$missing" ] && command -v apt-get >/dev/null 2>&1; then
 	root=""
 	[ "$(id -u)" = 0 ] || root="sudo -n"
-	echo "Installing dbus, gnome-keyring, strace, tmux and a C compiler (missing:$missing) …"
+	echo "Installing dbus, gnome-keyring, secret-tool, jq, curl, strace, tmux and a C compiler (missing:$missing) …"
 	$root apt-get update -qq >/dev/null &&
-		DEBIAN_FRONTEND=noninteractive $root apt-get install -qq -y --no-install-recommends dbus gnome-keyring strace tmux \
-			gcc libc6-dev >/dev/null || echo "could not install:$missing" >&2
+		DEBIAN_FRONTEND=noninteractive $root apt-get install -qq -y --no-install-recommends dbus gnome-keyring \
+			libsecret-tools jq curl openssl strace tmux gcc libc6-dev >/dev/null || echo "could not install:$missing" >&2
 fi
 
 # environment NAME PACKAGE WHAT: of requirements/NAME.txt, the whole closure, so that pip has nothing to resolve;

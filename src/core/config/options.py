@@ -176,6 +176,9 @@ _ROWS: Final = (
         "mend what is safe to mend: file modes, idle locks, an expired rollback secret, keystore entries left over",
         source="line",
     ),
+    Option(
+        "commands", "print the same checks as commands of az, jq, openssl and the keystore, and run none", source="line"
+    ),
     Option("check", "only this check; repeatable", "name", None, "NAME", "line"),
     Option("file", "a recording, or last for the newest", "word", None, "FILE", "line", optional=True),
     Option("speed", "times as fast as it was (default 1); 0: at once", "speed", 1.0, "N", "line"),

@@ -136,7 +136,7 @@ ROWS: tuple[Row, ...] = (
     Command(
         "verify",
         "prove the end state: no secret anywhere, certificate works (exit 8 if not)",
-        options=(*_KEYRING, "strict"),
+        options=(*_KEYRING, "strict", "commands"),
         programs=("git",),
         entry=Entry(
             30,
