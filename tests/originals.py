@@ -88,7 +88,7 @@ class Original:
         return rest(path.read_bytes()) == rest(self.before[path])
 
     def read_as_they_do(self) -> None:
-        """See the Provisioner's certificate as the original's own programs read it (A14): one PEM, the certificate first.
+        """Read the Provisioner's certificate as the original's own programs do (A14): one PEM, the certificate first.
 
         They look it up under service and tenant, and compare with the state file.
         """
