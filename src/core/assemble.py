@@ -45,7 +45,8 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
     allowed = allowlist.read(settings.allow_keyring_backend, os.environ, paths.config_file(untrusted))
     cloud = clouds.load(settings.cloud)
     profile = profiles.of(settings)
-    paths.refuse_inside(paths.state_folder(profile), untrusted)
+    if os.environ.get("XDG_STATE_HOME"):
+        paths.refuse_inside(paths.state_folder(profile), untrusted)
     own_folder.settle(profile)
     clock = SystemClock(cancel)
     lock = paths.state_folder(profile) / "locks" / "statefile.lock"

@@ -39,13 +39,15 @@ def refusal(path: Path) -> str:
 def read(path: Path) -> KeyPair | None:
     """The key in it; None: it holds none that can be used.
 
-    :raises SetupError: `file.unsafe`: it is none of this user's regular files.
-    :raises OSError: it cannot be read.
+    :raises SetupError: `file.unsafe`: it is none of this user's regular files, or cannot be read.
     """
-    if why := refusal(path):
-        raise SetupError("file.unsafe", path=path, detail=why)
-    with os.fdopen(files.readable(path), "rb") as file:
-        content = Secret(file.read(_LARGEST).decode("utf-8", "replace"))
+    try:
+        if why := refusal(path):
+            raise SetupError("file.unsafe", path=path, detail=why)
+        with os.fdopen(files.readable(path), "rb") as file:
+            content = Secret(file.read(_LARGEST).decode("utf-8", "replace"))
+    except OSError as error:
+        raise SetupError("file.unsafe", path=path, detail=error.strerror or error) from None
     try:
         return certificates.parse(content, path.name)
     except SetupError:
