@@ -147,7 +147,7 @@ def test_M19_M11_copies_with_the_secret_are_in_the_plan_and_purged_with_the_rest
     assert {path: path.read_bytes() for path in copies} == before
     result = machine.migrate()
     assert (result.outcome, result.errors) == ("changed", [])
-    assert "The secret was purged from 2 copies of it, too." in result.summary
+    assert "The client secret was purged from 2 copies of the state file." in result.summary
     nowhere(secret_machine, secret)
     for path in copies:
         gone = f'  "PROVISIONER_CLIENT_SECRET": "{secret}",\n'.encode()
@@ -197,7 +197,7 @@ def test_M19_M9_a_copy_that_comes_back_fails_doctor_and_verify_and_is_purged_alo
     assert "entraclaw-setup migrate" in checked(machine, "state-file").remedy
     result = machine.migrate()
     assert (result.outcome, result.errors) == ("changed", [])
-    assert result.summary[0] == "The secret was purged from 1 copy of it, too."
+    assert result.summary[0] == "The client secret was purged from 1 copy of the state file."
     assert machine.verify().exit_code == 0
 
 

@@ -188,7 +188,8 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
     if of_copies := copies.purged(ctx):
-        sentences.append(f"The secret was purged from {of_copies} cop{'ies' if of_copies > 1 else 'y'} of it, too.")
+        word = "copies" if of_copies > 1 else "copy"
+        sentences.append(f"The client secret was purged from {of_copies} {word} of the state file.")
     if (unproven := ctx.facts.maybe(SecretUnproven)) is not None:
         sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:

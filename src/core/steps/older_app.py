@@ -8,6 +8,7 @@ file and of the copies of that. Nothing else of it is deleted: the file may hold
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Final
 
@@ -138,11 +139,10 @@ class RetireOlder(Step[Context]):
         older = ctx.facts.get(OlderApp)
         app, proof = older.app, ctx.maybe_proof
         graph = ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()
-        if not ctx.log.marked:  # from here only forward
-            ctx.log.mark()
-        for password in app.all_passwords:
-            with ctx.log.effect(REMOVE[password.holder], password.id, ctx.emit, key_id=password.id, app=app.app_id):
-                credentials.remove_password(graph, app, password, ctx.clock, ctx.emit)
+        with _forward(ctx):
+            for password in app.all_passwords:
+                with ctx.log.effect(REMOVE[password.holder], password.id, ctx.emit, key_id=password.id, app=app.app_id):
+                    credentials.remove_password(graph, app, password, ctx.clock, ctx.emit)
         left: tuple[Password, ...] = ()
 
         def clean() -> bool | None:
@@ -166,6 +166,20 @@ class RetireOlder(Step[Context]):
         kept = tuple(key for key in app.keys if key.id not in gone)
         ctx.facts.put(replace(older, app=replace(app, passwords=(), principal_passwords=(), keys=kept)))
         return f"'{app.name}' ({app.app_id}): nothing of this machine signs in as it any more"
+
+
+@contextmanager
+def _forward(ctx: Context) -> Iterator[None]:
+    """From here only forward, unless the very first deletion is refused and the run has done nothing else (M5)."""
+    passed = ctx.log.marked
+    if not passed:
+        ctx.log.mark()
+    try:
+        yield
+    except SetupError:
+        if not passed and not any(effect.standing for effect in ctx.log.effects):
+            ctx.log.unmark()
+        raise
 
 
 def look(ctx: Context, graph: Callable[[], Graph]) -> OlderApp | None:

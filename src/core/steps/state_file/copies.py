@@ -81,7 +81,8 @@ def rehearse(ctx: Context) -> None:
 
 def purged(ctx: Context) -> int:
     """From how many copies the undertaking removed the secret, in all its runs."""
-    return len({effect.target for effect in ctx.journal.did(PURGE)}) if ctx.journal is not None else 0
+    effects = ctx.journal.did(PURGE) if ctx.journal is not None else []
+    return len({effect.target for effect in effects if not effect.data.get("app")})  # else it is the older app's
 
 
 def _fixed(copy: StateCopy) -> str:
