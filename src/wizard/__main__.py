@@ -15,11 +15,9 @@ def main() -> None:
     early.listen()  # before what takes time to load
     gc.set_threshold(50_000)  # what is loaded stays; looking through it again and again takes 30 ms of a token's time
     try:
-        from core.machine import libraries
+        from wizard import printers, workspace
 
-        libraries.restrain()
-        from wizard import printers
-
+        workspace.restrain()
         printers.install(events=early.json_wanted(sys.argv))
         from wizard.cli import run
 

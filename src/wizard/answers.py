@@ -12,12 +12,12 @@ from core import files
 from core.config import options
 from core.config.options import OPTIONS
 from core.config.settings import Settings
-from core.display import visible
 from core.errors import SetupError
 from core.flows import registry
 from core.flows.registry import Row
-from core.secret import looks_secret, redactor
+from core.secret import looks_secret
 from wizard.runs import Kind
+from wizard.text import clean
 
 _NEXT_NAMES: Final = 99
 
@@ -29,7 +29,8 @@ def command_line(kind: Kind, settings: Settings) -> str:
     """
     changed = _changed(settings)
     words = [word for name, value in changed.items() if name in _taken(kind) for word in _words(name, value)]
-    return shlex.join([*_command(kind), *words, *_yes(kind)])
+    yes = [OPTIONS["yes"].flag] if _row(kind).changes else []  # the others ask nothing
+    return shlex.join([*_command(kind), *words, *yes])
 
 
 def replay(kind: Kind, settings: Settings, path: Path) -> str:
@@ -60,7 +61,7 @@ def save(path: Path, kind: Kind, settings: Settings) -> None:
         if looks_secret(str(value)):
             raise SetupError("answers.io", path=path, detail=f"{name} looks like a secret")
     told = f"Replays a run:\n{replay(kind, settings, path)}\nin the folder {Path.cwd()}\nThe same without this file:"
-    comment = visible(redactor.redact(f"{told}\n{command_line(kind, settings)}")).replace("\n", "\n# ")
+    comment = clean(f"{told}\n{command_line(kind, settings)}").replace("\n", "\n# ")
     lines = [f"# {comment}", "", *(f"{name} = {_toml(value)}" for name, value in changed.items()), "yes = true", ""]
     try:
         _write(path, "\n".join(lines).encode())
@@ -106,10 +107,6 @@ def _command(kind: Kind) -> list[str]:
     flow = registry.flow(kind)
     part = flow.part if flow is not None else ""
     return ["entraclaw-setup", kind, *([OPTIONS["only"].flag, part] if part else [])]
-
-
-def _yes(kind: Kind) -> list[str]:
-    return [OPTIONS["yes"].flag] if _row(kind).changes else []  # the others ask nothing
 
 
 def _words(name: str, value: Any) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from core import __version__
@@ -56,21 +56,14 @@ _OPTION: Final = re.compile(r"--[a-z][a-z-]{0,30}|-[A-Za-z]")
 
 
 class _Usage(Exception):
-    """The arguments do not parse.
-
-    :param command: the command whose arguments they are, or an empty text.
-    """
-
-    def __init__(self, message: str, command: str) -> None:
-        super().__init__(message)
-        self.command = command
+    """The arguments do not parse."""
 
 
 class _Parser(argparse.ArgumentParser):
     """Names options and choices, and never what was given: it may be a secret (D4)."""
 
     def error(self, message: str) -> NoReturn:
-        raise _Usage(_GIVEN.sub(r"\1", message), self.prog.partition(" ")[2])
+        raise _Usage(_GIVEN.sub(r"\1", message))
 
     def format_help(self) -> str:
         if self.get_default("scenario") is not None:
@@ -105,37 +98,28 @@ def run(argv: Sequence[str]) -> ExitCode:
     try:
         known, unknown = _parser().parse_known_args(argv)
     except _Usage as error:
-        return _usage(argv, error)
+        return _usage(argv, str(error))
     if unknown:
-        return _usage(argv, _Usage(_unrecognized(unknown), ""))
+        return _usage(argv, _unrecognized(unknown))
     given = vars(known)
     command = given.pop("command", None)
-    if command is None:
-        if given.get("json"):
-            return _usage(argv, _Usage("a command is missing", ""))
-        from wizard import front_end
+    if command is None and given.get("json"):
+        return _usage(argv, "a command is missing")
+    from wizard import front_end
 
-        return front_end.run(given)
-    if command == "demo":
-        from wizard import front_end
-
-        if front_end.opens(given):
-            return front_end.run(given, demo=True)
-    if command == "replay":
-        from wizard import front_end
-
-        if front_end.watches(given):
-            return front_end.replay(given)
+    if command is None or (command == "demo" and front_end.opens(given)):
+        return front_end.run(given, demo=command == "demo")
+    if command == "replay" and front_end.watches(given):
+        return front_end.replay(given)
     from wizard import commands
 
     return commands.run(command, given)
 
 
-def _usage(argv: Sequence[str], usage: _Usage) -> ExitCode:
+def _usage(argv: Sequence[str], detail: str) -> ExitCode:
     from core.errors import SetupError
 
-    command = usage.command or _command_in(argv)
-    return refuse(argv, SetupError("usage.settings", detail=str(usage), command=command))
+    return refuse(argv, SetupError("usage.settings", detail=detail, command=_command_in(argv)))
 
 
 def refuse(argv: Sequence[str], error: SetupError) -> ExitCode:
@@ -153,7 +137,7 @@ def refuse(argv: Sequence[str], error: SetupError) -> ExitCode:
 
         Ndjson(None, sys.stdout).result(command, "failed", error.exit_code, {}, [error.as_dict() | {"remedy": remedy}])
     else:
-        from wizard.console.plain import clean
+        from wizard.text import clean
 
         told = error.details["detail"] if error.id == "usage.settings" else error
         print(clean(f"entraclaw-setup: {told}\n{remedy}"), file=sys.stderr)
@@ -211,23 +195,17 @@ def _add(place: Any, option: Option, text: str) -> None:
     """
     how: dict[str, Any] = {"help": text, "default": option.default if option.source == "line" else argparse.SUPPRESS}
     if option.kind == "word":
-        how["metavar"] = option.metavar
         if option.optional:
             how["nargs"] = "?"
         else:
             del how["default"]
-        place.add_argument(option.name, **how)
+        place.add_argument(option.name, metavar=option.metavar, **how)
         return
     if option.metavar:
         how["metavar"] = option.metavar
-    if option.kind in _TYPES:
-        how["type"] = _TYPES[option.kind]
-    if option.kind == "switch":
-        how["action"] = "store_true"
-    elif option.kind == "class":
-        how |= {"action": "append", "nargs": "?", "const": option.instead}
-    elif option.kind == "name":
-        how["action"] = "append"
+    how |= _HOW.get(option.kind, {})
+    if option.kind == "class":
+        how["const"] = option.instead
     elif option.kind == "flow":
         how["choices"] = tuple(flow.name for flow in registry.flows() if flow.scenarios)
     elif option.choices and not option.setting:
@@ -259,4 +237,13 @@ def _port(text: str) -> int:
     return value
 
 
-_TYPES: Final[dict[str, Callable[[str], Any]]] = {"number": _natural, "whole": int, "port": _port, "speed": _speed}
+#: What an option of a kind does with what is given.
+_HOW: Final[dict[str, dict[str, Any]]] = {
+    "switch": {"action": "store_true"},
+    "class": {"action": "append", "nargs": "?"},
+    "name": {"action": "append"},
+    "number": {"type": _natural},
+    "whole": {"type": int},
+    "port": {"type": _port},
+    "speed": {"type": _speed},
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +14,25 @@ from core.errors import SetupError
 _NOT_IN_DEMO: Final = ("project", "profile", "cloud", "answers", "log_file", "tenant", "app_id")
 
 
-def refuse(given: dict[str, Any]) -> None:
+def refuse(given: Mapping[str, Any]) -> None:
     """Refuse what would point a demo at something real (U8).
 
     :raises SetupError: `usage.settings`.
     """
-    for name in _NOT_IN_DEMO:
+    refuse_options(given, _NOT_IN_DEMO, "demo", "demo")
+
+
+def refuse_options(given: Mapping[str, Any], absent: Iterable[str], place: str, command: str) -> None:
+    """Refuse options that promise what is not done.
+
+    :param absent: their names.
+    :param place: in which they have no place.
+    :raises SetupError: `usage.settings`.
+    """
+    for name in absent:
         if given.get(name) is not None:
-            raise SetupError("usage.settings", detail=f"{OPTIONS[name].flag} has no place in a demo", command="demo")
+            detail = f"{OPTIONS[name].flag} has no place in a {place}"
+            raise SetupError("usage.settings", detail=detail, command=command)
 
 
 def isolate(folder: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 from core.errors import explain
+from wizard.text import wrapped
 
 
 def answer(id: str | None, width: int) -> tuple[dict[str, Any], str]:
@@ -29,16 +29,10 @@ def answer(id: str | None, width: int) -> tuple[dict[str, Any], str]:
 
 
 def _group(name: str, ids: list[str], width: int) -> str:
-    lines = _wrapped("  ".join(ids), width - 2) if width else ids  # one per line for grep
+    lines = wrapped("  ".join(ids), width - 2, cut=False) if width else ids  # one per line for grep
     return "\n".join((name, *(f"  {line}" for line in lines)))
 
 
 def _row(head: str, text: str, width: int) -> str:
-    lines = [line for part in text.split("\n") for line in _wrapped(part, width - 13 if width else 0)]
+    lines = wrapped(text, width - 13, cut=False)
     return f"  {head:<10} " + f"\n{'':13}".join(lines)
-
-
-def _wrapped(text: str, room: int) -> list[str]:
-    if room <= 0:
-        return [text]
-    return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, Final, TextIO
 
-from core.clock import Cancel, SystemClock
+from core.clock import SystemClock
 from core.config.options import OPTIONS
 from core.config.settings import Settings, resolve
-from core.errors import Interrupted, SetupError
+from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from wizard import process
 from wizard.console.plain import Plain
 from wizard.demo import refuse
+from wizard.runs import failed
 from wizard.workspace import Demo, Local, Workspace, chosen
 
 #: What only a run without a wizard can honour.
@@ -69,7 +70,7 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> ExitCode:
     :returns: the exit code.
     """
 
-    def begin(starting: _Starting, stack: ExitStack) -> ExitCode:
+    def begin(starting: process.Interruptible, stack: ExitStack) -> ExitCode:
         settings = _demo(given) if demo else _real(given)
         # the screens are written to standard error, as the framework does
         linear = plain(settings.plain, os.environ, sys.stdout) or not _terminal(sys.stderr)
@@ -77,7 +78,13 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> ExitCode:
         stack.callback(workspace.close)
         starting.asking = False  # from here on the front end decides, and what is removed is removed completely
         starting.cancel.check()
-        return _dialogue(workspace) if linear else _full_screen(workspace)
+        if linear:
+            from wizard.console import dialogue
+
+            return dialogue.run(workspace, sys.stdout, sys.stderr, sys.stdin)
+        from wizard.tui import terminal
+
+        return terminal.run(workspace)
 
     return _open(begin)
 
@@ -89,7 +96,7 @@ def replay(given: Mapping[str, Any]) -> ExitCode:
     :returns: the exit code.
     """
 
-    def begin(starting: _Starting, stack: ExitStack) -> ExitCode:
+    def begin(starting: process.Interruptible, stack: ExitStack) -> ExitCode:
         from core.config import profile as profiles
         from wizard import replay
 
@@ -108,31 +115,23 @@ def replay(given: Mapping[str, Any]) -> ExitCode:
     return _open(begin)
 
 
-def _open(begin: Callable[[_Starting, ExitStack], ExitCode]) -> ExitCode:
+def _open(begin: Callable[[process.Interruptible, ExitStack], ExitCode]) -> ExitCode:
     process.prepare()
     for name in os.environ.keys() - _DRAWING:
         if name.startswith("TEXTUAL"):
             del os.environ[name]
-    starting = _Starting()
+    starting = process.Interruptible(asking=True)  # a signal ends it at once: nothing has been changed
     with ExitStack() as stack:
         try:
             stack.enter_context(process.signals(starting))
             code = begin(starting, stack)
-        except SetupError as error:
-            untold = isinstance(error, Interrupted) and not error.standing
-            code = _fail(error.copy(standing="Nothing was changed.") if untold else error)
-        except Exception as bug:  # noqa: BLE001  reported with an id; never a traceback with values in it
-            from core.flow.engine import internal
-
-            code = _fail(internal(bug))
+        except Exception as error:  # noqa: BLE001  reported with an id; never a traceback with values in it
+            result = failed(error, "")
+            with suppress(OSError):  # nobody is there to read it; the exit code still tells
+                printer = Plain(sys.stdout, sys.stderr, colour=False, quiet=False, verbose=False)
+                printer.result("", result.outcome, result.exit_code, {}, result.errors)
+            code = result.exit_code
     return process.flush(code)
-
-
-class _Starting:
-    """Until a front end is there, a signal ends it at once: nothing has been changed."""
-
-    def __init__(self) -> None:
-        self.cancel, self.asking = Cancel(), True
 
 
 def _real(given: Mapping[str, Any]) -> Settings:
@@ -148,28 +147,9 @@ def _real(given: Mapping[str, Any]) -> Settings:
 
 def _demo(given: Mapping[str, Any]) -> Settings:
     """Which front end it is; everything else of the environment is dropped before a demo begins (U8)."""
-    refuse(dict(given))
+    refuse(given)
     variable = OPTIONS["plain"].variable
     return resolve({"plain": given.get("plain")}, {variable: os.environ[variable]} if variable in os.environ else {})
-
-
-def _dialogue(workspace: Workspace) -> ExitCode:
-    from wizard.console import dialogue
-
-    return dialogue.run(workspace, sys.stdout, sys.stderr, sys.stdin)
-
-
-def _full_screen(workspace: Workspace) -> ExitCode:
-    from wizard.tui import terminal
-
-    return terminal.run(workspace)
-
-
-def _fail(error: SetupError) -> ExitCode:
-    with suppress(OSError):  # nobody is there to read it; the exit code still tells
-        printer = Plain(sys.stdout, sys.stderr, colour=False, quiet=False, verbose=False)
-        printer.result("", "failed", error.exit_code, {}, [error.as_dict()])
-    return error.exit_code
 
 
 def _terminal(stream: TextIO | None) -> bool:

@@ -5,77 +5,57 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from core.clock import Cancel, SystemClock
+from core.clock import SystemClock
 from core.config.settings import Settings, resolve
-from core.errors import Interrupted, SetupError
+from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
-from core.events import ChangeMade, Event, Finding, Question
-from core.flows import registry
-from core.recording.writer import Recording
+from core.events import Event, Finding, Question
+from wizard import runs
 from wizard.console.ndjson import Ndjson
-from wizard.console.plain import Plain, clean
+from wizard.console.plain import Plain
 from wizard.early import json_wanted
-from wizard.process import log
+from wizard.process import Interruptible, log
+from wizard.text import clean
+from wizard.workspace import Local, Workspace
 
 if TYPE_CHECKING:
     from core.steps.context import Context
+    from wizard.runs import Ended, Order
 
 
-class Renderer(Protocol):
-    """A front end."""
-
-    def event(self, event: Event) -> None:
-        """Show one event."""
-
-    def ask(self, question: Question) -> bool:
-        """Ask a person."""
-
-    def result(self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
-        """Show the end."""
-
-
-class Invocation:
+class Invocation(Interruptible):
     """What every command needs, whatever it does.
 
     :param command: its name.
     :param given: long options that were given, with underscores.
-    :param cancel: where a request to stop comes in.
     :param stack: what is closed when it ends.
-    :ivar asking: whether a person is being asked right now.
-    :ivar effects: whether anything was changed so far.
     :ivar changed: whether the result says that something was changed.
     :ivar lost: why standard output did not take all of it.
-    :ivar sinks: receive every event besides the renderer and the recording.
-    :ivar checks: rows of a verification or a diagnosis, for the result.
+    :ivar emit: where every event goes.
     """
 
-    def __init__(self, command: str, given: dict[str, Any], cancel: Cancel, stack: ExitStack) -> None:
-        self.command, self.given, self.cancel, self.stack = command, given, cancel, stack
-        self.asking = self.changed = self.effects = False
+    def __init__(self, command: str, given: dict[str, Any], stack: ExitStack) -> None:
+        super().__init__()
+        self.command, self.given, self.stack = command, given, stack
+        self.changed = False
         self.lost: Exception | None = None
         # before anything can be wrong with them: in which form a mistake in the settings is told
         self.settings = Settings(json=bool(given.get("json", json_wanted(()))))
-        self.renderer: Renderer = self._renderer(self.settings)
-        self.sinks: list[Callable[[Event], None]] = []
-        self.recording: Recording | None = None
-        self.checks: list[dict[str, str]] = []
+        self.renderer = self._renderer(self.settings)
+        self.emit = runs.Events(self._event)
 
-    def fail(self, error: SetupError) -> ExitCode:
+    def fail(self, error: Exception) -> ExitCode:
         """Show an error that no flow has shown; its exit code."""
-        row = registry.find(self.command)
-        changing = row is not None and row.changes
-        telling = isinstance(error, Interrupted) or (error.exit_code != ExitCode.USAGE and changing)
-        if telling and not (self.effects or error.standing):
-            error = error.copy(standing="Nothing was changed.")
+        result = runs.failed(error, self.command, effects=self.emit.effects)
         if self.command == "token":
-            print(clean(f"entraclaw-setup token: {error}\n{error.remedy}"), file=sys.stderr)
+            (told,) = result.errors
+            print(clean(f"entraclaw-setup token: {told['message']} [{told['id']}]\n{told['remedy']}"), file=sys.stderr)
         else:
-            self.show("failed", error.exit_code, {}, [error.as_dict()])
-        return error.exit_code
+            self.show(result.outcome, result.exit_code, {}, result.errors)
+        return result.exit_code
 
     def told(self, code: ExitCode) -> ExitCode:
         """The exit code; a result that could not be written is no success, unless whoever read it just went away (U4).
@@ -95,34 +75,6 @@ class Invocation:
             else:
                 print(clean(f"entraclaw-setup: {failed}\n{failed.remedy}"), file=sys.stderr, flush=True)
         return code or (ExitCode.HALF_WAY if self.changed else failed.exit_code)
-
-    def emit(self, event: Event) -> None:
-        """Hand an event to every sink."""
-        self.effects |= isinstance(event, ChangeMade)
-        if self.recording is not None:
-            self.recording.event(event)
-        if self.command == "token":
-            # these must reach somebody (K5, M10), and standard output is the token's
-            if isinstance(event, Finding) and event.id.startswith(("keystore.allowed", "rollback.")):
-                with suppress(OSError):
-                    text = f"entraclaw-setup token: {event.message} {event.remedy}".rstrip()
-                    print(clean(text), file=sys.stderr)
-            return
-        try:
-            self.renderer.event(event)
-        except (OSError, ValueError) as error:  # what was begun is finished all the same
-            if self.settings.json:
-                self.renderer = Ndjson(None, sys.stdout)
-            else:
-                self._missed(error)
-                self.renderer = Plain(io.StringIO(), sys.stderr, colour=False, quiet=True, verbose=False)
-        for sink in list(self.sinks):
-            try:
-                sink(event)
-            except (OSError, ValueError) as error:
-                self.sinks.remove(sink)
-                with suppress(OSError):
-                    print(f"--log-file {self.settings.log_file}: {error}; it ends here", file=sys.stderr)
 
     def ask(self, question: Question) -> bool:
         """Answer from `--yes`, or ask a person if there is one."""
@@ -144,35 +96,28 @@ class Invocation:
         """
         self.settings = resolve(flags)
         self.renderer = self._renderer(self.settings)
-        if self.settings.log_file:
-            self.sinks.append(Ndjson(self.stack.enter_context(log(self.settings, self.command)), None).event)
+        if (file := log(self.settings, self.command, self.stack)) is not None:
+            self.emit.log = Ndjson(file, None).event
 
-    def real(self) -> Context:
-        """This machine; it is closed and recorded.
+    def carry_out(self, order: Order, workspace: Workspace | None = None) -> Ended:
+        """Run a flow or a check, and record it.
+
+        :param workspace: where; None: on this machine.
+        """
+        place = workspace or Local(self.settings)
+        self.emit.recording = self.emit.recording or place.recording(self.command, SystemClock().now)
+        return runs.carry_out(order, lambda: self.context(place), self.emit)
+
+    def context(self, workspace: Workspace) -> Context:
+        """What a run works with; whoever gets it closes it.
 
         :raises SetupError: the cloud, the profile or the configuration file cannot be used.
         """
-        from core import assemble
-
-        ctx = assemble.real(self.settings, self.cancel, self.emit, self.ask)
-        self.stack.callback(ctx.close)
-        if self.command != "token":
-            self.record(ctx)
-        return ctx
-
-    def record(self, ctx: Context, *, lasting: bool = True) -> None:
-        """Record what follows.
-
-        :param lasting: False where the state folder is thrown away in the end.
-        """
-        self.recording = Recording(self.command, SystemClock().now, lasting=lasting)
-        self.recording.begin(ctx.profile, ctx.run_id, self.emit)
+        return workspace.context(self.cancel, self.emit, self.ask)
 
     def show(self, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]) -> None:
         """Show the result."""
         self.changed = outcome in ("changed", "partial")
-        if self.recording is not None:
-            data = self.recording.result(self.command, outcome, code, data, errors)
         try:
             self.renderer.result(self.command, outcome, code, data, errors)
         except (OSError, ValueError) as error:
@@ -196,7 +141,24 @@ class Invocation:
         except (OSError, ValueError) as error:
             raise SetupError("output.lost", detail=_reason(error)) from None
 
-    def _renderer(self, settings: Settings) -> Renderer:
+    def _event(self, event: Event) -> None:
+        if self.command == "token":
+            # these must reach somebody (K5, M10), and standard output is the token's
+            if isinstance(event, Finding) and event.id.startswith(("keystore.allowed", "rollback.")):
+                with suppress(OSError):
+                    text = f"entraclaw-setup token: {event.message} {event.remedy}".rstrip()
+                    print(clean(text), file=sys.stderr)
+            return
+        try:
+            self.renderer.event(event)
+        except (OSError, ValueError) as error:  # what was begun is finished all the same
+            if self.settings.json:
+                self.renderer = Ndjson(None, sys.stdout)
+            else:
+                self._missed(error)
+                self.renderer = Plain(io.StringIO(), sys.stderr, colour=False, quiet=True, verbose=False)
+
+    def _renderer(self, settings: Settings) -> Plain | Ndjson:
         if settings.json:
             return Ndjson(None if settings.quiet else sys.stderr, sys.stdout)
         colour = sys.stdout.isatty() and not settings.no_color and os.environ.get("TERM") != "dumb"

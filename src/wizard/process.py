@@ -6,11 +6,11 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from core import files
 from core.clock import Cancel
@@ -22,15 +22,15 @@ from core.secret import forbid_core_dumps
 from wizard import early
 
 
-class Interruptible(Protocol):
+class Interruptible:
     """What a signal reaches.
 
     :ivar cancel: of what is under way.
     :ivar asking: whether a person is being asked right now.
     """
 
-    cancel: Cancel
-    asking: bool
+    def __init__(self, *, asking: bool = False) -> None:
+        self.cancel, self.asking = Cancel(), asking
 
 
 def prepare() -> None:
@@ -76,28 +76,47 @@ def signals(running: Interruptible) -> Iterator[None]:
         if running.asking:
             raise Interrupted(number)
 
-    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
-    try:
+    with handling(handle):
         if number := early.heard():
             handle(number, None)
+        yield
+
+
+@contextmanager
+def handling(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Hand the signals that end a run to somebody else meanwhile."""
+    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
+    try:
         yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)
 
 
-def log(settings: Settings, command: str) -> TextIO:
-    """Open `--log-file`; whoever gets it closes it.
+def log(settings: Settings, command: str, stack: ExitStack) -> TextIO | None:
+    """Open `--log-file`.
 
     :param command: for the error.
+    :param stack: closes it.
+    :returns: None: no log is wanted.
     :raises SetupError: `usage.settings`: it is the state file, or cannot be opened; `file.unsafe`.
     """
+    if not settings.log_file:
+        return None
     path = Path(settings.log_file)
     if path.resolve() == (settings.folder / profiles.of(settings).state_file).resolve():
         detail = f"--log-file {path} is the state file"
     else:
         try:
-            return os.fdopen(files.opened(path, append=True), "a", encoding="utf-8")
+            file = os.fdopen(files.opened(path, append=True), "a", encoding="utf-8")
         except OSError as error:
             detail = f"--log-file {path} cannot be opened: {error.strerror}"
+        else:
+            stack.callback(_closed, file)
+            return file
     raise SetupError("usage.settings", detail=detail, command=command)
+
+
+def _closed(file: TextIO) -> None:
+    with suppress(OSError):  # what it could not take was told when it was written
+        file.close()

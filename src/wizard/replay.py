@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from core.clock import Cancel, Clock
-from core.config.options import OPTIONS
 from core.config.profile import Profile
 from core.errors import SetupError
 from core.events import Event
 from core.recording import writer
-from core.recording.reader import Outcome, Part, Tape, read
-from wizard.console.plain import clean
+from core.recording.reader import Tape, read
+from wizard.demo import refuse_options
+from wizard.text import clean
 
 #: What a replay is called for the newest recording.
 LAST: Final = "last"
@@ -119,10 +119,7 @@ def refuse(given: Mapping[str, Any]) -> None:
 
     :raises SetupError: `usage.settings`.
     """
-    for name in _ABSENT:
-        if given.get(name) is not None:
-            detail = f"{OPTIONS[name].flag} has no place in a replay: nothing is done or written"
-            raise SetupError("usage.settings", detail=detail, command="replay")
+    refuse_options(given, _ABSENT, "replay: nothing is done or written", "replay")
 
 
 def listed(profile: Profile) -> list[Listed]:
@@ -152,8 +149,8 @@ def load(path: Path) -> Tape:
 
     :raises SetupError: `replay.unreadable`.
     """
-    tape = read(path)
-    return replace(tape, run=clean(tape.run), parts=tuple(_cleaned(part) for part in tape.parts))
+    tape: Tape = _cleaned(read(path))
+    return tape
 
 
 def play(tape: Tape, emit: Callable[[Event], None], pace: Pace, cancel: Cancel) -> None:
@@ -213,27 +210,16 @@ def _listed(path: Path) -> Listed:
     return Listed(str(path), when, command, outcome.outcome, outcome.exit_code)
 
 
-def _cleaned(part: Part) -> Part:
-    events = tuple((moment, _tidy(event)) for moment, event in part.events)
-    result = part.result
-    if result is not None:
-        errors = _texts(result.errors)
-        result = Outcome(clean(result.command), clean(result.outcome), result.exit_code, _texts(result.data), errors)
-    return Part(clean(part.flow), events, result)
-
-
-def _tidy(event: Event) -> Event:
-    changed = {name: _texts(value) for name, value in vars(event).items()}
-    return replace(event, **changed)
-
-
-def _texts(value: Any) -> Any:
+def _cleaned(value: Any) -> Any:
+    """The same with every text in it cleaned."""
     match value:
         case str():
             return clean(value)
         case dict():
-            return {clean(key): _texts(item) for key, item in value.items()}
+            return {clean(key): _cleaned(item) for key, item in value.items()}
         case list() | tuple():
-            return type(value)(_texts(item) for item in value)
+            return type(value)(_cleaned(item) for item in value)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{name: _cleaned(member) for name, member in vars(value).items()})
         case _:
             return value

@@ -35,7 +35,7 @@ def data(command: str, ctx: Context, result: Result, checks: list[dict[str, str]
     :param command: what was run.
     :param checks: rows of a verification.
     """
-    from core.entra import permissions
+    from core.flows import result as results
     from core.steps.hand_off import handoff
 
     body: dict[str, Any] = {"tenant": ctx.target.tenant, "app_id": ctx.target.app_id, "cloud": ctx.cloud.name}
@@ -51,8 +51,7 @@ def data(command: str, ctx: Context, result: Result, checks: list[dict[str, str]
         due = key_pair.renewal.due.isoformat()
         body["certificate"] = {"thumbprint": key_pair.thumbprint, "not_after": end, "due": due}
     if (app := ctx.maybe_app) is not None:
-        names = sorted(permissions.name_of(role) for role in app.granted)
-        body["permissions"] = [{"name": name, "takeover": name in permissions.TAKEOVER} for name in names]
+        body["permissions"] = results.permissions(app)
     if (request := handoff.written(ctx)) is not None:
         body["request"] = request.target
     row = registry.find(command)

@@ -1,31 +1,34 @@
-"""Where the wizard stands: on this machine, or on a sandbox that is thrown away (U8)."""
+"""Where the wizard stands: on this machine, or on a sandbox that is thrown away (U8).
+
+It is loaded before anything else, to keep from libraries what they must not read: what takes time, its functions load.
+"""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from core.clock import Cancel
-from core.config.settings import Settings, resolve
-from core.events import Event, Question
 from core.flows import registry
-from core.recording.writer import Recording
-from wizard.demo import isolate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from core.clock import Cancel
+    from core.config.settings import Settings
+    from core.events import Event, Question
     from core.flow.spec import FlowSpec
     from core.machine.azure_cli import SignIn
     from core.machine.keystore.system import Keystore
+    from core.machine.python_packages import Package
+    from core.recording.writer import Recording
     from core.steps.context import Context
-    from wizard.runs import Kind
 
-Emit = Callable[[Event], None]
-Ask = Callable[[Question], bool]
+Emit: TypeAlias = "Callable[[Event], None]"
+Ask: TypeAlias = "Callable[[Question], bool]"
 
 
 class Scenario(NamedTuple):
@@ -35,18 +38,18 @@ class Scenario(NamedTuple):
     :param seed: the sandbox's scenario.
     :param slow: factor of the replication delays.
     :param locked: how often the keystore refuses before it is unlocked.
-    :param asked: the flow that was asked for, if one was.
+    :param asked: name of the flow that was asked for, if one was.
     """
 
     text: str
     seed: str
     slow: float = 1.0
     locked: int = 0
-    asked: Kind = ""
+    asked: str = ""
 
     @property
-    def flow(self) -> Kind:
-        """What is done there."""
+    def flow(self) -> str:
+        """Name of the flow that is done there."""
         return self.asked or registry.shown(self.seed).name
 
 
@@ -57,6 +60,20 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "unprivileged": Scenario("Migrate without the rights for it: an administrator is asked", "unprivileged"),
     "locked": Scenario("Migrate with a locked keystore", "legacy", locked=1),
 }
+
+
+def restrain() -> None:
+    """Keep from libraries what they must not read or start; before the first of them is loaded."""
+    from core.machine import libraries
+
+    libraries.restrain()
+
+
+def installed() -> tuple[Package, ...]:
+    """The Python packages that this program requires, as they are."""
+    from core.machine import python_packages
+
+    return python_packages.look()
 
 
 def chosen(given: Mapping[str, Any]) -> tuple[str, FlowSpec]:
@@ -76,24 +93,26 @@ def chosen(given: Mapping[str, Any]) -> tuple[str, FlowSpec]:
     return scenario, flow or registry.shown(base)
 
 
-class Workspace(Protocol):
+class Workspace(ABC):
     """What the front ends of the wizard need to know of where they stand.
 
     :ivar settings: of every run that is started here.
+    :cvar live: whether runs can be started here.
     :ivar scenarios: what can be chosen, name to description; empty on a real machine.
     :ivar scenario: what was chosen.
-    :ivar live: whether runs can be started here.
     """
 
     settings: Settings
-    live: bool
-    scenarios: Mapping[str, Scenario]
-    scenario: str
+    live = True
+    scenarios: Mapping[str, Scenario] = {}
+    scenario = ""
 
     @property
     def label(self) -> str:
-        """Shown on every screen; empty on a real machine."""
+        """Shown on every screen; empty on a real machine. A demo's says that all of it is thrown away."""
+        return ""
 
+    @abstractmethod
     def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         """A context for one run; whoever gets it closes it.
 
@@ -106,32 +125,23 @@ class Workspace(Protocol):
         :param command: what runs.
         :param now: the time of an event.
         """
+        from core.recording.writer import Recording
+
+        return Recording(command, now, lasting=not self.label)
 
     def move(self, scenario: str) -> None:
         """Start over on another scenario.
 
         :raises SetupError: the sandbox cannot be started.
         """
+        raise AssertionError("there are no scenarios here")
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  this machine has nothing of the kind
         """Remove what was only for this."""
 
 
-class _Live:
-    """Where runs can be started."""
-
-    live = True
-    label = ""
-
-    def recording(self, command: str, now: Callable[[], datetime]) -> Recording | None:
-        return Recording(command, now, lasting=not self.label)  # a label says that all of it is thrown away
-
-
-class Local(_Live):
+class Local(Workspace):
     """This machine."""
-
-    scenario = ""
-    scenarios: Mapping[str, Scenario] = {}
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -141,14 +151,8 @@ class Local(_Live):
 
         return assemble.real(self.settings, cancel, emit, ask)
 
-    def move(self, scenario: str) -> None:
-        raise AssertionError("a real machine has no scenarios")
 
-    def close(self) -> None:
-        """There is nothing to remove."""
-
-
-class Demo(_Live):
+class Demo(Workspace):
     """A sandbox in this process, with a keystore in memory; home and working directory are elsewhere until it closes.
 
     :param given: the command line's options.
@@ -160,11 +164,15 @@ class Demo(_Live):
     label = "SANDBOX, keystore in memory"
 
     def __init__(self, given: Mapping[str, Any], scenario: str, seed: int | None = None) -> None:
+        from tempfile import TemporaryDirectory
+
+        from wizard.demo import isolate
+
         self.scenarios: Mapping[str, Scenario] = SCENARIOS
         self._given, self._seed = dict(given), seed
         self._stack, self._labs = ExitStack(), ExitStack()
         back, environ = Path.cwd(), dict(os.environ)
-        isolate(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="entraclaw-demo-")))
+        isolate(self._stack.enter_context(TemporaryDirectory(prefix="entraclaw-demo-")))
         self._stack.callback(os.chdir, back)
         self._stack.callback(os.environ.update, environ)
         self._stack.callback(os.environ.clear)
@@ -178,6 +186,7 @@ class Demo(_Live):
 
     def move(self, scenario: str) -> None:
         from core import assemble
+        from core.config.settings import resolve
 
         base = assemble.base(scenario)
         text = assemble.scenarios().get(base, base) if scenario not in self.scenarios else ""

@@ -6,16 +6,19 @@ The key z writes the number of presses into the top line.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from core.errors import Interrupted
 from core.events import Finding, StageStarted, StepFinished, StepStarted, Waiting
+from wizard.runs import Order
 from wizard.tui import app
 from wizard.tui.app import Wizard
 from wizard.tui.engine_thread import EngineThread
-from wizard.tui.state import Ended, Outline
+from wizard.tui.state import Outline
 from wizard.tui.terminal import conduct
 from wizard.tui.widgets.parts import Bar
 from wizard.workspace import Local
@@ -27,7 +30,11 @@ STEPS = 20
 class Flood(EngineThread):
     """Twenty steps, over and over: 20,000 events at once, and again when they were taken."""
 
-    def _carry_out(self) -> Ended:
+    def _run(self) -> None:
+        with suppress(Interrupted):
+            self._flood()
+
+    def _flood(self) -> None:
         steps = tuple((f"step{n}", f"Step number {n} of a long list") for n in range(STEPS))
         self._put(Outline((("flood", "Flood", steps),)))
         self._emit(StageStarted("flood", "Flood"))
@@ -55,7 +62,7 @@ class Flooded(Wizard):
 
     def restart(self) -> None:
         """Straight to the screen that shows changes."""
-        self.engine_thread = Flood(self.workspace, "undo", self.post_message, now=self.now)
+        self.engine_thread = Flood(self.workspace, Order("undo"), self.post_message, now=self.now)
         self.show("progress")
         self.engine_thread.start()
 

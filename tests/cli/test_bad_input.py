@@ -168,6 +168,19 @@ def test_disk_almost_full(program: Program) -> None:
     program.refused("keystore.full", 3, "File too large", "Make room", largest=1500)
 
 
+def test_U4_a_log_file_that_takes_no_more_is_a_finding_and_the_run_goes_on(program: Program) -> None:
+    log = program.home / "run.log"
+    log.write_text("x" * 20_000)
+    log.chmod(0o600)
+    asked = ("doctor", "--json", "--check", "packages", "--log-file", str(log))
+    finished = program.run(*asked, largest=20_000)
+    events = [json.loads(line) for line in finished.stderr.splitlines()]
+    assert [event["id"] for event in events if event["event"] == "Finding"] == ["log.ended"]
+    assert events[-1]["event"] == "FlowFinished"
+    result = json.loads(finished.stdout)
+    assert (result["outcome"], result["exit_code"], finished.returncode) == ("unchanged", 0, 0)
+
+
 def test_state_file_empty(program: Program) -> None:
     program.state_file.write_text("")
     program.refused("statefile.broken", 3, str(program.state_file), "it is empty")

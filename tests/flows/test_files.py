@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def refused(act: Callable[[], object]) -> SetupError:
 
 def test_D4_a_log_file_that_is_not_this_users_alone_is_refused(planted: tuple[Path, Path]) -> None:
     path, precious = planted
-    assert str(path) in refused(lambda: process.log(Settings(log_file=str(path)), "migrate")).summary
+    assert str(path) in refused(lambda: process.log(Settings(log_file=str(path)), "migrate", ExitStack())).summary
     assert precious.read_text() == "mine"
     assert not (path.parent / "nothing").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from textual.widgets import OptionList
@@ -117,12 +118,10 @@ def interrupted(line: int) -> Callable[[Stand], None]:
     """A migration was killed after it wrote that line of its journal."""
 
     def prepare(stand: Stand) -> None:
-        ctx = stand.context(Cancel(), lambda event: None, lambda question: True)
-        try:
-            flow = runs.flow_of("migrate", ctx)
-            assert killed(line, lambda: runs.carry_out("migrate", ctx, flow)), "it was not that long"
-        finally:
-            ctx.close()
+        events = runs.Events(lambda event: None)
+        context = partial(stand.context, Cancel(), events, lambda question: True)
+        order = runs.Order("migrate")
+        assert killed(line, lambda: runs.carry_out(order, context, events)), "it was not that long"
 
     return prepare
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from textual.events import Key
 
@@ -19,11 +21,9 @@ from wizard.tui.state import LOOK
 
 def verified(stand: Stand) -> int:
     """Exit code of a verification that knows nothing of the wizard."""
-    ctx = stand.context(Cancel(), lambda event: None, lambda question: False)
-    try:
-        return runs.carry_out("verify", ctx, None).exit_code
-    finally:
-        ctx.close()
+    events = runs.Events(lambda event: None)
+    context = partial(stand.context, Cancel(), events, lambda question: False)
+    return runs.carry_out(runs.Order("verify"), context, events).result.exit_code
 
 
 def migrated(stand: Stand) -> bool:

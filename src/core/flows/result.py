@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from core.entra.permissions import TAKEOVER, name_of
 from core.steps.facts import SecretUnproven
 from core.steps.passwords import delete
 from core.steps.state_file.purge import purged
 
 if TYPE_CHECKING:
+    from core.entra.application import App
     from core.flow.engine import Result
     from core.steps.context import Context
 
@@ -23,3 +25,8 @@ def migrated(ctx: Context, result: Result) -> dict[str, Any]:
     unproven = ctx.facts.maybe(SecretUnproven)
     why = unproven.why if unproven is not None else ""
     return {**removed(ctx, result), "purged": purged(ctx), "secret_refusal_unproven": why}
+
+
+def permissions(app: App) -> list[dict[str, Any]]:
+    """What the app was granted by name, and which of it lets whoever holds it take over the tenant."""
+    return [{"name": name, "takeover": name in TAKEOVER} for name in sorted(map(name_of, app.granted))]

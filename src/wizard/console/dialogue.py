@@ -5,10 +5,9 @@ For screen readers, for terminals that can do nothing, and for whoever prefers i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TextIO
 
 from core import __version__
 from core.clock import SystemClock
@@ -17,21 +16,19 @@ from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import Event, FlowFinished, Question
 from core.flows import registry
-from wizard import answers
+from wizard import answers, runs
 from wizard.console import trouble
 from wizard.console.menu import Menu
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain
 from wizard.process import log, signals
-from wizard.report import data
-from wizard.runs import Kind, carry_out, flow_of
+from wizard.runs import Ended, Kind, Order
 from wizard.workspace import Demo
 
 if TYPE_CHECKING:
-    from core.flow.engine import Result
     from core.flows.interrupted import Open
     from core.flows.project_status import ProjectStatus
-    from core.recording.writer import Recording
+    from core.steps.context import Context
     from wizard.workspace import Workspace
 
 #: What the survey found, in words.
@@ -57,50 +54,18 @@ def run(workspace: Workspace, out: TextIO, err: TextIO, source: TextIO) -> ExitC
     dialogue = _Dialogue(workspace, plain, menu)
     with signals(menu), ExitStack() as stack:
         try:
-            if workspace.settings.log_file:
-                dialogue.log = Ndjson(stack.enter_context(log(workspace.settings, "")), None).event
+            if (file := log(workspace.settings, "", stack)) is not None:
+                dialogue.events.log = Ndjson(file, None).event
             dialogue.greet()
             dialogue.talk()
         except Interrupted as error:
-            dialogue.code = _told(plain, error.copy(standing="No run was under way."))
+            dialogue.code = plain.failure(error.copy(standing="No run was under way."))
         except SetupError as error:
-            code = _told(plain, error)
+            code = plain.failure(error)
             dialogue.code = dialogue.code or code
         except OSError:  # nobody reads it any more
             dialogue.code = dialogue.code or ExitCode.NEEDS_HUMAN
     return dialogue.code
-
-
-def _told(plain: Plain, error: SetupError) -> ExitCode:
-    with suppress(OSError):
-        plain.result("", "failed", error.exit_code, {}, [error.as_dict()])
-    return error.exit_code
-
-
-@dataclass(frozen=True)
-class _Ran:
-    """What a run came to.
-
-    :param flow: name of its flow.
-    :param tenant: the tenant that it was about, as far as it came.
-    :param data: what `--json` would print.
-    """
-
-    result: Result
-    flow: str
-    tenant: str
-    data: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def provable(self) -> bool:
-        """Whether a verification follows."""
-        spec = registry.flow(self.flow)
-        return spec is not None and spec.provable
-
-    @property
-    def ids(self) -> list[str]:
-        """Ids of the errors."""
-        return [error["id"] for error in self.result.errors]
 
 
 class _Dialogue:
@@ -112,10 +77,8 @@ class _Dialogue:
     def __init__(self, workspace: Workspace, plain: Plain, menu: Menu, *, inner: bool = False) -> None:
         self._workspace, self._plain, self._menu, self._inner = workspace, plain, menu, inner
         self._kind: Kind = "verify"
-        self._recording: Recording | None = None
-        self._clock = SystemClock()
         self.code = ExitCode.DONE
-        self.log: Callable[[Event], None] | None = None
+        self.events = runs.Events(self._show)
 
     def greet(self) -> None:
         """Say what this is, and where it stands."""
@@ -153,11 +116,11 @@ class _Dialogue:
     def _survey(self) -> ProjectStatus:
         from core.flows.project_status import survey
 
-        ctx = self._workspace.context(self._menu.cancel, self._emit, self._ask)
-        try:
+        with closing(self._context()) as ctx:
             return survey(ctx)
-        finally:
-            ctx.close()
+
+    def _context(self) -> Context:
+        return self._workspace.context(self._menu.cancel, self.events, self._ask)
 
     def _interrupted(self, found: Open) -> str:
         """Offer an interrupted run before anything else: nothing new can begin while it is open."""
@@ -200,15 +163,13 @@ class _Dialogue:
         try:
             demo = Demo({}, "legacy")
         except SetupError as error:  # it is not installed
-            _told(self._plain, error)
+            self._plain.failure(error)
             return
-        try:
+        with closing(demo):
             inner = _Dialogue(demo, self._plain, self._menu, inner=True)
             self._plain.say("")
             inner.greet()
             inner.talk()
-        finally:
-            demo.close()
 
     def _undertake(self, kind: Kind) -> bool:
         """Run it as often as the person likes.
@@ -216,10 +177,11 @@ class _Dialogue:
         :returns: whether to go on after that.
         """
         while True:
-            self._recording = self._workspace.recording(kind, self._clock.now)
+            self.events.recording = self._workspace.recording(kind, SystemClock().now)
             last = ran = self._carry_out(kind)
-            provable = kind != "undo" and ran.provable
-            proven = provable and self.code == ExitCode.DONE and not self._menu.cancel.signal
+            spec = registry.flow(ran.flow)
+            provable = spec is not None and spec.provable
+            proven = provable and kind != "undo" and self.code == ExitCode.DONE and not self._menu.cancel.signal
             if proven:
                 last = self._carry_out("verify")
             self._sum_up(ran, last)
@@ -234,35 +196,16 @@ class _Dialogue:
                 return wish == "menu"
             if proven:
                 kind = "verify"
-            elif kind == "resume" and ran.provable:
+            elif kind == "resume" and provable:
                 kind = ran.flow  # what it was to go on with may be undone by now
 
-    def _carry_out(self, kind: Kind) -> _Ran:
-        from core.flow.engine import Result
-
+    def _carry_out(self, kind: Kind) -> Ended:
         self._kind = kind
-        told: dict[str, Any] = {}
-        try:
-            ctx = self._workspace.context(self._menu.cancel, self._emit, self._ask)
-        except SetupError as error:
-            ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, "")
-        else:
-            if self._recording is not None:
-                self._recording.begin(ctx.profile, ctx.run_id, self._emit)
-            try:
-                flow = flow_of(kind, ctx)
-                ran = _Ran(carry_out(kind, ctx, flow), flow.name if flow is not None else kind, ctx.target.tenant)
-                told = data(kind, ctx, ran.result, [])
-            except SetupError as error:
-                ran = _Ran(Result("failed", error.exit_code, errors=[error.as_dict()]), kind, ctx.target.tenant)
-            finally:
-                ctx.close()
-        self.code = ran.result.exit_code
-        if self._recording is not None:
-            told = self._recording.result(kind, ran.result.outcome, self.code, told, ran.result.errors)
-        return replace(ran, data=told)
+        ended = runs.carry_out(Order(kind), self._context, self.events)
+        self.code = ended.result.exit_code
+        return ended
 
-    def _sum_up(self, ran: _Ran, last: _Ran) -> None:
+    def _sum_up(self, ran: Ended, last: Ended) -> None:
         """What was reached, and what failed."""
         sentences = [*ran.result.summary, *(last.result.summary if last is not ran else ())]
         if sentences:
@@ -291,7 +234,7 @@ class _Dialogue:
         try:
             answers.save(path, kind, settings)
         except SetupError as error:
-            _told(self._plain, error)
+            self._plain.failure(error)
             return
         self._plain.say("Saved. This replays it:")
         self._plain.verbatim(answers.replay(kind, settings, path))
@@ -312,16 +255,7 @@ class _Dialogue:
                 self._plain.verbatim(answers.command_line(self._kind, self._replayed))
         return self._menu.choose(question.text, options, question.default)
 
-    def _emit(self, event: Event) -> None:
-        if self._recording is not None:
-            self._recording.event(event)
-        if self.log is not None:
-            try:
-                self.log(event)
-            except (OSError, ValueError) as error:
-                self.log = None
-                with suppress(OSError):
-                    self._plain.say(f"--log-file {self._workspace.settings.log_file}: {error}; it ends here")
+    def _show(self, event: Event) -> None:
         if not isinstance(event, FlowFinished):  # its sentences are part of the summary
             with suppress(OSError, ValueError):  # nobody reads it; what was begun is finished all the same
                 self._plain.event(event)

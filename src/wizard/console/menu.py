@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TextIO, TypeVar
 
-from core.clock import Cancel
 from core.errors import SetupError
 from wizard.console.plain import Plain
+from wizard.process import Interruptible
 
 T = TypeVar("T")
 
 
-class Menu:
+class Menu(Interruptible):
     """Asks a person; a signal ends it at once (`wizard.process.signals`).
 
     :param plain: shows the questions.
     :param source: gives the answers, line by line.
-    :ivar cancel: of whatever is under way.
-    :ivar asking: whether a question is open.
     """
 
     def __init__(self, plain: Plain, source: TextIO) -> None:
+        super().__init__()
         self._plain, self._source = plain, source
-        self.cancel = Cancel()
-        self.asking = False
 
     def choose(self, heading: str, options: Mapping[T, str], default: T, note: str = "Enter") -> T:
         """Ask until one is chosen.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from core.errors import Interrupted, SetupError
@@ -11,7 +12,6 @@ from wizard.console.plain import Plain
 from wizard.explain import answer
 
 if TYPE_CHECKING:
-    from core.machine.azure_login import Prompt
     from wizard.workspace import Workspace
 
 Wish = Literal["again", "menu", "quit"]
@@ -65,23 +65,28 @@ def _code(error: dict[str, Any]) -> str:
 
 
 def _signed_in(workspace: Workspace, tenant: str, plain: Plain, menu: Menu, *, device_code: bool) -> bool:
-    def tell(prompt: Prompt) -> None:
-        plain.say(prompt.text)
-        for name, value in (("Address", prompt.address), ("Code", prompt.code)):
-            if value:
-                plain.verbatim(f"{name}: {value}")
-
     plain.gap()
     plain.say("Signing in to Azure; Ctrl-C ends it.")
-    ctx = workspace.context(menu.cancel, lambda event: None, lambda question: False)
     try:
-        ctx.sign_in.login(tenant, device_code=device_code, tell=tell, cancel=menu.cancel)
+        with closing(workspace.context(menu.cancel, lambda event: None, lambda question: False)) as ctx:
+            ctx.sign_in.login(
+                tenant,
+                device_code=device_code,
+                tell=lambda prompt: _tell(plain, prompt.text, Address=prompt.address, Code=prompt.code),
+                cancel=menu.cancel,
+            )
     except Interrupted:
         raise
     except SetupError as error:
-        plain.result("", "failed", error.exit_code, {}, [error.as_dict()])
+        plain.failure(error)
         return False
-    finally:
-        ctx.close()
     plain.say("Signed in.")
     return True
+
+
+def _tell(plain: Plain, text: str, **values: str) -> None:
+    """What the sign-in asks for; what is to be typed stands alone."""
+    plain.say(text)
+    for name, value in values.items():
+        if value:
+            plain.verbatim(f"{name}: {value}")

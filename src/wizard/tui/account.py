@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import Binding, BindingType
@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from core.errors import SetupError
-from wizard.console.plain import clean
+from wizard.text import clean
 from wizard.tui.dialogs import Ask, Line, Text
 from wizard.tui.widgets.parts import Actions
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.clock import Cancel
     from core.steps.context import Context
-    from wizard.tui.host import Host
+    from wizard.tui.host import Host, Say
 
 
 def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
@@ -33,9 +33,8 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
     app.drop()
     dialog = SigningIn(device_code=device_code)
 
-    def work(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+    def work(ctx: Context, say: Say, cancel: Cancel) -> None:
         ctx.sign_in.login(tenant, device_code=device_code, tell=say, cancel=cancel)
-        return None
 
     def told(prompt: Any) -> None:
         dialog.tell(prompt.code, prompt.address, prompt.text)
@@ -51,14 +50,10 @@ def sign_in(app: Host, *, device_code: bool, tenant: str = "") -> None:
 def sign_out(app: Host) -> None:
     """Run `az logout`, after a yes."""
 
-    def work(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
-        ctx.sign_in.logout()
-        return None
-
     def answered(yes: bool | None) -> None:
         if yes:
             app.drop()
-            app.begin_job(work, lambda value: _look_again(app, value))
+            app.begin_job(lambda ctx, say, cancel: ctx.sign_in.logout(), partial(_look_again, app))
 
     app.push_screen(Ask("Sign the Azure CLI out? Other programs that use its account lose it too."), answered)
 
@@ -82,7 +77,7 @@ def _tenant(app: Host) -> str:
 def _look_again(app: Host, value: object) -> None:
     app.again("signin")
     if isinstance(value, SetupError) and value.id != "flow.interrupted":
-        app.push_screen(Text("The sign-in did not succeed", f"{value.summary}\n\n{value.remedy}\n\n[{value.id}]"))
+        app.push_screen(Text.of("The sign-in did not succeed", value))
 
 
 class SigningIn(ModalScreen[None]):
@@ -98,11 +93,6 @@ class SigningIn(ModalScreen[None]):
         super().__init__()
         self._device_code = device_code
         self._code = self._address = ""
-
-    @property
-    def wizard(self) -> Host:
-        """The app."""
-        return cast("Host", self.app)
 
     def compose(self) -> ComposeResult:
         waiting = "asking for a code …" if self._device_code else "the browser opens; sign in there …"
@@ -158,4 +148,4 @@ class SigningIn(ModalScreen[None]):
 
     def action_stop(self) -> None:
         """Give up the sign-in; `az` and its children are ended."""
-        self.wizard.stop_job()
+        cast("Host", self.app).stop_job()

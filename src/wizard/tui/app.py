@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import Binding, BindingType
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from core.clock import Cancel, Clock
     from core.flows.project_status import ProjectStatus
     from core.steps.context import Context
+    from wizard.tui.host import Say, Work
     from wizard.workspace import Workspace
 
 #: Seconds in which what runs may take back what it keeps for a moment: a probe of the keystore, a program.
@@ -66,8 +67,6 @@ class Wizard(Navigation):
         self.incident = ""
         self.to_sandbox = False
         self._job: Job | None = None
-        self._after_job: Callable[[object], object] = _nothing
-        self._job_tells: Callable[[object], object] = _nothing
         self._home: asyncio.AbstractEventLoop | None = None
         self._signal = 0
 
@@ -84,7 +83,7 @@ class Wizard(Navigation):
         self.survey, self.moving = None, False
         super().restart()
 
-        def look(ctx: Context, say: Callable[[object], None], cancel: Cancel) -> object:
+        def look(ctx: Context, say: Say, cancel: Cancel) -> object:
             from core.flows.project_status import survey
 
             return survey(ctx)
@@ -97,7 +96,7 @@ class Wizard(Navigation):
 
     def _surveyed(self, value: object) -> None:
         if isinstance(value, SetupError):
-            self._tell("This cannot start", value)
+            self.push_screen(Text.of("This cannot start", value))
         else:
             self.survey = value  # type: ignore[assignment]
             self.moved_screen()
@@ -141,7 +140,7 @@ class Wizard(Navigation):
                 print("Finishing what must not stay half-done …", file=sys.stderr, flush=True)
 
         self.halt(self._signal or signal.SIGINT, tell)
-        model = self.proof if engine_thread.kind == "verify" else self.model
+        model = self.model_of(engine_thread)
         was = model.ended
         model.take(engine_thread.take())
         if model.ended is not was and model.ended is not None and not self.incident:
@@ -213,44 +212,28 @@ class Wizard(Navigation):
         def moved(value: object) -> None:
             self.moving = False
             if isinstance(value, SetupError):
-                self._tell("The sandbox cannot start", value)
+                self.push_screen(Text.of("The sandbox cannot start", value))
             else:
                 self.begin(flow)
 
         self._begin_job(lambda say, cancel: self.workspace.move(chosen), moved)
 
-    def begin_job(
-        self,
-        work: Callable[[Context, Callable[[object], None], Cancel], object],
-        after: Callable[[object], object],
-        tells: Callable[[object], object] = _nothing,
-    ) -> None:
+    def begin_job(self, work: Work, after: Say, tells: Say = _nothing) -> None:
         """Do something short beside the engine, in a context of its own.
 
         :param after: receives what it returned, or the error it ended with.
         :param tells: receives what it says on its way.
         """
 
-        def within(say: Callable[[object], None], cancel: Cancel) -> object:
-            ctx = self.workspace.context(cancel, lambda event: None, lambda question: False)
-            try:
+        def within(say: Say, cancel: Cancel) -> object:
+            with closing(self.workspace.context(cancel, lambda event: None, lambda question: False)) as ctx:
                 return work(ctx, say, cancel)
-            finally:
-                ctx.close()
 
         self._begin_job(within, after, tells)
 
-    def _begin_job(
-        self,
-        work: Callable[[Callable[[object], None], Cancel], object],
-        after: Callable[[object], object],
-        tells: Callable[[object], object] = _nothing,
-    ) -> None:
-        self._job, self._after_job, self._job_tells = Job(self.post_message, work), after, tells
+    def _begin_job(self, work: Callable[[Say, Cancel], object], after: Say, tells: Say = _nothing) -> None:
+        self._job = Job(self.post_message, work, after, tells)
         self._job.start()
-
-    def _tell(self, title: str, error: SetupError) -> None:
-        self.push_screen(Text(title, f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]"))
 
     def stop_job(self) -> None:
         """Give up what runs beside the engine."""
@@ -263,9 +246,9 @@ class Wizard(Navigation):
             return
         if message.over:
             self._job = None
-            self._after_job(message.value)
+            message.job.after(message.value)
         else:
-            self._job_tells(message.value)
+            message.job.tells(message.value)
 
     def action_log(self) -> None:
         """Everything that happened."""

@@ -34,15 +34,12 @@ _OUTLIVES: Final = Consent(
     "Say that this keystore outlives the job or container? If that is wrong, the key is lost with it, and its "
     "certificate stays on the app.",
 )
+#: Errors after which naming the app is all that can be said.
+_NAMED: Final = ("app.missing", "app.not-found", "app.several", "app.adopt", "app.blueprint", "app.roles-unconfirmed")
 #: What can be said when a run stops with an error.
 CONSENTS: Final[dict[str, tuple[Consent, ...]]] = {
-    "app.missing": (_APP,),
-    "app.not-found": (_APP,),
-    "app.several": (_APP,),
-    "app.adopt": (_APP,),
+    **dict.fromkeys(_NAMED, (_APP,)),
     "app.adopt-or-new": (_APP, _NEW),
-    "app.blueprint": (_APP,),
-    "app.roles-unconfirmed": (_APP,),
     "platform.short-lived": (_OUTLIVES,),
 }
 
@@ -68,7 +65,7 @@ def say(app: Host, consent: Consent, place: str) -> None:
         try:
             app.workspace.settings = app.workspace.settings.said(consent.member, value)
         except SetupError as error:
-            app.push_screen(Text("That is no app id", f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]"))
+            app.push_screen(Text.of("That is no app id", error))
         else:
             app.again(place)
 

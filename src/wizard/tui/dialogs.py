@@ -14,10 +14,11 @@ from textual.screen import ModalScreen
 from textual.validation import Function
 from textual.widgets import Button, Footer, Input, Log, Static
 
-from wizard.console.plain import clean
+from wizard.text import clean
 from wizard.tui.widgets.parts import Actions
 
 if TYPE_CHECKING:
+    from core.errors import SetupError
     from wizard.tui.host import Host
 
 SMALLEST = (60, 20)
@@ -34,8 +35,8 @@ class Ask(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         # each at once and in the order in which they were pressed: none may overtake another here
-        Binding("y", "yes", "Yes", priority=True),
-        Binding("n,escape", "no", "No", priority=True),
+        Binding("y", "answer(True)", "Yes", priority=True),
+        Binding("n,escape", "answer(False)", "No", priority=True),
         Binding("left,up,shift+tab", "mark('no')", show=False, priority=True),
         Binding("right,down,tab", "mark('yes')", show=False, priority=True),
         Binding("enter", "take", show=False, priority=True),
@@ -83,13 +84,9 @@ class Ask(ModalScreen[bool]):
         """What has the focus."""
         self.dismiss(isinstance(self.focused, Button) and self.focused.id == "yes")
 
-    def action_yes(self) -> None:
-        """Yes."""
-        self.dismiss(True)
-
-    def action_no(self) -> None:
-        """No."""
-        self.dismiss(False)
+    def action_answer(self, yes: bool) -> None:
+        """Yes or no."""
+        self.dismiss(yes)
 
 
 class Text(ModalScreen[None]):
@@ -103,6 +100,11 @@ class Text(ModalScreen[None]):
     def __init__(self, title: str, text: str, *, end: bool = False) -> None:
         super().__init__()
         self._title, self._text, self._end = title, text, end
+
+    @classmethod
+    def of(cls, title: str, error: SetupError) -> Text:
+        """An error to read."""
+        return cls(title, f"{error.summary}\n\n{error.remedy}\n\n[{error.id}]")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog tall" if self._end else "dialog"):
@@ -157,14 +159,6 @@ class TooSmall(ModalScreen[None]):
         yield Static(classes="too-small")
         yield Footer()
 
-    def on_mount(self) -> None:
-        """Say how large it is."""
-        self.on_resize()
-
-    def on_screen_resume(self) -> None:
-        """It may have grown while something else was on top."""
-        self.on_resize()
-
     def on_resize(self) -> None:
         """Say how large it is, or go away."""
         width, height = self.app.size
@@ -177,3 +171,5 @@ class TooSmall(ModalScreen[None]):
             "Make it larger, or leave with q and run `entraclaw-setup --plain`."
         )
         self.query_one(Static).update(Content(text))
+
+    on_mount = on_screen_resume = on_resize  # it may have grown while something else was on top

@@ -18,18 +18,16 @@ from typing import TYPE_CHECKING, Final, Literal
 from textual.message import Message
 
 from core.clock import Cancel
-from core.errors import Interrupted, SetupError
-from core.events import Event, Finding, FlowStarted, Question, StageStarted
+from core.errors import Interrupted
+from core.events import Event, FlowStarted, Question, StageStarted
 from wizard import runs
-from wizard.runs import ALL, LOOKS, DoctorOptions
-from wizard.tui.state import LOOK, Ended, Item, Outline, Pause
+from wizard.runs import LOOKS
+from wizard.tui.state import LOOK, Item, Outline, Pause
 
 if TYPE_CHECKING:
-    from core.flow.engine import Result
     from core.flow.step import Flow
-    from core.recording.writer import Recording
     from core.steps.context import Context
-    from wizard.runs import Kind
+    from wizard.runs import Kind, Order
     from wizard.workspace import Workspace
 
 Prospect = Literal["nothing", "undo", "forward"]
@@ -132,26 +130,21 @@ class EngineThread(Feed):
 
     :param workspace: gives the context.
     :param passed_pauses: stages that are left without waiting for a person, because they were left before.
-    :param log: receives every event too; when it fails, that is a finding, and it is left alone from then on.
-    :param recording: receives every event and the result.
-    :param asked: of a diagnosis.
+    :ivar events: where its events go besides the screens; set before it starts.
     """
 
     def __init__(
         self,
         workspace: Workspace,
-        kind: Kind,
+        order: Order,
         post: Callable[[Message], object],
         passed_pauses: frozenset[str] = frozenset(),
         now: Callable[[], float] = time.monotonic,
-        log: Callable[[Event], None] | None = None,
-        recording: Recording | None = None,
-        asked: DoctorOptions = ALL,
     ) -> None:
-        super().__init__(kind, post, now)
-        self._asked_for = asked
-        self._workspace, self._log, self._recording = workspace, log, recording
-        self._doors = (LOOK if kind not in ("undo", *LOOKS) else frozenset()) - passed_pauses
+        super().__init__(order.kind, post, now)
+        self.events = runs.Events(self._put)
+        self._order, self._workspace = order, workspace
+        self._doors = (LOOK if self.kind not in ("undo", *LOOKS) else frozenset()) - passed_pauses
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._ctx: Context | None = None
         self._stage = ""
@@ -180,38 +173,17 @@ class EngineThread(Feed):
         return "undo" if any(effect.standing for effect in journal.effects) else "nothing"
 
     def _run(self) -> None:
-        from core.flow.engine import internal
+        self._put(runs.carry_out(self._order, self._context, self.events, self._begin))
 
-        try:
-            ended = self._carry_out()
-        except SetupError as error:
-            ended = Ended(_failed(error), {})
-        except Exception as bug:  # noqa: BLE001  the app shows it; a thread that dies silently would hang it
-            ended = Ended(_failed(internal(bug)), {})
-        if self._recording is not None:
-            result = ended.result
-            ended = Ended(
-                result,
-                self._recording.result(self.kind, result.outcome, result.exit_code, ended.data, result.errors),
-            )
-        self._put(ended)
+    def _context(self) -> Context:
+        self._ctx = self._workspace.context(self._cancel, self._emit, self._ask)
+        return self._ctx
 
-    def _carry_out(self) -> Ended:
-        from wizard.report import data
-
-        ctx = self._ctx = self._workspace.context(self._cancel, self._emit, self._ask)
-        if self._recording is not None:
-            self._recording.begin(ctx.profile, ctx.run_id, self._put)
-        try:
-            flow = runs.flow_of(self.kind, ctx)
-            if flow is not None and self.kind != "undo":
-                self._put(outline(flow))
-            elif self.kind == "doctor":
-                self._put(_checks())
-            result = runs.carry_out(self.kind, ctx, flow, self._asked_for)
-            return Ended(result, data(self.kind, ctx, result, []))
-        finally:
-            ctx.close()
+    def _begin(self, flow: Flow[Context] | None) -> None:
+        if flow is not None and self.kind != "undo":
+            self._put(outline(flow))
+        elif self.kind == "doctor":
+            self._put(_checks())
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, StageStarted):
@@ -219,7 +191,7 @@ class EngineThread(Feed):
             self._stage = event.stage
         elif isinstance(event, FlowStarted):
             self._stage = ""
-        self._put(event)
+        self.events(event)
 
     def _leave(self, stage: str) -> None:
         """Wait until the person went on from the screen of a stage; a plan's question is such a step too."""
@@ -229,7 +201,7 @@ class EngineThread(Feed):
 
     def _ask(self, question: Question) -> bool:
         self._asked = True
-        self._put(question)
+        self.events(question)
         return self._said()
 
     def _said(self) -> bool:
@@ -239,31 +211,11 @@ class EngineThread(Feed):
             raise Interrupted(signal.SIGINT)  # a stretch that is shielded from stopping asks nobody
         return bool(said)
 
-    def _put(self, item: Item) -> None:
-        if self._recording is not None and isinstance(item, Event):
-            self._recording.event(item)
-        if self._log is not None and isinstance(item, Event):
-            try:
-                self._log(item)
-            except (OSError, ValueError) as error:
-                self._log = None
-                self._put(Finding("log.ended", "warning", f"The log file could not be written: {error}; it ends here."))
-        super()._put(item)
-
-
-def _failed(error: SetupError) -> Result:
-    from core.flow.engine import Result
-
-    return Result("failed", error.exit_code, errors=[error.as_dict()])
-
 
 def outline(flow: Flow[Context]) -> Outline:
     """What a flow is going to change."""
-    return Outline(
-        tuple(
-            (stage.name, stage.title, tuple((step.name, step.title) for step in stage.steps)) for stage in flow.change
-        )
-    )
+    stages = ((s.name, s.title, tuple((step.name, step.title) for step in s.steps)) for s in flow.change)
+    return Outline(tuple(stages))
 
 
 def _checks() -> Outline:

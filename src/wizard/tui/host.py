@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from wizard.tui.textual_compat import TextualApp
 
 if TYPE_CHECKING:
-    from textual.geometry import Size
+    from collections.abc import Callable
+
     from textual.screen import Screen
 
-    from core.clock import Cancel
+    from core.clock import Cancel, Clock
     from core.errors.exit_codes import ExitCode
     from core.flows.project_status import ProjectStatus
     from core.steps.context import Context
@@ -17,15 +20,19 @@ if TYPE_CHECKING:
     from wizard.tui.state import Model
     from wizard.workspace import Workspace
 
-T = TypeVar("T")
+#: Receives what was said, or what it came to.
+Say: TypeAlias = "Callable[[object], None]"
+#: Something short: it gets a context, what it can tell something with, and the request to stop.
+Work: TypeAlias = "Callable[[Context, Say, Cancel], object]"
 
 
-class Host(Protocol):
+class Host(TextualApp):
     """The app that shows a screen.
 
     :cvar READING: seconds that a question must have been on the screen before an answer to it counts.
     :cvar more_keys: what the help says of keys that no footer shows.
     :ivar workspace: where it stands.
+    :ivar clock: time of the screens.
     :ivar model: what is known of the run.
     :ivar proof: what is known of the verification that follows it.
     :ivar survey: what can be done; None until it was looked at.
@@ -39,6 +46,7 @@ class Host(Protocol):
     READING: ClassVar[float]
     more_keys: ClassVar[tuple[str, ...]]
     workspace: Workspace
+    clock: Clock
     model: Model
     proof: Model
     survey: ProjectStatus | None
@@ -49,15 +57,23 @@ class Host(Protocol):
     exit_code: ExitCode
 
     @property
+    @abstractmethod
     def subject(self) -> str:
         """What is being done, for the top line."""
 
     @property
+    @abstractmethod
     def prospect(self) -> str:
         """What stopping now would do."""
 
     def now(self) -> float:
         """Seconds on the screens' clock."""
+        return self.clock.monotonic()
+
+    @property
+    def base_screen(self) -> Screen[Any]:
+        """The screen below whatever stands on top of it."""
+        return next((s for s in reversed(self.screen_stack) if not s.is_modal), self.screen)
 
     # the way through
 
@@ -97,12 +113,7 @@ class Host(Protocol):
 
     # beside the engine
 
-    def begin_job(
-        self,
-        work: Callable[[Context, Callable[[object], None], Cancel], object],
-        after: Callable[[object], object],
-        tells: Callable[[object], object] = ...,
-    ) -> None:
+    def begin_job(self, work: Work, after: Say, tells: Say = ...) -> None:
         """Do something short beside the engine, in a context of its own.
 
         :param after: receives what it returned, or the error it ended with.
@@ -111,26 +122,3 @@ class Host(Protocol):
 
     def stop_job(self) -> None:
         """Give up what runs beside the engine."""
-
-    # what every app of Textual has
-
-    @property
-    def screen(self) -> Screen[Any]:
-        """The screen on top."""
-
-    @property
-    def base_screen(self) -> Screen[Any]:
-        """The screen below whatever stands on top of it."""
-
-    @property
-    def size(self) -> Size:
-        """Of the terminal."""
-
-    def push_screen(self, screen: Screen[T], callback: Callable[[T | None], None] | None = None) -> object:
-        """Show a screen on top.
-
-        :param callback: receives what it is closed with.
-        """
-
-    def copy_to_clipboard(self, text: str) -> None:
-        """Put a text on the terminal's clipboard."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from core.clock import Cancel
 from core.errors import SetupError
+
+if TYPE_CHECKING:
+    from wizard.tui.host import Say
 
 
 class Told(Message):
@@ -30,12 +34,14 @@ class Job:
     """Something short beside the engine, such as a sign-in.
 
     :param work: receives a function that tells something, and the request to stop.
+    :ivar after: receives what it returned, or the error it ended with.
+    :ivar tells: receives what it says on its way.
     """
 
     def __init__(
-        self, post: Callable[[Message], object], work: Callable[[Callable[[object], None], Cancel], object]
+        self, post: Callable[[Message], object], work: Callable[[Say, Cancel], object], after: Say, tells: Say
     ) -> None:
-        self._post, self._work = post, work
+        self._post, self._work, self.after, self.tells = post, work, after, tells
         self._cancel = Cancel()
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
 

@@ -12,18 +12,17 @@ from core.clock import SystemClock
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
-from wizard.runs import ALL, LOOKS, DoctorOptions
+from wizard.runs import LOOKS, Order
 from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
 from wizard.tui.engine_thread import EngineThread, Moved
-from wizard.tui.state import HAND_OFF, LOOK, RAIL, Model
-from wizard.tui.textual_compat import TextualApp
+from wizard.tui.host import Host
+from wizard.tui.state import HAND_OFF, LOOK, PLACES, Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.events import Resize
     from textual.geometry import Size
-    from textual.screen import Screen
     from textual.timer import Timer
 
     from core.clock import Clock
@@ -51,7 +50,7 @@ _STOPPING: Final = {
 }
 
 
-class Navigation(TextualApp):
+class Navigation(Host):
     """An app that leads a person through one run after the other.
 
     :param workspace: where it stands.
@@ -112,9 +111,9 @@ class Navigation(TextualApp):
         """What stopping now would do."""
         return self.engine_thread.prospect if self.engine_thread is not None else "nothing"
 
-    def now(self) -> float:
-        """Seconds on the screens' clock."""
-        return self.clock.monotonic()
+    def model_of(self, feed: Feed) -> Model:
+        """What is known of what an engine does."""
+        return self.proof if feed.kind == "verify" else self.model
 
     def begin(self, kind: Kind) -> None:
         """Set something in motion."""
@@ -128,18 +127,13 @@ class Navigation(TextualApp):
             return
         self.model, self.proof = Model(kind), Model("verify")
         self.exit_code, self.outcome = ExitCode.DONE, ""
-        self.engine_thread = self._engine(kind)
-        self._asking = None
-        self.show("progress" if kind == "undo" else "prereqs")
-        self.engine_thread.start()
+        self._launch(Order(kind), "progress" if kind == "undo" else "prereqs")
 
     def verify(self) -> None:
         """Prove the end state."""
         self.drop()
         self.proof = Model("verify")
-        self.engine_thread = self._engine("verify")
-        self.show("verify")
-        self.engine_thread.start()
+        self._launch(Order("verify"), "verify")
 
     def diagnose(self, only: tuple[str, ...] = (), *, fix: bool = False) -> None:
         """Look at everything, or again at some of it.
@@ -149,16 +143,24 @@ class Navigation(TextualApp):
         """
         self.drop()
         self.model.ended = None
-        asked = DoctorOptions(only, fix)
-        self.engine_thread = self._engine("doctor", asked)
-        if getattr(self.base_screen, "heading", "") != "Diagnosis":
-            self.show("diagnose")
-        self.engine_thread.start()
+        shown = getattr(self.base_screen, "heading", "") == "Diagnosis"
+        self._launch(Order("doctor", only, fix), "" if shown else "diagnose")
         self.moved_screen()
 
-    def _engine(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
-        post, log = self.post_message, self.log_to
-        return EngineThread(self.workspace, kind, post, self._open_doors, self.now, log, self._recording, asked)
+    def _launch(self, order: Order, place: str) -> None:
+        """Start an engine, and show it.
+
+        :param place: of the screen; empty: the one that is there.
+        """
+        self.engine_thread = self._engine(order)
+        if place:
+            self.show(place)
+        self.engine_thread.start()
+
+    def _engine(self, order: Order) -> Feed:
+        engine_thread = EngineThread(self.workspace, order, self.post_message, self._open_doors, self.now)
+        engine_thread.events.log, engine_thread.events.recording = self.log_to, self._recording
+        return engine_thread
 
     def forward(self, place: str) -> None:
         """Go on from a screen."""
@@ -175,8 +177,7 @@ class Navigation(TextualApp):
             if place == "review":
                 self.show("progress")
         elif place in LOOK:
-            names = [name for name, _ in RAIL]
-            self.show(names[names.index(place) + 1])
+            self.show(PLACES[PLACES.index(place) + 1])
         elif place == "progress":
             if model.failed or model.kind == "undo":
                 self.show("summary")
@@ -187,10 +188,9 @@ class Navigation(TextualApp):
 
     def back(self, place: str) -> None:
         """Back to the screen before; from the first one the run is given up."""
-        names = [name for name, _ in RAIL]
-        at = names.index(place)
+        at = PLACES.index(place)
         if at:
-            self.show(names[at - 1])
+            self.show(PLACES[at - 1])
         elif self.engine_thread is not None and self.engine_thread.running:
             self.ask_to_stop()
         else:
@@ -198,8 +198,7 @@ class Navigation(TextualApp):
 
     def again(self, place: str) -> None:
         """Look again: a new run, which passes by itself the screens that were left before this one."""
-        names = [name for name, _ in RAIL]
-        self._open_doors = frozenset(names[: names.index(place)])
+        self._open_doors = frozenset(PLACES[: PLACES.index(place)])
         self.begin(self.model.kind)
 
     def drop(self) -> None:
@@ -219,7 +218,7 @@ class Navigation(TextualApp):
             self.set_timer(_FRAME, lambda: self.post_message(Moved(engine_thread)))
         if engine_thread is not self.engine_thread:
             return  # of a run that was given up
-        model = self.proof if engine_thread.kind == "verify" else self.model
+        model = self.model_of(engine_thread)
         was, before = model.stage, (model.stage, model.pause, model.question, model.ended)
         model.take(items)
         if model.ended is not None:
@@ -326,11 +325,6 @@ class Navigation(TextualApp):
         self.exit_code = ExitCode.INTERRUPTED
         self.exit(return_code=self.exit_code)
 
-    @property
-    def base_screen(self) -> Screen[Any]:
-        """The screen below whatever stands on top of it."""
-        return next((s for s in reversed(self.screen_stack) if not s.is_modal), self.screen)
-
     def moved_screen(self) -> None:
         """Tell the screen that there is something new."""
         if self._painting is not None:
@@ -344,10 +338,8 @@ class Navigation(TextualApp):
         """Show a screen, without what stood on top of the one before."""
         while self.screen.is_modal:
             self.pop_screen()
-        if len(self.screen_stack) > 1:
-            self.switch_screen(_screen(name))
-        else:
-            self.push_screen(_screen(name))
+        act = self.switch_screen if len(self.screen_stack) > 1 else self.push_screen
+        act(_screen(name))
         self._guard(self.size)
 
     def on_resize(self, event: Resize) -> None:

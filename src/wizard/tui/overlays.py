@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import SetupError
-from wizard.console.plain import clean
+from wizard.text import clean
 from wizard.tui.dialogs import Line, Text
 
 if TYPE_CHECKING:
-    from core.events import Finding
     from wizard.tui.host import Host
 
 
@@ -50,28 +49,6 @@ def copy(app: Host, text: str) -> None:
     told = clean(text)
     app.copy_to_clipboard(told)
     app.push_screen(Text("Sent to the terminal's clipboard, if it supports that", told))
-
-
-def copy_errors(app: Host, errors: list[dict[str, Any]]) -> None:
-    """Put errors on the clipboard, to be pasted into a report."""
-    copy(app, "\n\n".join(f"{error['message']}\n{error['remedy']}\n[{error['id']}]" for error in errors))
-
-
-def command(app: Host) -> None:
-    """The command that does the same without screens."""
-    from wizard.answers import command_line
-
-    copy(app, command_line(app.model.kind, app.workspace.settings))
-
-
-def row(app: Host, text: str, title: str = "Change") -> None:
-    """One line of a list, whole."""
-    app.push_screen(Text(title, text))
-
-
-def findings(app: Host, found: list[Finding]) -> None:
-    """What was found on the way, whole."""
-    app.push_screen(Text("Findings", "\n\n".join(f"{f.severity}: {f.message}\n{f.remedy}".rstrip() for f in found)))
 
 
 def save_answers(app: Host) -> None:

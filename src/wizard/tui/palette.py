@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from textual.app import App
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 THEMES: Final = ("textual-dark", "textual-light", "ansi-dark", "ansi-light")
@@ -34,18 +34,7 @@ class Offers(Provider):
             ours = type(active.node).__module__.startswith("wizard.") and binding.action not in _FRAMEWORK
             if ours and active.enabled and binding.description:
                 told = f"key {binding.key_display or binding.key}"
-                run = _action(app, binding.action, active.node)
+                run = partial(app.run_action, binding.action, active.node)
                 offers.setdefault(binding.action, (binding.description, told, run))
-        themes = [(f"Theme: {name}", "", _theme(app, name)) for name in THEMES if name != app.theme]
+        themes = [(f"Theme: {name}", "", partial(setattr, app, "theme", name)) for name in THEMES if name != app.theme]
         return [*offers.values(), *themes]
-
-
-def _action(app: App[Any], action: str, node: Any) -> Callable[[], Any]:
-    async def run() -> None:
-        await app.run_action(action, node)
-
-    return run
-
-
-def _theme(app: App[Any], name: str) -> Callable[[], Any]:
-    return lambda: setattr(app, "theme", name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -16,10 +16,11 @@ from core.events import Question, StageStarted
 from core.flow.engine import Result
 from core.flows import registry
 from wizard.replay import head
-from wizard.runs import ALL, LOOKS, Kind
+from wizard.runs import LOOKS, Ended, Kind
 from wizard.tui.app import Wizard
 from wizard.tui.engine_thread import Feed, outline
-from wizard.tui.state import LOOK, Ended, Item, Pause
+from wizard.tui.state import LOOK, Item, Pause
+from wizard.workspace import Workspace
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from core.recording.reader import Part, Tape
     from core.steps.context import Context
     from wizard.replay import Pace
-    from wizard.runs import DoctorOptions
+    from wizard.runs import Order
     from wizard.tui.state import Model
-    from wizard.workspace import Ask, Emit, Scenario
+    from wizard.workspace import Ask, Emit
 
 #: The keys double and halve the speed between these.
 _SLOWEST, _FASTEST = 0.125, 128.0
@@ -95,7 +96,7 @@ class Playback(Feed):
         return Ended(Result(outcome, code, errors=list(told.errors)), told.data)
 
 
-class Recorded:
+class Recorded(Workspace):
     """The workspace of a replay: there is nothing to do anything in.
 
     :param tape: what was loaded (`wizard.replay.load`).
@@ -103,8 +104,6 @@ class Recorded:
     """
 
     live = False
-    scenario = ""
-    scenarios: Mapping[str, Scenario] = {}
 
     def __init__(self, tape: Tape, settings: Settings, pace: Pace) -> None:
         self.tape, self.settings, self.pace = tape, settings, pace
@@ -124,12 +123,6 @@ class Recorded:
 
     def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         raise AssertionError("a recording has no context")
-
-    def move(self, scenario: str) -> None:
-        raise AssertionError("a recording has no scenarios")
-
-    def close(self) -> None:
-        """There is nothing to remove."""
 
 
 class Replay(Wizard):
@@ -203,10 +196,10 @@ class Replay(Wizard):
         if not (self.incident or self._signal):
             self.exit_code = ExitCode.DONE
 
-    def _engine(self, kind: Kind, asked: DoctorOptions = ALL) -> Feed:
+    def _engine(self, order: Order) -> Feed:
         workspace = self._recorded
-        part = workspace.proof if kind == "verify" and workspace.proof is not None else workspace.tape.parts[0]
-        return Playback(part, kind, self.post_message, workspace.pace)
+        part = workspace.proof if order.kind == "verify" and workspace.proof is not None else workspace.tape.parts[0]
+        return Playback(part, order.kind, self.post_message, workspace.pace)
 
     def _ask(self, question: CoreQuestion) -> None:
         """It was answered."""

@@ -9,24 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from core.events import (
-    ChangeMade,
-    ChangePlanned,
-    Checked,
-    Event,
-    Finding,
-    FlowFinished,
-    FlowStarted,
-    Question,
-    StageStarted,
-    StepFinished,
-    StepStarted,
-    Waiting,
-)
+from core import events
 from wizard.console.plain import Plain
+from wizard.runs import Ended
 
 if TYPE_CHECKING:
-    from core.flow.engine import Result
     from wizard.runs import Kind
 
 #: The rail: name of a screen, and what the rail calls it. The first four, and `review`, are stages of the flows.
@@ -40,6 +27,7 @@ RAIL: Final = (
     ("verify", "Verification"),
     ("summary", "Summary"),
 )
+PLACES: Final = tuple(name for name, _ in RAIL)
 #: Stages that have a screen of their own before anything is changed.
 LOOK: Final = frozenset({"prereqs", "signin", "keystore", "hardware", "review"})
 #: Id of the question whether an administrator is to be asked (P12).
@@ -62,18 +50,7 @@ class Pause:
     stage: str
 
 
-@dataclass(frozen=True)
-class Ended:
-    """The engine came to its end.
-
-    :param data: what `--json` would print.
-    """
-
-    result: Result
-    data: dict[str, Any]
-
-
-Item = Event | Outline | Pause | Ended
+Item = events.Event | Outline | Pause | Ended
 
 
 def mark(group: str, check: str) -> str:
@@ -109,7 +86,7 @@ class Stage:
     name: str
     title: str
     rows: dict[str, Row] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[events.Finding] = field(default_factory=list)
 
 
 @dataclass
@@ -126,16 +103,16 @@ class Model:
     kind: Kind
     stages: dict[str, Stage] = field(default_factory=dict)
     stage: str = ""
-    checks: dict[str, Checked] = field(default_factory=dict)
-    plan: list[ChangePlanned] = field(default_factory=list)
-    made: list[ChangeMade] = field(default_factory=list)
-    question: Question | None = None
+    checks: dict[str, events.Checked] = field(default_factory=dict)
+    plan: list[events.ChangePlanned] = field(default_factory=list)
+    made: list[events.ChangeMade] = field(default_factory=list)
+    question: events.Question | None = None
     pause: str = ""
-    waiting: tuple[Waiting, float] | None = None
+    waiting: tuple[events.Waiting, float] | None = None
     began: float = 0.0
     ended: Ended | None = None
     sentences: tuple[str, ...] = ()
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=_EVENTS))
+    happened: deque[events.Event] = field(default_factory=lambda: deque(maxlen=_EVENTS))
 
     def take(self, items: Iterable[tuple[float, Item]]) -> None:
         """Take in what happened, each with its time in seconds on the UI's clock."""
@@ -145,6 +122,10 @@ class Model:
     def rows(self, names: Iterable[str]) -> list[Row]:
         """The steps of some stages, in order."""
         return [row for name in names if name in self.stages for row in self.stages[name].rows.values()]
+
+    def findings(self, names: Iterable[str]) -> list[events.Finding]:
+        """What was found in some stages, in order."""
+        return [finding for name in names if name in self.stages for finding in self.stages[name].findings]
 
     @property
     def changing(self) -> list[str]:
@@ -156,9 +137,9 @@ class Model:
         """The last events as text; made when somebody looks, not for every event."""
         text = io.StringIO()
         printer = Plain(text, text, colour=False, quiet=False, verbose=True)
-        for event in self.events:
+        for event in self.happened:
             printer.event(event)
-        return text.getvalue().rstrip("\n").split("\n") if self.events else []
+        return text.getvalue().rstrip("\n").split("\n") if self.happened else []
 
     @property
     def failed(self) -> list[dict[str, Any]]:
@@ -178,44 +159,43 @@ class Model:
             case Ended():
                 self.ended, self.question, self.pause, self.waiting = item, None, "", None
                 return
-            case FlowStarted():
+            case events.FlowStarted():
                 self.began = now
-            case StageStarted():
-                self.stages.setdefault(item.stage, Stage(item.stage, item.title)).title = item.title
+            case events.StageStarted():
+                self._stage(item.stage, item.title).title = item.title
                 if self.stage in LOOK and item.stage not in LOOK:
                     self.began = now  # what a person took to read does not count
                 self.stage, self.pause = item.stage, ""
-            case StepStarted():
+            case events.StepStarted():
                 row = self._row(item.stage, item.step, item.title)
                 row.state, row.began = "working", now
-            case StepFinished():
+            case events.StepFinished():
                 row = self._row(item.stage, item.step, item.title)
                 row.state, row.detail = item.state, item.detail
                 if item.state != "undone" or row.ended is None:  # undoing comes late and is not what took the time
                     row.ended = now
                 self.waiting = None
-            case Waiting():
+            case events.Waiting():
                 self.waiting = (item, now)
-            case Finding():
-                self._current().findings.append(item)
-            case Checked():
+            case events.Finding():
+                self._stage(self.stage, self.stage).findings.append(item)
+            case events.Checked():
                 self.checks[mark(item.group, item.check)] = item
                 self._row(item.group, item.check, item.title).state = "done"
-            case ChangePlanned():
+            case events.ChangePlanned():
                 self.plan.append(item)
-            case ChangeMade():
+            case events.ChangeMade():
                 self.made.append(item)
-            case Question():
+            case events.Question():
                 self.question = item
-            case FlowFinished():
+            case events.FlowFinished():
                 self.sentences = item.summary
             case _:
                 assert_never(item)
-        self.events.append(item)
+        self.happened.append(item)
 
     def _row(self, stage: str, step: str, title: str) -> Row:
-        place = self.stages.setdefault(stage, Stage(stage, stage))
-        return place.rows.setdefault(step, Row(step, title))
+        return self._stage(stage, stage).rows.setdefault(step, Row(step, title))
 
-    def _current(self) -> Stage:
-        return self.stages.setdefault(self.stage, Stage(self.stage, self.stage))
+    def _stage(self, name: str, title: str) -> Stage:
+        return self.stages.setdefault(name, Stage(name, title))

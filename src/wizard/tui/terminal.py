@@ -6,15 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from core.secret import redactor
-from wizard import early
 from wizard.console.ndjson import Ndjson
-from wizard.console.plain import clean
-from wizard.process import log
+from wizard.process import handling, log
 from wizard.report import support
+from wizard.text import clean
 from wizard.tui.app import Wizard
 from wizard.tui.hangup import Watch, lasting
 from wizard.workspace import Demo
@@ -37,16 +36,13 @@ def run(workspace: Workspace, app: Wizard | None = None) -> ExitCode:
         os.environ["NO_COLOR"] = "1"  # the framework reads it there
     app = app or Wizard(workspace)
     with ExitStack() as stack:
-        if workspace.settings.log_file:
-            app.log_to = Ndjson(stack.enter_context(log(workspace.settings, "")), None).event
+        if (file := log(workspace.settings, "", stack)) is not None:
+            app.log_to = Ndjson(file, None).event
         code = conduct(app)
     if not app.to_sandbox:
         return code
-    demo = Demo({}, "legacy")
-    try:
+    with closing(Demo({}, "legacy")) as demo:
         return conduct(Wizard(demo))
-    finally:
-        demo.close()
 
 
 def conduct(app: Wizard) -> ExitCode:
@@ -69,21 +65,16 @@ def _signals(app: Wizard) -> Iterator[None]:
     """
     watch = Watch(app)
 
-    def heard(number: int) -> None:
+    def heard(number: int, frame: FrameType | None = None) -> None:
         app.signalled(number)
         watch.signalled(number)
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        heard(number)
-
-    before = {number: signal.signal(number, handle) for number in early.NUMBERS}
-    try:
-        with lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))):
-            yield
-    finally:
-        watch.end()
-        for number, old in before.items():
-            signal.signal(number, old)
+    with handling(heard):
+        try:
+            with lasting(lambda: heard(getattr(signal, "SIGHUP", signal.SIGTERM))):
+                yield
+        finally:
+            watch.end()
 
 
 def _epilogue(app: Wizard) -> None:

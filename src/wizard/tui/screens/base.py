@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -14,10 +14,20 @@ from wizard.tui import consent, overlays
 from wizard.tui.widgets.parts import Actions, Bar, Card, Checks, Rail
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from textual.app import ComposeResult
 
     from wizard.tui.host import Host
-    from wizard.tui.state import Model
+    from wizard.tui.state import Model, Row
+
+
+#: Keys of the screens that are left by going on, and of those that may show an error.
+NEXT: Final = (
+    Binding("enter", "forward", show=False),
+    Binding("ctrl+n", "forward", "Next", key_display="⏎"),  # a focused button has an Enter of its own
+)
+ERRORS: Final = (Binding("e", "explain", "Explain"), Binding("c", "copy", "Copy"))
 
 
 class WizardScreen(Screen[None]):
@@ -27,6 +37,7 @@ class WizardScreen(Screen[None]):
     :cvar heading: what stands on top.
     :cvar lead: what it is for, in a sentence or two.
     :cvar advice: what F1 shows besides the keys.
+    :cvar choices: the buttons: the action that one triggers, which is its id, and what it says.
     """
 
     AUTO_FOCUS = ""  # `enable` decides
@@ -34,6 +45,7 @@ class WizardScreen(Screen[None]):
     heading: ClassVar[str] = ""
     lead: ClassVar[str] = ""
     advice: ClassVar[str] = ""
+    choices: ClassVar[tuple[tuple[str, str], ...]] = ()
     _offered: dict[str, bool | None] | None = None  # whether each key applied when the footer was made
     _marked = ""  # the button that got the focus from us, not from the person
 
@@ -46,6 +58,11 @@ class WizardScreen(Screen[None]):
     def model(self) -> Model:
         """What is known of the run."""
         return self.wizard.model
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """What went wrong, as far as it is shown here."""
+        return self.model.failed
 
     @property
     def live(self) -> bool:
@@ -65,17 +82,24 @@ class WizardScreen(Screen[None]):
                 if self.lead:
                     yield Static(self.lead, classes="lead")
                 yield from self.content()
-                if buttons := self.buttons():
+                if buttons := [Button(told, id=name, compact=True) for name, told in self.choices]:
+                    buttons[0].variant = "primary"
                     yield Actions(*buttons, classes="actions")
         yield Footer(compact=True, show_command_palette=False)
 
     def content(self) -> ComposeResult:
         """What stands between heading and buttons."""
-        yield from ()
+        yield Checks(classes="checks")
+        yield Card(classes="card")
+        yield Static(classes="hint")
 
-    def buttons(self) -> list[Button]:
-        """The buttons; the id of one is the action that it triggers."""
-        return []
+    def show(self, rows: Sequence[Row], stages: Iterable[str], tail: str = "") -> None:
+        """Show steps, what was found in their stages, and what went wrong.
+
+        :param tail: one more line, such as what is being looked for.
+        """
+        self.query_one(Checks).show(rows, self.model.findings(stages), self.wizard.now(), tail)
+        self.query_one(Card).show(self.errors)
 
     def on_mount(self) -> None:
         """Show what is known already."""
@@ -90,17 +114,23 @@ class WizardScreen(Screen[None]):
         if event.button.id:
             await self.run_action(event.button.id)
 
-    def enable(self, allowed: dict[str, bool], best: str) -> None:
+    def applies(self, button: str) -> bool:
+        """Whether a button is offered now.
+
+        :param button: its id.
+        """
+        return bool(self.check_action(button, ()))
+
+    def enable(self, best: str) -> None:
         """Offer the buttons that apply, and put the focus on the best of them.
 
         :param best: id of a button; it gets the focus when nothing useful has it.
         """
         for button in self.query(Button):
-            if button.id in allowed:
-                button.display = allowed[button.id]
+            button.display = self.applies(button.id or "")
         focused = self.focused
         left = isinstance(focused, Button) and (not focused.display or focused.id == self._marked)
-        if (focused is None or left) and allowed.get(best, True):
+        if (focused is None or left) and self.applies(best):
             self._marked = best
             self.query_one(f"#{best}").focus()
         elif isinstance(focused, Button) and not focused.display:
@@ -116,81 +146,76 @@ class WizardScreen(Screen[None]):
             self._offered = offered
             self.refresh_bindings()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self.errors) if action in ("explain", "copy") else True
+
+    def action_forward(self) -> None:
+        """Go on to the next screen."""
+        self.wizard.forward(self.place)
+
+    def action_explain(self) -> None:
+        """Say more about the error."""
+        overlays.explain(self.wizard, self.errors)
+
+    def action_copy(self) -> None:
+        """Put the error on the clipboard."""
+        told = (f"{error['message']}\n{error['remedy']}\n[{error['id']}]" for error in self.errors)
+        overlays.copy(self.wizard, "\n\n".join(told))
+
 
 class StageScreen(WizardScreen):
     """A stage that looks: its checks, and the way on when they hold."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "forward", show=False),
-        Binding("ctrl+n", "forward", "Next", key_display="⏎"),  # a focused button has an Enter of its own
+        *NEXT,
         Binding("r", "again", "Again"),
         Binding("escape,b", "back", "Back", show=False),
         Binding("a", "name_app", "Name the app …"),
         Binding("i", "insist", "Say so …"),
-        Binding("e", "explain", "Explain"),
-        Binding("c", "copy", "Copy"),
+        *ERRORS,
     ]
+    choices: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("forward", "Continue"),
+        ("again", "Check again"),
+        ("back", "Back"),
+    )
 
-    def content(self) -> ComposeResult:
-        yield Checks(classes="checks")
-        yield Card(classes="card")
-        yield Static(classes="hint")
-
-    def buttons(self) -> list[Button]:
-        return [
-            Button("Continue", id="forward", variant="primary", compact=True),
-            Button("Check again", id="again", compact=True),
-            Button("Back", id="back", compact=True),
-        ]
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return self.model.failed if self._current else []
 
     def moved(self) -> None:
-        model = self.model
-        stage = model.stages.get(self.place)
-        rows = list(stage.rows.values()) if stage else []
-        failed = model.failed if self._failed else []
-        shown = [row for row in rows if not (failed and row.state == "failed")]
-        tail = "" if self._ready or failed or not self._current else "looking …"
-        findings = stage.findings if stage else []
-        self.query_one(Checks).show(shown, findings, self.wizard.now(), tail)
-        self.query_one(Card).show(failed)
+        failed = self.errors
+        shown = [row for row in self.model.rows([self.place]) if not (failed and row.state == "failed")]
+        self.show(shown, [self.place], "" if self._ready or failed or not self._current else "looking …")
         self.query_one(".hint", Static).update(self.hint())
-        allowed = {name: bool(self.check_action(name, ())) for name in ("forward", "again", "back")}
-        self.enable(allowed | self.more(), "forward" if self._ready else "again" if failed else "back")
+        self.enable("forward" if self._ready else "again" if failed else "back")
 
     def hint(self) -> Content:
         """The line above the buttons."""
-        if self._failed:
-            errors = self.model.failed
+        if self.errors:
             if not self.live:
                 return Content("")
-            keys = {"a": consent.offered(errors, typed=True), "i": consent.offered(errors, typed=False)}
+            keys = {"a": self._consent(typed=True), "i": self._consent(typed=False)}
             more = "".join(f" Or {said.label}: {key}." for key, said in keys.items() if said)
             return Content(f"Mend the cause, then check again.{more}")
         return Content("All is well here. Enter continues." if self._ready else "")
-
-    def more(self) -> dict[str, bool]:
-        """Whether further buttons apply."""
-        return {}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "forward":
             return self._ready
         if action == "again":
-            return self._ready or self._failed
-        if action in ("explain", "copy"):
-            return self._failed
+            return self._ready or bool(self.errors)
         if action in ("name_app", "insist"):
-            said = consent.offered(self.model.failed, typed=action == "name_app")
-            return self.live and self._failed and said is not None
-        return True
+            return self.live and self._consent(typed=action == "name_app") is not None
+        return super().check_action(action, parameters)
 
     @property
     def _current(self) -> bool:
         return self.model.stage == self.place
 
-    @property
-    def _failed(self) -> bool:
-        return bool(self.model.failed) and self._current
+    def _consent(self, *, typed: bool) -> consent.Consent | None:
+        return consent.offered(self.errors, typed=typed)
 
     @property
     def _ready(self) -> bool:
@@ -202,10 +227,6 @@ class StageScreen(WizardScreen):
         reached = stages.index(self.model.stage) if self.model.stage in stages else -1
         return reached > here
 
-    def action_forward(self) -> None:
-        """Go on to the next screen."""
-        self.wizard.forward(self.place)
-
     def action_again(self) -> None:
         """Look again."""
         self.wizard.again(self.place)
@@ -216,18 +237,10 @@ class StageScreen(WizardScreen):
 
     def action_name_app(self) -> None:
         """Say by its id which app is meant."""
-        if said := consent.offered(self.model.failed, typed=True):
+        if said := self._consent(typed=True):
             consent.say(self.wizard, said, self.place)
 
     def action_insist(self) -> None:
         """Say what the run stopped for."""
-        if said := consent.offered(self.model.failed, typed=False):
+        if said := self._consent(typed=False):
             consent.say(self.wizard, said, self.place)
-
-    def action_explain(self) -> None:
-        """Say more about the error."""
-        overlays.explain(self.wizard, self.model.failed)
-
-    def action_copy(self) -> None:
-        """Put the error on the clipboard."""
-        overlays.copy_errors(self.wizard, self.model.failed)

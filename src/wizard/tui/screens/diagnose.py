@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -10,24 +10,19 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from wizard.console.plain import GRADES, clean
+from wizard.console.plain import SEVERITY
+from wizard.text import clean
 from wizard.tui import overlays
-from wizard.tui.dialogs import Ask
+from wizard.tui.dialogs import Ask, Text
 from wizard.tui.screens.base import WizardScreen
 from wizard.tui.state import mark, marked
+from wizard.tui.widgets.parts import TONES
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from core.events import Checked
-    from wizard.tui.state import Model, Row
-
-_TONES: Final = {
-    "ok": "$text-success",
-    "warning": "bold $text-warning",
-    "failure": "bold $text-error",
-    "unseen": "$text-primary",
-}
+    from wizard.tui.state import Row
 
 
 class Diagnose(WizardScreen):
@@ -114,7 +109,7 @@ class Diagnose(WizardScreen):
         seen = self.model.checks.get(at)
         if seen is None:
             return at, "todo", row.title
-        return at, seen.state, f"{seen.title}: {_flat(seen.evidence)}"
+        return at, seen.state, f"{seen.title}: {' '.join(seen.evidence.split())}"
 
     def _count(self) -> str:
         states = [seen.state for seen in self.model.checks.values()]
@@ -132,11 +127,6 @@ class Diagnose(WizardScreen):
     def _tell(self) -> None:
         seen = self._seen
         self.query_one(".told", Static).update(told(seen) if seen is not None else Content(""))
-
-    @property
-    def model(self) -> Model:
-        """Of the diagnosis."""
-        return self.wizard.model
 
     @property
     def _busy(self) -> bool:
@@ -191,7 +181,7 @@ class Diagnose(WizardScreen):
     def action_whole(self) -> None:
         """The line under the cursor, whole."""
         if (seen := self._seen) is not None:
-            overlays.row(self.wizard, told(seen).plain, title="Diagnosis")
+            self.wizard.push_screen(Text("Diagnosis", told(seen).plain))
 
     def action_again(self) -> None:
         """Look at the marked line again."""
@@ -228,7 +218,7 @@ class Diagnose(WizardScreen):
 def told(seen: Checked) -> Content:
     """A line in full."""
     took = f"  {seen.seconds:.1f} s" if seen.seconds >= 0.05 else ""
-    head = Content.assemble((GRADES[seen.state], _TONES[seen.state]), f"  {seen.title}", (took, "$text-muted"))
+    head = Content.assemble((SEVERITY[seen.state], TONES[seen.state]), f"  {seen.title}", (took, "$text-muted"))
     parts = [head, Content(clean(seen.evidence))]
     if seen.remedy:
         parts.append(Content.assemble(("What to do  ", "$text-muted"), clean(seen.remedy)))
@@ -240,11 +230,6 @@ def told(seen: Checked) -> Content:
 def _option(name: str, state: str, text: str) -> Option:
     if not name:
         return Option(Content.assemble((clean(text), "bold $text-primary")), disabled=True)
-    word, tone = (GRADES[state], _TONES[state]) if state in GRADES else ("·", "$text-muted")
+    word, tone = (SEVERITY[state], TONES[state]) if state in SEVERITY else ("·", "$text-muted")
     line = Content.assemble("  ", (f"{word:<7}", tone), clean(text))
     return Option(line, id=name)
-
-
-def _flat(text: str) -> str:
-    """Evidence in one line."""
-    return " ".join(text.split())

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
-from wizard.console.plain import clean
-from wizard.tui import overlays
-from wizard.tui.screens.base import WizardScreen
+from wizard.text import clean
+from wizard.tui.screens.base import ERRORS, NEXT, WizardScreen
 from wizard.tui.widgets.parts import Card, Checks, put
 
 if TYPE_CHECKING:
@@ -20,13 +19,7 @@ if TYPE_CHECKING:
 class Progress(WizardScreen):
     """The changes as they are made."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "forward", show=False),
-        Binding("ctrl+n", "forward", "Next", key_display="⏎"),  # a focused button has an Enter of its own
-        Binding("x,escape", "stop", "Stop …"),
-        Binding("e", "explain", "Explain"),
-        Binding("c", "copy", "Copy"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*NEXT, Binding("x,escape", "stop", "Stop …"), *ERRORS]
     place = "progress"
     heading = "Progress"
     advice = (
@@ -34,17 +27,13 @@ class Progress(WizardScreen):
         "is seen: that is what the waiting is for. x says what stopping would do now, before it does it."
     )
 
+    choices = (("forward", "Continue"), ("stop", "Stop …"))
+
     def content(self) -> ComposeResult:
         yield Static(classes="lead clock")
         yield Checks(classes="checks")
         yield Static(classes="waiting")
         yield Card(classes="card")
-
-    def buttons(self) -> list[Button]:
-        return [
-            Button("Continue", id="forward", variant="primary", compact=True),
-            Button("Stop …", id="stop", compact=True),
-        ]
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -53,15 +42,11 @@ class Progress(WizardScreen):
     def moved(self) -> None:
         model, now = self.model, self.wizard.now()
         rows = model.rows(model.changing)
-        findings = [finding for name in model.changing for finding in model.stages[name].findings]
-        self.query_one(Checks).show(rows, findings, now)
+        self.show(rows, model.changing)
         put(self.query_one(".waiting", Static), Content(clean(self._waiting(now))))
-        failed = model.failed
-        self.query_one(Card).show(failed)
         done = sum(row.state not in ("todo", "working") for row in rows)
         put(self.query_one(".clock", Static), Content(self._clock(done, len(rows), now)))
-        over = model.ended is not None
-        self.enable({"forward": over, "stop": not over}, "forward" if over else "stop")
+        self.enable("stop" if model.ended is None else "forward")
 
     def _tick(self) -> None:
         if self.model.ended is None:
@@ -88,27 +73,10 @@ class Progress(WizardScreen):
         return f"waiting for {waiting.reason}: {waiting.elapsed + passed:.0f} s{usual}, next look in {next_in:.0f} s"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        over = self.model.ended is not None
-        if action == "forward":
-            return over
-        if action == "stop":
-            return not over
-        if action in ("explain", "copy"):
-            return bool(self.model.failed)
-        return True
-
-    def action_forward(self) -> None:
-        """Go on to the verification, or to what is left after a failure."""
-        self.wizard.forward(self.place)
+        if action in ("forward", "stop"):
+            return (self.model.ended is None) == (action == "stop")
+        return super().check_action(action, parameters)
 
     def action_stop(self) -> None:
         """Ask whether to stop, and say what that would do."""
         self.wizard.ask_to_stop()
-
-    def action_explain(self) -> None:
-        """Say more about the error."""
-        overlays.explain(self.wizard, self.model.failed)
-
-    def action_copy(self) -> None:
-        """Put the error on the clipboard."""
-        overlays.copy_errors(self.wizard, self.model.failed)

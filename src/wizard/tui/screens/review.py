@@ -10,8 +10,9 @@ from textual.content import Content
 from textual.widgets import Button, DataTable, Static
 from textual.widgets.data_table import ColumnKey
 
-from wizard.console.plain import SIGNS, clean
-from wizard.tui import overlays
+from wizard.console.plain import SIGNS
+from wizard.text import clean
+from wizard.tui import dialogs, overlays
 from wizard.tui.screens.base import StageScreen
 from wizard.tui.state import HAND_OFF
 from wizard.tui.widgets.parts import Card
@@ -42,19 +43,14 @@ class Review(StageScreen):
         "h shows the command that does the same without screens. Enter asks for your yes."
     )
 
+    choices = (("forward", "Make these changes …"), *StageScreen.choices[1:])
+
     def content(self) -> ComposeResult:
         yield Static(classes="lead subject")
         yield DataTable(cursor_type="row", show_header=False, classes="plan")
         yield Static(classes="detail")
         yield Card(classes="card")
         yield Static(classes="hint")
-
-    def buttons(self) -> list[Button]:
-        return [
-            Button("Make these changes …", id="forward", variant="primary", compact=True),
-            Button("Check again", id="again", compact=True),
-            Button("Back", id="back", compact=True),
-        ]
 
     def moved(self) -> None:
         table = self.query_one(DataTable)
@@ -66,27 +62,18 @@ class Review(StageScreen):
             self._rows: list[ChangePlanned] = []
         if len(plan) != len(self._rows):
             self._rows = sorted(plan, key=lambda change: _ORDER[change.action])
-            table.clear()
-            for index, change in enumerate(self._rows):
-                table.add_row(*_cells(change), key=str(index))
-        failed = self.model.failed if self._failed else []
+            self._fill(table)
+        failed = self.errors
         self.query_one(Card).show(failed)
         table.display = bool(plan) and not failed
         self.query_one(".detail").display = table.display
         self.query_one(".subject").set_class(bool(failed), "gone")
         self.query_one(".subject", Static).update(Content(clean(self._subject())))
         self.query_one(".hint", Static).update(self.hint())
-        forward = self.query_one("#forward", Button)
-        asked = self.model.question
-        forward.label = (
-            "Check the result"
-            if asked is None
-            else "Write the request …"
-            if asked.id == HAND_OFF
-            else "Make these changes …"
-        )
-        allowed = {name: bool(self.check_action(name, ())) for name in ("forward", "again", "back")}
-        self.enable(allowed, "again" if failed else "forward")
+        asked = self.model.question.id if self.model.question is not None else ""
+        told = {"": "Check the result", HAND_OFF: "Write the request …"}
+        self.query_one("#forward", Button).label = told.get(asked, "Make these changes …")
+        self.enable("again" if failed else "forward")
         if table.display and self._ready and not table.has_focus and not self._was_ready:
             table.focus()
         self._was_ready = self._ready
@@ -102,10 +89,13 @@ class Review(StageScreen):
             column.auto_width, column.width = False, width
             table.refresh(layout=True)
             row = table.cursor_row
-            table.clear()
-            for index, change in enumerate(self._rows):
-                table.add_row(*_cells(change), key=str(index))
+            self._fill(table)
             table.move_cursor(row=row)
+
+    def _fill(self, table: DataTable[Text]) -> None:
+        table.clear()
+        for change in self._rows:
+            table.add_row(*_cells(change))
 
     def on_resize(self) -> None:
         """Fit the table."""
@@ -115,7 +105,7 @@ class Review(StageScreen):
 
     def hint(self) -> Content:
         model = self.model
-        if self._failed:
+        if self.errors:
             return super().hint()
         if not self._ready:
             return Content("reading app, credentials and permissions …")
@@ -139,7 +129,7 @@ class Review(StageScreen):
 
     @property
     def _findings(self) -> list[Finding]:
-        return [finding for stage in self.model.stages.values() for finding in stage.findings]
+        return self.model.findings(self.model.stages)
 
     def _subject(self) -> str:
         told = []
@@ -149,11 +139,15 @@ class Review(StageScreen):
                 told.append(f"{title}: {row.detail}")
         return "\n".join(told)
 
+    @property
+    def _marked_row(self) -> Content | None:
+        """The row under the cursor, whole."""
+        at = self.query_one(DataTable).cursor_row
+        return _told(self._rows[at]) if 0 <= at < len(self._rows) else None
+
     def _tell(self) -> None:
-        table = self.query_one(DataTable)
-        if not self._rows or not 0 <= table.cursor_row < len(self._rows):
-            return
-        self.query_one(".detail", Static).update(_told(self._rows[table.cursor_row]))
+        if (told := self._marked_row) is not None:
+            self.query_one(".detail", Static).update(told)
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Tell the row under the cursor."""
@@ -168,17 +162,19 @@ class Review(StageScreen):
 
     def action_whole(self) -> None:
         """The row under the cursor, whole."""
-        table = self.query_one(DataTable)
-        if self._rows and 0 <= table.cursor_row < len(self._rows):
-            overlays.row(self.wizard, _told(self._rows[table.cursor_row]).plain)
+        if (told := self._marked_row) is not None:
+            self.wizard.push_screen(dialogs.Text("Change", told.plain))
 
     def action_headless(self) -> None:
         """The command that does the same without screens."""
-        overlays.command(self.wizard)
+        from wizard.answers import command_line
+
+        overlays.copy(self.wizard, command_line(self.model.kind, self.wizard.workspace.settings))
 
     def action_findings(self) -> None:
         """What was found on the way, whole."""
-        overlays.findings(self.wizard, self._findings)
+        told = (f"{found.severity}: {found.message}\n{found.remedy}".rstrip() for found in self._findings)
+        self.wizard.push_screen(dialogs.Text("Findings", "\n\n".join(told)))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "findings":
@@ -186,7 +182,7 @@ class Review(StageScreen):
         if action == "headless":
             return self.live
         if action == "whole":
-            return bool(self.model.plan) and not self._failed
+            return bool(self.model.plan) and not self.errors
         return super().check_action(action, parameters)
 
 

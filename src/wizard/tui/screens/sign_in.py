@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.widgets import Button
 
 from wizard.tui import account
 from wizard.tui.screens.base import StageScreen
@@ -29,19 +28,14 @@ class SignIn(StageScreen):
         "settings. Where Conditional Access forbids device codes, use the browser."
     )
 
-    def buttons(self) -> list[Button]:
-        return [
-            *super().buttons(),
-            Button("Sign in: browser", id="browser", compact=True),
-            Button("Sign in: code", id="device", compact=True),
-        ]
+    choices = (*StageScreen.choices, ("browser", "Sign in: browser"), ("device", "Sign in: code"))
 
-    def more(self) -> dict[str, bool]:
-        return dict.fromkeys(("browser", "device"), self.live and self._failed)
+    def applies(self, button: str) -> bool:
+        return super().applies(button) and (button not in ("browser", "device") or bool(self.errors))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("browser", "device", "tenant", "out"):
-            return self.live and (self._ready or self._failed)
+            return self.live and (self._ready or bool(self.errors))
         return super().check_action(action, parameters)
 
     def action_browser(self) -> None:

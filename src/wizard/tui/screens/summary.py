@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
-from wizard.console.plain import clean
 from wizard.report import support
+from wizard.text import clean
 from wizard.tui import overlays
-from wizard.tui.screens.base import WizardScreen
+from wizard.tui.screens.base import ERRORS, WizardScreen
 from wizard.tui.widgets.parts import card
 
 if TYPE_CHECKING:
@@ -33,30 +33,25 @@ class Summary(WizardScreen):
         Binding("enter", "start", show=False),
         Binding("ctrl+n", "start", "Back to the start", key_display="⏎"),  # a focused button has an Enter of its own
         Binding("s", "save", "Save answers"),
-        Binding("e", "explain", "Explain"),
-        Binding("c", "copy", "Copy"),
+        *ERRORS,
     ]
     place = "summary"
     advice = "s saves an answers file: with it the same run is one headless command. It holds no secret."
+
+    choices = (("start", "Back to the start"), ("save", "Save answers"), ("leave", "Quit"))
 
     def content(self) -> ComposeResult:
         yield Static(classes="heading outcome")
         with VerticalScroll(classes="checks"):
             yield Static(classes="sentences")
 
-    def buttons(self) -> list[Button]:
-        return [
-            Button("Back to the start", id="start", variant="primary", compact=True),
-            Button("Save answers", id="save", compact=True),
-            Button("Quit", id="leave", compact=True),
-        ]
-
     def moved(self) -> None:
-        failed = self._errors
+        failed = self.errors
         lines: list[Content] = []
         if failed:
             lines += [card(failed), Content("")]
-        lines += [Content(clean(sentence)) for sentence in self._sentences]
+        sentences = dict.fromkeys([*self.model.sentences, *self.wizard.proof.sentences])
+        lines += [Content(clean(sentence)) for sentence in sentences]
         data = self.model.ended.data if self.model.ended is not None else {}
         if (certificate := data.get("certificate")) and not failed:
             told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
@@ -76,41 +71,39 @@ class Summary(WizardScreen):
         lines += [Content(clean(told)) for told in self._recorded]
         self.query_one(".outcome", Static).update(self._outcome())
         self.query_one(".sentences", Static).update(Content("\n").join(lines))
-        self.enable({"save": bool(self.check_action("save", ()))}, "start")
+        self.enable("start")
 
     def _next(self) -> list[tuple[str, str]]:
-        if self._errors:
-            if self._waits:
-                return [("entraclaw-setup apply FILE", "what the administrator runs")]
-            if self.wizard.outcome == "partial":
-                return [("entraclaw-setup resume", "finishes it")]
-            return []
-        return list(_NEXT)
+        if not self.errors:
+            return list(_NEXT)
+        if self._waits:
+            return [("entraclaw-setup apply FILE", "what the administrator runs")]
+        return [("entraclaw-setup resume", "finishes it")] if self.wizard.outcome == "partial" else []
 
     def _outcome(self) -> Content:
-        code = self.wizard.exit_code
-        word = {"changed": "Done", "unchanged": "Nothing had to be changed"}.get(
-            self.wizard.outcome, "Everything holds"
-        )
+        code, half_way = self.wizard.exit_code, self.wizard.outcome == "partial"
         if code == ExitCode.DONE:
-            return Content.assemble(("ok  ", "bold $text-success"), word)
-        if any(error["id"] == "replay.cut" for error in self._errors):
-            return Content.assemble(("stop  ", "bold $text-warning"), "How it ended is not known.")
-        if self._waits:
-            return Content.assemble(("wait  ", "bold $text-warning"), "An administrator has to go on from here.")
-        if any(error["id"] == "flow.interrupted" for error in self._errors) and self.wizard.outcome != "partial":
-            return Content.assemble(("stop  ", "bold $text-warning"), f"Stopped, as asked. (exit code {code})")
-        left = (
-            "It is half-way: what is left is named below."
-            if self.wizard.outcome == "partial"
-            else "It did not succeed."
-        )
-        return Content.assemble(("FAIL  ", "bold $text-error"), f"{left} (exit code {code})")
+            words = {"changed": "Done", "unchanged": "Nothing had to be changed"}
+            word, told = "ok", words.get(self.wizard.outcome, "Everything holds")
+        elif self._holds("replay.cut"):
+            word, told = "stop", "How it ended is not known."
+        elif self._waits:
+            word, told = "wait", "An administrator has to go on from here."
+        elif self._holds("flow.interrupted") and not half_way:
+            word, told = "stop", f"Stopped, as asked. (exit code {code})"
+        else:
+            left = "It is half-way: what is left is named below." if half_way else "It did not succeed."
+            word, told = "FAIL", f"{left} (exit code {code})"
+        tone = {"ok": "success", "FAIL": "error"}.get(word, "warning")
+        return Content.assemble((f"{word}  ", f"bold $text-{tone}"), told)
+
+    def _holds(self, id: str) -> bool:
+        return any(error["id"] == id for error in self.errors)
 
     @property
     def _waits(self) -> bool:
         """A request was written, and somebody else's turn is next."""
-        return any(error["id"] == "handoff.waiting" for error in self._errors)
+        return self._holds("handoff.waiting")
 
     @property
     def _recorded(self) -> list[str]:
@@ -120,20 +113,14 @@ class Summary(WizardScreen):
         return [text for text in dict.fromkeys(told) if text]
 
     @property
-    def _errors(self) -> list[dict[str, object]]:
+    def errors(self) -> list[dict[str, Any]]:
         return [*self.model.failed, *self.wizard.proof.failed]
-
-    @property
-    def _sentences(self) -> list[str]:
-        return [*self.model.sentences, *(s for s in self.wizard.proof.sentences if s not in self.model.sentences)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":
             flow = registry.flow(self.model.kind)
-            return not self._errors and flow is not None and flow.started
-        if action in ("explain", "copy"):
-            return bool(self._errors)
-        return True
+            return not self.errors and flow is not None and flow.started
+        return super().check_action(action, parameters)
 
     def action_leave(self) -> None:
         """Quit."""
@@ -146,11 +133,3 @@ class Summary(WizardScreen):
     def action_save(self) -> None:
         """Save an answers file that replays this run."""
         overlays.save_answers(self.wizard)
-
-    def action_explain(self) -> None:
-        """Say more about the error."""
-        overlays.explain(self.wizard, self._errors)
-
-    def action_copy(self) -> None:
-        """Put the error on the clipboard."""
-        overlays.copy_errors(self.wizard, self._errors)

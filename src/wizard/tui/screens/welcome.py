@@ -11,16 +11,14 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from core.flows import registry
-from wizard.console.plain import clean
 from wizard.runs import LOOKS
+from wizard.text import clean
 from wizard.tui.screens.base import WizardScreen
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from core.flow.spec import Entry
     from core.flows.project_status import ProjectStatus
-    from core.flows.registry import Row
 
 _SUBJECT = {
     "secret": "The state file of this project holds a client secret: migrate it.",
@@ -63,13 +61,12 @@ class Welcome(WizardScreen):
             options.append(_option("resume", "Resume", f"continue the interrupted {survey.open.flow} ({told})"))
             if not survey.open.marked:
                 options.append(_option("undo", "Undo", f"take back what the interrupted {survey.open.flow} did"))
-        if self.wizard.workspace.scenarios:
-            options += [
-                _option(f"demo:{name}", clean(Path(name).name), s.text)
-                for name, s in self.wizard.workspace.scenarios.items()
-            ]
-            return options + [_line(row, entry) for row, entry in registry.menu() if row.name in LOOKS]
-        return options + [_line(row, entry) for row, entry in registry.menu()]
+        scenarios = self.wizard.workspace.scenarios
+        options += [_option(f"demo:{name}", clean(Path(name).name), s.text) for name, s in scenarios.items()]
+        for row, entry in registry.menu():
+            if row.name in LOOKS or not scenarios:
+                options.append(_option(row.name, entry.title, entry.text, disabled=registry.find(row.name) is None))
+        return options
 
     def _best(self, survey: ProjectStatus | None) -> str:
         if survey is not None and survey.open is not None:
@@ -80,18 +77,17 @@ class Welcome(WizardScreen):
         return next((f.name for f in others if survey is not None and survey.subject in f.likely), first.name)
 
     def _said(self, survey: ProjectStatus | None) -> str:
+        found = survey.open if survey is not None else None
         if self.wizard.workspace.scenarios:
-            first = "A pretend tenant on 127.0.0.1. Choose what to try."
             if self.wizard.moving:
                 return "Starting another pretend tenant …"
-            if survey is not None and survey.open is not None:
-                first = "The run on this pretend machine was interrupted. Go on with it, or take it back."
-            return first
-        if survey is None:
-            return f"{self.wizard.workspace.settings.folder}: looking …"
-        if survey.open is not None:
-            return f"{self.wizard.workspace.settings.folder}: a run was interrupted. Go on with it, or take it back."
-        return f"{self.wizard.workspace.settings.folder}: {survey.trouble or _SUBJECT[survey.subject]}"
+            if found is not None:
+                return "The run on this pretend machine was interrupted. Go on with it, or take it back."
+            return "A pretend tenant on 127.0.0.1. Choose what to try."
+        told = "a run was interrupted. Go on with it, or take it back." if found is not None else "looking …"
+        if survey is not None and found is None:
+            told = survey.trouble or _SUBJECT[survey.subject]
+        return f"{self.wizard.workspace.settings.folder}: {told}"
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Start it."""
@@ -107,7 +103,3 @@ class Welcome(WizardScreen):
 def _option(name: str, title: str, text: str, *, disabled: bool = False) -> Option:
     prompt = Content.assemble((f"{title:<14}", "bold"), clean(text))
     return Option(prompt, id=name, disabled=disabled)
-
-
-def _line(row: Row, entry: Entry) -> Option:
-    return _option(row.name, entry.title, entry.text, disabled=registry.find(row.name) is None)

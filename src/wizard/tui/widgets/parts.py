@@ -10,8 +10,9 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from wizard.console.plain import SEVERITY, clean
-from wizard.tui.state import RAIL
+from wizard.console.plain import SEVERITY
+from wizard.text import clean
+from wizard.tui.state import PLACES, RAIL
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -29,11 +30,13 @@ WORDS: Final = {
     "skipped": ("warn", "bold $text-warning"),
     "failed": ("FAIL", "bold $text-error"),
 }
-_TONES: Final = {
+#: Style of a severity, or of what a check came to.
+TONES: Final = {
     "ok": "$text-success",
     "info": "$text-primary",
     "warning": "bold $text-warning",
     "failure": "bold $text-error",
+    "unseen": "$text-primary",
 }
 
 
@@ -53,8 +56,7 @@ class Rail(Static):
     """The way through the wizard: a column where there is room, else one line."""
 
     def __init__(self, here: str, passed: Container[str], *, broad: bool) -> None:
-        names = [name for name, _ in RAIL]
-        at = names.index(here) if here in names else -1
+        at = PLACES.index(here) if here in PLACES else -1
         if broad:
             parts: list[Content | str | tuple[str, str]] = []
             for name, title in RAIL:
@@ -188,5 +190,5 @@ def _row(row: Row, now: float) -> tuple[Content, Content]:
 
 def _finding(finding: Finding) -> tuple[Content, Content]:
     remedy = f" {finding.remedy}" if finding.remedy else ""
-    word = Content.assemble((SEVERITY[finding.severity], _TONES[finding.severity]))
+    word = Content.assemble((SEVERITY[finding.severity], TONES[finding.severity]))
     return word, Content(clean(finding.message) + clean(remedy))
