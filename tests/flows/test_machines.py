@@ -15,9 +15,11 @@ from core.config.profile import BUILT_IN, Profile
 from core.entra import certificates
 from core.events import ChangePlanned, Checked, Finding, Question
 from core.flow.engine import Result
+from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from core.secret import Secret
+from core.steps.context import Context
 from tests.flows.test_doctor import diagnose
 from tests.machine import Machine, VirtualClock
 from tests.originals import (
@@ -222,7 +224,7 @@ def test_M19_the_key_in_a_file_is_named_and_replaced(
     before = machine.thumbprints
     diagnose(machine)
     assert (checked(machine, "key-file").state, str(pem) in checked(machine, "key-file").evidence) == ("failure", True)
-    assert "stands there already, in line 1" in checked(machine, "env-file").evidence
+    assert "ENTRABOT_TENANT_ID (lines 1, 4); ENTRABOT_BLUEPRINT_CERT_SHA1" in checked(machine, "env-file").evidence
     assert "entrabot-mcp.exe is not there" in checked(machine, "mcp").evidence
     run(machine, dry_run=True)
     assert planned(machine)["private key in a file"] == [str(pem)]
@@ -331,6 +333,18 @@ def test_M19_the_older_app_is_retired_and_nothing_else_of_it_is_deleted(
     diagnose(machine)
     assert checked(machine, "older-app").state == "ok"
     assert run(machine).outcome == "unchanged"
+
+
+def test_M19_D1_both_generations_are_named_where_nobody_can_ask_the_directory(crossed_machine: Original) -> None:
+    machine = crossed_machine.machine
+
+    def nobody(ctx: Context) -> None:
+        machine.keystore.delete(machine.service, machine.tenant.id)
+        ctx.sign_in = SandboxSignIn(machine.tenant, ctx.cloud, signed_in=False)
+
+    diagnose(machine, ["older-app"], nobody)
+    seen = checked(machine, "older-app")
+    assert (seen.state, "of before and after a renaming" in seen.evidence) == ("unseen", True)
 
 
 def test_M19_the_yes_names_the_app(crossed_machine: Original) -> None:

@@ -200,7 +200,12 @@ def _rights(diagnosis: Diagnosis) -> Verdict:
 def _older(diagnosis: Diagnosis) -> Verdict:
     """A machine that went through the renaming of its product (M19)."""
     ctx = diagnosis.ctx
-    older = older_app.look(ctx, diagnosis.graph)
+    try:
+        older = older_app.look(ctx, diagnosis.graph)
+    except Unseen as why:
+        path = ctx.statefile.path
+        told = f"State files of before and after a renaming lie in {path.parent}; {path.name} is used. {why}"
+        raise Unseen(told) from None
     if older is None:
         return Verdict("ok", "there is none beside the current one")
     ctx.facts.put(older)

@@ -20,6 +20,7 @@ from core.secret import looks_secret
 _LARGEST: Final = 1024 * 1024
 #: What means something in a `.env` file: a comment, or a name and a value.
 _ENV_LINE: Final = re.compile(r"\s*(#.*|(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=.*)?", re.S)
+_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 #: A line whose value begins with a quote that it does not close.
 _OPENED: Final = re.compile(r"""\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*(["'])(?:\\.|(?!\1).)*""")
 #: How the names begin that the product itself reads.
@@ -56,7 +57,9 @@ def _env(diagnosis: Diagnosis) -> Verdict:
 def _env_faults(path: Path, text: str) -> Iterator[Verdict]:
     entries = list(_env_entries(text))
     faults = [fault for number, entry in entries if (fault := _env_fault(f"{path.name}:{number}", entry))]
-    faults += _env_twice(path.name, entries)
+    if twice := _env_twice(entries):
+        told = f"{path.name}: names that stand there more than once: {twice}"
+        faults.append(Verdict("warning", told, "Leave one line for each name: which one counts depends on the reader."))
     yield from faults[:_MOST]
     if len(faults) > _MOST:
         yield Verdict("failure", f"and {len(faults) - _MOST} more lines")
@@ -65,17 +68,15 @@ def _env_faults(path: Path, text: str) -> Iterator[Verdict]:
         yield closable(path, mode, "warning")
 
 
-def _env_twice(file: str, entries: list[tuple[int, str]]) -> Iterator[Verdict]:
-    """Names that stand there twice: which value counts depends on who reads it."""
-    first: dict[str, int] = {}
+def _env_twice(entries: list[tuple[int, str]]) -> str:
+    """Names that stand there more than once, with their lines."""
+    lines: dict[str, list[str]] = {}
     for number, entry in entries:
         name = entry.strip().removeprefix("export ").partition("=")[0].strip()
-        if "=" not in entry or name.startswith("#"):
-            continue
-        if name in first:
-            told = f"{file}:{number}: {name} stands there already, in line {first[name]}"
-            yield Verdict("warning", told, "Leave one line for each name.")
-        first.setdefault(name, number)
+        if "=" in entry and _NAME.fullmatch(name):
+            lines.setdefault(name, []).append(str(number))
+    twice = [f"{name} (lines {', '.join(found)})" for name, found in lines.items() if len(found) > 1]
+    return "; ".join(twice[:_MOST]) + (f" and {len(twice) - _MOST} more" if len(twice) > _MOST else "")
 
 
 def _env_entries(text: str) -> Iterator[tuple[int, str]]:
