@@ -112,7 +112,7 @@ def _of_attribute(
     elif isinstance(there, type):
         yield from _member(there, node.attr, there)
     whole = ast.unparse(node.value)
-    if whole in ("ctx", "self._ctx", "Context"):
+    if whole in ("ctx", "self.ctx", "Context"):
         yield from _member(Context, node.attr, Context)
 
 
@@ -125,9 +125,7 @@ def _direct(function: FunctionType) -> Iterator[Use]:
             if whole.rpartition(".")[2] == "facts":
                 operations.append((node.func.attr, node.args[0]))
     for operation, argument in operations:
-        if operation != "put" and isinstance(argument, ast.Name):
-            kind = names[argument.id]
-            assert isinstance(kind, type), ast.unparse(argument)
+        if operation != "put" and (kind := _named(argument, names)) is not None:
             yield operation, kind
     for node in ast.walk(_tree(function)):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
@@ -143,6 +141,16 @@ def _direct(function: FunctionType) -> Iterator[Use]:
             yield operation, put
 
 
+def _named(node: ast.AST, names: dict[str, object]) -> type | None:
+    """The type that a name stands for, alone or behind that of its module."""
+    there: object = None
+    if isinstance(node, ast.Name):
+        there = names.get(node.id)
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        there = getattr(names.get(node.value.id), node.attr, None)
+    return there if isinstance(there, type) else None
+
+
 def _kind(node: ast.AST | None, names: dict[str, object], kinds: dict[str, type]) -> type | None:
     """The type of a fact that an expression makes, as far as it is told by its form."""
     if isinstance(node, ast.Name):
@@ -154,11 +162,8 @@ def _kind(node: ast.AST | None, names: dict[str, object], kinds: dict[str, type]
         return next((kind for value in node.values if (kind := _kind(value, names, kinds)) is not None), None)
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "maybe") and node.args:
-            there = names.get(node.args[0].id) if isinstance(node.args[0], ast.Name) else None
-            return there if isinstance(there, type) else None
-        if isinstance(node.func, ast.Name):
-            if node.func.id == "replace" and node.args:
-                return _kind(node.args[0], names, kinds)
-            there = names.get(node.func.id)
-            return there if isinstance(there, type) else None
+            return _named(node.args[0], names)
+        if isinstance(node.func, ast.Name) and node.func.id == "replace" and node.args:
+            return _kind(node.args[0], names, kinds)
+        return _named(node.func, names)
     return None

@@ -10,9 +10,8 @@ import pytest
 from core.config import options, settings
 from core.config.options import OPTIONS, Option
 from core.events import Question
-from core.flow.plan import Plan, PlanRow
 from core.flow.spec import Entry, FlowSpec
-from core.flow.step import Done, Flow, Left, Needed, Stage, Status, Step
+from core.flow.step import Done, Flow, Left, Needed, Plan, PlanRow, Stage, Status, Step
 from core.flows import registry
 from core.steps import prerequisites
 from core.steps.context import Context

@@ -83,6 +83,17 @@ class Clock(Protocol):
         """
 
 
+class Waits(Protocol):
+    """Whoever waits: a run's context, or a client of a service."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+    def emit(self, event: Event, /) -> None:
+        """Tell that and why time passes."""
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -100,13 +111,7 @@ class SystemClock:
 
 
 def wait_until(
-    condition: Callable[[], T | None],
-    *,
-    clock: Clock,
-    emit: Callable[[Event], None],
-    reason: str,
-    expected: float,
-    deadline: float,
+    condition: Callable[[], T | None], who: Waits, reason: str, *, expected: float, deadline: float
 ) -> T | None:
     """Try until the condition holds or the deadline has passed; the first try is at once.
 
@@ -116,18 +121,18 @@ def wait_until(
     :param deadline: when to give up, in seconds from now.
     :returns: what the condition returned, or None after the deadline.
     """
-    start = clock.monotonic()
+    start = who.clock.monotonic()
     attempt = 0
     while True:
         if (result := condition()) is not None:
             return result
-        elapsed = clock.monotonic() - start
+        elapsed = who.clock.monotonic() - start
         if elapsed >= deadline:
             return None
         seconds = min(backoff(attempt), deadline - elapsed)
         attempt += 1
-        emit(Waiting(reason, expected, round(elapsed, 3), attempt, seconds))
-        clock.wait(seconds)
+        who.emit(Waiting(reason, expected, round(elapsed, 3), attempt, seconds))
+        who.clock.wait(seconds)
 
 
 def backoff(attempt: int, chance: Random | None = None) -> float:
@@ -184,11 +189,11 @@ def ahead(task: Callable[[], object]) -> Callable[[], None]:
     return thread.join
 
 
-def pause(seconds: float, *, clock: Clock, emit: Callable[[Event], None], reason: str) -> None:
+def pause(seconds: float, who: Waits, reason: str) -> None:
     """Let a given time pass, and say why.
 
     :param seconds: how long.
     :param reason: what for, as the user reads it.
     """
-    emit(Waiting(reason, seconds, 0.0, 1, seconds))
-    clock.wait(seconds)
+    who.emit(Waiting(reason, seconds, 0.0, 1, seconds))
+    who.clock.wait(seconds)

@@ -101,7 +101,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class ChangePlanned:
-    """One row of the plan: see `core.flow.plan.Change` for the members."""
+    """One row of the plan: see `core.flow.step.PlanRow` for the members."""
 
     action: Action
     what: str
@@ -158,6 +158,7 @@ Event = (
     | Question
     | FlowFinished
 )
+_hints: Final = cache(get_type_hints)
 _TYPES: Final[dict[str, Any]] = {cls.__name__: cls for cls in get_args(Event)}
 
 
@@ -185,7 +186,8 @@ def from_json(line: str) -> Event:
         if name in data and not _fits(data[name], hint):
             raise ValueError(f"{name} of this {cls.__name__} is not of schema {SCHEMA}")
     try:
-        event: Event = cls(**{key: _tuple(value) for key, value in data.items() if key in names})
+        given = {key: value for key, value in data.items() if key in names}
+        event: Event = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
     except TypeError as error:
         raise ValueError(str(error)) from None
     return event
@@ -202,11 +204,6 @@ def result_object(
     return {**head, "data": data, "errors": errors}
 
 
-@cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    return get_type_hints(cls)
-
-
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value of JSON is what a member of an event may be."""
     if get_origin(hint) is Literal:
@@ -216,7 +213,3 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is float:  # no infinity, and no whole number that is too large for one
         return type(value) in (int, float) and abs(value) <= sys.float_info.max
     return type(value) is hint
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

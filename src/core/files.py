@@ -14,10 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from core.errors import SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, SetupError
 
 _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
 _CAREFULLY: Final = _NO_LINKS | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -64,6 +63,20 @@ def text(path: Path) -> str:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return file.read()
+
+
+def toml(path: Path, id: str) -> dict[str, Any]:
+    """The members of a TOML file that a person named.
+
+    :param id: of the error.
+    :raises SetupError: it cannot be read, or is no TOML.
+    """
+    import tomllib
+
+    try:
+        return tomllib.loads(text(path))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(id, path=path, detail=error) from None
 
 
 def readable(path: Path, *, links: bool = False) -> int:

@@ -12,6 +12,7 @@ import hmac
 import json
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, final
 from urllib.parse import quote, quote_plus
 
@@ -166,13 +167,18 @@ def redacted(value: Any) -> Any:
 
     What is no Unicode, such as a path that is not UTF-8, is escaped: half a character is no text for other programs.
     """
+    return mapped(value, lambda text: _whole(redactor.redact(text)))
+
+
+def mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """The same structure of JSON with every text changed, the names of members included."""
     match value:
         case str():
-            return _whole(redactor.redact(value))
+            return change(value)
         case dict():
-            return {_whole(redactor.redact(str(key))): redacted(item) for key, item in value.items()}
+            return {change(str(key)): mapped(item, change) for key, item in value.items()}
         case list() | tuple():
-            return [redacted(item) for item in value]
+            return [mapped(item, change) for item in value]
         case _:
             return value
 

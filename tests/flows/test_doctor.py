@@ -30,12 +30,14 @@ from core.machine import prerequisites
 from core.machine.keys.hardware import Hardware
 from core.machine.prerequisites import Tool
 from core.sandbox.faults import Fault
+from core.sandbox.lab import Lab
 from core.secret import Secret
 from core.steps.context import Context
 from core.steps.passwords import rollback_secret
 from tests.flows.test_interrupted import killed_at
 from tests.flows.test_rollback import rollback
-from tests.machine import PROFILE, Machine, Snapshot, killed
+from tests.machine import PROFILE, Machine, Snapshot, VirtualClock, killed
+from tests.unit.test_weakfiles import store
 
 Change = Callable[[Context], None]
 #: By the reference.
@@ -298,6 +300,37 @@ def test_D1_one_check_is_looked_at_with_what_it_builds_on_and_told_alone(machine
         diagnose(machine, ["password"])
     assert refused.value.id == "usage.settings"
     assert "passwords" in refused.value.summary
+
+
+def test_D1_a_check_alone_tells_the_cause_that_no_other_line_tells(start_lab: Callable[[str], Lab]) -> None:
+    machine = Machine(start_lab("no-keystore"), VirtualClock())
+    diagnose(machine, ["key"])
+    alone = checks(machine)["key"]
+    assert (alone.state, "[keystore.insecure]" in alone.evidence) == ("unseen", True)
+    diagnose(machine)
+    cause = checks(machine)["backend"]
+    assert alone.remedy == cause.remedy
+    assert checks(machine)["key"].evidence == "the keystore cannot be used", "told once"
+
+
+def test_K3_a_weak_keystore_fails_for_this_tenant_and_is_named_for_another(migrated: Machine, home: Path) -> None:
+    path = store(home / ".local/share", migrated.service, "11111111-2222-4333-8444-555555555555")
+    diagnose(migrated, ["weak-files"])
+    assert (states(migrated), str(path) in checks(migrated)["weak-files"].evidence) == ({"weak-files": "warning"}, True)
+    store(home / ".local/share", migrated.service, migrated.tenant.id)
+    diagnose(migrated, ["weak-files"])
+    assert states(migrated) == {"weak-files": "failure"}
+    path.write_bytes(b"\xff\xfe")
+    diagnose(migrated, ["weak-files"])
+    assert states(migrated) == {"weak-files": "unseen"}
+
+
+def test_M10_a_rollback_that_no_replica_shows_yet_is_a_password_that_is_left(migrated: Machine) -> None:
+    rollback(migrated)
+    migrated.change("application", passwordCredentials=[])
+    diagnose(migrated, ["passwords"])
+    assert states(migrated) == {"passwords": "failure"}
+    assert "works until" in checks(migrated)["passwords"].evidence
 
 
 # it changes nothing, and shows no secret

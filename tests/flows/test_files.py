@@ -11,8 +11,7 @@ import pytest
 
 from core import files, paths
 from core.config.settings import Settings
-from core.errors import SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, SetupError
 from core.sandbox.lab import Lab
 from tests.flows.test_handoff import open_runs
 from tests.machine import PROFILE, Machine, Snapshot, VirtualClock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -255,9 +256,11 @@ def test_U2_a_request_to_stop_is_no_result_of_a_verification(machine: Machine, m
     """It may come while a check waits for the service."""
 
     def stopped(*_: object) -> NoReturn:
-        raise Interrupted(2)
+        assert machine.ctx is not None
+        machine.ctx.cancel.ask(signal.SIGINT)
+        raise Interrupted(signal.SIGINT)
 
     assert machine.migrate().exit_code == 0
-    monkeypatch.setattr("core.checks.verify._passwords", stopped)
+    monkeypatch.setattr("core.checks.app.mint", stopped)
     with pytest.raises(Interrupted):
         machine.verify()

@@ -18,8 +18,7 @@ from core.config.profile import Profile
 from core.entra.graph import Graph
 from core.entra.http import Session
 from core.entra.tokens import Token
-from core.errors import GraphError, NetworkError
-from core.errors.effected import Effected
+from core.errors import Effected, GraphError, NetworkError
 from core.events import Event, Waiting
 from core.sandbox.directory.store import State
 from core.sandbox.faults import Fault, Kind

@@ -11,9 +11,8 @@ from core.errors import SetupError
 from core.events import Event, Question, StepFinished
 from core.flow.facts import Facts, Uses
 from core.flow.journal import Journal
-from core.flow.plan import PlanRow
 from core.flow.spec import FlowSpec
-from core.flow.step import Blocked, Done, Flow, Left, Needed, Stage, Status, Step
+from core.flow.step import Blocked, Done, Flow, Left, Needed, PlanRow, Stage, Status, Step
 from tests.machine import VirtualClock
 
 SECRET = "abc8Q~" + "x" * 34
@@ -69,7 +68,7 @@ class Add(Step[Context]):
     """
 
     def __init__(self, name: str, then: Callable[[Context], object] | None = None, left: object = None) -> None:
-        self.name, self.title = name, f"Add {name}"  # type: ignore[misc]
+        self.name, self.title = name, f"Add {name}"
         self.then, self.left = then, left
 
     def check(self, ctx: Context) -> Status:

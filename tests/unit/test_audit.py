@@ -12,8 +12,7 @@ import pytest
 from core.audit.access import AuditedKeystore, AuditedSignIn
 from core.audit.log import AuditLog
 from core.entra.tokens import Token
-from core.errors import KeystoreError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, KeystoreError, SetupError
 from core.flow.facts import Facts
 from core.flow.journal import Journal
 from core.machine.azure_cli import Account

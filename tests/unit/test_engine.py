@@ -12,8 +12,7 @@ from core.errors import Interrupted, SetupError, TokenError
 from core.events import FlowFinished, StepStarted
 from core.flow.engine import Result, run
 from core.flow.journal import Journal
-from core.flow.plan import Plan, PlanRow
-from core.flow.step import Flow, Left, Step
+from core.flow.step import Flow, Left, Plan, PlanRow, Step
 from tests.machine import Crash, VirtualClock
 from tests.unit.pretend import FAIL, SECRET, Add, Context, Look, Marker, Stop, asks_to_stop, flow, raises
 

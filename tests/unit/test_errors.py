@@ -15,6 +15,7 @@ import pytest
 import core
 from core.errors import (
     CodedError,
+    Effected,
     GraphError,
     InsecureKeyringBackendError,
     Interrupted,
@@ -25,7 +26,6 @@ from core.errors import (
     codes,
     table,
 )
-from core.errors.effected import Effected
 from core.secret import Secret
 from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain

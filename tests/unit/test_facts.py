@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import pytest
 
 from core.flow.engine import Result, run
-from core.flow.facts import FactError, Facts
+from core.flow.facts import FactError, Facts, Kinds
 from tests.machine import VirtualClock
 from tests.unit.pretend import Add, Context, flow
 
@@ -43,8 +43,8 @@ class Finds(Add):
 
 
 class Uses(Add):
-    needs = (Found,)
-    maybe = (Key,)
+    needs: ClassVar[Kinds] = (Found,)
+    maybe: ClassVar[Kinds] = (Key,)
 
     def apply(self, ctx: Context) -> str:
         ctx.did.append(ctx.facts.get(Found).what)

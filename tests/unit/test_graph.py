@@ -18,8 +18,7 @@ from core.entra import application, permissions
 from core.entra.graph import TRIES, Graph, _read
 from core.entra.http import Credential, Response, Session
 from core.entra.tokens import Token
-from core.errors import Caller, GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Caller, Effected, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
 from core.sandbox import http
 from core.sandbox.directory import registrations

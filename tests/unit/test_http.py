@@ -20,8 +20,7 @@ from core.config.cloud import Cloud
 from core.config.cloud import load as load_cloud
 from core.entra.http import Session
 from core.entra.tokens import Token
-from core.errors import Interrupted, NetworkError
-from core.errors.effected import Effected
+from core.errors import Effected, Interrupted, NetworkError
 from core.events import Event, Waiting
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.http import Request, Response

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.events import ChangeMade, Event
 from core.flow.journal import Journal
 from tests.machine import Crash, VirtualClock

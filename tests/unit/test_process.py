@@ -237,7 +237,7 @@ def test_U3_lines_are_heard_while_the_program_runs(tmp_path: Path) -> None:
         if line == "two":  # it waits for us: so it still runs
             go.write_text("three\n")
 
-    finished = process.attend([str(program)], hear, seconds=60, cancel=Cancel())
+    finished = process.run([str(program)], hear=hear, seconds=60, cancel=Cancel())
     assert heard == ["one", "two", "three"]
     assert (finished.code, finished.stderr) == (0, "one\r\ntwo\nthree")
 
@@ -256,7 +256,7 @@ def test_U3_a_program_that_is_attended_ends_with_its_group(tmp_path: Path, way: 
         cancel.ask(15)
 
     with pytest.raises(Interrupted if way == "cancelled" else LookupError):
-        process.attend([str(program)], hear, seconds=60, cancel=cancel)
+        process.run([str(program)], hear=hear, seconds=60, cancel=cancel)
     assert len(pids) == 2
     assert [pid for pid in pids if not gone(pid)] == []
 
@@ -267,7 +267,7 @@ def test_U3_a_browser_that_stays_open_holds_nobody_up(tmp_path: Path, browser: s
     pid = tmp_path / "pid"
     program = script(tmp_path / "az", f"{browser} >&2 & echo $! > {pid}; echo done >&2; exit 3")
     try:
-        finished = process.attend([str(program)], lambda line: None, seconds=60, cancel=Cancel())
+        finished = process.run([str(program)], hear=lambda line: None, seconds=60, cancel=Cancel())
         assert finished.code == 3
         assert "done\n" in finished.stderr
         assert not select.select([os.pidfd_open(int(pid.read_text()))], [], [], 0)[0], "it was left alone"

@@ -21,6 +21,7 @@ NAMES = {row.name for row in registry.ROWS if isinstance(row, FlowSpec)}
 OTHER_WORDS = {
     "core/checks/app.py": ("rollback", 2, "the check of the diagnosis with that name"),
     "core/checks/project.py": ("rollback", 1, "the check of the diagnosis with that name"),
+    "core/checks/verify.py": ("rollback", 2, "the same check"),
     "core/steps/passwords/rollback_secret.py": ("rollback", 1, "written into the journal that a flow leaves behind"),
     "core/config/options.py": ("migrate apply", 5, "the command whose help an error names"),
 }
@@ -79,8 +80,8 @@ def test_Q3_no_name_of_a_flow_is_spelled_outside_its_room() -> None:
 
 def test_Q3_nothing_is_decided_by_the_name_of_a_flow() -> None:
     found = {name: told for name, tree in modules() if (told := decisions(tree))}
-    # verdicts and needs of the diagnosis: its check of that name
-    assert found == {"core/checks/app.py": ["rollback", "rollback"]}
+    # verdicts and needs of checks: the one of that name
+    assert found == {"core/checks/app.py": ["rollback", "rollback"], "core/checks/verify.py": ["rollback"]}
 
 
 @pytest.mark.parametrize(

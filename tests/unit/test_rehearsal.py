@@ -23,7 +23,7 @@ from tests.unit.test_statefile import failure
 
 
 def rehearsal(file: StateFile) -> Callable[[], object]:
-    return lambda: file.rehearse({"A": "new"}, ("C",))
+    return lambda: file.update({"A": "new"}, ("C",), really=False)
 
 
 @pytest.fixture

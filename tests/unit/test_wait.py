@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
@@ -30,11 +31,19 @@ class Clock(SystemClock):
         self.pauses.append(seconds)
 
 
+@dataclass(frozen=True)
+class Waiter:
+    """Whoever waits."""
+
+    clock: Clock
+    emit: Callable[[Event], None]
+
+
 def wait(
     condition: Callable[[], str | None], clock: Clock, deadline: float = 1000, events: list[Event] | None = None
 ) -> str | None:
-    emit = (lambda event: None) if events is None else events.append
-    return wait_until(condition, clock=clock, emit=emit, reason="rain", expected=7, deadline=deadline)
+    told = events if events is not None else list[Event]()
+    return wait_until(condition, Waiter(clock, told.append), "rain", expected=7, deadline=deadline)
 
 
 def test_P7_the_first_try_is_at_once() -> None:
@@ -72,14 +81,12 @@ def test_P7_every_pause_is_announced_before_it() -> None:
 
 def test_P7_a_fixed_pause_says_what_it_is_for() -> None:
     clock, events = Clock(), list[Event]()
-    pause(3, clock=clock, emit=events.append, reason="rain")
+    pause(3, Waiter(clock, events.append), "rain")
     assert (clock.pauses, events) == ([3], [Waiting("rain", 3, 0, 1, 3)])
 
 
 def test_false_and_empty_answers_are_answers() -> None:
-    assert wait_until(
-        lambda: False, clock=Clock(), emit=lambda event: None, reason="r", expected=1, deadline=9
-    ) is False  # fmt: skip
+    assert wait_until(lambda: False, Waiter(Clock(), print), "r", expected=1, deadline=9) is False
 
 
 def test_a_request_to_stop_ends_the_wait() -> None:

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from core import files, paths
 from core.clock import Clock
-from core.errors import SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, SetupError
 from core.flow.audit import Audit, Ending
 from core.flow.facts import Facts
 from core.secret import redactor

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from core.checks.base import ATTENDED, Check, Diagnosis, Group, Unseen, Verdict
-from core.checks.keystore import PENDING, made_here
+from core.checks.keystore import PENDING, made_here, own_key
 from core.entra import application, permissions
-from core.entra.application import App, Key, Password
+from core.entra.application import App, Key
 from core.entra.tokens import mint
 from core.events import Grade
 from core.steps import directory_roles, older_app
@@ -25,21 +25,23 @@ _NAMED: Final = 5
 _SOON: Final = timedelta(days=30)
 
 
-def _token(diagnosis: Diagnosis) -> Verdict:
+def token(diagnosis: Diagnosis) -> Verdict:
+    """A token can be minted with this machine's key; `mint` compares what it says (M9)."""
     diagnosis.need("reach", "the sign-in service was not reached")
     ctx = diagnosis.ctx
-    key_pair = ctx.maybe_key_pair
-    if key_pair is None:
-        raise Unseen("this machine has no key that could be read")
+    key_pair = own_key(diagnosis)
     if not ctx.target.app_id:
-        raise Unseen("no app id is known")
-    token = mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)
-    ctx.facts.put(Proof(token))
-    return Verdict("ok", f"a token of app {ctx.target.app_id}, with {len(token.roles)} permissions")
+        raise Unseen("no app id is known", f"Pass --app-id, or name it in {ctx.statefile.path.name}.")
+    minted = mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)
+    ctx.facts.put(Proof(minted))
+    aud, tid = minted.claims.get("aud"), minted.claims.get("tid")
+    evidence = f"a token of app {ctx.target.app_id}, with {len(minted.roles)} permissions, aud {aud}, tid {tid}"
+    return Verdict("ok", evidence)
 
 
-def _app(diagnosis: Diagnosis) -> Verdict:
-    profile = diagnosis.profile
+def registration(diagnosis: Diagnosis) -> Verdict:
+    """The app can be read, and is the one that is meant (P1)."""
+    profile = diagnosis.ctx.profile
     target = diagnosis.ctx.target
     diagnosis.need("reach", "Microsoft Graph was not reached")
     graph = diagnosis.graph()
@@ -48,7 +50,7 @@ def _app(diagnosis: Diagnosis) -> Verdict:
     if app is not None:
         diagnosis.ctx.update_app(app)
         named = f"'{app.name}' ({app.app_id}), created {app.created[:10]}"
-        known = diagnosis.settings.named(target.app_id) or find.holds_our_key(diagnosis.ctx, app)
+        known = diagnosis.ctx.settings.named(target.app_id) or find.holds_our_key(diagnosis.ctx, app)
         if app.name != profile.app_display_name and not known:
             what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
             return Verdict("warning", what, f"If it is right, say so: --app-id {target.app_id}")
@@ -60,7 +62,7 @@ def _app(diagnosis: Diagnosis) -> Verdict:
         return Verdict("failure", f"{stale}{told.summary} [{told.id}]", told.remedy)
     if same:
         other = same[0]["appId"]
-        unread = not diagnosis.ctx.project.members and diagnosis.statefile.exists()
+        unread = not diagnosis.ctx.project.members and diagnosis.ctx.statefile.exists()
         why = "could not be read" if unread else "does not name it"
         found = f"{stale}One app is called '{profile.app_display_name}': {other}; the state file {why}."
         return Verdict("warning", found, f"If it is the one, say so: --app-id {other}")
@@ -68,19 +70,24 @@ def _app(diagnosis: Diagnosis) -> Verdict:
     return Verdict("failure" if stale else "warning", f"{stale}No app is called '{profile.app_display_name}'.", remedy)
 
 
-def _certificate(diagnosis: Diagnosis) -> Verdict:
-    """Whether the app knows this machine's certificate, and if not, what may have happened to it."""
-    app, key_pair = _read(diagnosis), diagnosis.ctx.maybe_key_pair
-    if key_pair is None:
-        raise Unseen("this machine has no key that could be read")
-    now = diagnosis.ctx.clock.now()
+def _accepted(diagnosis: Diagnosis) -> Verdict:
+    """The app knows this machine's certificate, and so does the sign-in service."""
+    verdict = certificate(diagnosis)
+    refused = diagnosis.ctx.maybe_proof is None and diagnosis.verdicts["token"].state == "failure"
+    key = _read(diagnosis).holds(own_key(diagnosis))
+    if verdict.state == "ok" and refused and key is not None:
+        return _refused(verdict.evidence, diagnosis.ctx.clock.now() - _begin(key))
+    return verdict
+
+
+def certificate(diagnosis: Diagnosis) -> Verdict:
+    """Whether the app knows this machine's certificate, and if not, what may have happened to it (M9)."""
+    app, key_pair, now = _read(diagnosis), own_key(diagnosis), diagnosis.ctx.clock.now()
     key = app.holds(key_pair)
     if key is not None:
         until = f"{key_pair.thumbprint} (keyId {key.id}), {key.validity}"
-        if key.expired(now):
+        if key.expired(now) or key_pair.expired(now):
             return Verdict("failure", f"{until}: it has expired", _RENEW)
-        if diagnosis.ctx.maybe_proof is None and diagnosis.verdicts["token"].state == "failure":
-            return _refused(until, now - _begin(key))
         return Verdict("ok", until)
     gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
     others = [k for k in app.keys if not k.signs and _begin(k) > key_pair.not_before]
@@ -107,14 +114,16 @@ def _refused(until: str, age: timedelta) -> Verdict:
     return Verdict("failure", f"{until}: it is on the app, and sign-in is refused all the same.", _RENEW)
 
 
-def _passwords(diagnosis: Diagnosis) -> Verdict:
-    app, profile, members = _read(diagnosis), diagnosis.profile, diagnosis.ctx.project.members
-    left = app.all_passwords
+def passwords(diagnosis: Diagnosis) -> Verdict:
+    """No password credential is left; a replica that lags does not show that of a rollback (M9, M10)."""
+    app, profile, members = _read(diagnosis), diagnosis.ctx.profile, diagnosis.ctx.project.members
+    left, rollback = app.all_passwords, diagnosis.verdicts["rollback"]
+    listing = "\n".join(f"  {application.HOLDER_NAME[password.holder]}: {password}" for password in left)
+    if rollback.state == "failure":
+        evidence = f"{len(left)} left, of a rollback of this machine:\n{listing}" if left else rollback.evidence
+        return Verdict("failure", evidence, _MIGRATE)
     if not left:
         return Verdict("ok", "none on the app registration, none on its service principal")
-    listing = "\n".join(f"  {_holder(password)}: {password}" for password in left)
-    if diagnosis.verdicts["rollback"].state == "failure":
-        return Verdict("failure", f"{len(left)} left, of a rollback of this machine:\n{listing}", f"{_MIGRATE}")
     if members.get(profile.thumbprint_member) and diagnosis.ctx.project.secret is None:
         evidence = (
             f"{len(left)} left, although the state file looks migrated: an earlier run did not delete them all, "
@@ -125,32 +134,33 @@ def _passwords(diagnosis: Diagnosis) -> Verdict:
     return Verdict("failure", evidence, f"{_MIGRATE} It replaces them by a certificate.")
 
 
-def _holder(password: Password) -> str:
-    return application.HOLDER_NAME[password.holder]
+def unknown(diagnosis: Diagnosis) -> Verdict:
+    """What else can sign in as the app, and is neither this machine's nor acknowledged (M17)."""
+    return Verdict.all(_unknown(diagnosis), _known(_read(diagnosis)))
+
+
+def _unknown(diagnosis: Diagnosis, ours: frozenset[str] = frozenset()) -> list[Verdict]:
+    found = other_identities.unacknowledged(diagnosis.ctx, _read(diagnosis), ours)
+    return [Verdict("warning", finding.message, finding.remedy) for finding in found]
+
+
+def _known(app: App) -> str:
+    return f"owners: {app.owned_by}; nothing that is neither this machine's nor acknowledged"
 
 
 def _others(diagnosis: Diagnosis) -> Verdict:
-    """Every key with its end, and whose it is (M17)."""
-    app, now = _read(diagnosis), diagnosis.ctx.clock.now()
-    unknown = [
-        Verdict("warning", f.message, f.remedy)
-        for f in other_identities.unacknowledged(diagnosis.ctx, app, made_here(diagnosis))
-    ]
-    ours = diagnosis.ctx.maybe_key_pair
+    """Likewise, but for what this machine says it made, and every key of others that ends."""
+    app, now, ours = _read(diagnosis), diagnosis.ctx.clock.now(), diagnosis.ctx.maybe_key_pair
     ending = [
-        Verdict(
-            "warning", f"The certificate {key.thumbprint} '{key.name}' {_ends(key, now)}.", "Whoever uses it renews it."
-        )
-        for key in app.keys
-        if key.expired(now + _SOON) and not (ours is not None and key.der == ours.der)
+        f"The certificate {k.thumbprint} '{k.name}' {'ended' if k.expired(now) else 'ends'} on {k.end_date}."
+        for k in app.keys
+        if k.expired(now + _SOON) and not (ours is not None and k.der == ours.der)
     ]
-    return Verdict.all(
-        (*unknown, *ending), f"owners: {app.owned_by}; nothing that is neither this machine's nor acknowledged"
-    )
-
-
-def _ends(key: Key, now: datetime) -> str:
-    return f"{'ended' if key.expired(now) else 'ends'} on {key.end_date}"
+    found = [
+        *_unknown(diagnosis, made_here(diagnosis)),
+        *(Verdict("warning", told, "Whoever uses it renews it.") for told in ending),
+    ]
+    return Verdict.all(found, _known(app))
 
 
 def _permissions(diagnosis: Diagnosis) -> Verdict:
@@ -219,7 +229,7 @@ def _older(diagnosis: Diagnosis) -> Verdict:
 def _read(diagnosis: Diagnosis) -> App:
     app = diagnosis.ctx.maybe_app
     if app is None:
-        raise Unseen("the app could not be read")
+        raise diagnosis.unseen("app", "the app could not be read")
     return app
 
 
@@ -231,10 +241,10 @@ GROUP = Group(
     "app",
     "App registration",
     (
-        Check("token", "Sign-in with the certificate", _token, ("key", "reach")),
-        Check("app", "App registration", _app, ("session", "token")),
-        Check("certificate", "Certificate on the app", _certificate, ("app",)),
-        Check("passwords", "Password credentials", _passwords, ("app", "rollback")),
+        Check("token", "Sign-in with the certificate", token, ("key", "reach")),
+        Check("app", "App registration", registration, ("session", "token")),
+        Check("certificate", "Certificate on the app", _accepted, ("app",)),
+        Check("passwords", "Password credentials", passwords, ("app", "rollback")),
         Check("others", "Others who can act as the app", _others, ("app",)),
         Check("permissions", "Permissions", _permissions, ("app",)),
         Check("rights", "Who may change the app", _rights, ("app",)),

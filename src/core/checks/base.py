@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from core.errors import Interrupted, SetupError
@@ -13,10 +14,7 @@ from core.flow.engine import internal
 from core.steps.facts import SignedIn
 
 if TYPE_CHECKING:
-    from core.config.profile import Profile
-    from core.config.settings import Settings
     from core.entra.graph import Graph
-    from core.machine.state_file import StateFile
     from core.steps.context import Context
 
 #: Seconds after which a check is given up; az alone is waited for 30 s.
@@ -28,7 +26,14 @@ _OF_FINDING: Final[dict[str, Grade]] = {"ok": "ok", "info": "ok", "warning": "wa
 
 
 class Unseen(Exception):
-    """A check cannot look; the text says what is in the way."""
+    """A check cannot look; the text says what is in the way.
+
+    :param remedy: what to do about it, where no other check says that.
+    """
+
+    def __init__(self, why: str, remedy: str = "") -> None:
+        super().__init__(why)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -115,33 +120,20 @@ class Diagnosis:
     """A context under examination, and what the checks have found in it so far.
 
     :param tell: receives what happens meanwhile, from any thread.
+    :param told: names of the checks that are told.
     :ivar verdicts: by name of the check.
     :ivar mended: how many acts of fixes were carried out.
     """
 
     ctx: Context
     tell: Callable[[Event], None]
+    told: frozenset[str]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     mended: int = 0
 
     def __post_init__(self) -> None:
         self._here = threading.local()
         self.ctx = replace(self.ctx, emitter=self._emitted)
-
-    @property
-    def settings(self) -> Settings:
-        """Of the run."""
-        return self.ctx.settings
-
-    @property
-    def profile(self) -> Profile:
-        """Names of the product."""
-        return self.ctx.profile
-
-    @property
-    def statefile(self) -> StateFile:
-        """Of the project."""
-        return self.ctx.statefile
 
     def examine(self, check: Check) -> Verdict:
         """Let one check look; what it reports as findings belongs to its verdict.
@@ -150,20 +142,7 @@ class Diagnosis:
         """
         findings: list[Finding] = []
         self._here.findings = findings
-        try:
-            verdict = check.look(self)
-        except Unseen as why:
-            verdict = Verdict("unseen", str(why))
-        except Interrupted:
-            raise
-        except SetupError as error:
-            verdict = Verdict.of(error)
-        except OSError as error:  # of this computer's files; what comes from the network is a SetupError
-            what = f"{error.filename or 'A file'} cannot be read: {error.strerror or error}"
-            verdict = Verdict("failure", what, "Give this user access to it, then look again.")
-        except Exception as bug:  # noqa: BLE001  one broken check must not hide what the others see
-            verdict = Verdict.of(internal(bug))
-        return verdict.with_findings(findings)
+        return self._attempt(lambda: check.look(self), "failure").with_findings(findings)
 
     def carry_out(self, fix: Fix) -> tuple[list[str], list[Verdict]]:
         """Carry out a fix.
@@ -173,23 +152,33 @@ class Diagnosis:
         """
         findings: list[Finding] = []
         self._here.findings = findings
-        problems: list[Verdict] = []
-        for act in fix.acts:
-            try:
-                act()
-                self.mended += 1
-            except Interrupted:
-                raise
-            except SetupError as error:
-                problems.append(Verdict("warning", error.summary))
-            except Unseen as why:
-                problems.append(Verdict("warning", str(why)))
-            except OSError as error:
-                told = f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
-                problems.append(Verdict("warning", told))
-            except Exception as bug:  # noqa: BLE001  one broken fix must not keep the others from being told
-                problems.append(Verdict.of(internal(bug)))
-        return [finding.message for finding in findings], problems
+
+        def carry(act: Callable[[], object]) -> Verdict:
+            act()
+            self.mended += 1
+            return Verdict("ok", "")
+
+        results = [self._attempt(partial(carry, act), "warning") for act in fix.acts]
+        return [finding.message for finding in findings], [verdict for verdict in results if verdict.state != "ok"]
+
+    def _attempt(self, look: Callable[[], Verdict], worst: Grade) -> Verdict:
+        """What something came to; an error is an answer, too.
+
+        :param worst: what an error comes to that is no bug.
+        """
+        try:
+            return look()
+        except Unseen as why:
+            return Verdict("unseen", str(why), why.remedy)
+        except Interrupted:
+            raise
+        except SetupError as error:
+            return Verdict.of(error, worst)
+        except OSError as error:  # of this computer's files; what comes from the network is a SetupError
+            what = f"{error.filename or 'A file'}: {error.strerror or error}"
+            return Verdict(worst, what, "Give this user access to it, then look again.")
+        except Exception as bug:  # noqa: BLE001  one broken check must not hide what the others see
+            return Verdict.of(internal(bug))
 
     def need(self, name: str, otherwise: str) -> None:
         """Go on only if another check did not fail.
@@ -197,8 +186,15 @@ class Diagnosis:
         :param otherwise: what is in the way then, in words.
         :raises Unseen: it did, or could not look itself.
         """
-        if self.verdicts[name].state in ("failure", "unseen"):
-            raise Unseen(otherwise)
+        verdict = self.verdicts.get(name)  # what nobody looks at is not in the way
+        if verdict is not None and verdict.state in ("failure", "unseen"):
+            raise self.unseen(name, otherwise)
+
+    def unseen(self, name: str, otherwise: str) -> Unseen:
+        """What is in the way, with its cause where no other line tells it."""
+        if name in self.told:
+            return Unseen(otherwise)
+        return Unseen(f"{otherwise}: {self.verdicts[name].evidence}", self.verdicts[name].remedy)
 
     def graph(self) -> Graph:
         """Microsoft Graph as whoever may read.
@@ -210,7 +206,7 @@ class Diagnosis:
         proof = self.ctx.maybe_proof
         if proof is not None and proof.roles & {directory_roles.WRITE, "Application.Read.All"}:
             return self.ctx.app_graph()
-        if self.ctx.facts.maybe(SignedIn) is None:
+        if "session" in self.verdicts and self.ctx.facts.maybe(SignedIn) is None:
             raise Unseen("neither this machine's certificate nor the Azure CLI can ask Microsoft Graph")
         return self.ctx.user_graph()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from core import __version__, files, paths
 from core.checks import broken_install
 from core.checks.base import Check, Diagnosis, Fix, Group, Verdict
+from core.events import Grade
 from core.machine import prerequisites
 
 
@@ -45,7 +46,7 @@ def _hardware(diagnosis: Diagnosis) -> Verdict:
     why = f"; {found.why}" if found.why else ""
     holder = "Nothing holds a key on Windows yet." if found.platform == "win32" else "The keystore holds the key."
     evidence = f"{found.found}{why}. This version makes no key in hardware. {holder}"
-    if diagnosis.settings.hardware == "require":
+    if diagnosis.ctx.settings.hardware == "require":
         return Verdict("failure", evidence, "Leave --hardware require out.")
     return Verdict("ok", evidence, found.remedy)
 
@@ -54,7 +55,7 @@ def _lifetime(diagnosis: Diagnosis) -> Verdict:
     seen = diagnosis.ctx.lifetime
     if not seen:
         return Verdict("ok", "nothing says that this is a CI job or a container")
-    if diagnosis.settings.key_outlives_job:
+    if diagnosis.ctx.settings.key_outlives_job:
         return Verdict("ok", f"{'; '.join(seen)}; it was said that the keystore outlives it")
     remedy = (
         "Use a machine of your own, or workload identity federation; if the keystore does outlive it: "
@@ -64,7 +65,7 @@ def _lifetime(diagnosis: Diagnosis) -> Verdict:
 
 
 def _folder(diagnosis: Diagnosis) -> Verdict:
-    folder = paths.state_folder(diagnosis.profile)
+    folder = paths.state_folder(diagnosis.ctx.profile)
     if not folder.exists():
         above = next(place for place in folder.parents if place.exists())
         if not os.access(above, os.W_OK | os.X_OK):
@@ -80,23 +81,22 @@ def _open_places(folder: Path) -> Iterator[Verdict]:
     if folder.is_symlink():
         yield Verdict("failure", f"{folder} is a link", "Put a folder in its place: what it leads to may be anybody's.")
         return
+    me = os.environ.get("USER") or str(os.geteuid())
     for place in (folder, *sorted(folder.rglob("*"))):
         status = place.lstat()
         if status.st_uid != os.geteuid():
-            remedy = f"Find out why. Then: sudo chown {_me()} {shlex.quote(str(place))}"
+            remedy = f"Find out why. Then: sudo chown {me} {shlex.quote(str(place))}"
             yield Verdict("failure", f"{place} is another user's", remedy)
         elif not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o077:
             yield closable(place, status.st_mode, "warning")
 
 
-def closable(place: Path, mode: int, state: str) -> Verdict:
+def closable(place: Path, mode: int, state: Grade) -> Verdict:
     """The verdict on a file or folder whose rights are too wide."""
     wanted = 0o700 if stat.S_ISDIR(mode) else 0o600
     order = f"chmod {wanted:o} {shlex.quote(str(place))}"
     evidence = f"{place} is open to other users (mode {stat.S_IMODE(mode):04o})"
-    return Verdict(
-        "failure" if state == "failure" else "warning", evidence, order, Fix(order, (partial(_close, place),))
-    )
+    return Verdict(state, evidence, order, Fix(order, (partial(_close, place),)))
 
 
 def _close(place: Path) -> None:
@@ -113,10 +113,6 @@ def _close(place: Path) -> None:
         os.fchmod(descriptor, 0o700 if folder else 0o600)
     finally:
         os.close(descriptor)
-
-
-def _me() -> str:
-    return os.environ.get("USER") or str(os.geteuid())
 
 
 GROUP = Group(

@@ -47,7 +47,7 @@ _MCP_HOME: Final = (".copilot/mcp-config.json",)
 
 
 def _env(diagnosis: Diagnosis) -> Verdict:
-    path = diagnosis.settings.folder / ".env"
+    path = diagnosis.ctx.settings.folder / ".env"
     text = read(path)
     if text is None:
         return Verdict("ok", "there is none")
@@ -91,13 +91,9 @@ def _env_entries(text: str) -> Iterator[tuple[int, str]]:
         at += 1
         opened = _OPENED.fullmatch(first)
         if opened is not None:
-            ends = (n for n in range(at, len(lines)) if _closes(opened[1], lines[n]))
+            ends = (n for n in range(at, len(lines)) if opened[1] in lines[n].replace(f"\\{opened[1]}", ""))
             at = next(ends, at - 1) + 1
         yield number, "\n".join(lines[number - 1 : at])
-
-
-def _closes(quote: str, line: str) -> bool:
-    return quote in line.replace(f"\\{quote}", "")
 
 
 def _env_fault(where: str, entry: str) -> Verdict | None:
@@ -135,7 +131,7 @@ def _env_value(text: str) -> str:
 
 
 def _mcp(diagnosis: Diagnosis) -> Verdict:
-    places = [diagnosis.settings.folder / name for name in _MCP] + [Path.home() / name for name in _MCP_HOME]
+    places = [diagnosis.ctx.settings.folder / name for name in _MCP] + [Path.home() / name for name in _MCP_HOME]
     there = [(path, text) for path in places if (text := read(path)) is not None]
     faults = [fault for path, text in there for fault in _mcp_faults(path, text)]
     return Verdict.all(faults, ", ".join(str(path) for path, _ in there) or "there is none")

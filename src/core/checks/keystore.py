@@ -12,50 +12,53 @@ from core import paths
 from core.checks.base import ATTENDED, Check, Diagnosis, Fix, Group, Unseen, Verdict
 from core.entra import application
 from core.errors import SetupError
+from core.events import Grade
 from core.flow.journal import Effect, Journal, history
 from core.flows import interrupted
 from core.machine import exposed_key
 from core.machine.keystore import weak_files
 from core.machine.keystore.system import BUNDLE_SIZE
 from core.secret import Secret
+from core.signer import Signer
 from core.steps import keystore as stage
 from core.steps import prerequisites
+from core.steps.context import Context
 from core.steps.facts import AppRegistration, MachineKey
 
 
-def _backend(diagnosis: Diagnosis) -> Verdict:
-    backend = diagnosis.ctx.keystore.backend()
-    if backend.limit and backend.limit < BUNDLE_SIZE:
+def backend(diagnosis: Diagnosis) -> Verdict:
+    """What holds keys on this computer, and whether it is good enough (K1, K2)."""
+    found = diagnosis.ctx.keystore.backend()
+    if found.limit and found.limit < BUNDLE_SIZE:
         evidence = (
-            f"{backend} takes values of up to {backend.limit} characters, and a key with its certificate has about "
+            f"{found} takes values of up to {found.limit} characters, and a key with its certificate has about "
             f"{BUNDLE_SIZE}: no key fits (Windows' error 1783)."
         )
         remedy = "Migrate on macOS or Linux: keys in Windows' own key storage are not part of this version."
         return Verdict("failure", evidence, remedy)
     ctx = diagnosis.ctx
-    ctx.facts.put(replace(ctx.keystore_findings, backend=backend))
-    return Verdict("ok", str(backend))
+    ctx.facts.put(replace(ctx.keystore_findings, backend=found))
+    return Verdict("ok", str(found))
 
 
-def _weak(diagnosis: Diagnosis) -> Verdict:
-    own = backend.file if (backend := diagnosis.ctx.keystore_findings.backend) else ""
-    found = [file for file in weak_files.find(diagnosis.ctx.service) if file.path != Path(own)]
-    return Verdict.all(
-        (
-            Verdict("warning", stage.exposed(diagnosis.ctx, file), "Look at it by hand.")
-            if file.unreadable
-            else Verdict(
-                "failure",
-                f"An earlier run kept a key in a weak keystore. {stage.exposed(diagnosis.ctx, file)}",
-                f"Rotate now: run 'entraclaw-setup migrate'. Then: {stage.fix(file)}",
-            )
-            for file in found
-        ),
-        "none found",
-    )
+def weak(diagnosis: Diagnosis) -> Verdict:
+    """Keys in weak keystores (K3). One that an operator allowed may keep its entries in such a file."""
+    ctx = diagnosis.ctx
+    own = used.file if (used := ctx.keystore_findings.backend) else ""
+    found = [file for file in weak_files.find(ctx.service) if file.path != Path(own)]
+    return Verdict.all((_exposed(ctx, file) for file in found), "none found")
 
 
-def _exposed(diagnosis: Diagnosis) -> Verdict:
+def _exposed(ctx: Context, file: weak_files.WeakFile) -> Verdict:
+    told = stage.exposed(ctx, file)
+    if file.unreadable:
+        return Verdict("unseen", told, "Look at it by hand.")
+    state: Grade = "failure" if file.holds(ctx.target.tenant) else "warning"
+    remedy = f"Rotate now: run 'entraclaw-setup migrate'. Then: {stage.fix(file)}"
+    return Verdict(state, f"An earlier run kept a key in a weak keystore. {told}", remedy)
+
+
+def _in_file(diagnosis: Diagnosis) -> Verdict:
     """The file of the original on Windows, where no key bundle fits the keystore (M19)."""
     ctx = diagnosis.ctx
     path = exposed_key.find(ctx.profile, ctx.target.tenant)
@@ -69,29 +72,63 @@ def _exposed(diagnosis: Diagnosis) -> Verdict:
     return Verdict("failure", f"{path} holds a private key of this machine without encryption.", remedy)
 
 
-def _key(diagnosis: Diagnosis) -> Verdict:
+def key(diagnosis: Diagnosis) -> Verdict:
+    """The key of this machine opens (M9, T6)."""
     diagnosis.need("backend", "the keystore cannot be used")
     ctx = diagnosis.ctx
     if not ctx.target.tenant:
         raise Unseen("no tenant is known; --tenant names one")
     entry = ctx.keystore.read(ctx.service, ctx.target.tenant)
     if entry is None:
-        if ctx.project.members.get(diagnosis.profile.thumbprint_member):
-            error = SetupError("keystore.empty", tenant=ctx.target.tenant, service=ctx.service)
-            return Verdict.of(error)
+        if _named_thumbprint(diagnosis):
+            return Verdict.of(SetupError("keystore.empty", tenant=ctx.target.tenant, service=ctx.service))
         if waiting := [account for account in _accounts(diagnosis) if ctx.keystore.has(ctx.service, account)]:
             evidence = f"One is made, and not in use yet: {', '.join(waiting)}. The run that made it is not through."
-            return Verdict("warning", evidence, "See 'Interrupted runs'.")
+            return Verdict("warning", evidence, "'entraclaw-setup doctor --check interrupted' says how to go on.")
         evidence = f"There is none yet for tenant {ctx.target.tenant} (service {ctx.service})."
         return Verdict("warning", evidence, "'entraclaw-setup migrate' or 'onboard' makes one.")
     key_pair = ctx.keys.open(entry, ctx.target.tenant)
     ctx.facts.put(MachineKey(key_pair))
-    now = ctx.clock.now()
-    ends = f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
-    named = str(ctx.project.members.get(diagnosis.profile.thumbprint_member) or "").upper()
-    if named != key_pair.thumbprint and ctx.project.secret is None:
-        evidence = f"The keystore holds {ends}; the state file names {named or 'none'}."
-        return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
+    lies = "" if key_pair.exportable else f", whose key lies {key_pair.where}"
+    return Verdict("ok", f"{ctx.keystore_findings.backend}, certificate {key_pair.thumbprint}{lies}")
+
+
+def thumbprint(diagnosis: Diagnosis) -> Verdict:
+    """The state file names this machine's certificate (M9)."""
+    key_pair, named = own_key(diagnosis), _named_thumbprint(diagnosis)
+    if named == key_pair.thumbprint:
+        return Verdict("ok", named)
+    evidence = f"The keystore holds {_until(key_pair)}; the state file names {named or 'none'}."
+    return Verdict("failure", evidence, "Run 'entraclaw-setup migrate': it proves the key and records it.")
+
+
+def own_key(diagnosis: Diagnosis) -> Signer:
+    """The key of this machine.
+
+    :raises Unseen: there is none that could be read.
+    """
+    key_pair = diagnosis.ctx.maybe_key_pair
+    if key_pair is None:
+        raise Unseen("this machine has no key that could be read")
+    return key_pair
+
+
+def _until(key_pair: Signer) -> str:
+    return f"{key_pair.thumbprint}, until {key_pair.not_after.date()}"
+
+
+def _named_thumbprint(diagnosis: Diagnosis) -> str:
+    return str(diagnosis.ctx.project.members.get(diagnosis.ctx.profile.thumbprint_member) or "").upper()
+
+
+def _in_use(diagnosis: Diagnosis) -> Verdict:
+    """It opens, is the one that the project names, and does not end soon."""
+    if (opened := key(diagnosis)).state != "ok":
+        return opened
+    if (named := thumbprint(diagnosis)).state != "ok" and diagnosis.ctx.project.secret is None:
+        return named
+    key_pair, now = own_key(diagnosis), diagnosis.ctx.clock.now()
+    ends = _until(key_pair)
     if key_pair.expired(now):
         return Verdict("failure", f"{ends}: it has expired", "Run 'entraclaw-setup onboard --only provisioner'.")
     state = key_pair.renewal.state(now)
@@ -127,7 +164,7 @@ def _pending(diagnosis: Diagnosis) -> Verdict:
 def _left(diagnosis: Diagnosis) -> list[str]:
     """Pending accounts that this app's journal names, if no run of it is open, and that are still there."""
     ctx = diagnosis.ctx
-    path = paths.journal(diagnosis.profile, ctx.cloud.key, ctx.target.tenant, ctx.target.app_id)
+    path = paths.journal(diagnosis.ctx.profile, ctx.cloud.key, ctx.target.tenant, ctx.target.app_id)
     if not ctx.target.app_id or not path.exists():
         return []  # what other apps of the tenant left is theirs to judge
     accounts = _named(diagnosis, history(path, ctx.clock))
@@ -149,9 +186,7 @@ def _accounts(diagnosis: Diagnosis) -> list[str]:
 def made_here(diagnosis: Diagnosis) -> frozenset[str]:
     """Thumbprints of certificates that are this machine's: the one in use, and those of its open run."""
     pending = {account.partition("#")[2] for account in _accounts(diagnosis)}
-    return frozenset(
-        {*pending, str(diagnosis.ctx.project.members.get(diagnosis.profile.thumbprint_member) or "").upper()}
-    )
+    return frozenset({*pending, _named_thumbprint(diagnosis)})
 
 
 def _useless(diagnosis: Diagnosis, account: str) -> bool:
@@ -171,7 +206,7 @@ def _remove(diagnosis: Diagnosis, entries: list[str]) -> None:
     """Look again where no run can change anything: one that has ended since then may need an entry now."""
     ctx = diagnosis.ctx
     prerequisites.take_lock(ctx, ctx.target.tenant, ctx.target.app_id)
-    _key(diagnosis)
+    key(diagnosis)
     if ctx.maybe_app is not None:
         app = application.read(diagnosis.graph(), ctx.target.app_id)
         ctx.facts.drop(AppRegistration)
@@ -186,10 +221,10 @@ GROUP = Group(
     "keystore",
     "Keystore",
     (
-        Check("backend", "Keystore", _backend, ("state-file",), ATTENDED),
-        Check("weak-files", "Keys in weak keystores", _weak, ("backend",), ATTENDED),
-        Check("key-file", "Key in a file", _exposed, ("state-file",)),
-        Check("key", "Key of this machine", _key, ("backend", "state-file"), ATTENDED),
+        Check("backend", "Keystore", backend, ("state-file",), ATTENDED),
+        Check("weak-files", "Keys in weak keystores", weak, ("backend",), ATTENDED),
+        Check("key-file", "Key in a file", _in_file, ("state-file",)),
+        Check("key", "Key of this machine", _in_use, ("backend", "state-file"), ATTENDED),
     ),
 )
 #: Knows what is needed once the app was read, and so comes with the app.

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -92,7 +92,7 @@ def _proxy(diagnosis: Diagnosis) -> Verdict:
         what = f"The proxy for {', '.join(odd)} cannot be read as an address: {routes[odd[0]]}"
         remedy = "Write it as http://host:port. In a name or password, write / ? # @ : and \\ percent-encoded (%2F …)."
         return Verdict("failure", what, remedy)
-    both = [name for name in _VARIABLES if _differ(os.environ, name)]
+    both = [name for name in _VARIABLES if len({os.environ[n] for n in (name, name.lower()) if n in os.environ}) > 1]
     if both:
         what = f"{', '.join(both)}: upper and lower case name different values, and not every program takes the same."
         return Verdict("warning", f"{what}\n{evidence}", "Unset one of the two.")
@@ -107,10 +107,6 @@ def _whole(proxy: str) -> bool:
         return all(part.hostname and part.port != 0 and not part.query and not part.fragment for part in parts)
     except ValueError:
         return False
-
-
-def _differ(environ: Mapping[str, str], name: str) -> bool:
-    return len({environ[spelling] for spelling in (name, name.lower()) if spelling in environ}) > 1
 
 
 def _trust(diagnosis: Diagnosis) -> Verdict:

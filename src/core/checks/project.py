@@ -7,7 +7,6 @@ import shlex
 import stat
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from core import paths
 from core.checks import configuration
@@ -17,67 +16,71 @@ from core.display import one_line
 from core.errors import Interrupted, SetupError
 from core.flows import interrupted
 from core.machine.source_scan import git_view, readers
-from core.secret import looks_secret
+from core.secret import looks_secret, redactor
 from core.steps import prerequisites
 from core.steps.passwords import rollback_secret
-from core.steps.passwords.rollback_secret import RollbackJournal
 from core.steps.state_file import copies
-
-_TOO: Final = "It removes the secret from copies of the state file, too."
 
 
 def _state_file(diagnosis: Diagnosis) -> Verdict:
-    ctx, profile = diagnosis.ctx, diagnosis.profile
+    ctx, profile = diagnosis.ctx, diagnosis.ctx.profile
     path = ctx.statefile.path
     prerequisites.ReadStateFile(required=False).apply(ctx)
     if not ctx.statefile.exists():
         remedy = "Set it up: entraclaw-setup onboard --only provisioner. Or name the project: --project DIR."
         return Verdict("warning", f"There is none at {path}; nothing was set up here yet.", remedy)
     contents = ctx.statefile.read()
-    migrate = "Run 'entraclaw-setup migrate'."
-    found = []
-    if contents.present:
-        if contents.unusable in ("null", '""'):
-            found.append(
-                Verdict(
-                    "failure",
-                    f"{profile.secret_member} in {path} is {contents.unusable}: an earlier run of another tool "
-                    "overwrote the only copy of the secret, and the password credential itself stays on the app.",
-                    f"{migrate} It needs no secret: it adds a certificate and deletes the password credentials.",
-                )
-            )
-        elif contents.unusable in ("no text", "a placeholder") or (contents.secret and contents.secret.begins("<")):
-            told = f"{profile.secret_member} in {path} is no secret that anybody could sign in with."
-            found.append(Verdict("failure", told, f"{migrate} It needs no secret, and removes the member."))
-        else:
-            found.append(
-                Verdict(
-                    "failure",
-                    f"{path} holds a client secret in plain text: while the app has it, whoever reads the file can "
-                    "sign in as the app.",
-                    f"{migrate} It replaces the secret by a certificate.",
-                )
-            )
-    if alike := [name for name in ctx.statefile.where(looks_secret) if name != profile.secret_member]:
-        told = f"What looks like a secret is in {path}: {one_line(', '.join(alike))}."
-        found.append(Verdict("failure", told, "Find out what uses it, and remove it by hand."))
+    found = _secrets(diagnosis)
     if os.name == "posix" and path.lstat().st_mode & 0o077:
         found.append(closable(path, path.lstat().st_mode, "failure" if found else "warning"))
-    of_ours = copies.holding(ctx)
-    found += [
-        Verdict(
-            "failure", f"{copy.path} holds {', '.join(copy.members)}: a copy of the state file.", f"{migrate} {_TOO}"
-        )
-        for copy in of_ours
-    ]
+    found += _copies(diagnosis)
+    known = {copy.path for copy in copies.holding(ctx)}
     found += [
         Verdict("failure", f"{copy} holds what looks like a secret: a copy of an older state file?", f"Delete {copy}.")
         for copy in sorted(path.parent.glob(f"{path.name}?*"))
-        if copy not in {each.path for each in of_ours} and _holds_secret(copy)
+        if copy not in known and _holds_secret(copy)
     ]
     thumbprint = contents.members.get(profile.thumbprint_member)
     named = f"certificate {thumbprint}" if thumbprint else "no certificate"
     return Verdict.all(found, f"{path}: app {diagnosis.ctx.target.app_id or 'not named'}, {named}, no secret")
+
+
+def no_secret(diagnosis: Diagnosis) -> Verdict:
+    """Neither the state file nor a copy of it that is known holds a secret (M9, M11)."""
+    return Verdict.all((*_secrets(diagnosis), *_copies(diagnosis)), str(diagnosis.ctx.statefile.path))
+
+
+def _copies(diagnosis: Diagnosis) -> list[Verdict]:
+    remedy = "Run 'entraclaw-setup migrate'. It removes the secret from copies of the state file, too."
+    return [
+        Verdict("failure", f"{copy.path} holds {', '.join(copy.members)}: a copy of the state file.", remedy)
+        for copy in copies.holding(diagnosis.ctx)
+    ]
+
+
+def _secrets(diagnosis: Diagnosis) -> list[Verdict]:
+    profile, statefile = diagnosis.ctx.profile, diagnosis.ctx.statefile
+    path, contents = statefile.path, statefile.read()
+    found = []
+    if contents.present:
+        if contents.unusable in ("null", '""'):
+            told = (
+                f"{profile.secret_member} in {path} is {contents.unusable}: an earlier run of another tool "
+                "overwrote the only copy of the secret, and the password credential itself stays on the app."
+            )
+            what = "It needs no secret: it adds a certificate and deletes the password credentials."
+        elif contents.unusable in ("no text", "a placeholder") or (contents.secret and contents.secret.begins("<")):
+            told = f"{profile.secret_member} in {path} is no secret that anybody could sign in with."
+            what = "It needs no secret, and removes the member."
+        else:
+            who = "while the app has it, whoever reads the file can sign in as the app."
+            told = f"{path} holds a client secret in plain text: {who}"
+            what = "It replaces the secret by a certificate."
+        found.append(Verdict("failure", told, f"Run 'entraclaw-setup migrate'. {what}"))
+    if alike := [name for name in statefile.where(looks_secret) if name != profile.secret_member]:
+        told = f"What looks like a secret is in {path}: {one_line(redactor.redact(', '.join(alike)))}."
+        found.append(Verdict("failure", told, "Find out what uses it, and remove it by hand."))
+    return found
 
 
 def _holds_secret(copy: Path) -> bool:
@@ -87,8 +90,9 @@ def _holds_secret(copy: Path) -> bool:
         return False  # a folder, a link, or something large: no copy of a state file
 
 
-def _git(diagnosis: Diagnosis) -> Verdict:
-    ctx, path = diagnosis.ctx, diagnosis.statefile.path
+def git(diagnosis: Diagnosis) -> Verdict:
+    """Git neither tracks the state file nor would add it (M9)."""
+    ctx, path = diagnosis.ctx, diagnosis.ctx.statefile.path
     view = git_view(path, ctx.untrusted, ctx.cancel)
     if view == "tracked":
         folder, name = shlex.quote(str(path.parent)), shlex.quote(path.name)
@@ -104,10 +108,13 @@ def _git(diagnosis: Diagnosis) -> Verdict:
     return Verdict("ok", view)
 
 
-def _sources(diagnosis: Diagnosis) -> Verdict:
-    own = diagnosis.statefile.path
-    found = readers(diagnosis.settings.folder, diagnosis.profile.secret_member, diagnosis.ctx.project.secret, own)
-    folder = diagnosis.settings.folder
+def sources(diagnosis: Diagnosis) -> Verdict:
+    """Every file of the project that still reads the secret (M9)."""
+    own = diagnosis.ctx.statefile.path
+    found = readers(
+        diagnosis.ctx.settings.folder, diagnosis.ctx.profile.secret_member, diagnosis.ctx.project.secret, own
+    )
+    folder = diagnosis.ctx.settings.folder
     places = [f"{one_line(r.path.relative_to(folder))}:{r.line} uses {r.what}" for r in found.found]
     if not found.complete:
         places.append(found.gaps)
@@ -138,10 +145,11 @@ def _interrupted(diagnosis: Diagnosis) -> Verdict:
     return Verdict("failure", f"'{found.flow}' was interrupted {side} the point of no return: {done}", remedy)
 
 
-def _rollback(diagnosis: Diagnosis) -> Verdict:
+def rollback(diagnosis: Diagnosis) -> Verdict:
+    """Whether the secret of a rollback stands (M10)."""
     if not (diagnosis.ctx.target.tenant and diagnosis.ctx.target.app_id):
         raise Unseen("no tenant and app are known")
-    journal = RollbackJournal.of(diagnosis.ctx)
+    journal = rollback_secret.RollbackJournal.of(diagnosis.ctx)
     if not journal.stands:
         return Verdict("ok", "there is none")
     try:
@@ -153,18 +161,16 @@ def _rollback(diagnosis: Diagnosis) -> Verdict:
     told = rollback_secret.standing(journal)
     if now < journal.ends:
         return Verdict("failure", told.message, told.remedy)
-    fix = Fix("remove the expired secret of the rollback", (partial(_sweep, diagnosis),))
+    fix = Fix(
+        "remove the expired secret of the rollback", (partial(rollback_secret.sweep, diagnosis.ctx, signed_in=True),)
+    )
     end = rollback_secret.utc(journal.ends)
     ended = f"The secret of a rollback ended at {end} and is still there: {journal.listing()}."
     return Verdict("failure", ended, "Any other command removes it, and so does 'entraclaw-setup doctor --fix'.", fix)
 
 
-def _sweep(diagnosis: Diagnosis) -> None:
-    rollback_secret.sweep(diagnosis.ctx, signed_in=True)
-
-
 def _locks(diagnosis: Diagnosis) -> Verdict:
-    folder = paths.state_folder(diagnosis.profile) / "locks"
+    folder = paths.state_folder(diagnosis.ctx.profile) / "locks"
     held: list[Path] = []
     idle: list[Path] = []
     for path in sorted(folder.glob("*.lock")) if folder.is_dir() else ():
@@ -218,13 +224,13 @@ GROUP = Group(
     "Project",
     (
         Check("state-file", "State file", _state_file),
-        Check("git", "Git and the state file", _git),
+        Check("git", "Git and the state file", git),
         configuration.ENV,
         configuration.MCP,
-        Check("sources", "Source files that use the secret", _sources),
+        Check("sources", "Source files that use the secret", sources),
         Check("interrupted", "Interrupted runs", _interrupted, ("state-file",)),
         Check("locks", "Locks", _locks, ("interrupted",)),
     ),
 )
 #: Needs the service's clock, if there is one, and so comes with what is asked over the network.
-ROLLBACK = Check("rollback", "Rollback", _rollback, ("state-file", "reach"))
+ROLLBACK = Check("rollback", "Rollback", rollback, ("state-file", "reach"))

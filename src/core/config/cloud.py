@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from core import files, tables
 from core.errors import SetupError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,40}")
@@ -63,35 +64,7 @@ class Cloud:
         return service if self.built_in else f"{service}@{urlsplit(self.authority).netloc}"
 
 
-BUILT_IN: Final = {
-    cloud.name: cloud
-    for cloud in (
-        Cloud(
-            "public",
-            "https://login.microsoftonline.com",
-            "https://graph.microsoft.com",
-            "https://management.azure.com",
-            built_in=True,
-            az_name="AzureCloud",
-        ),
-        Cloud(
-            "usgov",
-            "https://login.microsoftonline.us",
-            "https://graph.microsoft.us",
-            "https://management.usgovcloudapi.net",
-            built_in=True,
-            az_name="AzureUSGovernment",
-        ),
-        Cloud(
-            "china",
-            "https://login.chinacloudapi.cn",
-            "https://microsoftgraph.chinacloudapi.cn",
-            "https://management.chinacloudapi.cn",
-            built_in=True,
-            az_name="AzureChinaCloud",
-        ),
-    )
-}
+BUILT_IN: Final = {name: Cloud(name, **row, built_in=True) for name, row in tables.read("config/clouds").items()}
 
 
 def load(name: str) -> Cloud:
@@ -105,12 +78,7 @@ def load(name: str) -> Cloud:
     path = Path(name)
     if not path.is_file():
         raise SetupError("usage.cloud-unknown", name=name)
-    import tomllib
-
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError("usage.cloud-file", path=path, detail=error) from None
+    data = files.toml(path, "usage.cloud-file")
     if unknown := set(data) - {"name", "authority", "graph", "arm", "ca_bundle"}:
         raise SetupError("usage.cloud-file", path=path, detail=f"unknown member {sorted(unknown)[0]}")
     cloud_name = data.get("name")

@@ -90,6 +90,11 @@ def _switch(name: str, help: str, *, front_end: bool = False) -> Option:
     return Option(name, help, everywhere=True, front_end=front_end)
 
 
+def _line(name: str, help: str, kind: Kind = "switch", default: Any = False, metavar: str = "", **more: Any) -> Option:
+    """One of a command, which is no setting."""
+    return Option(name, help, kind, default, metavar, "line", **more)
+
+
 _ALLOWLIST: Final = "ENTRACLAW_KEYRING_BACKEND_ALLOWLIST"
 
 #: In the order of the global help, and of a command that replays a run.
@@ -163,51 +168,35 @@ _ROWS: Final = (
         instead=_ALLOWLIST,
         command="migrate",
     ),
-    Option(
-        "only",
-        "which part (the agent chain is not part of this version)",
-        "text",
-        "",
-        source="line",
-        choices=("provisioner",),
-    ),
-    Option(
+    _line("only", "which part (the agent chain is not part of this version)", "text", "", choices=("provisioner",)),
+    _line(
         "fix",
         "mend what is safe to mend: file modes, idle locks, an expired rollback secret, keystore entries left over",
-        source="line",
     ),
-    Option(
-        "commands", "print the same checks as commands of az, jq, openssl and the keystore, and run none", source="line"
+    _line("commands", "print the same checks as commands of az, jq, openssl and the keystore, and run none"),
+    _line("check", "only this check; repeatable", "name", None, "NAME"),
+    _line("file", "a recording, or last for the newest", "word", None, "FILE", optional=True),
+    _line("speed", "times as fast as it was (default 1); 0: at once", "speed", 1.0, "N"),
+    _line("id", "an id or a code; without one all are listed", "word", None, "ID", optional=True),
+    _line(
+        "scenario", "what it starts with (legacy, or fresh to onboard), or a scenario file in TOML", "text", "", "NAME"
     ),
-    Option("check", "only this check; repeatable", "name", None, "NAME", "line"),
-    Option("file", "a recording, or last for the newest", "word", None, "FILE", "line", optional=True),
-    Option("speed", "times as fast as it was (default 1); 0: at once", "speed", 1.0, "N", "line"),
-    Option("id", "an id or a code; without one all are listed", "word", None, "ID", "line", optional=True),
-    Option(
-        "scenario",
-        "what it starts with (legacy, or fresh to onboard), or a scenario file in TOML",
-        "text",
-        "",
-        "NAME",
-        "line",
-    ),
-    Option("seed", "decides ids and secrets (default 1)", "whole", None, "N", "line"),
-    Option("port", "port on 127.0.0.1 (default: any)", "port", 0, "N", "line"),
-    Option("latency_ms", "delay of every answer", "number", 0, "N", "line"),
-    Option("user", "who az is signed in as (default: dana); alex is an administrator", "text", "", "NAME", "line"),
-    Option("proxy", "also answer as the public cloud, through a proxy on 127.0.0.1", source="line"),
-    Option("env", "print shell exports instead of JSON", source="line", group="output"),
-    Option(
+    _line("seed", "decides ids and secrets (default 1)", "whole", None, "N"),
+    _line("port", "port on 127.0.0.1 (default: any)", "port", 0, "N"),
+    _line("latency_ms", "delay of every answer", "number", 0, "N"),
+    _line("user", "who az is signed in as (default: dana); alex is an administrator", "text", "", "NAME"),
+    _line("proxy", "also answer as the public cloud, through a proxy on 127.0.0.1"),
+    _line("env", "print shell exports instead of JSON", group="output"),
+    _line(
         "show",
         "print how a client is led here instead: az, python, terraform or browser",
         "text",
         None,
         "CLIENT",
-        "line",
         choices=("az", "python", "terraform", "browser"),
         group="output",
     ),
-    Option("flow", "which flow", "flow", "", source="line"),
+    _line("flow", "which flow", "flow", ""),
 )
 
 OPTIONS: dict[str, Option] = {option.name: option for option in _ROWS}

@@ -122,13 +122,8 @@ def load(name: str) -> Profile:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    import tomllib
-
     path = Path(name)
-    try:
-        data = tomllib.loads(files.text(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError("usage.profile-file", path=path, detail=error) from None
+    data = files.toml(path, "usage.profile-file")
     known = {field.name for field in fields(Profile)}
     for key, value in data.items():
         if key not in known:

@@ -12,11 +12,10 @@ from uuid import UUID
 
 from core import files
 from core.config import options
-from core.config.options import OPTIONS, Option
 from core.errors import SetupError
 
 #: Whether the key is to be in hardware: better there, there or nowhere, not looked for (T1).
-HARDWARE: Final = OPTIONS["hardware"].choices
+HARDWARE: Final = options.OPTIONS["hardware"].choices
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _THUMBPRINT: Final = re.compile("[0-9A-F]{40}")
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
@@ -72,7 +71,7 @@ class Settings:
 
         :raises SetupError: `usage.not-a-guid`.
         """
-        given = guid(OPTIONS[name].flag, value) if OPTIONS[name].kind == "guid" else value
+        given = guid(options.OPTIONS[name].flag, value) if options.OPTIONS[name].kind == "guid" else value
         return replace(self, **{name: given, "origin": {**self.origin, name: "flag"}})  # type: ignore[arg-type]
 
     def named(self, app_id: str) -> bool:
@@ -87,7 +86,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
     :param environ: the environment.
     :raises SetupError: `usage.answers-file`, `usage.settings`, `usage.not-a-guid`.
     """
-    file = OPTIONS["answers"]
+    file = options.OPTIONS["answers"]
     answers_path = flags.get(file.name) or environ.get(file.variable)
     answers = _answers(Path(answers_path)) if answers_path else {}
     values: dict[str, Any] = {}
@@ -112,7 +111,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -
     return Settings(**values, origin=origin)
 
 
-def _checked(option: Option, value: Any, origin: str) -> Any:
+def _checked(option: options.Option, value: Any, origin: str) -> Any:
     """The value as it is kept.
 
     :raises SetupError: `usage.settings`, `usage.not-a-guid`.
@@ -155,13 +154,7 @@ def guid(name: str, value: object) -> str:
 
 
 def _answers(path: Path) -> dict[str, Any]:
-    import tomllib
-
-    try:
-        data = tomllib.loads(files.text(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError("usage.answers-file", path=path, detail=error) from None
-    answers = {key.replace("-", "_"): value for key, value in data.items()}
+    answers = {key.replace("-", "_"): value for key, value in files.toml(path, "usage.answers-file").items()}
     known = {option.key for option in options.settings() if option.key}
     for key in answers:
         if key not in known:

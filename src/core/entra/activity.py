@@ -46,9 +46,7 @@ def read(graph: Graph, cloud: Cloud, app_id: str) -> Activity:
         return Activity(unknown=f"the report was refused: {error.code}")
     except NetworkError as error:
         return Activity(unknown=f"the report could not be read: {error.id}")
-    last = {
-        str(row.get("keyId")): str(row["signInActivity"]["lastSignInDateTime"])
-        for row in rows
-        if isinstance(row.get("signInActivity"), dict) and row["signInActivity"].get("lastSignInDateTime")
-    }
-    return Activity(last)
+    seen = [
+        (str(row.get("keyId")), row["signInActivity"]) for row in rows if isinstance(row.get("signInActivity"), dict)
+    ]
+    return Activity({id: str(last["lastSignInDateTime"]) for id, last in seen if last.get("lastSignInDateTime")})

@@ -50,6 +50,10 @@ class Key:
         """Until when it counts, in words."""
         return f"until {self.end.date()}" if self.end is not None else "without an end"
 
+    def describe(self) -> str:
+        """What it is, and until when it counts, in words."""
+        return f"{self.thumbprint or self.id} '{self.name}', {self.validity}"
+
     @property
     def signs(self) -> bool:
         """Whether it is a signing key (SAML) and not one for sign-in."""
@@ -94,10 +98,10 @@ class App:
     name: str
     created: str
     keys: tuple[Key, ...]
-    passwords: tuple[Password, ...]
-    principal_id: str
-    principal_keys: tuple[Key, ...]
-    principal_passwords: tuple[Password, ...]
+    passwords: tuple[Password, ...] = ()
+    principal_id: str = ""
+    principal_keys: tuple[Key, ...] = ()
+    principal_passwords: tuple[Password, ...] = ()
     owners: tuple[dict[str, Any], ...] = ()
     principal_owners: tuple[dict[str, Any], ...] = ()
     federated: tuple[dict[str, Any], ...] = ()
@@ -153,6 +157,7 @@ class App:
 
 
 _SELECTED: Final = "id,appId,displayName,createdDateTime,keyCredentials,passwordCredentials,requiredResourceAccess"
+_PRINCIPAL: Final = "id,appId,accountEnabled,keyCredentials,passwordCredentials"
 _GRANTS: Final = "read the granted permissions"
 
 
@@ -166,10 +171,7 @@ def read(graph: Graph, app_id: str) -> App | None:
     answers = graph.batch(
         (
             (f"{app}?$select={_SELECTED}", "read the app registration"),
-            (
-                f"{principal}?$select=id,appId,accountEnabled,keyCredentials,passwordCredentials",
-                "read the service principal",
-            ),
+            (f"{principal}?$select={_PRINCIPAL}", "read the service principal"),
             (f"{app}/owners?$select=id,displayName,userPrincipalName", "read the owners"),
             (f"{app}/federatedIdentityCredentials", "read the federated credentials"),
             (f"{principal}/owners?$select=id", "read the service principal's owners"),
@@ -262,12 +264,8 @@ def read_credentials(
     reads = [(f"/applications/{app.object_id}?$select={selected}", "read the credentials")]
     holders: list[Holder] = ["application"]
     if app.principal_id:
-        reads.append(
-            (
-                f"/servicePrincipals/{app.principal_id}?$select=id,keyCredentials,passwordCredentials",
-                "read the service principal's password credentials",
-            )
-        )
+        path = f"/servicePrincipals/{app.principal_id}?$select=id,keyCredentials,passwordCredentials"
+        reads.append((path, "read the service principal's password credentials"))
         holders.append("servicePrincipal")
     answers = [_body(answer) for answer in graph.batch(reads)]
     found: list[Password] = []
@@ -317,17 +315,9 @@ def keys_of(holder: dict[str, Any]) -> tuple[Key, ...]:
     """The key credentials in an answer of Graph."""
     found = []
     for entry in holder.get("keyCredentials") or ():
-        der = _bytes(entry.get("key"))
-        found.append(
-            Key(
-                entry,
-                str(entry.get("keyId") or ""),
-                one_line(entry.get("displayName")),
-                thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier")),
-                der,
-                _date(entry.get("endDateTime")),
-            )
-        )
+        der, id, name = _bytes(entry.get("key")), str(entry.get("keyId") or ""), one_line(entry.get("displayName"))
+        named = thumbprint(der) if der else thumbprint_of_identifier(entry.get("customKeyIdentifier"))
+        found.append(Key(entry, id, name, named, der, _date(entry.get("endDateTime"))))
     return tuple(found)
 
 
@@ -362,8 +352,4 @@ def _date(text: object) -> datetime | None:
 def moment(text: str) -> datetime:
     """A Graph date; fractions of up to seven digits are cut."""
     whole, _, rest = text.partition(".")
-    return (
-        datetime.fromisoformat(whole.removesuffix("Z") + "+00:00")
-        if rest or text.endswith("Z")
-        else (datetime.fromisoformat(text))
-    )
+    return datetime.fromisoformat(whole.removesuffix("Z") + "+00:00" if rest or text.endswith("Z") else text)

@@ -44,9 +44,5 @@ def of_answer(body: dict[str, Any]) -> App:
             name=one_line(body.get("displayName")),
             created=str(body.get("createdDateTime") or "unknown"),
             keys=keys_of(body),
-            passwords=(),
-            principal_id="",
-            principal_keys=(),
-            principal_passwords=(),
             access=tuple(body.get("requiredResourceAccess") or ()),
         )

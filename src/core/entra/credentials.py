@@ -13,12 +13,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from core.clock import BACKOFF, Clock, pause, wait_until
+from core.clock import BACKOFF, pause, wait_until
 from core.entra.application import COLLECTION, HOLDER_NAME, App, Holder, Key, Password, read_keys, read_passwords
 from core.entra.graph import LONGEST_WAIT, TRIES, Graph
-from core.errors import GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
-from core.events import Event
+from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.signer import Certificate
 
 #: Seconds between re-checks after the key was seen; three spaced ones lost no key in a model of 1,000 machines.
@@ -67,8 +65,6 @@ def add_key(
     object_id: str,
     certificate: Certificate,
     entry: dict[str, Any],
-    clock: Clock,
-    emit: Callable[[Event], None],
     drop: Callable[[tuple[Key, ...]], Collection[str]],
 ) -> Merge:
     """Add a certificate by merge: read, write, read back, and again if another writer dropped it (P8).
@@ -101,33 +97,33 @@ def add_key(
     def seen() -> tuple[Key, ...] | None:
         """The keys once ours is among them; None: another writer was there, or nothing shows it for a minute."""
         reason = "the certificate to appear on the app"
-        keys = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
+        keys = wait_until(look, graph, reason, expected=10, deadline=REPLICATION)
         return keys if keys is not None and holds(keys, certificate) else None
 
     def watched(keys: tuple[Key, ...] | None) -> tuple[Key, ...] | None:
         for seconds in RECHECKS:
             if keys is None:
                 return None
-            pause(seconds, clock=clock, emit=emit, reason="a moment, to see that the certificate stays on the app")
+            pause(seconds, graph, "a moment, to see that the certificate stays on the app")
             keys = seen()
         return keys
 
-    keys, start, losses = before, clock.monotonic(), 0
+    keys, start, losses = before, graph.clock.monotonic(), 0
     while True:
-        began = clock.monotonic()
+        began = graph.clock.monotonic()
         try:
-            contended |= _write(graph, object_id, keys, with_ours, "add the certificate", clock, emit, doubtful=written)
+            contended |= _write(graph, object_id, keys, with_ours, "add the certificate", doubtful=written)
         except GraphError as error:
-            expired = tuple(key for key in keys if key.expired(clock.now()) and key.id not in dropped)
+            expired = tuple(key for key in keys if key.expired(graph.clock.now()) and key.id not in dropped)
             if error.code != "KeyCredentialsInvalidEndDate" or not expired:
                 raise
             dropped |= set(drop(expired))
             continue
         written = True
-        wrote = clock.monotonic()
+        wrote = graph.clock.monotonic()
         now = seen()
-        merge = 1.5 * (clock.monotonic() - began)  # with the read before it
-        contended |= now is None or bool(strangers(now, sent)) or clock.monotonic() - wrote >= BACKOFF[0]
+        merge = 1.5 * (graph.clock.monotonic() - began)  # with the read before it
+        contended |= now is None or bool(strangers(now, sent)) or graph.clock.monotonic() - wrote >= BACKOFF[0]
         if contended:
             now = watched(now)
         if now is not None:
@@ -135,13 +131,13 @@ def add_key(
             lost = tuple(key for key in before if key.id not in here and key.id not in dropped)
             return Merge(now, lost, contended)
         losses += 1
-        elapsed = clock.monotonic() - start
+        elapsed = graph.clock.monotonic() - start
         if elapsed >= MERGING:
             minutes = round(elapsed / 60)
             detail = f"another writer dropped it again and again, {losses} times in {minutes} minutes"
             raise SetupError("migrate.not-registered", detail=detail)
         turn = graph.turn(min(merge, LONGEST_MERGE) * 2 ** min(losses, DOUBLINGS))
-        pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
+        pause(turn, graph, "a turn at the app's list of certificates")
         keys = read_keys(graph, object_id)
 
 
@@ -158,9 +154,7 @@ def strangers(keys: Collection[Key], known: Collection[str]) -> set[str]:
     return {key.id for key in keys} - set(known)
 
 
-def remove_key(
-    graph: Graph, object_id: str, keys: tuple[Key, ...], key_id: str, clock: Clock, emit: Callable[[Event], None]
-) -> None:
+def remove_key(graph: Graph, object_id: str, keys: tuple[Key, ...], key_id: str) -> None:
     """Remove one certificate by merge with read-back, and again if another writer brought it back.
 
     :param keys: the list in which it was seen a moment ago; another read may come from a replica that lacks it.
@@ -183,30 +177,30 @@ def remove_key(
     def without(keys: tuple[Key, ...]) -> list[dict[str, Any]] | None:
         if not there(keys):
             reason = "the certificate to be seen, so that it can be removed"
-            again = wait_until(look, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION)
+            again = wait_until(look, graph, reason, expected=10, deadline=REPLICATION)
             if again is None:
                 return None  # gone, as far as any replica tells
             keys = again
         sent.update(key.id for key in keys)
         return [_sent(key) for key in keys if key.id != key_id]
 
-    start, losses, reason = clock.monotonic(), 0, "the certificate to disappear"
+    start, losses, reason = graph.clock.monotonic(), 0, "the certificate to disappear"
     while True:
-        contended = _write(graph, object_id, keys, without, "remove the certificate", clock, emit)
-        left = wait_until(settled, clock=clock, emit=emit, reason=reason, expected=10, deadline=REPLICATION * 2)
+        contended = _write(graph, object_id, keys, without, "remove the certificate")
+        left = wait_until(settled, graph, reason, expected=10, deadline=REPLICATION * 2)
         if left is not None and (contended or losses or strangers(left, sent)):
             for seconds in RECHECKS:  # a writer that read the list before may bring it back yet
                 if there(left):
                     break
-                pause(seconds, clock=clock, emit=emit, reason="a moment, to see that the certificate stays away")
+                pause(seconds, graph, "a moment, to see that the certificate stays away")
                 left = read_keys(graph, object_id)
         if left is not None and not there(left):
             return
-        if left is None or clock.monotonic() - start >= MERGING:
+        if left is None or graph.clock.monotonic() - start >= MERGING:
             raise SetupError("migrate.not-registered", detail=f"its entry {key_id} could not be removed again")
         losses += 1
         turn = graph.turn(BACKOFF[0] * 2 ** min(losses, DOUBLINGS))
-        pause(turn, clock=clock, emit=emit, reason="a turn at the app's list of certificates")
+        pause(turn, graph, "a turn at the app's list of certificates")
         keys = left
 
 
@@ -216,8 +210,6 @@ def _write(
     keys: tuple[Key, ...],
     change: Callable[[tuple[Key, ...]], list[dict[str, Any]] | None],
     action: str,
-    clock: Clock,
-    emit: Callable[[Event], None],
     *,
     doubtful: bool = False,
 ) -> bool:
@@ -229,7 +221,7 @@ def _write(
     :returns: whether the service named another writer.
     """
     contended = False
-    attempt, conflicts, start = 0, 0, clock.monotonic()
+    attempt, conflicts, start = 0, 0, graph.clock.monotonic()
     while True:
         entries = change(keys)
         if entries is None:
@@ -239,35 +231,27 @@ def _write(
             body, path = {"keyCredentials": entries}, f"/applications/{object_id}"
             graph.write("PATCH", path, body, action, once=True, doubtful=doubtful)
             return contended
-        except GraphError as error:
+        except (GraphError, NetworkError) as error:
             if not error.transient:
                 raise
             failure, seconds = error, error.retry_after
-            contended |= error.status == 409
-        except NetworkError as error:
-            if error.id in ("network.origin", "network.untrusted"):
-                raise
-            failure, seconds = error, None
         doubtful |= failure.effected is not Effected.NO
         conflict = isinstance(failure, GraphError) and failure.status == 409
+        contended |= conflict
         conflicts, attempt = conflicts + conflict, attempt + (not conflict)
-        if attempt == TRIES or (seconds or 0) > LONGEST_WAIT or clock.monotonic() - start >= MERGING:
+        if attempt == TRIES or (seconds or 0) > LONGEST_WAIT or graph.clock.monotonic() - start >= MERGING:
             raise failure
         turn = graph.turn(BACKOFF[0] * 2 ** min(conflicts, DOUBLINGS))
         wanted = turn + (seconds or 0) if conflict else graph.later(attempt - 1, seconds)
-        pause(wanted, clock=clock, emit=emit, reason="Microsoft Graph to take a new list of certificates")
+        pause(wanted, graph, "Microsoft Graph to take a new list of certificates")
         keys = read_keys(graph, object_id)
 
 
 def removal(app: App, password: Password) -> tuple[str, str, Any, str]:
     """Method, path, body and action of the request that removes a password credential."""
     object_id = app.object_id if password.holder == "application" else app.principal_id
-    return (
-        "POST",
-        f"/{COLLECTION[password.holder]}/{object_id}/removePassword",
-        {"keyId": password.id},
-        f"delete a password credential of the {HOLDER_NAME[password.holder]}",
-    )
+    path = f"/{COLLECTION[password.holder]}/{object_id}/removePassword"
+    return "POST", path, {"keyId": password.id}, f"delete a password credential of the {HOLDER_NAME[password.holder]}"
 
 
 def add_password(
@@ -276,8 +260,6 @@ def add_password(
     name: str,
     start: datetime,
     end: datetime,
-    clock: Clock,
-    emit: Callable[[Event], None],
 ) -> dict[str, Any]:
     """Add a password credential to an app registration; sent again only after an answer that proves it did nothing.
 
@@ -289,31 +271,19 @@ def add_password(
     """
     entry = {"displayName": name, "startDateTime": _stamp(start), "endDateTime": _stamp(end)}
     for attempt in range(TRIES):
-        failure: GraphError | NetworkError
         try:
-            return graph.write(
-                "POST",
-                f"/applications/{object_id}/addPassword",
-                {"passwordCredential": entry},
-                "add a password credential",
-                once=True,
-            )
-        except GraphError as error:
-            failure, seconds, again = error, error.retry_after, error.transient
-        except NetworkError as error:
-            failure, seconds, again = error, None, error.id not in ("network.origin", "network.untrusted")
-        if not (failure.effected is Effected.NO and again) or attempt == TRIES - 1 or (seconds or 0) > LONGEST_WAIT:
-            raise failure
-        pause(
-            graph.later(attempt, seconds),
-            clock=clock,
-            emit=emit,
-            reason="Microsoft Graph to take a new password credential",
-        )
+            path, body = f"/applications/{object_id}/addPassword", {"passwordCredential": entry}
+            return graph.write("POST", path, body, "add a password credential", once=True)
+        except (GraphError, NetworkError) as error:
+            seconds = error.retry_after
+            again = error.effected is Effected.NO and error.transient and attempt < TRIES - 1
+            if not again or (seconds or 0) > LONGEST_WAIT:
+                raise
+        pause(graph.later(attempt, seconds), graph, "Microsoft Graph to take a new password credential")
     raise AssertionError("the last try returns or raises")
 
 
-def remove_password(graph: Graph, app: App, password: Password, clock: Clock, emit: Callable[[Event], None]) -> bool:
+def remove_password(graph: Graph, app: App, password: Password) -> bool:
     """Remove one password credential.
 
     :returns: False when it was gone already.
@@ -330,13 +300,9 @@ def remove_password(graph: Graph, app: App, password: Password, clock: Clock, em
         # where the directory knows no such credential the read that named it was stale; anything else is a refusal,
         # which no waiting mends (P7)
         unknown = error.status == 404 or (_knows_none(error) and password.id in str(error.details["message"]))
+        reason, deadline = "a deletion to be seen everywhere", REPLICATION * 4 if unknown else 0
         if error.status not in (400, 404) or not wait_until(
-            lambda: gone() or None,
-            clock=clock,
-            emit=emit,
-            reason="a deletion to be seen everywhere",
-            expected=10,
-            deadline=REPLICATION * 4 if unknown else 0,
+            lambda: gone() or None, graph, reason, expected=10, deadline=deadline
         ):
             raise
         return False
@@ -354,7 +320,7 @@ def refused_removals(graph: Graph, app: App, holders: Sequence[Holder]) -> dict[
     try:
         answers = graph.batch_once([removal(app, password) for password in nobody])
     except (GraphError, NetworkError) as error:
-        if error.id in ("network.origin", "network.untrusted"):
+        if isinstance(error, NetworkError) and not error.transient:
             raise
         return {}
     return {

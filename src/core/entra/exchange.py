@@ -15,8 +15,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
 from core.clock import Cancel
-from core.errors import Interrupted, NetworkError
-from core.errors.effected import Effected
+from core.errors import Effected, Interrupted, NetworkError
 from core.events import Event, Waiting
 
 T = TypeVar("T")

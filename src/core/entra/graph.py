@@ -9,22 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Any, Final
 from uuid import uuid4
 
-from core.clock import Clock, backoff
+from core.clock import Clock, backoff, wait_until
 from core.config.cloud import Cloud, origin_of
 from core.entra.http import Credential, Response, Session
-from core.errors import Caller, GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Caller, Effected, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
 
 _NOBODY: Final = Caller()
 TRIES: Final = 5
 LONGEST_WAIT: Final = 300.0
+#: How long "there is no such object" has to last before it is believed, in seconds.
+BELIEVED: Final = 60.0
 
 
 @contextmanager
@@ -53,6 +55,7 @@ def items_of(page: dict[str, Any], action: str) -> list[dict[str, Any]]:
     return items
 
 
+@dataclass(eq=False, repr=False)
 class Graph:
     """A client for one identity.
 
@@ -61,23 +64,13 @@ class Graph:
     :param chance: parts the further tries of machines that failed together; None: they come at fixed times.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        cloud: Cloud,
-        token: Callable[[bool], Credential],
-        clock: Clock,
-        emit: Callable[[Event], None],
-        caller: Callable[[], Caller] = Caller,
-        chance: Random | None = None,
-    ) -> None:
-        self._chance = chance
-        self._session = session
-        self._cloud = cloud
-        self._token = token
-        self._caller = caller
-        self._clock = clock
-        self._emit = emit
+    session: Session
+    cloud: Cloud
+    token: Callable[[bool], Credential]
+    clock: Clock
+    emit: Callable[[Event], None]
+    caller: Callable[[], Caller] = Caller
+    chance: Random | None = None
 
     def get(self, path: str, action: str) -> dict[str, Any]:
         """GET an object.
@@ -95,7 +88,7 @@ class Graph:
         :raises NetworkError: `network.origin` when a next link leaves the cloud (C4).
         """
         if beta:
-            page = self._call("GET", f"{self._cloud.graph}/beta{path}", None, action, None, tries=1)
+            page = self._call("GET", f"{self.cloud.graph}/beta{path}", None, action, None, tries=1)
         else:
             page = self.get(path, action)
         yield from self.follow(page, action)
@@ -110,7 +103,7 @@ class Graph:
             url = str(page.get("@odata.nextLink") or "")
             if not url:
                 return
-            if origin_of(url) != self._cloud.graph:
+            if origin_of(url) != self.cloud.graph:
                 raise NetworkError("network.origin", url=f"{origin_of(url)}/…")
             page = self._call("GET", url, None, action, None)
 
@@ -137,6 +130,32 @@ class Graph:
         """
         url, settled, tries = self._url(path), settled or _unknown, 1 if once else TRIES
         return self._call(method, url, body, action, settled, tries=tries, doubtful=doubtful, headers=headers)
+
+    def remove(self, path: str, action: str) -> None:
+        """Delete an object that this undertaking made; that it is gone already is fine.
+
+        A 404 comes from a replica that does not know the object yet, or after a deletion whose answer was lost. So it
+        is believed only when it lasts, and so are the other refusals that an object gets that is not known everywhere
+        (P7; A.2 rows 6, 13; A.5).
+
+        :raises GraphError: the service refused.
+        """
+        last: GraphError | None = None
+
+        def once() -> bool | None:
+            nonlocal last
+            try:
+                self.write("DELETE", path, None, action, lambda: False)
+            except GraphError as error:
+                if not error.explains_new:
+                    raise
+                last = error
+                return None
+            return True
+
+        gone = wait_until(once, self, "a deletion to be accepted", expected=10, deadline=BELIEVED)
+        if gone is None and last is not None and last.status != 404:
+            raise last
 
     def batch(self, reads: Sequence[tuple[str, str]]) -> list[dict[str, Any] | GraphError]:
         """Several GETs in one round trip.
@@ -176,10 +195,9 @@ class Graph:
             | ({"body": body, "headers": {"Content-Type": "application/json"}} if body is not None else {})
             for n, (method, path, body, _) in enumerate(writes)
         ]
-        replies = self._call(
-            "POST", self._url("/$batch"), {"requests": requests}, "change several objects at once", _unknown, tries=1
-        )
-        with documented("change several objects at once"):
+        action, url = "change several objects at once", self._url("/$batch")
+        replies = self._call("POST", url, {"requests": requests}, action, _unknown, tries=1)
+        with documented(action):
             answers = {str(reply["id"]): reply for reply in replies.get("responses", [])}
             for n, (_, path, _, _) in enumerate(writes):
                 if str(n) not in answers:
@@ -187,7 +205,7 @@ class Graph:
             return [self._item(answers[str(n)], action, write=True) for n, (_, _, _, action) in enumerate(writes)]
 
     def _url(self, path: str) -> str:
-        return f"{self._cloud.graph}/v1.0{path}"
+        return f"{self.cloud.graph}/v1.0{path}"
 
     def _call(
         self,
@@ -212,16 +230,11 @@ class Graph:
             failure: GraphError | NetworkError
             try:
                 if renew:
-                    self._token(True)
+                    self.token(True)
                     renew = False
-                response = self._session.call(
-                    method,
-                    url,
-                    token=self._token(False),
-                    body=body,
-                    headers={**(headers or {}), "client-request-id": str(uuid4())},
-                )
-                return _read(response, action, self._caller(), sure)
+                named = {**(headers or {}), "client-request-id": str(uuid4())}
+                response = self.session.call(method, url, token=self.token(False), body=body, headers=named)
+                return _read(response, action, self.caller(), sure)
             except GraphError as error:
                 if error.status == 401 and not refreshed:
                     refreshed = renew = True
@@ -231,7 +244,7 @@ class Graph:
                 failure, ambiguous = error, error.status >= 500
             except NetworkError as error:
                 failure = error if sure else error.copy(effected=Effected.UNKNOWN)
-                if error.id in ("network.origin", "network.untrusted"):
+                if not error.transient:
                     raise failure from None
                 ambiguous = error.effected is not Effected.NO
             attempt += 1
@@ -251,30 +264,28 @@ class Graph:
         :param attempt: how many tries there were before the one that has just failed.
         :param asked: how long the service asked to wait, if it did; it is never less.
         """
-        seconds = backoff(attempt, self._chance)
-        return seconds if asked is None else asked + (self.turn(seconds) if self._chance else 0.0)
+        seconds = backoff(attempt, self.chance)
+        return seconds if asked is None else asked + (self.turn(seconds) if self.chance else 0.0)
 
     def turn(self, seconds: float) -> float:
         """A random moment of a time, for what met another writer: machines that began together part."""
-        return self._chance.uniform(0.0, seconds) if self._chance else seconds
+        return self.chance.uniform(0.0, seconds) if self.chance else seconds
 
     def _pause(self, attempt: int, failure: object) -> None:
         asked = getattr(failure, "retry_after", None)
         if asked is not None and asked > LONGEST_WAIT and isinstance(failure, SetupError):
             raise failure
         seconds = self.later(attempt, asked)
-        reason = (
-            "Microsoft Graph asked to slow down" if asked is not None else "Microsoft Graph did not answer properly"
-        )
-        self._emit(Waiting(reason, seconds, 0.0, attempt + 1, seconds))
-        self._clock.wait(seconds)
+        reason = f"Microsoft Graph {'asked to slow down' if asked is not None else 'did not answer properly'}"
+        self.emit(Waiting(reason, seconds, 0.0, attempt + 1, seconds))
+        self.clock.wait(seconds)
 
     def _item(self, reply: dict[str, Any], action: str, *, write: bool) -> dict[str, Any] | GraphError:
         status, body = int(reply["status"]), reply.get("body")
         body = body if isinstance(body, dict) else {}
         if status < 300 and "error" not in body:
             return body
-        return _error(status, body, reply.get("headers") or {}, action, self._caller(), write)
+        return _error(status, body, reply.get("headers") or {}, action, self.caller(), write)
 
 
 def _unknown() -> bool:

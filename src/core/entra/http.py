@@ -29,8 +29,7 @@ from requests.auth import AuthBase
 from core.clock import Cancel, Clock
 from core.config.cloud import Cloud, origin_of
 from core.entra import exchange
-from core.errors import NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, NetworkError, SetupError
 from core.events import Event
 from core.flow.audit import Audit
 from core.secret import Secret

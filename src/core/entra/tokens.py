@@ -16,14 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
-from core.clock import Clock, wait_until
+from core.clock import Waits, wait_until
 from core.config.cloud import Cloud
 from core.entra.assertions import client_assertion
 from core.entra.certificates import KeyPair
 from core.entra.http import DISCOVERY, Session
 from core.errors import TRANSIENT, Interrupted, NetworkError, SetupError, TokenError
 from core.errors.codes import read
-from core.events import Event
 from core.secret import Secret
 from core.signer import Signer
 
@@ -86,46 +85,42 @@ def mint(session: Session, cloud: Cloud, tenant: str, app_id: str, signer: Signe
     :raises SetupError: `token.wrong`: the token is for something else; `audit.io`: it was not asked for.
     """
     with session.audit.around("token.certificate"):
-        return _mint(session, cloud, tenant, app_id, signer)
+        # without a handler of ours Python prints their warnings to standard error, between our own lines
+        for name in ("azure", "msal"):
+            logging.getLogger(name).addHandler(_SILENT)
+        _name_no_processor()
+        from azure.core.exceptions import AzureError
+        from azure.core.pipeline.transport import RequestsTransport
+        from azure.identity import CertificateCredential, ClientAssertionCredential
 
+        options: dict[str, Any] = {
+            "authority": cloud.authority,
+            "disable_instance_discovery": True,
+            "transport": RequestsTransport(session=session, session_owner=False),
+            "retry_total": 0,
+            "additionally_allowed_tenants": [],
+        }
 
-def _mint(session: Session, cloud: Cloud, tenant: str, app_id: str, signer: Signer) -> Token:
-    # without a handler of ours Python prints their warnings to standard error, between our own lines
-    for name in ("azure", "msal"):
-        logging.getLogger(name).addHandler(_SILENT)
-    _name_no_processor()
-    from azure.core.exceptions import AzureError
-    from azure.core.pipeline.transport import RequestsTransport
-    from azure.identity import CertificateCredential, ClientAssertionCredential
+        def assertion() -> str:
+            endpoint = f"{cloud.authority}/{tenant}/oauth2/v2.0/token"
+            return client_assertion(signer, endpoint, app_id, session.now()).reveal()
 
-    options: dict[str, Any] = {
-        "authority": cloud.authority,
-        "disable_instance_discovery": True,
-        "transport": RequestsTransport(session=session, session_owner=False),
-        "retry_total": 0,
-        "additionally_allowed_tenants": [],
-    }
-
-    def assertion() -> str:
-        endpoint = f"{cloud.authority}/{tenant}/oauth2/v2.0/token"
-        return client_assertion(signer, endpoint, app_id, session.now()).reveal()
-
-    try:
-        credential: CertificateCredential | ClientAssertionCredential
-        if isinstance(signer, KeyPair):
-            data = signer.pem.reveal().encode()
-            credential = CertificateCredential(tenant, app_id, certificate_data=data, **options)
-        else:
-            credential = ClientAssertionCredential(tenant, app_id, assertion, **options)
-        value = credential.get_token(cloud.graph_scope).token
-    except AzureError as error:
-        for cause in _causes(error):
-            if isinstance(cause, NetworkError | Interrupted):
-                raise cause from None
-        # for an unknown tenant MSAL tells the answer in the cause only
-        text = next((str(cause) for cause in _causes(error) if read(str(cause)).codes), str(error))
-        _refuse(text, tenant, app_id, session)
-    return checked(value, cloud, tenant, app_id)
+        try:
+            credential: CertificateCredential | ClientAssertionCredential
+            if isinstance(signer, KeyPair):
+                data = signer.pem.reveal().encode()
+                credential = CertificateCredential(tenant, app_id, certificate_data=data, **options)
+            else:
+                credential = ClientAssertionCredential(tenant, app_id, assertion, **options)
+            value = credential.get_token(cloud.graph_scope).token
+        except AzureError as error:
+            for cause in _causes(error):
+                if isinstance(cause, NetworkError | Interrupted):
+                    raise cause from None
+            # for an unknown tenant MSAL tells the answer in the cause only
+            text = next((str(cause) for cause in _causes(error) if read(str(cause)).codes), str(error))
+            _refuse(text, tenant, app_id, session)
+        return checked(value, cloud, tenant, app_id)
 
 
 def discover(session: Session, cloud: Cloud, tenant: str) -> None:
@@ -176,8 +171,7 @@ def prove(
     tenant: str,
     app_id: str,
     signer: Signer,
-    clock: Clock,
-    emit: Callable[[Event], None],
+    who: Waits,
     roles: frozenset[str] = frozenset(),
     unknown: Callable[[], object] = lambda: None,
 ) -> Token:
@@ -203,20 +197,14 @@ def prove(
             if UNKNOWN_KEY in error.codes:
                 unknown()
         except NetworkError as error:
-            if error.id in ("network.origin", "network.untrusted"):
+            if not error.transient:
                 raise
             last = error
         return None
 
-    token = wait_until(
-        attempt,
-        clock=clock,
-        emit=emit,
-        reason="the certificate to be accepted everywhere"
-        + (f", and {len(roles)} permissions to arrive in its token" if roles else ""),
-        expected=PROOF_EXPECTED,
-        deadline=PROOF_DEADLINE,
-    )
+    reason = "the certificate to be accepted everywhere"
+    reason += f", and {len(roles)} permissions to arrive in its token" if roles else ""
+    token = wait_until(attempt, who, reason, expected=PROOF_EXPECTED, deadline=PROOF_DEADLINE)
     if token is None:
         assert last is not None  # whatever is no token has said why
         raise SetupError("migrate.unproven", minutes=round(PROOF_DEADLINE / 60), detail=last.summary)
@@ -240,29 +228,18 @@ def try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret:
     :raises SetupError: `audit.io`: it was not asked.
     """
     with session.audit.around("token.secret"):
-        return _try_secret(session, cloud, tenant, app_id, secret)
-
-
-def _try_secret(session: Session, cloud: Cloud, tenant: str, app_id: str, secret: Secret) -> SecretState:
-    try:
-        response = session.call(
-            "POST",
-            f"{cloud.authority}/{tenant}/oauth2/v2.0/token",
-            form={
-                "grant_type": "client_credentials",
-                "client_id": app_id,
-                "client_secret": secret.reveal(),
-                "scope": cloud.graph_scope,
-            },
-        )
-        answer = response.json()
-    except NetworkError as error:
-        return SecretState("unknown", error.summary)
-    if "error" not in answer and response.status == 200 and answer.get("access_token"):
-        return SecretState("live", "accepted")
-    codes = read(str(answer.get("error_description"))).codes
-    detail = f"{answer.get('error')}, AADSTS{codes[0]}" if codes else str(answer.get("error") or response.status)
-    return SecretState("dead" if answer.get("error") == "invalid_client" else "unknown", detail)
+        try:
+            url = f"{cloud.authority}/{tenant}/oauth2/v2.0/token"
+            form = {"grant_type": "client_credentials", "client_id": app_id, "scope": cloud.graph_scope}
+            response = session.call("POST", url, form=form | {"client_secret": secret.reveal()})
+            answer = response.json()
+        except NetworkError as error:
+            return SecretState("unknown", error.summary)
+        if "error" not in answer and response.status == 200 and answer.get("access_token"):
+            return SecretState("live", "accepted")
+        codes = read(str(answer.get("error_description"))).codes
+        detail = f"{answer.get('error')}, AADSTS{codes[0]}" if codes else str(answer.get("error") or response.status)
+        return SecretState("dead" if answer.get("error") == "invalid_client" else "unknown", detail)
 
 
 def _refuse(text: str, tenant: str, app_id: str, session: Session) -> NoReturn:

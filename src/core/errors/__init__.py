@@ -18,35 +18,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from typing import Any, Final, Self
 
+from core import tables
 from core.errors import codes
-from core.errors.codes import Code
-from core.errors.effected import Effected
 from core.errors.exit_codes import ExitCode
 from core.secret import redactor
 
 #: What Microsoft Graph calls a status, for answers that hold no code.
-_NAMED: Final = {
-    429: "TooManyRequests",
-    500: "InternalServerError",
-    502: "ServiceUnavailable",
-    503: "ServiceUnavailable",
-    504: "gatewayTimeout",
-}
+_UNAVAILABLE: Final = dict.fromkeys((502, 503), "ServiceUnavailable")
+_NAMED: Final = {429: "TooManyRequests", 500: "InternalServerError", **_UNAVAILABLE, 504: "gatewayTimeout"}
 #: Answers that mean "try again": the request was refused, or nobody knows whether it was carried out.
-TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
+TRANSIENT: Final = frozenset(_NAMED)
+
+
+class Effected(Enum):
+    """What an error says of the effect that whoever raised it was asked for.
+
+    It is said once, by the function that reads the answer: for one request by its reader, for several by whoever puts
+    their answers together. An error of a function that only looks says UNKNOWN: it knows of no effect.
+    """
+
+    NO = "no"
+    """It is proven that nothing of it has happened: only this closes an effect in the journal as failed."""
+
+    UNKNOWN = "unknown"
+    """It may have happened, or some of it; the next look at reality decides."""
+
+    YES = "yes"
+    """It has happened, and something else is wrong."""
 
 
 @cache
 def table() -> Mapping[str, Mapping[str, Any]]:
     """The rows of errors.toml by their dotted id, for example `keystore.insecure`."""
-    import tomllib
-    from importlib import resources
-
-    with resources.files("core.errors").joinpath("errors.toml").open("rb") as file:
-        groups = tomllib.load(file)
+    groups = tables.read("errors/errors")
     return {f"{group}.{name}": row for group, rows in groups.items() for name, row in rows.items()}
 
 
@@ -141,7 +149,17 @@ class Interrupted(SetupError):
 
 
 class NetworkError(SetupError):
-    """No answer, or none that can be trusted."""
+    """No answer, or none that can be trusted.
+
+    :cvar retry_after: seconds that the service asked to wait: nobody did.
+    """
+
+    retry_after: float | None = None
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed later; as of `GraphError`."""
+        return self.id not in ("network.origin", "network.untrusted")
 
 
 class CodedError(SetupError):
@@ -150,7 +168,7 @@ class CodedError(SetupError):
     :param known: the row of its most telling code; None for codes that this version does not know.
     """
 
-    def __init__(self, id: str, known: Code | None, **details: Any) -> None:
+    def __init__(self, id: str, known: codes.Code | None, **details: Any) -> None:
         super().__init__(id, **details)
         self.known = known
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
+from core import tables
 from core.errors.exit_codes import ExitCode
 
 #: Codes that say so little that any code next to them says more.
@@ -48,11 +49,7 @@ class Code:
 @cache
 def table() -> Mapping[str, Code]:
     """The rows of codes.toml by their name in lower case."""
-    import tomllib
-    from importlib import resources
-
-    with resources.files("core.errors").joinpath("codes.toml").open("rb") as file:
-        data = tomllib.load(file)
+    data = tables.read("errors/codes")
     rows: dict[str, Code] = {}
     for group in data["aadsts"]:
         code = ExitCode(group["exit"])
@@ -97,10 +94,8 @@ class Refusal:
     def __str__(self) -> str:
         """One line with everything; only a very long sentence is cut, and never what support asks for."""
         parts = [self.text if len(self.text) <= _LONGEST else f"{self.text[:_LONGEST]}…"]
-        parts += [f"Trace ID: {self.trace_id}"] if self.trace_id else []
-        parts += [f"Correlation ID: {self.correlation_id}"] if self.correlation_id else []
-        parts += [f"Timestamp: {self.timestamp}"] if self.timestamp else []
-        return " ".join(parts)
+        named = {"Trace ID": self.trace_id, "Correlation ID": self.correlation_id, "Timestamp": self.timestamp}
+        return " ".join([*parts, *(f"{name}: {value}" for name, value in named.items() if value)])
 
     def named(self, *, but: str = "") -> str:
         """The first id in the sentence: mostly that of the app which it is about; empty when there is none.
@@ -111,12 +106,7 @@ class Refusal:
 
     def as_dict(self) -> dict[str, Any]:
         """The parts without the sentence, for the result object of --json."""
-        return {
-            "codes": list(self.codes),
-            "trace_id": self.trace_id,
-            "correlation_id": self.correlation_id,
-            "timestamp": self.timestamp,
-        }
+        return {name: value for name, value in asdict(self).items() if name != "text"} | {"codes": list(self.codes)}
 
 
 def read(text: str) -> Refusal:

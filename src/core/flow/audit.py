@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from core.errors import SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, SetupError
 
 #: How an effect ended; `unknown`: it failed, and nobody knows whether it happened.
 Ending = Literal["done", "failed", "unknown", "undone"]

@@ -15,8 +15,8 @@ from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
 from core.events import FlowFinished, FlowStarted, Question, StageStarted, State, StepFinished, StepStarted
 from core.flow.facts import check_order
-from core.flow.plan import Plan, PlanRow
-from core.flow.step import Blocked, Done, Flow, Left, Stage, Status, Step, W
+from core.flow.journal import Effect
+from core.flow.step import Blocked, Done, Flow, Left, Plan, PlanRow, Stage, Status, Step, W
 from core.secret import redactor
 from core.trace import kind, places
 
@@ -45,11 +45,7 @@ def run(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
     :returns: the result; expected failures do not raise.
     :raises FactError: a step needs what no step before it gives; nothing was run.
     """
-    check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
-    start = ctx.clock.monotonic()
-    ctx.flow = flow.spec
-    ctx.emit(FlowStarted(flow.name, run_id))
-    result = Result()
+    result, start = Result(), _begin(flow, ctx, flow.name, run_id)
     changed = changing = False
     try:
         for stage, step in _steps(flow.look, ctx):
@@ -73,8 +69,7 @@ def run(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
     except Exception as bug:  # noqa: BLE001  whatever it is, what was done must be undone or named
         _fail(flow, ctx, result, internal(bug), changing)
     result.summary = tuple(flow.summary(ctx, result.outcome))
-    ctx.emit(FlowFinished(flow.name, result.outcome, result.exit_code, result.summary, ctx.clock.monotonic() - start))
-    return result
+    return _end(ctx, flow.name, result, start)
 
 
 def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
@@ -84,11 +79,7 @@ def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result
     :returns: the result; expected failures do not raise.
     :raises FactError: a step needs what no step before it gives; nothing was run.
     """
-    check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
-    start = ctx.clock.monotonic()
-    ctx.flow = flow.spec
-    ctx.emit(FlowStarted("undo", run_id))
-    result = Result()
+    result, start = Result(), _begin(flow, ctx, "undo", run_id)
     looking = True
     try:
         for stage, step in _steps(flow.look, ctx):
@@ -99,8 +90,20 @@ def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result
         _not_undone(flow, ctx, result, error, looking=looking)
     except Exception as bug:  # noqa: BLE001  whatever it is, it must be named
         _not_undone(flow, ctx, result, internal(bug), looking=looking)
+    return _end(ctx, "undo", result, start)
+
+
+def _begin(flow: Flow[W], ctx: W, name: str, run_id: str) -> float:
+    """Say that it begins; when it did, in seconds."""
+    check_order(step for stage in (*flow.look, *flow.change) for step in stage.steps)
+    ctx.flow = flow.spec
+    ctx.emit(FlowStarted(name, run_id))
+    return ctx.clock.monotonic()
+
+
+def _end(ctx: W, name: str, result: Result, start: float) -> Result:
     seconds = ctx.clock.monotonic() - start
-    ctx.emit(FlowFinished("undo", result.outcome, result.exit_code, result.summary, seconds))
+    ctx.emit(FlowFinished(name, result.outcome, result.exit_code, result.summary, seconds))
     return result
 
 
@@ -119,8 +122,7 @@ def _not_undone(flow: Flow[W], ctx: W, result: Result, error: SetupError, *, loo
 
 
 def _take_back(flow: Flow[W], ctx: W, result: Result, *, dry_run: bool) -> None:
-    journal = ctx.journal
-    standing = [effect for effect in journal.effects if effect.standing] if journal is not None else []
+    journal, standing = ctx.journal, _standing(ctx)
     if journal is None or not (standing or journal.marked):
         result.outcome, result.exit_code = "unchanged", ExitCode.DONE
         result.summary = ("Nothing to undo: no run is open.",)
@@ -204,7 +206,7 @@ def _perform(stage: Stage[W], step: Step[W], ctx: W, acted: State = "done") -> b
     def finished(state: State, detail: str) -> None:
         ctx.emit(StepFinished(stage.name, step.name, step.title, state, detail))
 
-    effects = _effects(ctx)
+    effects = len(_standing(ctx))
     try:
         seen = ctx.seen_by(step)
         check: Status = step.check(seen)
@@ -221,12 +223,11 @@ def _perform(stage: Stage[W], step: Step[W], ctx: W, acted: State = "done") -> b
     except SetupError as error:
         finished("failed", error.summary)
         raise
-    return _effects(ctx) > effects
+    return len(_standing(ctx)) > effects
 
 
-def _effects(ctx: W) -> int:
-    journal = ctx.journal
-    return sum(effect.standing for effect in journal.effects) if journal is not None else 0
+def _standing(ctx: W) -> list[Effect]:
+    return ctx.journal.standing() if ctx.journal is not None else []
 
 
 def _plan(flow: Flow[W], ctx: W) -> Plan:
@@ -270,7 +271,7 @@ def _judge_failure(flow: Flow[W], ctx: W, result: Result, error: SetupError, cha
     :returns: all that has to be told, the failure first; what stands is said by it or by one of the others.
     """
     journal = ctx.journal
-    if journal is None or not (journal.marked or any(effect.standing for effect in journal.effects)):
+    if journal is None or not (journal.marked or journal.standing()):
         if result.exit_code == ExitCode.HALF_WAY:  # nothing was done, so nothing is half-way
             result.exit_code = ExitCode.FAILED
         if journal is not None and changing:
@@ -335,8 +336,7 @@ def _asked_before_undo(flow: Flow[W], ctx: W, error: SetupError) -> SetupError |
     try:
         return flow.before_undo(ctx, error)
     except SetupError as unknown:
-        standing = [effect for effect in ctx.journal.effects if effect.standing] if ctx.journal is not None else []
-        kept = "; ".join(f"{effect.action} {effect.target}" for effect in standing)
+        kept = "; ".join(f"{effect.action} {effect.target}" for effect in _standing(ctx))
         return SetupError("flow.undo-unsafe", cause=error.summary, why=unknown.summary, kept=kept)
 
 
@@ -345,7 +345,7 @@ def _undo(flow: Flow[W], ctx: W) -> Left | None:
     lost: list[Left] = []
     for stage in reversed(flow.change):
         for step in reversed(stage.steps):
-            before = _effects(ctx)
+            before = len(_standing(ctx))
             again = "nothing has to be removed by hand; the next run looks at the real state."
             try:
                 left = step.undo(ctx.seen_by(step))
@@ -359,7 +359,7 @@ def _undo(flow: Flow[W], ctx: W) -> Left | None:
                     return left
                 lost.append(left)
                 continue
-            if _effects(ctx) < before:
+            if len(_standing(ctx)) < before:
                 ctx.emit(StepFinished(stage.name, step.name, step.title, "undone"))
     if not lost:
         return None

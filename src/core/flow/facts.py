@@ -7,7 +7,7 @@ step declares what it uses (`core.flow.step.Step`), and its view raises on anyth
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 F = TypeVar("F")
 Kinds = tuple[type[Any], ...]
@@ -16,25 +16,11 @@ Kinds = tuple[type[Any], ...]
 class Uses(Protocol):
     """What a step declares; `core.flow.step.Step` says what each means."""
 
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def needs(self) -> Kinds:
-        """There when it looks or applies."""
-
-    @property
-    def maybe(self) -> Kinds:
-        """Only asked for."""
-
-    @property
-    def gives(self) -> Kinds:
-        """There when it is through."""
-
-    @property
-    def updates(self) -> Kinds:
-        """It may give, replace or drop them."""
+    name: str
+    needs: ClassVar[Kinds]
+    maybe: ClassVar[Kinds]
+    gives: ClassVar[Kinds]
+    updates: ClassVar[Kinds]
 
 
 class FactError(Exception):

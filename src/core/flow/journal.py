@@ -18,8 +18,7 @@ from typing import Any, Literal
 from core import files, paths
 from core.clock import Clock
 from core.display import quoted
-from core.errors import SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, SetupError
 from core.events import ChangeMade
 from core.flow.audit import Audit, Ending
 from core.secret import looks_secret, redactor
@@ -78,9 +77,9 @@ class Journal:
         self.resumed = False
         self._load()
 
-    def standing(self, action: str) -> list[Effect]:
-        """Effects of this kind in the open undertaking that happened or may have happened, oldest first."""
-        return [effect for effect in self.effects if effect.action == action and effect.standing]
+    def standing(self, *actions: str) -> list[Effect]:
+        """Effects of these kinds, or of any, in the open undertaking that happened or may have, oldest first."""
+        return [effect for effect in self.effects if effect.standing and (effect.action in actions or not actions)]
 
     def did(self, *actions: str) -> list[Effect]:
         """What the undertaking came to, also after this run has closed it: its effects of these kinds, or of any."""
@@ -221,7 +220,7 @@ class Journal:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise SetupError("journal.broken", path=self.path, line=number) from None
-        self.resumed = self.marked or any(effect.standing for effect in self.effects)
+        self.resumed = self.marked or bool(self.standing())
 
     def _take(self, entry: dict[str, Any]) -> None:
         match entry["state"]:

@@ -1,14 +1,19 @@
 """The pieces a flow is made of (ADR-0002).
 
-A step has one effect and looks at reality before it acts, so a re-run converges and a crash needs no special path.
+A step has one effect and looks at reality before it acts, so a re-run converges and a crash needs no special path. The
+plan of a run is data (M2): what will change, and a fingerprint over what the yes was given for.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+from core.events import Action, ChangePlanned
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
@@ -16,7 +21,6 @@ if TYPE_CHECKING:
     from core.events import Event, Question
     from core.flow.facts import Facts, Kinds, Uses
     from core.flow.journal import Journal
-    from core.flow.plan import Plan, PlanRow
     from core.flow.spec import FlowSpec
 
 
@@ -25,18 +29,16 @@ class Runtime(Protocol):
 
     :ivar flow: the row of the flow that runs; the engine sets it.
     :ivar facts: what the run knows.
+    :ivar cancel: whether somebody asked to stop.
     """
 
     flow: FlowSpec
     facts: Facts
+    cancel: Cancel
 
     @property
     def clock(self) -> Clock:
         """Time."""
-
-    @property
-    def cancel(self) -> Cancel:
-        """Whether somebody asked to stop."""
 
     @property
     def journal(self) -> Journal | None:
@@ -96,30 +98,79 @@ class Left:
     final: bool = False
 
 
+@dataclass(frozen=True)
+class PlanRow:
+    """One change.
+
+    :param action: add, delete, change or keep (a `keep` row shows what deliberately stays).
+    :param what: the thing, for example `password credential`.
+    :param where: the object or file that holds it.
+    :param before: what is there now, without secrets.
+    :param after: what will be there.
+    :param reversible: whether a failure before the point of no return undoes it.
+    :param call: the Graph call or file operation that does it.
+    """
+
+    action: Action
+    what: str
+    where: str
+    before: str = ""
+    after: str = ""
+    reversible: bool = True
+    call: str = ""
+
+    def as_event(self) -> ChangePlanned:
+        """The event that shows this row."""
+        return ChangePlanned(**asdict(self))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All changes of a run.
+
+    :param basis: what the yes binds to: tenant, app, certificate, permissions, files. Password credentials are not
+        part of it, because the yes covers each that is there or appears during the run (M2).
+    """
+
+    changes: tuple[PlanRow, ...]
+    basis: Mapping[str, Any]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing would change."""
+        return all(change.action == "keep" for change in self.changes)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the basis, 16 hexadecimal digits."""
+        canonical = json.dumps(self.basis, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
 class Step(ABC, Generic[W]):
     """One effect.
 
     What it uses of what the run knows (`core.flow.facts`), its helpers included, it declares by type; the engine holds
     it to that.
 
-    :cvar name: stable name, for events.
-    :cvar title: what the user reads.
+    :ivar name: stable name, for events.
+    :ivar title: what the user reads.
     :cvar needs: facts that are there when it looks or applies: a step before it gives them.
     :cvar maybe: facts that it only asks for, since "there is none" is an answer.
     :cvar gives: facts that are there when it is through.
     :cvar updates: facts that it may give, replace or drop.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
+    name: str
+    title: str
     needs: ClassVar[Kinds] = ()
     maybe: ClassVar[Kinds] = ()
     gives: ClassVar[Kinds] = ()
     updates: ClassVar[Kinds] = ()
 
-    @abstractmethod
     def check(self, ctx: W) -> Status:
-        """Look at reality."""
+        """Look at reality; a step that only looks does so in `apply`, every time."""
+        return Needed()
 
     def plan(self, ctx: W) -> Sequence[PlanRow]:
         """The changes that `apply` would make; asked only when `check` says Needed."""

@@ -11,37 +11,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from core.clock import together
 from core.display import oddities, quoted, short
 from core.entra import activity, application, creation, permissions
-from core.entra.application import App
 from core.errors import SetupError
-from core.events import Finding, Question
-from core.flow.plan import Plan, PlanRow
-from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted, registry
-from core.steps import app_permissions, directory_roles, prerequisites, sign_in
+from core.events import Question
+from core.flow.engine import Result
+from core.flow.step import Done, Flow, Needed, Plan, PlanRow, Stage, Status, Step
+from core.flows import agreement, interrupted, registry
+from core.steps import app_permissions, directory_roles, facts, prerequisites, sign_in
 from core.steps.admin_request import Request, parse
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal, created_here, find_created, untouched
 from core.steps.certificate.certificate import Register
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    KeystoreFindings,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    PasswordRemoval,
-    Project,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.passwords.delete import DeletePasswords, Mark, TwoCleanReads, removed, vanished
 
 
@@ -50,11 +35,8 @@ class ReadRequest(Step[Context]):
 
     name = "request"
     title = "Read the request"
-    gives = (Target, MachineKey, WantedPermissions, HandOffRequest)
-    updates = (NewApp, PasswordRemoval)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    gives = (facts.Target, facts.MachineKey, facts.WantedPermissions, facts.HandOffRequest)
+    updates = (facts.NewApp, facts.PasswordRemoval)
 
     def apply(self, ctx: Context) -> str:
         path = Path(ctx.settings.request)
@@ -63,10 +45,8 @@ class ReadRequest(Step[Context]):
             theirs = f"{quoted(request.cloud)} ({quoted(request.authority)})"
             ours = f"'{ctx.cloud.name}' ({ctx.cloud.authority})"
             raise SetupError("request.other-cloud", path=path, theirs=theirs, ours=ours)
-        for flag, given, asked in (
-            ("--tenant", ctx.settings.tenant, request.tenant),
-            ("--app-id", ctx.settings.app_id, request.app_id),
-        ):
+        tenants, apps = (ctx.settings.tenant, request.tenant), (ctx.settings.app_id, request.app_id)
+        for flag, given, asked in (("--tenant", *tenants), ("--app-id", *apps)):
             if given and asked and given != asked:
                 detail = f"{flag} says {given}, but {path.name} is about {asked}"
                 raise SetupError("usage.settings", detail=detail, command="apply")
@@ -81,13 +61,13 @@ class ReadRequest(Step[Context]):
             raise SetupError("request.broken", path=path, detail="its certificate has expired")
         if request.key_pair.not_before > ctx.clock.now() + timedelta(days=1):
             raise SetupError("request.broken", path=path, detail="its certificate is not valid yet")
-        ctx.facts.put(HandOffRequest(request))
-        ctx.facts.put(MachineKey(request.key_pair))
-        ctx.facts.put(Target(request.tenant, request.app_id))
-        ctx.facts.put(WantedPermissions(dict(request.roles)))
-        ctx.facts.put(NewApp(request.unique_name))
+        ctx.facts.put(facts.HandOffRequest(request))
+        ctx.facts.put(facts.MachineKey(request.key_pair))
+        ctx.facts.put(facts.Target(request.tenant, request.app_id))
+        ctx.facts.put(facts.WantedPermissions(dict(request.roles)))
+        ctx.facts.put(facts.NewApp(request.unique_name))
         # the app's key is not here
-        ctx.facts.put(PasswordRemoval(deleters={"application": ("user",), "servicePrincipal": ("user",)}))
+        ctx.facts.put(facts.PasswordRemoval(deleters={"application": ("user",), "servicePrincipal": ("user",)}))
         return f"by {quoted(request.requested_by)} on {quoted(request.machine)}, {request.created[:10]}"
 
 
@@ -96,12 +76,9 @@ class FindRequestedApp(Step[Context]):
 
     name = "app"
     title = "Find the app registration"
-    needs = (SignedIn, HandOffRequest)
-    maybe = (Project, OpenRun, MachineKey)
-    updates = (Target, AppRegistration, NewApp, WantedPermissions)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.SignedIn, facts.HandOffRequest)
+    maybe = (facts.Project, facts.OpenRun, facts.MachineKey)
+    updates = (facts.Target, facts.AppRegistration, facts.NewApp, facts.WantedPermissions)
 
     def apply(self, ctx: Context) -> str:
         request = requested(ctx)
@@ -113,13 +90,7 @@ class FindRequestedApp(Step[Context]):
                 resource_id, found = permissions.read_offered(graph)
                 ctx.facts.put(replace(ctx.permissions, resource_id=resource_id, offered=found))
 
-        found: list[App | None] = []
-
-        def read() -> None:
-            found.append(application.read(graph, app_id) if app_id else None)
-
-        together(read, offered)
-        app = found[0]
+        app, _ = together(lambda: application.read(graph, app_id) if app_id else None, offered)
         for name, role in request.roles.items():
             if ctx.permissions.offered.get(name) != role:
                 raise SetupError("permissions.not-offered", names=name)
@@ -132,7 +103,7 @@ class FindRequestedApp(Step[Context]):
         noted = effect is not None and effect.data.get("object_id") == app.object_id
         created = noted or (effect is not None and untouched(ctx, app))
         ctx.facts.put(replace(ctx.new_app, created=created))
-        ctx.facts.put(AppRegistration(app, app.all_passwords))
+        ctx.facts.put(facts.AppRegistration(app, app.all_passwords))
         find.refuse_another_name(ctx, app)
         if any(key.id == request.key_id and key.der != request.der for key in app.keys):
             detail = f"its keyId {request.key_id} is that of another certificate on the app"
@@ -146,9 +117,8 @@ class FindRequestedApp(Step[Context]):
     def _created(ctx: Context) -> str | None:
         """The app that an earlier run created for this request, here or elsewhere."""
         effect = created_here(ctx)
-        if effect is None:
-            return creation.by_unique_name(ctx.user_graph(), ctx.new_app.unique_name)
-        return find_created(ctx, effect)
+        unique = ctx.new_app.unique_name
+        return creation.by_unique_name(ctx.user_graph(), unique) if effect is None else find_created(ctx, effect)
 
 
 class CheckAdministrator(Step[Context]):
@@ -156,11 +126,8 @@ class CheckAdministrator(Step[Context]):
 
     name = "rights"
     title = "Check who may apply it"
-    needs = (SignedIn, MachineKey, HandOffRequest)
-    maybe = (AppRegistration, NewApp, WantedPermissions, NeedsAdministrator)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
+    maybe = (facts.AppRegistration, facts.NewApp, facts.WantedPermissions, facts.NeedsAdministrator)
 
     def apply(self, ctx: Context) -> str:
         request, app, key_pair = requested(ctx), ctx.maybe_app, ctx.key_pair
@@ -168,18 +135,13 @@ class CheckAdministrator(Step[Context]):
             raise SetupError("request.too-early", thumbprint=key_pair.thumbprint, app=app.name)
         reasons = self._reasons(ctx)
         if None in reasons:
-            user = ctx.facts.get(SignedIn).account.user
+            user = ctx.facts.get(facts.SignedIn).account.user
             raise SetupError("rights.apply", user=user, role=request.role_needed)
         app_permissions.confirm(ctx)
         if reasons and not request.remove_passwords:
             self._whose(ctx)
-        if (
-            request.remove_passwords
-            and app is not None
-            and app.all_passwords
-            and ctx.settings.yes
-            and not app_permissions.named(ctx)
-        ):
+        unnamed = ctx.settings.yes and not app_permissions.named(ctx)
+        if request.remove_passwords and app is not None and app.all_passwords and unnamed:
             raise SetupError("app.removal-unconfirmed", app_id=app.app_id, listing=app.describe())
         self._squatted(ctx)
         self._beyond(ctx)
@@ -198,9 +160,8 @@ class CheckAdministrator(Step[Context]):
         reasons: list[str | None] = []
         if not app.holds(ctx.key_pair) or wanted - app.declared or not app.principal_id:
             # what this request created a moment ago is its creator's
-            reasons.append(
-                directory_roles.may_create(ctx) if ctx.new_app.created else directory_roles.may_write(ctx, app)
-            )
+            made = ctx.new_app.created
+            reasons.append(directory_roles.may_create(ctx) if made else directory_roles.may_write(ctx, app))
         return reasons + [directory_roles.may_grant(ctx)] * bool(wanted - app.granted)
 
     @staticmethod
@@ -245,45 +206,42 @@ class Explain(Step[Context]):
 
     name = "project"
     title = "Look at the request"
-    needs = (Target, SignedIn, MachineKey, HandOffRequest)
-    maybe = (AppRegistration, NewApp, WantedPermissions)
-    updates = (PasswordRemoval,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.Target, facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
+    maybe = (facts.AppRegistration, facts.NewApp, facts.WantedPermissions)
+    updates = (facts.PasswordRemoval,)
 
     def apply(self, ctx: Context) -> str:
         find.say_subject(ctx)
         request, key_pair, app = requested(ctx), ctx.key_pair, ctx.maybe_app
         if app is not None and not request.app_id and not ctx.new_app.created:
             message = f"The app that it asks to create is there already:\n{app.describe()}"
-            ctx.emit(Finding("request.app-exists", "warning", message, "Ask who made it, before you go on."))
+            ctx.report("request.app-exists", "warning", message, "Ask who made it, before you go on.")
         if app is not None:
             for finding in other_identities.unacknowledged(ctx, app):
                 ctx.emit(finding)
         if app is not None and app.all_passwords and not _removing(ctx):
             listing = "; ".join(str(password) for password in app.all_passwords)
             message = f"The app also accepts {len(app.all_passwords)} password credential(s), which stay: {listing}."
-            ctx.emit(Finding("app.passwords", "warning", message))
+            ctx.report("app.passwords", "warning", message)
         if app is not None and _removing(ctx) and app.all_passwords:
             last_used = activity.read(ctx.user_graph(), ctx.cloud, app.app_id)
             ctx.facts.put(replace(ctx.removal, activity=last_used))
-            ctx.emit(find.others_stop())
+            find.say_others_stop(ctx)
         message = (
             f"{quoted(request.requested_by)} asks for it, says the file. The certificate {key_pair.thumbprint} belongs "
             f"to the machine {quoted(request.machine)}: whoever holds its key can act as this app until "
             f"{key_pair.not_after.date()}."
         )
-        ctx.emit(Finding("request.subject", "warning", message, "Ask that person whether the thumbprint is theirs."))
+        ctx.report("request.subject", "warning", message, "Ask that person whether the thumbprint is theirs.")
         if taking := self._taking(ctx):
             message = f"With {', '.join(taking)} whoever holds the key of this certificate can take over the tenant."
-            ctx.emit(Finding("request.takeover", "warning", message, "Apply it only to a Provisioner that you know."))
+            ctx.report("request.takeover", "warning", message, "Apply it only to a Provisioner that you know.")
         if app is not None and (odd := oddities(app.name, ctx.profile.app_display_name)):
             message = f"The name of the app, {quoted(app.name)}, {'; it '.join(odd)}."
-            ctx.emit(Finding("app.odd-name", "warning", message))
+            ctx.report("app.odd-name", "warning", message)
         if request.listed != request.calls:
             message = "What the file lists as its calls is not what is going to be done; what will be done is the plan."
-            ctx.emit(Finding("request.calls", "warning", message, "Ask the developer where the file came from."))
+            ctx.report("request.calls", "warning", message, "Ask the developer where the file came from.")
         return f"{len(request.calls)} call(s)"
 
     @staticmethod
@@ -299,8 +257,8 @@ class Explain(Step[Context]):
 class MarkRemoval(Mark):
     """The point of no return of a removal; this machine has no state file to rehearse."""
 
-    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
-    maybe = (NewApp, WantedPermissions, KeystoreFindings)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.HandOffRequest)
+    maybe = (facts.NewApp, facts.WantedPermissions, facts.KeystoreFindings)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if _removing(ctx) and ctx.app.all_passwords else Done("nothing irreversible is asked for")
@@ -312,7 +270,7 @@ class MarkRemoval(Mark):
 class Remove(DeletePasswords):
     """Delete the password credentials, if that is what was asked for."""
 
-    needs = (Target, OpenRun, AppRegistration, MachineKey, HandOffRequest)
+    needs = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.MachineKey, facts.HandOffRequest)
 
     def check(self, ctx: Context) -> Status:
         return super().check(ctx) if _removing(ctx) else Done("not asked for")
@@ -321,8 +279,8 @@ class Remove(DeletePasswords):
 class SeeNone(TwoCleanReads):
     """See twice that none is left, if that is what was asked for."""
 
-    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
-    maybe = (NewApp, Proof, WantedPermissions, PasswordRemoval)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.HandOffRequest)
+    maybe = (facts.NewApp, facts.Proof, facts.WantedPermissions, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         return super().check(ctx) if _removing(ctx) else Done("not asked for")
@@ -331,8 +289,8 @@ class SeeNone(TwoCleanReads):
 class RegisterRequested(Register):
     """Add the certificate of the request; every other one stays."""
 
-    needs = (Target, OpenRun, SignedIn, AppRegistration, HandOffRequest)
-    maybe = (NewApp, Proof, WantedPermissions, KeystoreFindings)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.HandOffRequest)
+    maybe = (facts.NewApp, facts.Proof, facts.WantedPermissions, facts.KeystoreFindings)
 
     def check(self, ctx: Context) -> Status:
         return Done("not asked for") if _removing(ctx) else super().check(ctx)
@@ -343,7 +301,7 @@ class RegisterRequested(Register):
 
 def requested(ctx: Context) -> Request:
     """The request of this run."""
-    return ctx.facts.get(HandOffRequest).request
+    return ctx.facts.get(facts.HandOffRequest).request
 
 
 def _removing(ctx: Context) -> bool:
@@ -351,15 +309,7 @@ def _removing(ctx: Context) -> bool:
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    app = ctx.maybe_app
-    return {
-        "tenant": ctx.target.tenant,
-        "cloud": ctx.cloud.authority,
-        "app": [app.app_id, app.object_id] if app else ctx.new_app.unique_name,
-        "certificate": ctx.key_pair.thumbprint,
-        "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": ctx.permissions.wanted,
-    }
+    return agreement.basis(ctx, ctx.permissions.wanted, new=ctx.new_app.unique_name)
 
 
 def _refresh(ctx: Context) -> None:
@@ -367,11 +317,7 @@ def _refresh(ctx: Context) -> None:
         return
     if ctx.maybe_app is None and creation.by_unique_name(ctx.user_graph(), ctx.new_app.unique_name):
         raise SetupError("flow.outdated")
-    if ctx.maybe_app is not None:
-        app = application.read(ctx.user_graph(), ctx.target.app_id)
-        if app is None:
-            raise SetupError("flow.outdated")
-        ctx.facts.put(AppRegistration(app, app.all_passwords))
+    agreement.read_app(ctx, begun=True)
 
 
 def _question(ctx: Context, plan: Plan) -> Question:
@@ -394,6 +340,11 @@ def _summary(ctx: Context, outcome: str) -> Sequence[str]:
     request = requested(ctx)
     who, machine = quoted(request.requested_by), quoted(short(request.machine))
     return (first, f"{who} runs the same command again on {machine} to finish.")
+
+
+def result(ctx: Context, result: Result) -> dict[str, Any]:
+    """For `--json`: how many password credentials were removed, by holder."""
+    return {"removed": removed(ctx)}
 
 
 FLOW: Flow[Context] = Flow(

@@ -57,9 +57,8 @@ def find(ctx: Context) -> Open | None:
     for path in candidates:
         journal = Journal(path, ctx.run_id, ctx.clock)
         if journal.resumed:
-            done = tuple(f"{effect.action} {effect.target}" for effect in journal.effects if effect.standing)
-            requests = journal.standing(handoff.WRITE)
-            request = requests[-1].target if requests else ""
+            done = tuple(f"{effect.action} {effect.target}" for effect in journal.standing())
+            request = next((effect.target for effect in reversed(journal.standing(handoff.WRITE))), "")
             name = journal.flow or OLDEST.name
             if registry.flow(name) is None:
                 raise SetupError("journal.foreign", path=path, flow=name)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from core.clock import wait_until
 from core.config.profile import BUILT_IN
-from core.entra import application
 from core.entra.tokens import try_secret
 from core.errors import SetupError
-from core.events import Finding, Question
-from core.flow.plan import Plan
-from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted, registry
+from core.events import Question
+from core.flow.engine import Result
+from core.flow.step import Done, Flow, Needed, Plan, Stage, Status, Step
+from core.flows import agreement, interrupted, registry
 from core.machine import exposed_key
-from core.secret import looks_secret, redactor
-from core.steps import hardware, keystore, older_app, prerequisites, sign_in
+from core.steps import facts, hardware, keystore, older_app, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.app_management_policy import Lock
 from core.steps.app_permissions import GrantRoles
@@ -25,9 +23,7 @@ from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
 from core.steps.certificate.exposed import RetireExposed, TellOfExposed
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, OlderApp, OpenRun, Project, SecretUnproven, Target
 from core.steps.hand_off import handoff
-from core.steps.hand_off.handoff import HandOff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import (
     DELETION_DEADLINE,
@@ -41,6 +37,7 @@ from core.steps.passwords.delete import (
     removed,
     vanished,
 )
+from core.steps.result import CheckResult
 from core.steps.state_file import copies
 from core.steps.state_file.backup import Backup
 from core.steps.state_file.purge import Purge, purged, secret_members
@@ -54,16 +51,16 @@ class SecretIsDead(Step[Context]):
 
     name = "secret-dead"
     title = "Prove that the old secret is refused"
-    needs = (Target, OpenRun)
-    maybe = (Project,)
-    updates = (SecretUnproven,)
+    needs = (facts.Target, facts.OpenRun)
+    maybe = (facts.Project,)
+    updates = (facts.SecretUnproven,)
 
     def check(self, ctx: Context) -> Status:
         if ctx.project.secret:
             return Needed()
         if purged(ctx) and not ctx.log.standing(REFUSED):
             why = "an earlier run purged it before that was proven, so it cannot be asked any more"
-            ctx.facts.put(SecretUnproven(why))
+            ctx.facts.put(facts.SecretUnproven(why))
             return Done(f"not proven: {why}")
         return Done("no old secret is known to this run")
 
@@ -77,46 +74,26 @@ class SecretIsDead(Step[Context]):
             last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return None if last.state == "live" else True
 
-        if last.state == "live" and not wait_until(
-            not_live,
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="the deletion of the old secret to spread",
-            expected=30,
-            deadline=DELETION_DEADLINE,
-        ):
+        reason = "the deletion of the old secret to spread"
+        if last.state == "live" and not wait_until(not_live, ctx, reason, expected=30, deadline=DELETION_DEADLINE):
             raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
         if last.state == "unknown":
-            ctx.facts.put(SecretUnproven(last.detail))
+            ctx.facts.put(facts.SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
-            ctx.emit(Finding("secret.inconclusive", "warning", message))
+            ctx.report("secret.inconclusive", "warning", message)
             return f"inconclusive ({last.detail})"
         with ctx.log.effect(REFUSED, ctx.target.app_id):
             return f"refused ({last.detail})"
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    app, key_pair = ctx.app, ctx.maybe_key_pair
-    return {
-        "tenant": ctx.target.tenant,
-        "cloud": ctx.cloud.authority,
-        "app": [app.app_id, app.object_id],
-        "certificate": key_pair.thumbprint if key_pair else "new",
-        "keys": sorted(key.id for key in app.keys),
-        "permissions": sorted(app.declared),
-        "files": {str(ctx.statefile.path): ctx.project.members},
-        **older_app.basis(ctx),
-    }
+    return agreement.basis(ctx, sorted(ctx.app.declared)) | agreement.files(ctx) | older_app.basis(ctx)
 
 
 def _refresh(ctx: Context) -> None:
-    if ctx.settings.yes:
-        return  # the answer was given in advance: no time has passed
-    app = application.read(ctx.user_graph(), ctx.target.app_id)
-    if app is None:
-        raise SetupError("flow.outdated")
-    ctx.facts.put(AppRegistration(app, app.all_passwords))
-    ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
+    if not ctx.settings.yes:  # else the answer was given in advance: no time has passed
+        agreement.read_app(ctx, begun=True)
+        ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
 
 
 def _question(ctx: Context, plan: Plan) -> Question:
@@ -129,11 +106,9 @@ def _question(ctx: Context, plan: Plan) -> Question:
     files = irreversible - passwords - retired - of_older
     also = f", {retired} of this machine to remove" if retired else ""
     added, kept = rows.count(("add", "certificate")), rows.count(("keep", "certificate"))
-    counted = (
-        f"{added} certificate to add, {kept} to keep{also}; "
-        f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
-        f"{f' {of_older} of the older app to delete.' if of_older else ''}"
-    )
+    deleted = f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
+    deleted += f" {of_older} of the older app to delete." if of_older else ""
+    counted = f"{added} certificate to add, {kept} to keep{also}; {deleted}"
     note = f" {irreversible} of them cannot be undone." if irreversible else ""
     return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
 
@@ -143,15 +118,15 @@ def _left(ctx: Context) -> str:
     left, unread = [], " Which password credentials are left on the app was not read by this run."
     if ctx.journal is not None and ctx.maybe_app is not None:
         unread = ""
-        effects = [effect for action in REMOVE.values() for effect in ctx.journal.standing(action)]
+        effects = ctx.journal.standing(*REMOVE.values())
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
-        passwords = [password for password in ctx.facts.get(AppRegistration).initial if password.id not in gone]
+        passwords = [password for password in ctx.facts.get(facts.AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]
     try:
         left += [f"{name} in {ctx.statefile.path}" for name in secret_members(ctx)]
         left += [f"{', '.join(copy.members)} in {copy.path}" for copy in copies.holding(ctx)]
         left += [f"the key in {path}"] if (path := exposed_key.find(ctx.profile, ctx.target.tenant)) else []
-        agreed = (older := ctx.facts.maybe(OlderApp)) is not None and older.agreed
+        agreed = (older := ctx.facts.maybe(facts.OlderApp)) is not None and older.agreed
         left += [told] if agreed and (told := older_app.what_is_left(ctx)) else []
     except SetupError as error:
         left.append(error.summary)
@@ -181,16 +156,15 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
         first.append(f"{profile.secret_member} purged from state file.")
     sentences = [" ".join(first)] if first else []
     if not first and outcome == "unchanged":
-        sentences.append(
-            f"Nothing to do: {_subject(ctx)} signs in with its certificate, and no password credential is left."
-        )
+        nothing = "signs in with its certificate, and no password credential is left."
+        sentences.append(f"Nothing to do: {_subject(ctx)} {nothing}")
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
     if of_copies := copies.purged(ctx):
         word = "copies" if of_copies > 1 else "copy"
         sentences.append(f"The client secret was purged from {of_copies} {word} of the state file.")
-    if (unproven := ctx.facts.maybe(SecretUnproven)) is not None:
+    if (unproven := ctx.facts.maybe(facts.SecretUnproven)) is not None:
         sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:
         sentences.append("Tokens that were issued before live until they expire, about an hour at most.")
@@ -201,26 +175,17 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     return [*sentences, *older_app.sentences(ctx)]
 
 
+def result(ctx: Context, result: Result) -> dict[str, Any]:
+    """For `--json`: how many password credentials were removed, by holder, and what became of the old secret."""
+    unproven = ctx.facts.maybe(facts.SecretUnproven)
+    why = unproven.why if unproven is not None else ""
+    return {"removed": removed(ctx), "purged": purged(ctx), "secret_refusal_unproven": why}
+
+
 def _subject(ctx: Context) -> str:
     """The app by its real name; one that bears the product's own is the Provisioner."""
     name = app.name if (app := ctx.maybe_app) is not None else ctx.profile.app_display_name
     return "Provisioner" if name in {profile.app_display_name for profile in BUILT_IN.values()} else f"'{name}'"
-
-
-class CheckResult(Step[Context]):
-    """Say what holds at the end."""
-
-    name = "result"
-    title = "Check the result"
-
-    def check(self, ctx: Context) -> Status:
-        alike = ctx.statefile.where(looks_secret) if ctx.statefile.exists() else ()
-        left = redactor.redact(", ".join(alike))
-        file = f"in the state file nothing but {left} looks like a secret" if left else "no secret in the state file"
-        return Done(f"no password credential, a proven certificate, {file}")
-
-    def apply(self, ctx: Context) -> str:
-        raise AssertionError("it has nothing to apply")
 
 
 FLOW: Flow[Context] = Flow(
@@ -247,7 +212,7 @@ FLOW: Flow[Context] = Flow(
             "Migration",
             (
                 StoreKey(),
-                HandOff(),
+                handoff.HandOff(),
                 Register(),
                 GrantRoles(),
                 Prove(),
@@ -267,7 +232,7 @@ FLOW: Flow[Context] = Flow(
                 RetireExposed(),
                 older_app.RetireOlder(),
                 LastLook(),
-                CheckResult(),
+                CheckResult(clean=True),
             ),
         ),
     ),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.entra import application, permissions
+from core.entra import permissions
 from core.errors import SetupError
-from core.events import Finding, Question
-from core.flow.plan import Plan
-from core.flow.step import Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted, registry
+from core.events import Question
+from core.flow.step import Flow, Plan, Stage, Step
+from core.flows import agreement, interrupted, registry
 from core.machine import exposed_key
-from core.steps import app_permissions, directory_roles, hardware, keystore, older_app, prerequisites, sign_in
+from core.steps import app_permissions, directory_roles, facts, hardware, keystore, older_app, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal
 from core.steps.app.find_or_create import FindOrCreate, OpenJournal
@@ -22,20 +21,10 @@ from core.steps.certificate.clean_up import CleanUp
 from core.steps.certificate.exposed import RetireExposed, TellOfExposed
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    OlderApp,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.delete import LastLook
+from core.steps.result import CheckResult
 from core.steps.state_file.record import Record, Rehearse
 
 
@@ -44,11 +33,8 @@ class DecideRoles(Step[Context]):
 
     name = "permissions"
     title = "Decide the permissions"
-    maybe = (AppRegistration,)
-    updates = (WantedPermissions,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    maybe = (facts.AppRegistration,)
+    updates = (facts.WantedPermissions,)
 
     def apply(self, ctx: Context) -> str:
         offered = ctx.permissions.offered
@@ -57,7 +43,7 @@ class DecideRoles(Step[Context]):
         ctx.facts.put(replace(ctx.permissions, wanted=permissions.wanted(offered)))
         if fewer := [name for name in permissions.AGENT if name not in offered]:
             message = f"This tenant does not offer {len(fewer)} of the agent permissions: {', '.join(fewer)}."
-            ctx.emit(Finding("permissions.fewer", "info", message))
+            ctx.report("permissions.fewer", "info", message)
         granted = app.granted if (app := ctx.maybe_app) else frozenset()
         if extra := [name for name in permissions.unknown(offered) if offered[name] not in granted]:
             self._extra(ctx, extra)
@@ -75,7 +61,7 @@ class DecideRoles(Step[Context]):
             ctx.facts.put(replace(known, wanted={**ctx.permissions.wanted, **more}))
         else:
             message = f"Not granted, because they are not known: {', '.join(extra)}."
-            ctx.emit(Finding("permissions.unknown", "warning", message, "Grant them with --extra-roles."))
+            ctx.report("permissions.unknown", "warning", message, "Grant them with --extra-roles.")
 
 
 class CheckProvisioning(Step[Context]):
@@ -83,32 +69,24 @@ class CheckProvisioning(Step[Context]):
 
     name = "rights"
     title = "Check who may provision"
-    needs = (SignedIn,)
-    maybe = (AppRegistration, MachineKey, Proof, WantedPermissions)
-    updates = (NeedsAdministrator,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.SignedIn,)
+    maybe = (facts.AppRegistration, facts.MachineKey, facts.Proof, facts.WantedPermissions)
+    updates = (facts.NeedsAdministrator,)
 
     def apply(self, ctx: Context) -> str:
-        app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
+        app, key = ctx.maybe_app, ctx.maybe_key_pair
         wanted = set(ctx.permissions.wanted.values())
         may: str | None = "nothing has to be changed there"
         what = ""
         if app is None:
             may, what = directory_roles.may_create(ctx), "create an app"
-        elif not (
-            app.principal_id
-            and wanted <= app.declared
-            and key_pair
-            and (ctx.maybe_proof is not None or app.holds(key_pair))
-        ):
+        elif not (app.principal_id and wanted <= app.declared and key and (ctx.maybe_proof or app.holds(key))):
             may, what = directory_roles.may_write(ctx, app), f"change '{app.name}'"
         if may is not None and not wanted <= (app.granted if app else set()):
             may, what = directory_roles.may_grant(ctx), "grant permissions"
         if may is not None:
             return may
-        ctx.facts.put(NeedsAdministrator())
+        ctx.facts.put(facts.NeedsAdministrator())
         directory_roles.say_unprivileged(ctx, what)
         return "no: a request for an administrator will be written"
 
@@ -118,11 +96,8 @@ class Describe(Step[Context]):
 
     name = "project"
     title = "Look at what is there"
-    needs = (Target, SignedIn)
-    maybe = (AppRegistration, MachineKey, HandOffRequest)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.Target, facts.SignedIn)
+    maybe = (facts.AppRegistration, facts.MachineKey, facts.HandOffRequest)
 
     def apply(self, ctx: Context) -> str:
         find.say_subject(ctx)
@@ -135,29 +110,14 @@ class Describe(Step[Context]):
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
-    return {
-        "tenant": ctx.target.tenant,
-        "cloud": ctx.cloud.authority,
-        "app": [app.app_id, app.object_id] if app else "new",
-        "certificate": key_pair.thumbprint if key_pair else "new",
-        "keys": sorted(key.id for key in app.keys) if app else [],
-        "permissions": ctx.permissions.wanted,
-        "files": {str(ctx.statefile.path): ctx.project.members},
-        **older_app.basis(ctx),
-    }
+    return agreement.basis(ctx, ctx.permissions.wanted) | agreement.files(ctx) | older_app.basis(ctx)
 
 
 def _refresh(ctx: Context) -> None:
-    if ctx.settings.yes:
-        return
-    FindOrCreate().still_none(ctx)
-    ctx.facts.put(replace(ctx.project, members=ctx.statefile.read_or_empty().members))
-    if ctx.maybe_app is not None:
-        app = application.read(ctx.user_graph(), ctx.target.app_id)
-        if app is None:
-            raise SetupError("flow.outdated")
-        ctx.update_app(app)
+    if not ctx.settings.yes:
+        FindOrCreate().still_none(ctx)
+        ctx.facts.put(replace(ctx.project, members=ctx.statefile.read_or_empty().members))
+        agreement.read_app(ctx)
 
 
 def _question(ctx: Context, plan: Plan) -> Question:
@@ -186,23 +146,10 @@ def _summary(ctx: Context, outcome: str) -> Sequence[str]:
 
 def _left(ctx: Context) -> str:
     """What is left once something was removed for good, which only a key in a file and an older app come to."""
-    path, older = exposed_key.find(ctx.profile, ctx.target.tenant), ctx.facts.maybe(OlderApp)
+    path, older = exposed_key.find(ctx.profile, ctx.target.tenant), ctx.facts.maybe(facts.OlderApp)
     left = [f"the key in {path}"] if path is not None else []
     left += [told] if older is not None and older.agreed and (told := older_app.what_is_left(ctx)) else []
     return f"Left: {'; '.join(left)}." if left else "Nothing is known to be left."
-
-
-class CheckResult(Step[Context]):
-    """Say what holds at the end."""
-
-    name = "result"
-    title = "Check the result"
-
-    def check(self, ctx: Context) -> Status:
-        return Done("a proven certificate, every permission in its token")
-
-    def apply(self, ctx: Context) -> str:
-        raise AssertionError("it has nothing to apply")
 
 
 FLOW: Flow[Context] = Flow(
@@ -254,7 +201,7 @@ FLOW: Flow[Context] = Flow(
                 RetireExposed(),
                 older_app.RetireOlder(),
                 LastLook(),
-                CheckResult(),
+                CheckResult(clean=False),
             ),
         ),
     ),

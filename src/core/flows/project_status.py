@@ -7,7 +7,6 @@ from typing import Literal
 
 from core.errors import SetupError
 from core.flows import interrupted
-from core.flows.interrupted import Open
 from core.steps.context import Context
 
 Subject = Literal["secret", "certificate", "nothing", "unreadable"]
@@ -24,7 +23,7 @@ class ProjectStatus:
     """
 
     subject: Subject
-    open: Open | None = None
+    open: interrupted.Open | None = None
     trouble: str = ""
 
 

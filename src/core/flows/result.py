@@ -1,30 +1,11 @@
-"""What the result object of a command holds besides (docs/reference/exit-codes.md); rows of the registry name these."""
+"""What a result says of an app besides (docs/reference/exit-codes.md); what a flow itself adds stands in its module."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from core.entra.application import App
 from core.entra.permissions import TAKEOVER, name_of
-from core.steps.facts import SecretUnproven
-from core.steps.passwords import delete
-from core.steps.state_file.purge import purged
-
-if TYPE_CHECKING:
-    from core.entra.application import App
-    from core.flow.engine import Result
-    from core.steps.context import Context
-
-
-def removed(ctx: Context, result: Result) -> dict[str, Any]:
-    """How many password credentials were removed, of the app and of its service principal."""
-    return {"removed": delete.removed(ctx)}
-
-
-def migrated(ctx: Context, result: Result) -> dict[str, Any]:
-    """That, and what became of the old secret."""
-    unproven = ctx.facts.maybe(SecretUnproven)
-    why = unproven.why if unproven is not None else ""
-    return {**removed(ctx, result), "purged": purged(ctx), "secret_refusal_unproven": why}
 
 
 def permissions(app: App) -> list[dict[str, Any]]:

@@ -12,20 +12,16 @@ from dataclasses import replace
 from typing import Any
 
 from core import paths
-from core.entra import application
 from core.errors import SetupError
-from core.events import Finding, Question
+from core.events import Question
 from core.flow.engine import Result
 from core.flow.journal import Journal
-from core.flow.plan import Plan
-from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
-from core.flows import interrupted, registry
-from core.steps import directory_roles, prerequisites, sign_in
+from core.flow.step import Blocked, Done, Flow, Needed, Plan, Stage, Status, Step
+from core.flows import agreement, interrupted, registry
+from core.steps import directory_roles, facts, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 from core.steps.passwords import rollback_secret
-from core.steps.passwords.rollback_secret import ADD, RollbackJournal
 from core.steps.passwords.temporary_password import LIFETIME, AddPassword, Forbidden, ProveSecret, TakeBack, WriteSecret
 
 
@@ -34,7 +30,7 @@ class NoMigration(Step[Context]):
 
     name = "journal"
     title = "Look for an open migration"
-    needs = (Target,)
+    needs = (facts.Target,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if ctx.target.app_id else Done("the app is not known yet")
@@ -55,7 +51,7 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may add a secret"
-    needs = (SignedIn, AppRegistration)
+    needs = (facts.SignedIn, facts.AppRegistration)
 
     def check(self, ctx: Context) -> Status:
         return Blocked(Forbidden(ctx)) if not ctx.app.policy.passwords else Needed()
@@ -63,7 +59,7 @@ class CheckRights(Step[Context]):
     def apply(self, ctx: Context) -> str:
         reason = directory_roles.may_write(ctx, ctx.app)
         if reason is None:
-            user = ctx.facts.get(SignedIn).account.user
+            user = ctx.facts.get(facts.SignedIn).account.user
             raise SetupError("rollback.rights", user=user, app=ctx.app.name)
         return reason
 
@@ -73,16 +69,13 @@ class Earlier(Step[Context]):
 
     name = "earlier"
     title = "Look for an earlier rollback"
-    needs = (Target,)
-    maybe = (SignedIn,)
-    gives = (OpenRun,)
-    updates = (Project, AppRegistration, MachineKey, Proof)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.Target,)
+    maybe = (facts.SignedIn,)
+    gives = (facts.OpenRun,)
+    updates = (facts.Project, facts.AppRegistration, facts.MachineKey, facts.Proof)
 
     def apply(self, ctx: Context) -> str:
-        journal = RollbackJournal.of(ctx)
+        journal = rollback_secret.RollbackJournal.of(ctx)
         if journal.complete:
             if rollback_secret.service_time(ctx) < journal.ends:
                 ends = rollback_secret.utc(journal.ends)
@@ -91,27 +84,19 @@ class Earlier(Step[Context]):
                 rollback_secret.remove_expired(ctx, journal, signed_in=True)
         elif journal.stands:
             message = "An earlier rollback was interrupted; what it left is taken back first."
-            ctx.emit(Finding("journal.resumed", "warning", message))
-        ctx.facts.put(OpenRun(journal))
+            ctx.report("journal.resumed", "warning", message)
+        ctx.facts.put(facts.OpenRun(journal))
         return f"to be removed: {journal.listing()}" if journal.stands else "there is none"
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    app = ctx.app
-    return {
-        "tenant": ctx.target.tenant,
-        "cloud": ctx.cloud.authority,
-        "app": [app.app_id, app.object_id],
-        "permissions": sorted(app.declared),
-        "files": {str(ctx.statefile.path): ctx.project.members},
-    }
+    whole = agreement.basis(ctx, sorted(ctx.app.declared)) | agreement.files(ctx)
+    return {name: part for name, part in whole.items() if name not in ("certificate", "keys")}  # they stay
 
 
 def _question(ctx: Context, plan: Plan) -> Question:
-    text = (
-        f"One password credential to add to '{ctx.app.name}', one secret to write to {ctx.statefile.path}.\n"
-        "Make these changes?"
-    )
+    added = f"One password credential to add to '{ctx.app.name}'"
+    text = f"{added}, one secret to write to {ctx.statefile.path}.\nMake these changes?"
     return Question("rollback", text, False, "--yes")
 
 
@@ -129,16 +114,13 @@ def _refresh(ctx: Context) -> None:
             raise SetupError("flow.no")
     if settings.yes:
         return  # the answers were given in advance: no time has passed
-    app = application.read(ctx.user_graph(), ctx.target.app_id)
-    if app is None:
-        raise SetupError("flow.outdated")
-    ctx.update_app(app)
+    agreement.read_app(ctx)
     ctx.facts.put(replace(ctx.project, members=ctx.statefile.read().members))
 
 
 def summary(ctx: Context, outcome: str) -> Sequence[str]:
     """What was done, until when, and how to end it; only if it is true."""
-    if outcome != "changed" or not isinstance(ctx.journal, RollbackJournal):
+    if outcome != "changed" or not isinstance(ctx.journal, rollback_secret.RollbackJournal):
         return ()
     member, path = ctx.profile.secret_member, ctx.statefile.path
     end = rollback_secret.utc(ctx.journal.ends)
@@ -154,7 +136,7 @@ def result(ctx: Context, result: Result) -> dict[str, Any]:
     """The new password credential for `--json`: keyId, end in ISO 8601, and where its secret was written."""
     if result.outcome != "changed":
         return {}
-    made = ctx.log.standing(ADD)[-1].data
+    made = ctx.log.standing(rollback_secret.ADD)[-1].data
     return {"rollback": {"key_id": made["key_id"], "ends": made["ends"], "path": str(ctx.statefile.path)}}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, Protocol
@@ -19,8 +19,7 @@ from core.config.settings import guid
 from core.display import one_line
 from core.entra.http import trusted_roots
 from core.entra.tokens import Token, claims_of
-from core.errors import NetworkError, SetupError, SignInError
-from core.errors.effected import Effected
+from core.errors import Effected, NetworkError, SetupError, SignInError
 from core.machine import azure_login, process
 from core.machine.azure_login import Prompt
 from core.secret import Secret
@@ -28,24 +27,15 @@ from core.secret import Secret
 #: Seconds for one az command; a cold start with a token refresh over a slow proxy takes 20.
 PATIENCE: Final = 60.0
 NO_JSON: Final = "not a JSON object"
-_NOT_SIGNED_IN: Final = (
-    "Please run 'az login'",
-    'Please run "az login"',
-    "No subscription found",
-    "does not exist in MSAL",
-)
-_NO_NETWORK: Final = (
-    "Max retries exceeded",
-    "NewConnectionError",
-    "NameResolutionError",
-    "Failed to resolve",
-    "ConnectTimeout",
-    "CERTIFICATE_VERIFY_FAILED",
+_NOT_SIGNED_IN: Final = re.compile("Please run ['\"]az login['\"]|No subscription found|does not exist in MSAL")
+_NO_NETWORK: Final = re.compile(
+    "Max retries exceeded|NewConnectionError|NameResolutionError|Failed to resolve|ConnectTimeout"
+    "|CERTIFICATE_VERIFY_FAILED"
 )
 _EXTRA: Final = {"AZURE_CORE_NO_COLOR": "true"}
 #: What the sign-in service said, inside a traceback or a sentence of az.
 _DESCRIPTION: Final = re.compile(r'"error_description": "(AADSTS(?:[^"\\]|\\.)*)"')
-_REFUSED: Final = ("AADSTS", "Interactive authentication is needed", "refresh token", "az logout")
+_REFUSED: Final = re.compile("AADSTS|Interactive authentication is needed|refresh token|az logout")
 
 
 @dataclass(frozen=True)
@@ -65,11 +55,8 @@ class Account:
         claims = token.claims
         app = claims.get("idtyp") == "app" or not token.scopes
         name = claims.get("upn") or claims.get("unique_name") or claims.get("preferred_username") or claims.get("oid")
-        return cls(
-            str(claims.get("tid")),
-            one_line(claims.get("appid") or claims.get("azp") if app else name),
-            "service principal" if app else "user",
-        )
+        user = one_line(claims.get("appid") or claims.get("azp") if app else name)
+        return cls(str(claims.get("tid")), user, "service principal" if app else "user")
 
 
 class SignIn(Protocol):
@@ -100,17 +87,17 @@ class SignIn(Protocol):
         """
 
 
+@dataclass(frozen=True)
 class AzureCli:
     """The real one.
 
     :param untrusted: folders that az must not come from (C4).
     """
 
-    def __init__(self, cloud: Cloud, untrusted: Sequence[Path], cancel: Cancel, seconds: float = PATIENCE) -> None:
-        self._cloud = cloud
-        self._untrusted = untrusted
-        self._cancel = cancel
-        self._seconds = seconds
+    cloud: Cloud
+    untrusted: Sequence[Path]
+    cancel: Cancel
+    seconds: float = PATIENCE
 
     def graph_token(self, tenant: str) -> Token:
         """`az account get-access-token` for this cloud's Graph, with its audience and tenant checked (C2, U3).
@@ -119,7 +106,7 @@ class AzureCli:
             `az.hangs`, `az.wrong-tenant`, `az.wrong-audience`.
         """
         # az asks for exactly the resource that its cloud settings name; theirs ends in a slash for custom clouds
-        resource = self._cloud.graph if self._cloud.built_in else f"{self._cloud.graph}/"
+        resource = self.cloud.graph if self.cloud.built_in else f"{self.cloud.graph}/"
         arguments = ["account", "get-access-token", "--resource", resource, *(["--tenant", tenant] if tenant else [])]
         path, data = self._run(arguments, tenant)
         value = data.get("accessToken")
@@ -130,48 +117,48 @@ class AzureCli:
             claims = claims_of(value)
         except ValueError as error:
             refuse_answer(path, f"the token is not a JWT ({error})")
-        return checked_user_token(Token(secret, claims), self._cloud, tenant)
+        return checked_user_token(Token(secret, claims), self.cloud, tenant)
 
     def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
         azure_login.checked_tenant(tenant)
         listener = azure_login.Listener(device_code=device_code, tell=tell)
         arguments = ["login", *(["--use-device-code"] if device_code else []), "--output", "none"]
-        argv = [str(self._path()), *arguments, "--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
+        arguments += ["--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
         extra = _EXTRA | {"AZURE_CORE_LOGIN_EXPERIENCE_V2": "off"}  # with it, az asks for a subscription
-        try:
-            finished = process.attend(
-                argv, listener, seconds=azure_login.PATIENCE, cancel=cancel, untrusted=self._untrusted, extra=extra
-            )
-        except OSError as error:
-            _fail_to_start(error)
+        finished = self._start(self._path(), arguments, extra, azure_login.PATIENCE, cancel, listener)
         if finished.code != 0:
             _fail("az login", replace(finished, stderr=listener.rest), tenant)
 
     def logout(self) -> None:
-        argv = [str(self._path()), "logout", "--output", "none", "--only-show-errors"]
-        try:
-            finished = self._start(argv)
-        except OSError as error:
-            _fail_to_start(error)
+        finished = self._start(self._path(), ["logout", "--output", "none", "--only-show-errors"])
         if finished.code != 0 and "no active accounts" not in finished.stderr:
             _fail("az logout", finished, "")
 
-    def _start(self, argv: list[str]) -> process.Finished:
-        return process.run(argv, seconds=self._seconds, cancel=self._cancel, untrusted=self._untrusted, extra=_EXTRA)
+    def _start(
+        self,
+        path: Path,
+        arguments: Sequence[str],
+        extra: Mapping[str, str] = _EXTRA,
+        seconds: float = 0,
+        cancel: Cancel | None = None,
+        hear: Callable[[str], None] | None = None,
+    ) -> process.Finished:
+        seconds, cancel, argv = seconds or self.seconds, cancel or self.cancel, [str(path), *arguments]
+        try:
+            return process.run(argv, seconds=seconds, cancel=cancel, untrusted=self.untrusted, extra=extra, hear=hear)
+        except OSError as error:
+            detail = error.strerror or error
+            raise SetupError("az.failed", command="az", code="it could not be started", detail=detail) from None
 
     def _path(self) -> Path:
-        path = process.find("az", self._untrusted)
+        path = process.find("az", self.untrusted)
         if path is None:
             raise SetupError("az.missing")
         return path
 
     def _run(self, arguments: list[str], tenant: str) -> tuple[Path, dict[str, Any]]:
         path = self._path()
-        argv = [str(path), *arguments, "--output", "json", "--only-show-errors"]
-        try:
-            finished = self._start(argv)
-        except OSError as error:
-            _fail_to_start(error)
+        finished = self._start(path, [*arguments, "--output", "json", "--only-show-errors"])
         command = "az " + " ".join(arguments[:2])
         if finished.code != 0:
             _fail(command, finished, tenant)
@@ -182,11 +169,6 @@ class AzureCli:
         if not isinstance(data, dict):
             refuse_answer(path, NO_JSON if finished.stdout.strip() else "nothing at all")
         return path, data
-
-
-def _fail_to_start(error: OSError) -> NoReturn:
-    detail = error.strerror or error
-    raise SetupError("az.failed", command="az", code="it could not be started", detail=detail) from None
 
 
 def refuse_answer(path: Path, detail: str) -> NoReturn:
@@ -219,16 +201,16 @@ def checked_user_token(token: Token, cloud: Cloud, tenant: str) -> Token:
 def _fail(command: str, finished: process.Finished, tenant: str) -> NoReturn:
     """Raise the named error for a refusal; az's words are matched by parts, because they change."""
     option = f" --tenant {tenant}" if tenant else ""
-    if any(text in finished.stderr for text in _NO_NETWORK) and "AADSTS" not in finished.stderr:
+    if _NO_NETWORK.search(finished.stderr) and "AADSTS" not in finished.stderr:
         detail = process.words(finished.stderr.partition("Traceback")[0]).removeprefix("ERROR: ")
         said, host = f"{command} says: {detail or 'no connection'}", "The sign-in service"
         if "CERTIFICATE_VERIFY_FAILED" in finished.stderr:
             roots = trusted_roots(os.environ)[1]
             raise NetworkError("network.untrusted", effected=Effected.NO, host=host, detail=said, roots=roots)
         raise NetworkError("network.unreachable", effected=Effected.NO, host=host, detail=said)
-    if any(text in finished.stderr for text in _NOT_SIGNED_IN):
+    if _NOT_SIGNED_IN.search(finished.stderr):
         raise SetupError("az.signed-out", tenant_option=option)
-    if any(text in finished.stderr for text in _REFUSED):
+    if _REFUSED.search(finished.stderr):
         answer = _DESCRIPTION.search(finished.stderr)
         raise SignInError(answer[1] if answer else finished.stderr.strip().removeprefix("ERROR: "), tenant)
     words = process.words(finished.stderr).removeprefix("ERROR: ")

@@ -7,22 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-_CI: Final = (
-    "CI",
-    "APPVEYOR",
-    "BITBUCKET_BUILD_NUMBER",
-    "BUILDKITE",
-    "CIRCLECI",
-    "CIRRUS_CI",
-    "CODEBUILD_BUILD_ID",
-    "DRONE",
-    "GITHUB_ACTIONS",
-    "GITLAB_CI",
-    "JENKINS_URL",
-    "TEAMCITY_VERSION",
-    "TF_BUILD",
-    "TRAVIS",
-)
+from core import tables
+
 _CONTAINER: Final = ("KUBERNETES_SERVICE_HOST", "container")
 _FILES: Final = (".dockerenv", "run/.containerenv", "run/systemd/container")
 _CGROUP: Final = re.compile(r"docker|kubepods|containerd|libpod|crio-|/lxc/|/lxc\.payload")
@@ -36,7 +22,8 @@ def evidence(environ: Mapping[str, str], root: Path) -> tuple[str, ...]:
     :param environ: the environment.
     :param root: root of the file system.
     """
-    found = [f"CI: the variable {name} is set" for name in _CI if _says_yes(environ.get(name))]
+    jobs = tables.read("machine/surroundings")["jobs"]["variables"]
+    found = [f"CI: the variable {name} is set" for name in jobs if _says_yes(environ.get(name))]
     found += [f"container: the variable {name} is set" for name in _CONTAINER if _says_yes(environ.get(name))]
     found += [f"container: /{name} exists" for name in _FILES if (root / name).exists() and _text(root / name) != "wsl"]
     if hint := _CGROUP.search(_text(root / "proc/1/cgroup")):

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from core import tables
 from core.clock import Cancel
 from core.errors import InsecureKeyringBackendError, Interrupted, SetupError
 from core.machine import process
@@ -58,49 +59,14 @@ class Tool:
 
 
 class System(NamedTuple):
-    """How a kind of system installs things. `{root}` becomes what makes a command run as root.
-
-    :param az: installs the Azure CLI.
-    :param newer: brings one that is too old up to date.
-    :param package: installs the package `{package}`; empty: nobody knows how.
-    :param bus: the package with a session bus.
-    """
+    """How a kind of system installs things: a row of systems.toml, which says what the members are."""
 
     az: str
     newer: str
-    package: str
+    package: str = ""
     bus: str = "dbus"
 
 
-# Debian's own package is older than what is needed; Microsoft's script installs and updates
-_DEBIAN: Final = "curl -fsSL https://aka.ms/InstallAzureCLIDeb | {root}bash"
-_PIPX: Final = ("pipx install azure-cli", "pipx upgrade azure-cli")
-_DNF: Final = ("{root}dnf upgrade azure-cli", "{root}dnf install {package}", "dbus-daemon")
-_REPOSITORY: Final = (
-    "{root}rpm --import https://packages.microsoft.com/keys/microsoft.asc && "
-    "{root}dnf install https://packages.microsoft.com/config/rhel/{release}/packages-microsoft-prod.rpm && "
-)
-_SYSTEMS: Final = {
-    "debian": System(_DEBIAN, _DEBIAN, "{root}apt-get install {package}", "dbus-user-session"),
-    "fedora": System("{root}dnf install azure-cli", *_DNF),
-    "rhel": System(_REPOSITORY + "{root}dnf install azure-cli", *_DNF),
-    "suse": System(
-        "{root}zypper install azure-cli", "{root}zypper update azure-cli", "{root}zypper install {package}", "dbus-1"
-    ),
-    "arch": System("{root}pacman -S azure-cli", "{root}pacman -Syu azure-cli", "{root}pacman -S {package}"),
-    "alpine": System(
-        "{root}apk add pipx gcc musl-dev python3-dev libffi-dev openssl-dev cargo make && " + _PIPX[0],
-        _PIPX[1],
-        "{root}apk add {package}",
-    ),
-    "macos": System("brew install azure-cli", "brew upgrade azure-cli", "xcode-select --install"),
-    "windows": System(
-        "winget install --exact --id Microsoft.AzureCLI",
-        "winget upgrade --exact --id Microsoft.AzureCLI",
-        "winget install --exact --id Git.Git",
-    ),
-    "": System(*_PIPX, ""),
-}
 #: What os-release calls a system, where that is not the name of its kind.
 _KINDS: Final = {"ubuntu": "debian", "centos": "rhel", "opensuse": "suse", "sles": "suse", "archarm": "arch"}
 
@@ -149,15 +115,16 @@ def look(
 
 
 def _system(platform: str, os_release: Path, find: Find, *, root: bool) -> System:
+    systems = tables.read("machine/systems")
     names, release = _release(os_release) if platform == "linux" else ([], "")
     if platform in ("darwin", "win32"):
         kind = {"darwin": "macos", "win32": "windows"}[platform]
     else:
         kinds = (_KINDS.get(name.partition("-")[0], name) for name in names)
-        kind = next((kind for kind in kinds if kind in _SYSTEMS), "")
-    system = _SYSTEMS[kind]
+        kind = next((kind for kind in kinds if kind in systems), "other")
+    system = System(**systems[kind])
     if kind == "macos" and _path(find, "brew")[0] is None:
-        system = System(*_PIPX, system.package)
+        system = System(**systems["other"], package=system.package)
     prefix = "" if root else "doas " if _path(find, "sudo")[0] is None and _path(find, "doas")[0] else "sudo "
     major = release.partition(".")[0]
     repository = "9.0" if major == "9" else major or "9.0"

@@ -69,38 +69,22 @@ def run(
     cancel: Cancel,
     untrusted: Sequence[Path] = (),
     extra: Mapping[str, str] | None = None,
+    hear: Callable[[str], None] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Finished:
-    """Run a program to its end, and to the end of what its children print.
+    """Run a program to its end, and to the end of what its children print, unless somebody hears it.
 
     :param argv: program, one of the table, and arguments.
     :param seconds: after that long it is stopped, with all its children.
     :param untrusted: folders that it must find no program in.
     :param extra: variables to set for it, beside those of its row.
+    :param hear: given each line of standard error as it comes, in the caller's thread, of a program that tells there
+        what a person has to do. What it raises ends the program, with all its children. It is over when the program
+        is: a browser that it opened may hold its streams for as long as it likes.
     :param monotonic: the time that `seconds` are measured with.
     :raises SetupError: `az.hangs`, `az.floods`; `program.secret`: an argument looks like a secret.
     :raises Interrupted: somebody asked to stop.
     :raises OSError: it could not be started.
-    """
-    return _Run(argv, untrusted, extra).finish(seconds, cancel, monotonic, None)
-
-
-def attend(
-    argv: Sequence[str],
-    hear: Callable[[str], None],
-    *,
-    seconds: float,
-    cancel: Cancel,
-    untrusted: Sequence[Path] = (),
-    extra: Mapping[str, str] | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Finished:
-    """Run a program that tells on its standard error what a person has to do meanwhile; the rest is as in `run`.
-
-    It is over when the program is: a browser that it opened may hold its streams for as long as it likes.
-
-    :param hear: given each line of standard error as it comes, in the caller's thread. What it raises ends the
-        program, with all its children.
     """
     return _Run(argv, untrusted, extra).finish(seconds, cancel, monotonic, hear)
 

@@ -233,15 +233,9 @@ def git_view(path: Path, untrusted: Sequence[Path], cancel: Cancel) -> GitView:
     def ask(*arguments: str) -> bool:
         # a repository's own configuration can name a program to run for these; and a folder of the project that looks
         # like a repository without a work tree is none
-        quiet = (
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            f"core.hooksPath={os.devnull}",
-            "-c",
-            "safe.bareRepository=explicit",
-        )
-        argv = [str(git), *quiet, "-C", str(folder), *arguments, "--", str(path.relative_to(folder))]
+        quiet = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}", "safe.bareRepository=explicit")
+        options = [part for setting in quiet for part in ("-c", setting)]
+        argv = [str(git), *options, "-C", str(folder), *arguments, "--", str(path.relative_to(folder))]
         finished = process.run(argv, seconds=20, cancel=cancel, untrusted=untrusted)
         if finished.code not in (0, 1):
             words = process.words(finished.stderr).removeprefix("fatal: ")

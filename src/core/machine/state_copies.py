@@ -42,7 +42,7 @@ class StateCopy:
 
         :raises SetupError: as `purge` would.
         """
-        self.file.rehearse({}, self.members, basis=self.basis)
+        self.file.update({}, self.members, basis=self.basis, really=False)
 
 
 def find(

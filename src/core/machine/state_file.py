@@ -100,11 +100,11 @@ class Contents:
 
         :param secret: as it was read before; None: none is known.
         """
-        return tuple(
-            name
-            for name in self.basis.names
-            if name not in self.members or (secret is not None and _stripped(self.members[name]) == secret)
-        )
+
+        def held(name: str) -> bool:
+            return name not in self.members or (secret is not None and _stripped(self.members[name]) == secret)
+
+        return tuple(filter(held, self.basis.names))
 
 
 class StateFile:
@@ -207,6 +207,7 @@ class StateFile:
         *,
         create: bool = False,
         basis: Basis | None = None,
+        really: bool = True,
     ) -> None:
         """Set and remove members in one atomic write; mode 0600, file and folder flushed to the disk.
 
@@ -214,9 +215,13 @@ class StateFile:
         :param remove: members to remove.
         :param create: make the file where there is none.
         :param basis: what this was decided on.
+        :param really: False: everything but the last, with a stand-in of the same folder in place of the file.
         :raises SetupError: `statefile.secret`, `statefile.io`; `statefile.changed`: it is not the basis any more, too.
         """
-        self._replace(values, remove, really=True, create=create, basis=basis)
+        for name, value in values.items():
+            if looks_secret(value):
+                raise SetupError("statefile.secret", name=name, path=self.path)
+        self._replace(values, remove, really=really, create=create, basis=basis)
 
     def put_secret(self, name: str, secret: Secret, basis: Basis | None = None) -> None:
         """Set one member to a live client secret: the one exception to "no secret on disk", for `rollback` alone (M10).
@@ -224,7 +229,7 @@ class StateFile:
         :param basis: what this was decided on.
         :raises SetupError: as `update` would.
         """
-        self._replace({name: secret.reveal()}, (), really=True, secret=name, basis=basis)
+        self._replace({name: secret.reveal()}, (), really=True, create=False, basis=basis)
 
     def strays(self, name: str, start: str) -> list[Path]:
         """Files beside it that a killed `put_secret` left, if the member's value begins like that.
@@ -245,33 +250,9 @@ class StateFile:
         """
         return self if path == self.path else StateFile(path, self._lock, profile or self._profile)
 
-    def rehearse(
-        self,
-        values: Mapping[str, str],
-        remove: tuple[str, ...] = (),
-        *,
-        create: bool = False,
-        basis: Basis | None = None,
-    ) -> None:
-        """Everything that `update` does, with a stand-in of the same folder in place of the file, which stays as it is.
-
-        :raises SetupError: as `update` would.
-        """
-        self._replace(values, remove, really=False, create=create, basis=basis)
-
     def _replace(
-        self,
-        values: Mapping[str, str],
-        remove: tuple[str, ...],
-        *,
-        really: bool,
-        create: bool = False,
-        secret: str = "",
-        basis: Basis | None = None,
+        self, values: Mapping[str, str], remove: tuple[str, ...], *, really: bool, create: bool, basis: Basis | None
     ) -> None:
-        for name, value in values.items():
-            if name != secret and looks_secret(value):
-                raise SetupError("statefile.secret", name=name, path=self.path)
         with self._locked():
             files.sweep(self.path.parent, f"{self.path.name}{_NEW}")
             new = create and not self.exists()

@@ -21,7 +21,7 @@ from core import files, paths
 from core.config.profile import Profile
 from core.errors import SetupError
 from core.events import Event, Finding, result_object, to_json
-from core.secret import redacted
+from core.secret import mapped, redacted
 
 #: Recordings that are kept of the runs that change something, and as many of those that only look.
 KEPT: Final = 20
@@ -168,12 +168,4 @@ def _fitted(body: dict[str, Any]) -> bytes:
 
 
 def _cut(value: Any, most: int) -> Any:
-    match value:
-        case str() if len(value) > most:
-            return f"{value[:most]}… cut, {len(value)} characters"
-        case dict():
-            return {_cut(key, most): _cut(item, most) for key, item in value.items()}
-        case list():
-            return [_cut(item, most) for item in value]
-        case _:
-            return value
+    return mapped(value, lambda text: text if len(text) <= most else f"{text[:most]}… cut, {len(text)} characters")

@@ -6,12 +6,9 @@ import json
 from typing import Any, Final
 
 from core.entra.graph import Graph
-from core.entra.removal import remove
-from core.events import Finding
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn, Target
 
 CREATE: Final = "graph.policy.create"
 ASSIGN: Final = "graph.policy.assign"
@@ -23,8 +20,8 @@ class Lock(Step[Context]):
 
     name = "lock"
     title = "Forbid new password credentials"
-    needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey)
-    maybe = (Proof,)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.MachineKey)
+    maybe = (facts.Proof,)
 
     def check(self, ctx: Context) -> Status:
         app = ctx.maybe_app
@@ -54,7 +51,7 @@ class Lock(Step[Context]):
                 f"Global Administrator, signed in with an app that may use them) sends these to "
                 f"{ctx.cloud.graph}/v1.0, with the id from the first answer in the second:\n{steps}"
             )
-            ctx.emit(Finding("lock.request", "warning", message, remedy))
+            ctx.report("lock.request", "warning", message, remedy)
             return "not done: an administrator has to (the requests are shown)"
         (_, path, body), (_, reference, _) = requests(ctx)
         name = str(body["displayName"])
@@ -73,13 +70,8 @@ class Lock(Step[Context]):
                 return any(str(policy.get("id")) == policy_id for policy in listed)
 
             graph.write("POST", reference, to, "assign the policy", assigned)
-        ctx.emit(
-            Finding(
-                "lock.lift",
-                "info",
-                f"To lift it, for example before a rollback: DELETE /policies/appManagementPolicies/{policy_id}",
-            )
-        )
+        lift = f"To lift it, for example before a rollback: DELETE /policies/appManagementPolicies/{policy_id}"
+        ctx.report("lock.lift", "info", lift)
         return f"policy {policy_id}"
 
     def undo(self, ctx: Context) -> Left | None:
@@ -93,8 +85,8 @@ class Lock(Step[Context]):
             if found:
                 assigned = f"/applications/{effect.target}/appManagementPolicies/{found}/$ref"
                 if ctx.log.standing(ASSIGN):
-                    remove(graph, assigned, "take the policy from the app", ctx.clock, ctx.emit)
-                remove(graph, path, "delete the policy again", ctx.clock, ctx.emit)
+                    graph.remove(assigned, "take the policy from the app")
+                graph.remove(path, "delete the policy again")
         for effect in effects:
             ctx.log.undone(effect)
         return None
@@ -124,7 +116,7 @@ def requests(ctx: Context) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _graph(ctx: Context) -> Graph | None:
     """Whoever may write policies."""
-    user = ctx.facts.get(SignedIn).token
+    user = ctx.facts.get(facts.SignedIn).token
     if NEEDED in user.roles | user.scopes:
         return ctx.user_graph()
     if (proof := ctx.maybe_proof) is not None and NEEDED in proof.roles:

@@ -11,25 +11,11 @@ from core.config.cloud import GRAPH_APP_ID
 from core.entra import application, permissions
 from core.entra.application import App
 from core.entra.graph import Graph
-from core.entra.removal import remove
-from core.errors import GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
+from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 DECLARE: Final = "graph.application.declare"
@@ -45,9 +31,9 @@ class Declare(Step[Context]):
 
     name = "declare"
     title = "Declare the permissions"
-    needs = (Target, OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions, HandOffRequest)
-    updates = (AppRegistration, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = handoff.REQUEST
+    updates = (facts.AppRegistration, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         missing = _undeclared(ctx, ctx.maybe_app)
@@ -85,9 +71,9 @@ class GrantRoles(Step[Context]):
 
     name = "grant"
     title = "Grant the permissions"
-    needs = (Target, OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions, HandOffRequest)
-    updates = (AppRegistration, Proof, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = handoff.REQUEST
+    updates = (facts.AppRegistration, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         if not _ungranted(ctx):
@@ -101,18 +87,9 @@ class GrantRoles(Step[Context]):
         call = f"POST /servicePrincipals/{ctx.permissions.resource_id}/appRoleAssignedTo"
         where = f"service principal of '{app.name if (app := ctx.maybe_app) else ctx.app_name}'"
         where += handoff.by_whom(ctx)
-        return tuple(
-            PlanRow(
-                "add",
-                "permission",
-                where,
-                "",
-                name + (" (can take over the tenant)" if name in taking else ""),
-                True,
-                call,
-            )
-            for name in sorted(names, key=lambda name: (name not in taking, name))
-        )
+        names = sorted(names, key=lambda name: (name not in taking, name))
+        shown = [name + (" (can take over the tenant)" if name in taking else "") for name in names]
+        return tuple(PlanRow("add", "permission", where, "", name, True, call) for name in shown)
 
     def apply(self, ctx: Context) -> str:
         missing, resource_id = _ungranted(ctx), ctx.permissions.resource_id
@@ -130,7 +107,7 @@ class GrantRoles(Step[Context]):
             raise refusal from None
         fresh = tuple(application.Grant("", role, resource_id) for role in ctx.permissions.wanted.values())
         ctx.update_app(replace(ctx.app, grants=(*ctx.app.grants, *fresh)))
-        ctx.facts.drop(Proof)  # a token that was minted before does not carry them
+        ctx.facts.drop(facts.Proof)  # a token that was minted before does not carry them
         return f"{len(missing)} granted"
 
     def undo(self, ctx: Context) -> Left | None:
@@ -143,8 +120,7 @@ class GrantRoles(Step[Context]):
 
 def named(ctx: Context) -> bool:
     """Whether the person named the app by the flag (P1)."""
-    app = ctx.maybe_app
-    return app is not None and ctx.settings.named(app.app_id)
+    return (app := ctx.maybe_app) is not None and ctx.settings.named(app.app_id)
 
 
 def confirm(ctx: Context) -> None:
@@ -155,7 +131,7 @@ def confirm(ctx: Context) -> None:
     app = ctx.maybe_app
     if app is None or ctx.new_app.created or not ctx.settings.yes or named(ctx):
         return
-    if ctx.facts.maybe(NeedsAdministrator) is not None:
+    if ctx.facts.maybe(facts.NeedsAdministrator) is not None:
         return  # an administrator will decide
     names = sorted(name for name, role in ctx.permissions.wanted.items() if role not in app.granted)
     if names:
@@ -166,12 +142,8 @@ def confirm(ctx: Context) -> None:
 def merged(access: Sequence[dict[str, Any]], roles: Iterable[str]) -> list[dict[str, Any]]:
     """`requiredResourceAccess` with these Microsoft Graph roles added; nothing is removed."""
     rest = [item for item in access if item.get("resourceAppId") != GRAPH_APP_ID]
-    graph = [
-        dict(entry)
-        for item in access
-        if item.get("resourceAppId") == GRAPH_APP_ID
-        for entry in item.get("resourceAccess") or ()
-    ]
+    own = [item.get("resourceAccess") or () for item in access if item.get("resourceAppId") == GRAPH_APP_ID]
+    graph = [dict(entry) for entries in own for entry in entries]
     here = {entry.get("id") for entry in graph if entry.get("type") == "Role"}
     graph += [{"id": role, "type": "Role"} for role in roles if role not in here]
     return [*rest, {"resourceAppId": GRAPH_APP_ID, "resourceAccess": graph}] if graph else rest
@@ -182,9 +154,8 @@ def without(access: Sequence[dict[str, Any]], roles: set[str]) -> list[dict[str,
     kept = []
     for item in access:
         if item.get("resourceAppId") == GRAPH_APP_ID:
-            left = [
-                e for e in item.get("resourceAccess") or () if not (e.get("type") == "Role" and e.get("id") in roles)
-            ]
+            there = item.get("resourceAccess") or ()
+            left = [entry for entry in there if not (entry.get("type") == "Role" and entry.get("id") in roles)]
             if left:
                 kept.append({**item, "resourceAccess": left})
         else:
@@ -232,8 +203,7 @@ def _grant(ctx: Context, wanted: Sequence[str], effect: Effect) -> None:
             try:
                 answers = graph.batch_once([_assignment(ctx, role) for role in chunk])
             except (GraphError, NetworkError) as error:
-                final = isinstance(error, GraphError) and not error.transient
-                if final or error.id in ("network.origin", "network.untrusted"):
+                if not error.transient:
                     raise error.copy(effected=of_all(error)) from None
                 last = error
                 doubtful.update(chunk)
@@ -257,7 +227,7 @@ def _grant(ctx: Context, wanted: Sequence[str], effect: Effect) -> None:
         return None if missing else True
 
     reason = "the service principal to be known where permissions are granted"
-    if not wait_until(grant, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=15, deadline=REPLICATION):
+    if not wait_until(grant, ctx, reason, expected=15, deadline=REPLICATION):
         assert last is not None
         raise last.copy(effected=of_all(last))
 
@@ -293,7 +263,7 @@ def _take_back(ctx: Context, effect: Effect) -> None:
             answers = [error] * len(chunk)
         for path, answer in zip(chunk, answers, strict=True):
             if isinstance(answer, SetupError):
-                remove(graph, path, action, ctx.clock, ctx.emit)
+                graph.remove(path, action)
 
 
 def _granted_by(ctx: Context, graph: Graph, effect: Effect) -> list[application.Grant]:
@@ -307,7 +277,7 @@ def _granted_by(ctx: Context, graph: Graph, effect: Effect) -> list[application.
 
     deadline = REPLICATION if effect.state == "done" else REPLICATION / 4
     reason = "the permissions to be seen, so that they can be taken back"
-    wait_until(look, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=5, deadline=deadline)
+    wait_until(look, ctx, reason, expected=5, deadline=deadline)
     return list(found.values())
 
 
@@ -325,8 +295,5 @@ def _declare(
 
     body = {"requiredResourceAccess": access}
     graph.write("PATCH", f"/applications/{app.object_id}", body, "declare permissions", lambda: bool(seen()))
-    if not wait_until(
-        seen, clock=ctx.clock, emit=ctx.emit, reason="the declared permissions to be seen", expected=5,
-        deadline=REPLICATION,
-    ):  # fmt: skip
+    if not wait_until(seen, ctx, "the declared permissions to be seen", expected=5, deadline=REPLICATION):
         raise SetupError("permissions.not-declared", app=app.name)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Self
 
 from core.errors import Caller
+from core.events import Finding
 from core.flow.audit import Audit
 from core.flow.facts import Facts
 from core.flow.spec import FlowSpec
@@ -42,9 +42,9 @@ if TYPE_CHECKING:  # `token` has a context too, and needs little of what the flo
     from core.entra.http import Session
     from core.entra.keys import Keys
     from core.entra.tokens import Token
-    from core.events import Event, Question
+    from core.events import Event, Question, Severity
     from core.flow.facts import Uses
-    from core.flow.journal import Journal
+    from core.flow.journal import Effect, Journal
     from core.machine.azure_cli import SignIn
     from core.machine.keys.hardware import Hardware
     from core.machine.keystore.system import Keystore
@@ -116,6 +116,10 @@ class Context:
     def emit(self, event: Event) -> None:
         """Report what happened."""
         self.emitter(event)
+
+    def report(self, id: str, severity: Severity, message: str, remedy: str = "") -> None:
+        """Report something that a person should know (`core.events.Finding`)."""
+        self.emit(Finding(id, severity, message, remedy))
 
     def ask(self, question: Question) -> bool:
         """Ask a person."""
@@ -202,6 +206,10 @@ class Context:
         """Likewise, where it has been opened."""
         return self.facts.get(OpenRun).journal
 
+    def standing(self, *actions: str) -> list[Effect]:
+        """What the open run did or may have done of these kinds, or of any; nothing while none is open."""
+        return self.journal.standing(*actions) if self.journal is not None else []
+
     @property
     def service(self) -> str:
         """Keystore service of the key bundle in this cloud (P4, C2)."""
@@ -218,7 +226,6 @@ class Context:
 
     def user_graph(self) -> Graph:
         """Microsoft Graph as the signed-in principal."""
-        from core.entra.graph import Graph
 
         def token(again: bool) -> Token:
             signed_in = self.facts.maybe(SignedIn)
@@ -227,7 +234,7 @@ class Context:
                 self.store.put(signed_in)
             return signed_in.token
 
-        return Graph(self.session, self.cloud, token, self.clock, self.emit, self._caller, self.chance)
+        return self._graph(token)
 
     def _again(self, before: SignedIn | None) -> SignedIn:
         """Get a token again; nobody else may have signed in to the Azure CLI since the plan was made for somebody."""
@@ -242,7 +249,6 @@ class Context:
 
     def app_graph(self) -> Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
-        from core.entra.graph import Graph
         from core.entra.tokens import mint
 
         def token(again: bool) -> Token:
@@ -252,12 +258,15 @@ class Context:
                 self.store.put(Proof(proof))
             return proof
 
-        return Graph(
-            self.session, self.cloud, token, self.clock, self.emit, partial(self._caller, app=True), self.chance
-        )
+        return self._graph(token, app=True)
 
-    def _caller(self, *, app: bool = False) -> Caller:
-        return Caller(self.target.tenant, self.target.app_id, app)
+    def _graph(self, token: Callable[[bool], Token], *, app: bool = False) -> Graph:
+        from core.entra.graph import Graph
+
+        def caller() -> Caller:
+            return Caller(self.target.tenant, self.target.app_id, app)
+
+        return Graph(self.session, self.cloud, token, self.clock, self.emit, caller, self.chance)
 
     def close(self) -> None:
         """Release lock and connections."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from core.entra.application import HOLDER_NAME, App, Holder
-from core.events import Finding
 from core.steps.context import Context
 from core.steps.facts import SignedIn
 
@@ -84,14 +83,8 @@ def directory_roles(ctx: Context) -> str:
 def say_unprivileged(ctx: Context, what: str) -> None:
     """Tell that an administrator will be needed."""
     account = ctx.facts.get(SignedIn).account
-    ctx.emit(
-        Finding(
-            "rights.missing",
-            "warning",
-            f"{account.user} may not {what}.",
-            "This run makes and keeps the key, and writes a request that an administrator applies with one command.",
-        )
-    )
+    remedy = "This run makes and keeps the key, and writes a request that an administrator applies with one command."
+    ctx.report("rights.missing", "warning", f"{account.user} may not {what}.", remedy)
 
 
 def _by_role(ctx: Context, allowed: frozenset[str]) -> str | None:

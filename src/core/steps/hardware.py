@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from core.errors import SetupError
-from core.events import Finding
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine.keys.hardware import Hardware
 from core.steps.context import Context
@@ -37,7 +36,7 @@ class ChooseHolder(Step[Context]):
     def apply(self, ctx: Context) -> str:
         found = ctx.hardware()
         message = f"The key will not be in hardware: {_why(found)}. {_holder(found)}"
-        ctx.emit(Finding("hardware.fallback", "warning", message, f"{_NO_WARNING}{_later(found)}"))
+        ctx.report("hardware.fallback", "warning", message, f"{_NO_WARNING}{_later(found)}")
         return f"found: {found.found}. {_holder(found)} {_WORTH}"
 
 

@@ -10,7 +10,6 @@ from core.events import Finding
 from core.flow.step import Done, Needed, Stage, Status, Step
 from core.machine.keystore import weak_files
 from core.machine.keystore.system import probe
-from core.machine.keystore.weak_files import WeakFile
 from core.steps.context import Context
 from core.steps.facts import KeystoreFindings
 
@@ -21,9 +20,6 @@ class WeakFiles(Step[Context]):
     name = "weak-files"
     title = "Look for keys in weak keystores"
     updates = (KeystoreFindings,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         found, own = weak_files.find(ctx.service), ""
@@ -37,24 +33,22 @@ class WeakFiles(Step[Context]):
         return ", ".join(str(file.path) for file in weak) or "none found"
 
 
-def exposed(ctx: Context, file: WeakFile) -> str:
+def exposed(ctx: Context, file: weak_files.WeakFile) -> str:
     """What is wrong with a weak file, in a sentence."""
     if file.unreadable:
-        return (
-            f"{file.path} could not be read ({file.unreadable}), "
-            f"so nobody knows whether it holds a key of service {ctx.service}."
-        )
+        unread = f"{file.path} could not be read ({file.unreadable})"
+        return f"{unread}, so nobody knows whether it holds a key of service {ctx.service}."
     who = "whoever can read it and guesses its password" if file.encrypted else "whoever can read it"
     return f"{file.path} holds a key of service {ctx.service}: {who} has the key; rotate now."
 
 
-def fix(file: WeakFile) -> str:
+def fix(file: weak_files.WeakFile) -> str:
     """What to do with it once there is a key in a good keystore."""
     what = " ".join(f"[{section}]" for section in file.sections)
     return f"Delete {what} from {file.path}, and remove the certificate of that key from the app."
 
 
-def _finding(ctx: Context, file: WeakFile) -> Finding:
+def _finding(ctx: Context, file: weak_files.WeakFile) -> Finding:
     if file.unreadable:
         return Finding("keystore.weak-file", "warning", exposed(ctx, file), "Look at it by hand.")
     return Finding("keystore.weak-file", "failure", exposed(ctx, file), f"Finish this migration. Then: {fix(file)}")

@@ -20,10 +20,9 @@ from core.entra import application, credentials
 from core.entra.application import HOLDER_NAME, Key, Password
 from core.entra.graph import Graph
 from core.errors import SetupError
-from core.events import Finding, Question
+from core.events import Question
 from core.flow.facts import Kinds
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Needed, Status, Step
+from core.flow.step import Done, Needed, PlanRow, Status, Step
 from core.machine import state_copies
 from core.machine.state_copies import StateCopy
 from core.machine.state_file import StateFile
@@ -58,18 +57,18 @@ class FindOlder(Step[Context]):
         except SetupError as error:
             if not error.id.startswith("statefile."):
                 raise
-            ctx.emit(Finding(error.id, "warning", error.summary, error.remedy))
+            ctx.report(error.id, "warning", error.summary, error.remedy)
             return "its state file cannot be read"
         if seen is None:
             return "there is none"
         ctx.facts.put(OlderApp(seen.profile, seen.app, seen.secret))
         older = ctx.facts.get(OlderApp)
         app = older.app
-        ctx.emit(Finding("machine.crossed", "info", crossed(ctx, older)))
+        ctx.report("machine.crossed", "info", crossed(ctx, older))
         agreed = self._agreed(ctx)
         ctx.facts.put(replace(older, agreed=agreed))
         if not agreed and (left := what_is_left(ctx)):
-            ctx.emit(Finding("machine.older", "warning", f"Left: {left}.", f"Retire it: {_FLAG} {app.app_id}"))
+            ctx.report("machine.older", "warning", f"Left: {left}.", f"Retire it: {_FLAG} {app.app_id}")
         return f"'{app.name}' ({app.app_id}), {'to be retired' if agreed else 'left as it is'}"
 
     @staticmethod
@@ -84,7 +83,7 @@ class FindOlder(Step[Context]):
             raise SetupError("usage.settings", detail=detail, command=ctx.flow.name)
         if app.saml_passwords or directory_roles.may_write(ctx, app) is None:
             why = "it signs SAML" if app.saml_passwords else "the signed-in principal may not change it"
-            ctx.emit(Finding("machine.kept", "warning", f"The older app '{app.name}' cannot be retired here: {why}."))
+            ctx.report("machine.kept", "warning", f"The older app '{app.name}' cannot be retired here: {why}.")
             return False
         begun = ctx.journal is not None and any(e.data.get("app") == app.app_id for e in ctx.journal.effects)
         if given or begun or not what_is_left(ctx):
@@ -142,7 +141,7 @@ class RetireOlder(Step[Context]):
         with _forward(ctx):
             for password in app.all_passwords:
                 with ctx.log.effect(REMOVE[password.holder], password.id, ctx.emit, key_id=password.id, app=app.app_id):
-                    credentials.remove_password(graph, app, password, ctx.clock, ctx.emit)
+                    credentials.remove_password(graph, app, password)
         left: tuple[Password, ...] = ()
 
         def clean() -> bool | None:
@@ -151,14 +150,12 @@ class RetireOlder(Step[Context]):
             return not left or None
 
         reason = "the deletions to be seen on the older app"
-        if not wait_until(
-            clean, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=10, deadline=DELETION_DEADLINE
-        ):
+        if not wait_until(clean, ctx, reason, expected=10, deadline=DELETION_DEADLINE):
             raise SetupError("migrate.passwords-left", count=len(left), listing="; ".join(str(each) for each in left))
         for key in _keys(ctx):
             with ctx.log.effect(REMOVE_KEY, key.id, ctx.emit, thumbprint=key.thumbprint, app=app.app_id):
                 keys = application.read_keys(graph, app.object_id)
-                credentials.remove_key(graph, app.object_id, keys, key.id, ctx.clock, ctx.emit)
+                credentials.remove_key(graph, app.object_id, keys, key.id)
         for copy in _files(ctx):
             with ctx.log.effect(PURGE, str(copy.path), ctx.emit, app=app.app_id):
                 copy.purge()

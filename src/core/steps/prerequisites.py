@@ -12,15 +12,14 @@ from core.config.cloud import option_of
 from core.config.options import OPTIONS
 from core.config.settings import guid
 from core.errors import SetupError
-from core.events import Finding
 from core.flow.facts import Kinds
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
 from core.machine import own_folder
 from core.machine.state_file import Contents
 from core.secret import looks_secret, redactor
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import HandOffRequest, OpenRun, Project, Target
 
 
 class ReadStateFile(Step[Context]):
@@ -31,13 +30,10 @@ class ReadStateFile(Step[Context]):
 
     name = "state-file"
     title = "Read the state file"
-    gives = (Project, Target)
+    gives = (facts.Project, facts.Target)
 
     def __init__(self, *, required: bool = True) -> None:
         self._required = required
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         profile = ctx.profile
@@ -53,34 +49,25 @@ class ReadStateFile(Step[Context]):
         members = contents.members
         _refuse_another_cloud(ctx, members.get("CLOUD", ctx.cloud.name if missing else "public"))
         if contents.unusable:
-            message = (
-                f"{profile.secret_member} holds no usable secret; it is not tried, and it is removed all the same."
-            )
-            ctx.emit(Finding("statefile.unusable", "warning", message))
+            what = f"{profile.secret_member} holds no usable secret"
+            ctx.report("statefile.unusable", "warning", f"{what}; it is not tried, and it is removed all the same.")
         if contents.present and ctx.statefile.links() > 1:
             message = f"{ctx.statefile.path} has another name (a hard link); under that name the secret stays."
-            ctx.emit(Finding("statefile.linked", "warning", message, "Delete the other name too."))
-        ctx.facts.put(Project(members, contents.basis.only(profile.members), contents.secret))
+            ctx.report("statefile.linked", "warning", message, "Delete the other name too.")
+        ctx.facts.put(facts.Project(members, contents.basis.only(profile.members), contents.secret))
         tenant = _agreed(ctx, "tenant", profile.tenant_member, members)
-        ctx.facts.put(Target(tenant))
+        ctx.facts.put(facts.Target(tenant))
         app_id = _agreed(ctx, "app_id", profile.client_id_member, members)
-        ctx.facts.put(Target(tenant, app_id))
+        ctx.facts.put(facts.Target(tenant, app_id))
         if not tenant and self._required:
             raise SetupError("usage.unknown-tenant", member=profile.tenant_member, path=ctx.statefile.path)
         if app_id and app_id == str(members.get(profile.blueprint_member, "")).lower():
             raise SetupError("app.blueprint", app_id=app_id)
-        if not missing:
-            _report(ctx, contents)
         if missing:
             return f"there is none at {ctx.statefile.path}; it will be made"
-        found = (
-            "with a client secret"
-            if contents.secret
-            else "with an unusable one"
-            if contents.unusable
-            else "without a client secret"
-        )
-        return f"{ctx.statefile.path} ({found})"
+        _report(ctx, contents)
+        held = "with an unusable one" if contents.unusable else "without a client secret"
+        return f"{ctx.statefile.path} ({'with a client secret' if contents.secret else held})"
 
 
 class EnoughRoom(Step[Context]):
@@ -115,7 +102,7 @@ class Outlives(Step[Context]):
         seen, said = "; ".join(ctx.lifetime), ctx.settings.origin.get("key_outlives_job", "default")
         message = f"This looks like a job that ends and takes its keystore with it ({seen}), but it was said not to be."
         remedy = "If that is wrong, the key is lost with the job, and its certificate stays on the app."
-        ctx.emit(Finding("platform.short-lived", "warning", message, remedy))
+        ctx.report("platform.short-lived", "warning", message, remedy)
         return f"it was said to (--key-outlives-job, from: {said})"
 
 
@@ -124,18 +111,19 @@ class OpenJournal(Step[Context]):
 
     name = "journal"
     title = "Open the journal"
-    needs: ClassVar[Kinds] = (Target,)
-    maybe: ClassVar[Kinds] = (HandOffRequest,)
-    gives: ClassVar[Kinds] = (OpenRun,)
+    needs: ClassVar[Kinds] = (facts.Target,)
+    maybe: ClassVar[Kinds] = (facts.HandOffRequest,)
+    gives: ClassVar[Kinds] = (facts.OpenRun,)
 
     def check(self, ctx: Context) -> Status:
         if ctx.journal is not None:
             return Done("open")
-        known_or_new = ctx.target.app_id or ctx.flow.creates_app or ctx.facts.maybe(HandOffRequest) is not None
+        known_or_new = ctx.target.app_id or ctx.flow.creates_app or ctx.facts.maybe(facts.HandOffRequest) is not None
         return Needed() if known_or_new else Done("the app is not known yet")
 
     def apply(self, ctx: Context) -> str:
-        if (asked := ctx.facts.maybe(HandOffRequest)) is not None:  # an administrator's run, none of this machine's
+        # an administrator's run is none of this machine's
+        if (asked := ctx.facts.maybe(facts.HandOffRequest)) is not None:
             request = asked.request
             return _open(ctx, ctx.flow.name, paths.digest(request.app_id or request.unique_name))
         if not ctx.target.app_id:
@@ -149,14 +137,14 @@ class MayOpenJournal(OpenJournal):
     """The same as early as possible: for an app that is known by its id."""
 
     gives = ()
-    updates = (OpenRun,)
+    updates = (facts.OpenRun,)
 
 
 def unfinished(ctx: Context) -> str | None:
     """The flow of an interrupted run of this project that made the app that the state file names by now, if one did."""
     path = paths.journal(ctx.profile, ctx.cloud.key, *of_project(ctx))
     journal = Journal(path, ctx.run_id, ctx.clock)
-    ours = any(effect.standing and effect.data.get("app_id") == ctx.target.app_id for effect in journal.effects)
+    ours = any(effect.data.get("app_id") == ctx.target.app_id for effect in journal.standing())
     return journal.flow if ours else None
 
 
@@ -184,12 +172,12 @@ def _open(ctx: Context, tenant: str, app_id: str) -> str:
         ours = effect.target.partition("#")[0]
         if ours != ctx.target.tenant:
             raise SetupError("az.wrong-tenant", theirs=ctx.target.tenant, ours=ours)
-    ctx.facts.put(OpenRun(journal))
+    ctx.facts.put(facts.OpenRun(journal))
     if not journal.resumed:
         return "new"
     side = "after" if journal.marked else "before"
     message = f"An earlier run was interrupted {side} the point of no return; this run continues it."
-    ctx.emit(Finding("journal.resumed", "warning", message))
+    ctx.report("journal.resumed", "warning", message)
     return "continues an interrupted run"
 
 
@@ -231,7 +219,7 @@ def _tell_of_another_profile(ctx: Context, *, missing: bool) -> None:
             f"{other.state_file} lies in the project, too: the state file of profile {other.name}. "
             f"It is left alone, because the profile was named: {ours.name} (from: {origin})."
         )
-        ctx.emit(Finding("statefile.other-profile", "warning", message, "Leave out --profile if that is not meant."))
+        ctx.report("statefile.other-profile", "warning", message, "Leave out --profile if that is not meant.")
 
 
 def _tell_of_former_folder(ctx: Context) -> None:
@@ -244,9 +232,7 @@ def _tell_of_former_folder(ctx: Context) -> None:
     still = f" A run is still open in it: {', '.join(opened)}." if opened else ""
     message = f"{old} holds journals or other files, and so does {new}, which is used. Nothing was merged.{still}"
     finish = "Finish that run with the version that began it. " if opened else ""
-    ctx.emit(
-        Finding("folder.left", "warning", message, f"{finish}When nothing there is needed any more, delete {old}.")
-    )
+    ctx.report("folder.left", "warning", message, f"{finish}When nothing there is needed any more, delete {old}.")
 
 
 def _refuse_another_cloud(ctx: Context, theirs: object) -> None:
@@ -275,12 +261,10 @@ def _report(ctx: Context, contents: Contents) -> None:
             remedy = "Remove it by hand."
         else:
             id = "statefile.foreign-secret"
-            message = (
-                f"{file} also holds something that looks like a secret: {name}. "
-                f"It is not {ctx.profile.secret_member}, and is left as it is."
-            )
+            message = f"{file} also holds something that looks like a secret: {name}."
+            message += f" It is not {ctx.profile.secret_member}, and is left as it is."
             remedy = "Find out what uses it, and move it to a keystore."
-        ctx.emit(Finding(id, "warning", message, remedy))
+        ctx.report(id, "warning", message, remedy)
 
 
 def _agreed(ctx: Context, setting: str, member: str, members: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.flow.step import Needed, Stage, Status, Step
+from core.flow.step import Stage, Step
 from core.machine.azure_cli import Account
 from core.steps import directory_roles
 from core.steps.context import Context
@@ -18,9 +18,6 @@ class GetToken(Step[Context]):
     title = "Get a Microsoft Graph token"
     gives = (SignedIn,)
     updates = (Target,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         token = ctx.sign_in.graph_token(ctx.target.tenant)
@@ -36,9 +33,6 @@ class LookAtRoles(Step[Context]):
     name = "directory-roles"
     title = "Look at your directory roles"
     needs = (SignedIn,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
 
     def apply(self, ctx: Context) -> str:
         return directory_roles.directory_roles(ctx)

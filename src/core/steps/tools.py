@@ -6,27 +6,30 @@ The headless flows do without: they find out by using the tools, and may start t
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Final
 
 from core.errors import SetupError
-from core.events import Finding, Severity
+from core.events import Severity
 from core.flow.step import Blocked, Done, Flow, Needed, Stage, Status, Step
 from core.machine import prerequisites
-from core.machine.prerequisites import Tool
 from core.steps.context import Context
 
 
 class LookAtTool(Step[Context]):
     """Look at one; what is missing of the advice is a warning, what is required blocks.
 
-    :cvar tool: its name in `core.machine.prerequisites`.
+    :param name: stable name, without its beginning.
+    :param article: in the title, before the name of the tool.
+    :param tool: its name in `core.machine.prerequisites`.
     """
 
-    tool: ClassVar[str]
+    def __init__(self, name: str, article: str, tool: str) -> None:
+        self.name, self.title = f"tool-{name}", f"Look for {article}{tool}"
+        self._tool = tool
 
     def check(self, ctx: Context) -> Status:
         seen = ctx.tools()
-        mine = next((tool for tool in seen if tool.name == self.tool), None)
+        mine = next((tool for tool in seen if tool.name == self._tool), None)
         if mine is None:
             return Done("not needed on this system")
         if mine.ok:
@@ -42,53 +45,20 @@ class LookAtTool(Step[Context]):
 
     def apply(self, ctx: Context) -> str:
         """Only reached for advice; nothing is changed."""
-        mine = next(tool for tool in ctx.tools() if tool.name == self.tool)
+        mine = next(tool for tool in ctx.tools() if tool.name == self._tool)
         _report(ctx, mine)
         return f"missing: {mine.why}"
 
 
-class LookAtPython(LookAtTool):
-    """The one that runs this."""
-
-    name = "tool-python"
-    title = "Look for Python"
-    tool = prerequisites.PYTHON
-
-
-class LookAtGit(LookAtTool):
-    """It only tells whether the state file is in a repository."""
-
-    name = "tool-git"
-    title = "Look for git"
-    tool = prerequisites.GIT
-
-
-class LookAtSecretService(LookAtTool):
-    """Advice: the keystore stage proves one."""
-
-    name = "tool-secret-service"
-    title = "Look for a Secret Service"
-    tool = prerequisites.SECRETS
-
-
-class LookAtBus(LookAtTool):
-    """How the keystore is reached on Linux."""
-
-    name = "tool-session-bus"
-    title = "Look for a D-Bus session bus"
-    tool = prerequisites.BUS
-
-
-class LookAtAzureCli(LookAtTool):
-    """Who signs in."""
-
-    name = "tool-azure-cli"
-    title = "Look for the Azure CLI"
-    tool = prerequisites.AZ
-
-
-#: Advice before what blocks, so that every row is seen.
-STEPS: tuple[Step[Context], ...] = (LookAtPython(), LookAtGit(), LookAtSecretService(), LookAtBus(), LookAtAzureCli())
+#: Advice before what blocks, so that every row is seen; git only tells whether the state file is in a repository, and
+#: the keystore stage proves a Secret Service.
+STEPS: Final[tuple[Step[Context], ...]] = (
+    LookAtTool("python", "", prerequisites.PYTHON),
+    LookAtTool("git", "", prerequisites.GIT),
+    LookAtTool("secret-service", "a ", prerequisites.SECRETS),
+    LookAtTool("session-bus", "a ", prerequisites.BUS),
+    LookAtTool("azure-cli", "the ", prerequisites.AZ),
+)
 
 
 def with_tools(flow: Flow[Context]) -> Flow[Context]:
@@ -101,14 +71,14 @@ def with_tools(flow: Flow[Context]) -> Flow[Context]:
     return replace(flow, look=look)
 
 
-def _report(ctx: Context, tool: Tool) -> None:
+def _report(ctx: Context, tool: prerequisites.Tool) -> None:
     severity: Severity = "failure" if tool.required else "warning"
-    ctx.emit(Finding("tools.missing", severity, f"{_wanted(tool)}: {tool.why}.", tool.install))
+    ctx.report("tools.missing", severity, f"{_wanted(tool)}: {tool.why}.", tool.install)
 
 
-def _evidence(tool: Tool) -> str:
+def _evidence(tool: prerequisites.Tool) -> str:
     return tool.found + (f" (needed {tool.needed})" if tool.needed else "")
 
 
-def _wanted(tool: Tool) -> str:
+def _wanted(tool: prerequisites.Tool) -> str:
     return " ".join(part for part in (tool.name, tool.needed, f"(found {tool.found})" if tool.found else "") if part)

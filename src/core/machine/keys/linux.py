@@ -12,7 +12,6 @@ from typing import Final
 
 from core.machine.keys import surroundings
 from core.machine.keys.hardware import Group, Hardware, Kind, User
-from core.machine.keys.surroundings import Surroundings, text
 
 #: Where a TPM leaves its number. In a container, /sys is the host's, and /dev has what was passed.
 _PLACES: Final = ("sys/class/tpm", "sys/class/tpmrm", "dev")
@@ -63,7 +62,7 @@ class _Chip:
     :param number: of its device.
     """
 
-    def __init__(self, root: Path, number: int, around: Surroundings) -> None:
+    def __init__(self, root: Path, number: int, around: surroundings.Surroundings) -> None:
         self._root, self._number, self._around = root, number, around
         self._device = root / f"dev/tpmrm{number}"
         self._path = f"/dev/tpmrm{number}"
@@ -91,14 +90,14 @@ class _Chip:
 
     def _kind(self) -> Kind:
         chip = self._root / f"sys/class/tpm/tpm{self._number}"
-        match text(chip / "tpm_version_major"):
+        match surroundings.text(chip / "tpm_version_major"):
             case "2":
                 return "tpm2"
             case "1":
                 return "tpm1.2"
         if self._managed or self._device.exists():  # the kernel is older than Linux 5.6; only a 2.0 has one
             return "tpm2"
-        return "tpm1.2" if "1.2" in text(chip / "device/caps") else "tpm"
+        return "tpm1.2" if "1.2" in surroundings.text(chip / "device/caps") else "tpm"
 
     @property
     def _managed(self) -> bool:
@@ -140,7 +139,7 @@ class _Chip:
         return why, f"sudo usermod -aG {shlex.quote(name)} {shlex.quote(user.name)}   # then log out and in again"
 
 
-def _none(root: Path, around: Surroundings) -> Hardware:
+def _none(root: Path, around: surroundings.Surroundings) -> Hardware:
     """There is none that the kernel knows of."""
     kind: Kind = "none"
     evidence = "no TPM"

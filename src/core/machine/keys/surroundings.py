@@ -7,41 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from core import tables
 from core.machine import environment
 
 #: Bytes of a file that matter; /proc/cpuinfo of a large machine is long, and slow to make.
 _HEAD: Final = 16384
-#: What the evidence of a container says, and what that kind is called.
-_CONTAINERS: Final = {
-    "kube": "Kubernetes",
-    "docker": "docker",
-    "podman": "podman",
-    "libpod": "podman",
-    ".containerenv": "podman",
-    "lxc": "LXC",
-    "nspawn": "systemd-nspawn",
-    "crio": "CRI-O",
-    "containerd": "containerd",
-}
-#: What the firmware of a virtual machine calls maker and product, and what that kind is called.
-_MACHINES: Final = {
-    "microsoft corporation virtual machine": "Hyper-V",
-    "vmware": "VMware",
-    "virtualbox": "VirtualBox",
-    "innotek": "VirtualBox",
-    "parallels": "Parallels",
-    "apple virtualization": "Apple Virtualization",
-    "google compute engine": "Google Compute Engine",
-    "amazon ec2": "Amazon EC2",
-    "digitalocean": "DigitalOcean",
-    "openstack": "OpenStack",
-    "nutanix": "Nutanix",
-    "xen": "Xen",
-    "kvm": "KVM",
-    "ovirt": "KVM",
-    "qemu": "QEMU",
-    "bochs": "Bochs",
-}
 
 
 class Surroundings(NamedTuple):
@@ -82,6 +52,12 @@ def text(path: Path) -> str:
         return ""
 
 
+def _table(name: str) -> dict[str, str]:
+    """Words, and what their kind is called."""
+    kinds: dict[str, str] = tables.read("machine/surroundings")[name]
+    return kinds
+
+
 def _wsl(environ: Mapping[str, str], root: Path) -> str:
     release = text(root / "proc/sys/kernel/osrelease")
     if re.search("microsoft-standard|wsl2", release, re.IGNORECASE):
@@ -96,7 +72,7 @@ def _container(environ: Mapping[str, str], root: Path) -> str:
     if not evidence:
         return ""
     told = " ".join((*evidence, environ.get("container", ""), text(root / "run/systemd/container"))).lower()
-    return next((kind for word, kind in _CONTAINERS.items() if word in told), "unknown")
+    return next((kind for word, kind in _table("containers").items() if word in told), "unknown")
 
 
 def _machine(root: Path) -> str:
@@ -105,7 +81,7 @@ def _machine(root: Path) -> str:
     hypervisor = re.search(r"^flags\s*:.*\bhypervisor\b", text(root / "proc/cpuinfo"), re.MULTILINE)
     if "control_d" in text(root / "proc/xen/capabilities") or ".metal" in told:
         return ""  # the one that rules the others, and Amazon's without a hypervisor
-    if named := next((kind for word, kind in _MACHINES.items() if re.search(rf"\b{word}\b", told)), ""):
+    if named := next((kind for word, kind in _table("machines").items() if re.search(rf"\b{word}\b", told)), ""):
         return named
     if text(root / "sys/hypervisor/type") == "xen":
         return "Xen"

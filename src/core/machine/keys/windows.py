@@ -28,10 +28,7 @@ _TBS: Final = {
     ),
 }
 _PROVIDER: Final = {
-    0x80090030: (
-        "the platform provider is not ready",
-        "Open tpm.msc as administrator and choose 'Prepare the TPM'.",
-    ),
+    0x80090030: ("the platform provider is not ready", "Open tpm.msc as administrator and choose 'Prepare the TPM'."),
     0x80090035: (
         "the platform provider does not find its device",
         "Open tpm.msc, see that the TPM is ready, and restart.",

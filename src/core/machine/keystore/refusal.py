@@ -13,6 +13,13 @@ from core.errors import InsecureKeyringBackendError, KeystoreError, SetupError
 from core.machine.keystore import allowlist, bus
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: Why a backend is refused, by a part of its class's path.
+_KNOWN: Final = {
+    ".fail.": "no keystore is available to this process.",
+    ".null.": "it forgets everything it is given.",
+    ".chainer.": "none of the keystores behind it is the system's own.",
+    **dict.fromkeys(("keyrings.alt", "cryptfile"), "it keeps secrets in a file."),
+}
 #: D-Bus errors that mean that nobody is there; any other is an answer of the service.
 _ABSENT: Final = re.compile(r"NoReply|ServiceUnknown|NameHasNoOwner|NoServer|Disconnected|Timeout|TimedOut|Spawn")
 
@@ -56,11 +63,8 @@ def translate(error: BaseException, action: str, patience: float) -> NoReturn:
     text = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
         raise KeystoreError("keystore.unanswered", seconds=round(patience)) from None
-    if (
-        "-25308" in text
-        or "-128" in text
-        or any(kind.endswith((".KeyringLocked", ".LockedException")) for kind in kinds)
-    ):
+    locked = any(kind.endswith((".KeyringLocked", ".LockedException")) for kind in kinds)
+    if locked or "-25308" in text or "-128" in text:
         raise KeystoreError("keystore.locked", detail=text) from None
     if any(kind.endswith(".PromptDismissedException") for kind in kinds):
         raise KeystoreError("keystore.locked", detail="the prompt was dismissed") from None
@@ -82,14 +86,8 @@ def name(cls: type) -> str:
 
 
 def _why(path: str) -> str:
-    if ".fail." in path:
-        return "no keystore is available to this process."
-    if ".null." in path:
-        return "it forgets everything it is given."
-    if ".chainer." in path:
-        return "none of the keystores behind it is the system's own."
-    if "keyrings.alt" in path or "cryptfile" in path:
-        return "it keeps secrets in a file."
+    if (told := next((why for part, why in _KNOWN.items() if part in path), "")) != "":
+        return told
     if path.startswith("keyring.backends."):  # those that this system has were let through: classes are compared
         return "it only calls itself that: another class has taken the name, and might pass the key on to anybody."
     return "it is not the system's own keystore."

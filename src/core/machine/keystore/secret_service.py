@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.machine.keystore.bus import Server, owns
@@ -53,11 +53,8 @@ class Collection:
         collection = secretstorage.get_default_collection(self._bus)
         self._path = self._alias("default")
         if self._path.endswith(_IN_MEMORY):
-            raise InsecureKeyringBackendError(
-                self._backend,
-                "its default collection lives in memory and is gone with the session.",
-                "Set a permanent default collection (seahorse, or log in to the desktop once).",
-            )
+            why = "its default collection lives in memory and is gone with the session."
+            self._refuse(why, "Set a permanent default collection (seahorse, or log in to the desktop once).")
         if collection.is_locked() and collection.unlock(timeout=patience):
             raise KeystoreError("keystore.locked", detail="the prompt was dismissed")
         self._look_at_file(written=False)
@@ -66,10 +63,9 @@ class Collection:
         """Refuse an entry in another collection, as well or instead: which one counts depends on who reads."""
         for item in self._items(service, account):
             if not self._holds(item):
-                where = self._described(item)
-                raise InsecureKeyringBackendError(
-                    self._backend,
-                    f"an entry of service {service}, account {account}, lies in {where}, and not in the default one.",
+                entry, where = f"an entry of service {service}, account {account}", self._described(item)
+                self._refuse(
+                    f"{entry}, lies in {where}, and not in the default one.",
                     "Whoever can read that collection has the entry. Delete it there (seahorse), or by this command; "
                     f"if it was this machine's key, run 'entraclaw-setup migrate' for a new one.\n  {_delete(item)}",
                 )
@@ -82,19 +78,15 @@ class Collection:
                 where = self._described(item)
                 left = self._take_back(item)
                 why = f"the entry went to {where}, and not to the default one. {left}"
-                raise InsecureKeyringBackendError(self._backend, why, "Find out what changes where keyring writes to.")
+                self._refuse(why, "Find out what changes where keyring writes to.")
         if not items:
-            raise InsecureKeyringBackendError(
-                self._backend,
-                f"it says that it stored an entry, and {self._server} does not have it: nobody knows where it went.",
-                "Find out what changes where keyring writes to ('keyring diagnose').",
-            )
+            why = f"it says that it stored an entry, and {self._server} does not have it: nobody knows where it went."
+            self._refuse(why, "Find out what changes where keyring writes to ('keyring diagnose').")
         try:
             self._look_at_file(written=True)
         except InsecureKeyringBackendError as error:
             left = " ".join(dict.fromkeys(self._take_back(item) for item in items))
-            why, fix = error.details["why"], error.details["fix"]
-            raise InsecureKeyringBackendError(self._backend, f"{why} {left}", fix) from None
+            self._refuse(f"{error.details['why']} {left}", error.details["fix"])
 
     def _look_at_file(self, *, written: bool) -> None:
         """Refuse a collection with an empty master password: gnome-keyring keeps it as plain text.
@@ -113,25 +105,22 @@ class Collection:
             except OSError:
                 continue
             if head.startswith(b"[keyring]"):
-                raise InsecureKeyringBackendError(
-                    self._backend,
-                    f"the collection '{stem}' has an empty password, so {file} holds everything in plain text.",
-                    "Give the keyring a password (seahorse: right-click the keyring, Change Password).",
-                )
+                why = f"the collection '{stem}' has an empty password, so {file} holds everything in plain text."
+                self._refuse(why, "Give the keyring a password (seahorse: right-click the keyring, Change Password).")
             if head.startswith(b"GnomeKeyring"):
                 if status.st_uid != os.geteuid():
                     why = f"{file}, which holds the collection '{stem}', belongs to the user with id {status.st_uid}."
-                    raise InsecureKeyringBackendError(self._backend, why, f"Make it yours: chown {os.geteuid()} {file}")
+                    self._refuse(why, f"Make it yours: chown {os.geteuid()} {file}")
                 self.file = self.file or str(file)
                 version = (status.st_ino, status.st_mtime_ns)
                 changed |= self._versions.get(file) != version
                 self._versions[file] = version
         if written and not changed and self._is_gnomes():
-            raise InsecureKeyringBackendError(
-                self._backend,
-                f"a write changed no file of the collection '{stem}': nobody knows where it is, or whether encrypted.",
-                "Set XDG_DATA_HOME here to what gnome-keyring-daemon was started with.",
-            )
+            why = f"a write changed no file of the collection '{stem}': nobody knows where it is, or whether encrypted."
+            self._refuse(why, "Set XDG_DATA_HOME here to what gnome-keyring-daemon was started with.")
+
+    def _refuse(self, why: str, fix: str) -> NoReturn:
+        raise InsecureKeyringBackendError(self._backend, why, fix) from None
 
     def _is_gnomes(self) -> bool:
         """By its name on the bus as well: NixOS calls the program otherwise, and a wrapper may hide it."""

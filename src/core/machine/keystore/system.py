@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
@@ -156,6 +156,7 @@ def compare(written: Secret, found: Secret | None) -> Verdict:
     return "truncated" if written.begins(found) else "corrupted"
 
 
+@dataclass(eq=False, repr=False)
 class SystemKeystore:
     """The operating system's keystore by way of `keyring`.
 
@@ -165,20 +166,13 @@ class SystemKeystore:
     :param allowlist: class paths of other backends, each with who allowed it (K5).
     """
 
-    def __init__(
-        self,
-        patience: float = PATIENCE,
-        cancel: Cancel | None = None,
-        emit: Callable[[Event], None] = lambda event: None,
-        allowlist: Mapping[str, str] | None = None,
-    ) -> None:
-        self._allowlist = allowlist or {}
-        self._backend: Backend | None = None
-        self._told = False
-        self._patience = patience
-        self._cancel = cancel or Cancel()
-        self._emit = emit
-        self._unfinished: threading.Thread | None = None
+    patience: float = PATIENCE
+    cancel: Cancel = field(default_factory=Cancel)
+    emit: Callable[[Event], None] = lambda event: None
+    allowlist: Mapping[str, str] = field(default_factory=dict)
+    _backend: Backend | None = field(default=None, init=False)
+    _told: bool = field(default=False, init=False)
+    _unfinished: threading.Thread | None = field(default=None, init=False)
 
     def backend(self) -> Backend:
         self._within("open", None, lambda backend: None)
@@ -222,7 +216,7 @@ class SystemKeystore:
 
         def act() -> None:
             try:
-                backend, who = gate(self._allowlist)
+                backend, who = gate(self.allowlist)
                 with self._judged(backend, who, action, entry):
                     if not give_up.is_set():
                         with undisturbed():
@@ -232,7 +226,7 @@ class SystemKeystore:
 
         # an operation that was given up must not land after its undo
         if self._unfinished is not None and not self._ends(self._unfinished):
-            raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
+            raise KeystoreError("keystore.unanswered", seconds=round(self.patience))
         thread = self._unfinished = threading.Thread(target=act, name="keystore", daemon=True)
         thread.start()
         ended = False
@@ -242,10 +236,10 @@ class SystemKeystore:
             if not ended:
                 give_up.set()
         if not ended:
-            raise KeystoreError("keystore.unanswered", seconds=round(self._patience))
+            raise KeystoreError("keystore.unanswered", seconds=round(self.patience))
         self._tell()
         if errors:
-            refusal.translate(errors[0], action, self._patience)
+            refusal.translate(errors[0], action, self.patience)
         return values[0]
 
     def _ends(self, thread: threading.Thread) -> bool:
@@ -253,14 +247,14 @@ class SystemKeystore:
 
         :raises Interrupted: somebody asked to stop.
         """
-        for second in range(round(self._patience) + 1):
+        for second in range(round(self.patience) + 1):
             thread.join(1.0)
             if not thread.is_alive():
                 return True
             if second == 1:
                 reason = "the keystore (is there a password prompt on the desktop?)"
-                self._emit(Waiting(reason, 0, 2, 1, self._patience - 2))
-            self._cancel.check()
+                self.emit(Waiting(reason, 0, 2, 1, self.patience - 2))
+            self.cancel.check()
         return False
 
     @contextmanager
@@ -281,7 +275,7 @@ class SystemKeystore:
                 return
             server = bus.server(session, secret_service.NAME, name)
             collection = secret_service.Collection(session, server, name)
-            collection.unlock(self._patience)
+            collection.unlock(self.patience)
             self._backend = Backend(name, file=collection.file, served_by=str(server))
             if entry and action != "delete":  # one that is elsewhere stops nobody from deleting this one
                 collection.refuse_others(*entry)
@@ -296,7 +290,7 @@ class SystemKeystore:
         self._told = True
         kept = f"; it keeps its entries in {self._backend.file}" if self._backend.file else ""
         message = f"The key's keystore is {self._backend}{kept}. Whoever can read what it stores has the key."
-        self._emit(Finding("keystore.allowed", "warning", message, "Use the system's own keystore as soon as you can."))
+        self.emit(Finding("keystore.allowed", "warning", message, "Use the system's own keystore as soon as you can."))
 
 
 def gate(allowlist: Mapping[str, str]) -> tuple[KeyringBackend, str]:

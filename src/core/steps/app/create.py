@@ -9,27 +9,14 @@ from uuid import uuid4
 
 from core.clock import wait_until
 from core.entra import application, creation, credentials
-from core.entra.application import App
 from core.entra.graph import Graph
-from core.entra.removal import remove
 from core.errors import GraphError, SetupError
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
+from core.steps import facts
 from core.steps.app_permissions import merged
 from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 T = TypeVar("T")
@@ -48,10 +35,10 @@ class CreateApp(Step[Context]):
 
     name = "create-app"
     title = "Create the app registration"
-    needs = (OpenRun, SignedIn, MachineKey)
-    maybe = (WantedPermissions, HandOffRequest)
-    gives = (AppRegistration,)
-    updates = (Target, NewApp, NeedsAdministrator)
+    needs = (facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = (facts.WantedPermissions, facts.HandOffRequest)
+    gives = (facts.AppRegistration,)
+    updates = (facts.Target, facts.NewApp, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         app = ctx.maybe_app
@@ -89,15 +76,14 @@ class CreateApp(Step[Context]):
             created = creation.upsert(graph, unique, body)
             if "appId" not in created:  # it was there already: the first answer was lost
                 created = _by_unique_name(ctx, graph, unique) or {}
-                if (
-                    created and ctx.facts.maybe(HandOffRequest) is not None
-                ):  # or somebody who had read the request was faster
+                # or somebody who had read the request was faster
+                if created and ctx.facts.maybe(facts.HandOffRequest) is not None:
                     self._ours(ctx, graph, str(created["appId"]))
             if "appId" not in created:
                 raise SetupError("app.not-created", name=ctx.app_name)
             effect.data.update(object_id=created["id"], app_id=created["appId"])
         app = replace(creation.of_answer(created | body), policy=ctx.new_app.policy)
-        ctx.facts.put(AppRegistration(app))
+        ctx.facts.put(facts.AppRegistration(app))
         ctx.facts.put(replace(ctx.new_app, created=True))
         ctx.facts.put(replace(ctx.target, app_id=app.app_id))
         return f"'{app.name}' ({app.app_id})"
@@ -121,10 +107,10 @@ class CreateApp(Step[Context]):
             if key_pair is None or key_pair.thumbprint not in ours:
                 what = f"app registration {found['appId']}, which is not provably ours"
                 return Left(what, f"az ad app delete --id {found['appId']}")
-            remove(graph, f"/applications/{object_id}", "delete the app again", ctx.clock, ctx.emit)
+            graph.remove(f"/applications/{object_id}", "delete the app again")
         for effect in effects:
             ctx.log.undone(effect)
-        ctx.facts.drop(AppRegistration)
+        ctx.facts.drop(facts.AppRegistration)
         ctx.facts.put(replace(ctx.new_app, created=False))
         return None
 
@@ -134,9 +120,9 @@ class CreatePrincipal(Step[Context]):
 
     name = "create-principal"
     title = "Create its service principal"
-    needs = (Target, OpenRun, SignedIn, MachineKey)
-    maybe = (NewApp, WantedPermissions, HandOffRequest)
-    updates = (AppRegistration, NeedsAdministrator)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = handoff.REQUEST
+    updates = (facts.AppRegistration, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         app = ctx.maybe_app
@@ -154,7 +140,7 @@ class CreatePrincipal(Step[Context]):
         last: GraphError | None = None
 
         def there() -> bool:
-            found.update(_principal(graph, app.app_id) or {})
+            found.update(_principal(graph, app.app_id))
             return bool(found)
 
         def create() -> bool | None:
@@ -172,14 +158,8 @@ class CreatePrincipal(Step[Context]):
                 return None
 
         with handoff.on_refusal(ctx), ctx.log.effect(PRINCIPAL, app.app_id, ctx.emit) as effect:
-            if not wait_until(
-                create,
-                clock=ctx.clock,
-                emit=ctx.emit,
-                reason="the new app registration to be known everywhere",
-                expected=10,
-                deadline=REPLICATION,
-            ):
+            reason = "the new app registration to be known everywhere"
+            if not wait_until(create, ctx, reason, expected=10, deadline=REPLICATION):
                 raise last or SetupError("app.no-principal", app_id=app.app_id, tenant=ctx.target.tenant)
             effect.data["principal_id"] = found["id"]
         ctx.update_app(replace(app, principal_id=str(found["id"])))
@@ -194,28 +174,26 @@ class CreatePrincipal(Step[Context]):
             found = _seen(ctx, lambda: graph.get(path, "look for the service principal"), diagnosis=certain)
             if found is not None:
                 path = f"/servicePrincipals/{found['id']}"
-                remove(graph, path, "delete the service principal again", ctx.clock, ctx.emit)
+                graph.remove(path, "delete the service principal again")
         for effect in effects:
             ctx.log.undone(effect)
         return None
 
 
-def untouched(ctx: Context, app: App) -> bool:
+def untouched(ctx: Context, app: application.App) -> bool:
     """Whether an app that answers to our name was made by the signed-in principal, and holds nothing of others.
 
     The name stands in a request that anybody may have read, so somebody else may have made an app under it (P1).
     """
     key_pair = ctx.maybe_key_pair
-    me = str(ctx.facts.get(SignedIn).token.claims.get("oid"))
+    me = str(ctx.facts.get(facts.SignedIn).token.claims.get("oid"))
     others = {key.thumbprint for key in app.keys} - {key_pair.thumbprint if key_pair else ""}
     return {str(owner.get("id")) for owner in app.owners} == {me} and not (others or app.all_passwords or app.federated)
 
 
 def created_here(ctx: Context) -> Effect | None:
     """The note of the app that this undertaking created, or may have created."""
-    journal = ctx.journal
-    effects = journal.standing(CREATE) if journal is not None else []
-    return effects[0] if effects else None
+    return next(iter(ctx.standing(CREATE)), None)
 
 
 def find_created(ctx: Context, effect: Effect) -> str | None:
@@ -225,13 +203,14 @@ def find_created(ctx: Context, effect: Effect) -> str | None:
     return str(found["appId"]) if found else None
 
 
-def _principal(graph: Graph, app_id: str) -> dict[str, Any] | None:
+def _principal(graph: Graph, app_id: str) -> dict[str, Any]:
+    """The service principal; nothing where there is none."""
     try:
         return graph.get(f"/servicePrincipals(appId='{app_id}')?$select=id", "look for the service principal")
     except GraphError as error:
-        if error.status == 404:
-            return None
-        raise
+        if error.status != 404:
+            raise
+        return {}
 
 
 def _by_unique_name(ctx: Context, graph: Graph, unique: str, *, diagnosis: bool = True) -> dict[str, Any] | None:
@@ -258,14 +237,8 @@ def _seen(ctx: Context, read: Callable[[], T], *, diagnosis: bool = True) -> T |
             last = error
             return None
 
-    found = wait_until(
-        look,
-        clock=ctx.clock,
-        emit=ctx.emit,
-        reason="a new object to be seen",
-        expected=10,
-        deadline=REPLICATION if diagnosis else REPLICATION / 4,
-    )
+    deadline = REPLICATION if diagnosis else REPLICATION / 4
+    found = wait_until(look, ctx, "a new object to be seen", expected=10, deadline=deadline)
     if found is None and last is not None and last.status != 404:
         raise last
     return found

@@ -15,26 +15,12 @@ from core.entra.application import App
 from core.entra.graph import documented
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
-from core.events import Finding
-from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
+from core.flow.step import Blocked, Done, Stage, Status, Step
 from core.machine.source_scan import readers
-from core.steps import directory_roles, prerequisites
+from core.steps import directory_roles, facts, prerequisites
 from core.steps.app import other_identities
 from core.steps.certificate.find_key import FindKey, owners_of
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    PasswordRemoval,
-    Project,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 #: Seconds of clock difference that the token endpoint tolerates.
@@ -46,12 +32,9 @@ class FindApp(Step[Context]):
 
     name = "app"
     title = "Find the app registration"
-    maybe = (Project, SignedIn, NewApp, HandOffRequest)
-    gives = (AppRegistration,)
-    updates = (Target,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    maybe = (facts.Project, facts.SignedIn, facts.NewApp, facts.HandOffRequest)
+    gives = (facts.AppRegistration,)
+    updates = (facts.Target,)
 
     def apply(self, ctx: Context) -> str:
         graph = ctx.user_graph()
@@ -71,7 +54,7 @@ class FindApp(Step[Context]):
             raise SetupError("app.no-principal", app_id=app_id, tenant=ctx.target.tenant)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
-        ctx.facts.put(AppRegistration(app, app.all_passwords))
+        ctx.facts.put(facts.AppRegistration(app, app.all_passwords))
         ctx.facts.put(replace(ctx.target, app_id=app_id))
         return f"'{app.name}' ({app_id}), created {app.created[:10]}"
 
@@ -106,12 +89,9 @@ class TestSecret(Step[Context]):
     __test__ = False
     name = "secret"
     title = "Check the old secrets"
-    needs = (Target, AppRegistration)
-    maybe = (Project, SignedIn)
-    updates = (PasswordRemoval,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.Target, facts.AppRegistration)
+    maybe = (facts.Project, facts.SignedIn)
+    updates = (facts.PasswordRemoval,)
 
     def apply(self, ctx: Context) -> str:
         if ctx.project.secret is None and not ctx.app.all_passwords:
@@ -131,14 +111,14 @@ class TestSecret(Step[Context]):
         together(test, look)
         if unknown := ctx.removal.activity.unknown:
             message = f"When the password credentials were last used is unknown: {unknown}."
-            ctx.emit(Finding("secret.activity", "info", message))
+            ctx.report("secret.activity", "info", message)
         return self._told(ctx, state) if state is not None else "the state file has none"
 
     def _told(self, ctx: Context, state: SecretState) -> str:
         if state.state == "dead":
-            ctx.emit(Finding("secret.dead", "info", f"The secret in the state file is dead already ({state.detail})."))
+            ctx.report("secret.dead", "info", f"The secret in the state file is dead already ({state.detail}).")
         elif state.state == "unknown":
-            ctx.emit(Finding("secret.unknown", "warning", f"The old secret could not be checked: {state.detail}"))
+            ctx.report("secret.unknown", "warning", f"The old secret could not be checked: {state.detail}")
         return f"{state.state} ({state.detail})"
 
 
@@ -147,17 +127,14 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may change the app"
-    needs = (SignedIn, AppRegistration)
-    maybe = (MachineKey, Proof, WantedPermissions)
-    updates = (NeedsAdministrator,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.SignedIn, facts.AppRegistration)
+    maybe = (facts.MachineKey, facts.Proof, facts.WantedPermissions)
+    updates = (facts.NeedsAdministrator,)
 
     def apply(self, ctx: Context) -> str:
         reason = directory_roles.may_write(ctx, ctx.app)
         if reason is None:
-            ctx.facts.put(NeedsAdministrator())
+            ctx.facts.put(facts.NeedsAdministrator())
             if not handoff.needed(ctx):
                 return "no, and nothing has to be added to it"
             directory_roles.say_unprivileged(ctx, f"add a certificate to '{ctx.app.name}'")
@@ -169,12 +146,9 @@ class ReadProject(Step[Context]):
 
     name = "project"
     title = "Look at the project"
-    needs = (Target, SignedIn, AppRegistration)
-    maybe = (Project, MachineKey, HandOffRequest)
-    updates = (WantedPermissions, NeedsAdministrator)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
+    maybe = (facts.Project, facts.MachineKey, facts.HandOffRequest)
+    updates = (facts.WantedPermissions, facts.NeedsAdministrator)
 
     def apply(self, ctx: Context) -> str:
         app = ctx.app
@@ -182,26 +156,24 @@ class ReadProject(Step[Context]):
         found = readers(ctx.settings.folder, ctx.profile.secret_member, ctx.project.secret, ctx.statefile.path)
         for reader in found.found:
             place = f"{reader.path.relative_to(ctx.settings.folder)}:{reader.line}"
-            ctx.emit(
-                Finding("sources.reader", "warning", f"{place} uses {reader.what}; it will break without the secret.")
-            )
+            ctx.report("sources.reader", "warning", f"{place} uses {reader.what}; it will break without the secret.")
         if found.unsearched:
             message = f"Of the project, {found.gaps}."
-            ctx.emit(Finding("sources.incomplete", "info" if found.complete else "warning", message))
+            ctx.report("sources.incomplete", "info" if found.complete else "warning", message)
         if app.all_passwords:
-            ctx.emit(others_stop())
-        for finding in other_identities.findings(ctx, app):
+            say_others_stop(ctx)
+        for finding in (*other_identities.unacknowledged(ctx, app), other_identities.roles(app)):
             ctx.emit(finding)
         if missing := other_identities.drift(app):
             names = ", ".join(permissions.name_of(role) for role in missing)
             message = f"Declared by the app and not granted to it: {names}."
             remedy = "Grant them with --repair-permissions, or with 'entraclaw-setup onboard --only provisioner'."
-            ctx.emit(Finding("permissions.drift", "warning", message, remedy))
+            ctx.report("permissions.drift", "warning", message, remedy)
             if ctx.settings.repair_permissions:
                 self._repair(ctx, missing)
         if not app.policy.passwords:
             policy = ", ".join(app.policy.names)
-            ctx.emit(Finding("app.locked", "info", f"No new password credential can be added: policy '{policy}'."))
+            ctx.report("app.locked", "info", f"No new password credential can be added: policy '{policy}'.")
         return f"{len(found.found)} file(s) use the secret"
 
     @staticmethod
@@ -209,18 +181,16 @@ class ReadProject(Step[Context]):
         """Plan to grant what the app declares; a migration by itself changes no permission (M18)."""
         resource_id, offered = permissions.read_offered(ctx.user_graph())
         wanted = {name: role for name, role in offered.items() if role in missing}
-        ctx.facts.put(WantedPermissions(wanted, resource_id, offered))
+        ctx.facts.put(facts.WantedPermissions(wanted, resource_id, offered))
         if wanted and directory_roles.may_grant(ctx) is None:
-            ctx.facts.put(NeedsAdministrator())
+            ctx.facts.put(facts.NeedsAdministrator())
             directory_roles.say_unprivileged(ctx, "grant permissions")
 
 
-def others_stop() -> Finding:
-    """Who would break (M15)."""
-    message = (
-        "Every other machine or pipeline that signs in with a secret of this app stops working until it migrates too."
-    )
-    return Finding("plan.others", "warning", message)
+def say_others_stop(ctx: Context) -> None:
+    """Tell who would break (M15)."""
+    who = "Every other machine or pipeline that signs in with a secret of this app"
+    ctx.report("plan.others", "warning", f"{who} stops working until it migrates too.")
 
 
 def of_that_name(ctx: Context) -> list[dict[str, Any]]:
@@ -252,13 +222,13 @@ def refuse_deleted(ctx: Context, app_id: str) -> None:
         raise SetupError("app.deleted", app_id=app_id, date=str(found.get("deletedDateTime"))[:10])
 
 
-def refuse_another_name(ctx: Context, app: App) -> None:
+def refuse_another_name(ctx: Context, app: application.App) -> None:
     """An app whose name differs from the profile's, or that only a variable or a file of answers names, needs the flag.
 
     :raises SetupError: `app.adopt`: a yes that names its id is missing (P1).
     """
     name, member = ctx.profile.app_display_name, ctx.profile.client_id_member
-    asked = ctx.facts.maybe(HandOffRequest)
+    asked = ctx.facts.maybe(facts.HandOffRequest)
     if ctx.settings.named(app.app_id) or ctx.new_app.created:
         return
     if app.name != name and not holds_our_key(ctx, app):
@@ -290,11 +260,11 @@ def holds_our_key(ctx: Context, app: App) -> bool:
 def say_subject(ctx: Context) -> None:
     """Which app, tenant and cloud this is about, and who is signed in (M2)."""
     app = ctx.maybe_app
-    account = ctx.facts.get(SignedIn).account
+    account = ctx.facts.get(facts.SignedIn).account
     what = f"App '{app.name}' ({app.app_id})" if app else f"A new app '{ctx.app_name}'"
     where = f"tenant {ctx.target.tenant}, cloud {ctx.cloud.name}"
     message = f"{what} in {where}, signed in as {account.user} ({account.kind})."
-    ctx.emit(Finding("plan.subject", "info", message))
+    ctx.report("plan.subject", "info", message)
 
 
 STAGE: Stage[Context] = Stage(

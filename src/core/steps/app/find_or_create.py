@@ -7,25 +7,13 @@ from functools import partial
 
 from core.clock import together, wait_until
 from core.entra import application, creation, permissions
-from core.entra.application import App
 from core.entra.tokens import discover
 from core.errors import GraphError, SetupError
-from core.events import Finding
-from core.flow.step import Needed, Status, Step
-from core.steps import prerequisites
+from core.flow.step import Step
+from core.steps import facts, prerequisites
 from core.steps.app import find
 from core.steps.app.create import REPLICATION, created_here, find_created
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    NewApp,
-    OpenRun,
-    Project,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 
@@ -41,12 +29,9 @@ class FindOrCreate(Step[Context]):
 
     name = "app"
     title = "Find the app registration"
-    maybe = (Project, SignedIn, HandOffRequest)
-    gives = (WantedPermissions,)
-    updates = (Target, OpenRun, AppRegistration, NewApp)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    maybe = (facts.Project, facts.SignedIn, facts.HandOffRequest)
+    gives = (facts.WantedPermissions,)
+    updates = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.NewApp)
 
     def apply(self, ctx: Context) -> str:
         if ctx.project.secret or ctx.statefile.read_or_empty().present:
@@ -56,11 +41,11 @@ class FindOrCreate(Step[Context]):
         app, *_ = together(lambda: self._look(ctx), lambda: _offered(ctx), lambda: _policy(ctx), tell)
         if app is None and ctx.target.app_id:
             app = self._gone(ctx)
-        ctx.facts.drop(AppRegistration)
+        ctx.facts.drop(facts.AppRegistration)
         if app is None:
             return f"there is none; '{ctx.profile.app_display_name}' will be created"
         ctx.facts.put(replace(ctx.target, app_id=app.app_id))
-        ctx.facts.put(AppRegistration(app))
+        ctx.facts.put(facts.AppRegistration(app))
         find.refuse_another_name(ctx, app)
         if app.saml_passwords:
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
@@ -88,13 +73,13 @@ class FindOrCreate(Step[Context]):
             return creation.by_unique_name(ctx.user_graph(), unique) or ""
         return ""
 
-    def _look(self, ctx: Context) -> App | None:
+    def _look(self, ctx: Context) -> application.App | None:
         """The app. That there is none is believed when it lasts: a replica may not know a new one yet."""
         graph = ctx.user_graph()
         if not ctx.target.app_id:
             return self._by_name(ctx)
 
-        def look() -> App | None:
+        def look() -> application.App | None:
             try:
                 return application.read(graph, ctx.target.app_id)
             except GraphError as error:
@@ -102,16 +87,10 @@ class FindOrCreate(Step[Context]):
                     return None
                 raise
 
-        return wait_until(
-            look,
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="the app registration to be seen",
-            expected=10,
-            deadline=REPLICATION / (8 if ctx.settings.app_id else 1 if ctx.new_app.created else 2),
-        )
+        deadline = REPLICATION / (8 if ctx.settings.app_id else 1 if ctx.new_app.created else 2)
+        return wait_until(look, ctx, "the app registration to be seen", expected=10, deadline=deadline)
 
-    def _by_name(self, ctx: Context) -> App | None:
+    def _by_name(self, ctx: Context) -> application.App | None:
         """None, unless it is the very one that this undertaking made.
 
         :raises SetupError: `app.adopt-or-new`, `app.several`.
@@ -128,19 +107,18 @@ class FindOrCreate(Step[Context]):
             raise SetupError("app.adopt-or-new", listing=app.describe(), app_id=app.app_id)
         raise find.Several(ctx, found)
 
-    def _gone(self, ctx: Context) -> App | None:
+    def _gone(self, ctx: Context) -> application.App | None:
         """A definite 404 makes an id stale; a deleted app that can be restored stops the run."""
         target = ctx.target
         find.refuse_deleted(ctx, target.app_id)
         if ctx.settings.app_id:
             raise SetupError("app.missing", app_id=target.app_id, tenant=target.tenant, path=ctx.statefile.path)
+        app_id = ""
         if not ctx.new_app.created:
             message = f"The app {target.app_id} of the state file does not exist any more; a new one will be created."
-            ctx.emit(Finding("app.stale", "warning", message))
+            ctx.report("app.stale", "warning", message)
             prerequisites.open_of_project(ctx)  # from here on it is about a new app
             app_id = self._interrupted(ctx)
-        else:
-            app_id = ""
         ctx.facts.put(replace(ctx.target, app_id=app_id))
         _policy(ctx)
         return self._look(ctx)
@@ -148,7 +126,7 @@ class FindOrCreate(Step[Context]):
 
 def _offered(ctx: Context) -> None:
     resource_id, offered = permissions.read_offered(ctx.user_graph())
-    ctx.facts.put(WantedPermissions(resource_id=resource_id, offered=offered))
+    ctx.facts.put(facts.WantedPermissions(resource_id=resource_id, offered=offered))
 
 
 def _policy(ctx: Context) -> None:

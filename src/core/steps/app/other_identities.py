@@ -12,12 +12,6 @@ from core.steps.context import Context
 from core.steps.facts import SignedIn
 
 
-def findings(ctx: Context, app: App) -> Iterator[Finding]:
-    """One per key credential, federated credential or owner that is neither ours nor acknowledged, and one on roles."""
-    yield from unacknowledged(ctx, app)
-    yield roles(app)
-
-
 def unacknowledged(ctx: Context, app: App, made_here: frozenset[str] = frozenset()) -> Iterator[Finding]:
     """What else can sign in as the app, or give itself the means to (M17).
 

@@ -15,36 +15,18 @@ from uuid import uuid4
 from core.clock import wait_until
 from core.display import short
 from core.entra import application, credentials
-from core.entra.application import Key
-from core.entra.credentials import Merge
 from core.entra.graph import Graph
 from core.entra.tokens import prove
-from core.errors import KeystoreError, SetupError
-from core.errors.effected import Effected
-from core.events import Finding, Question
+from core.errors import Effected, KeystoreError, SetupError
+from core.events import Question
 from core.flow.facts import Kinds
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Blocked, Done, Left, Needed, Status, Step
+from core.flow.step import Blocked, Done, Left, Needed, PlanRow, Status, Step
 from core.machine.keystore.system import compare
 from core.secret import Secret
+from core.steps import facts
 from core.steps.certificate import presence
-from core.steps.certificate.presence import Presence
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    KeystoreFindings,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    PasswordRemoval,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 
 #: The effect of leaving out an expired entry of others.
@@ -56,9 +38,9 @@ class StoreKey(Step[Context]):
 
     name = "store-key"
     title = "Create a key and store it"
-    needs = (Target, OpenRun)
-    maybe = (AppRegistration, NewApp, KeystoreFindings)
-    gives = (MachineKey,)
+    needs = (facts.Target, facts.OpenRun)
+    maybe = (facts.AppRegistration, facts.NewApp, facts.KeystoreFindings)
+    gives = (facts.MachineKey,)
 
     def check(self, ctx: Context) -> Status:
         key_pair = ctx.maybe_key_pair
@@ -72,7 +54,7 @@ class StoreKey(Step[Context]):
         key_pair = ctx.keys.make(ctx.profile.subject, ctx.clock.now(), lifetime(ctx)[0], ctx.target.app_id)
         account = f"{ctx.target.tenant}#{key_pair.thumbprint}"
         with ctx.log.effect("keystore.write", account, ctx.emit, thumbprint=key_pair.thumbprint):
-            ctx.facts.put(MachineKey(ctx.keys.open(store(ctx, account, key_pair.entry), account)))
+            ctx.facts.put(facts.MachineKey(ctx.keys.open(store(ctx, account, key_pair.entry), account)))
         return f"certificate {key_pair.thumbprint}, until {key_pair.not_after.date()}"
 
     def undo(self, ctx: Context) -> Left | None:
@@ -81,7 +63,7 @@ class StoreKey(Step[Context]):
             if ctx.keystore.has(ctx.service, effect.target):
                 return Left(f"keystore entry {effect.target}", f"Delete {effect.target} of {ctx.service} by hand.")
             ctx.log.undone(effect)
-            ctx.facts.drop(MachineKey)
+            ctx.facts.drop(facts.MachineKey)
         return None
 
 
@@ -90,9 +72,9 @@ class Register(Step[Context]):
 
     name = "register"
     title = "Add the certificate to the app"
-    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, KeystoreFindings, HandOffRequest)
-    updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator, PasswordRemoval)
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe: ClassVar[Kinds] = (*handoff.REQUEST, facts.Proof, facts.KeystoreFindings)
+    updates: ClassVar[Kinds] = (facts.MachineKey, facts.NeedsAdministrator, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         key_pair = ctx.maybe_key_pair
@@ -110,25 +92,17 @@ class Register(Step[Context]):
         call = f"PATCH /applications/{app.object_id} keyCredentials"
         where = f"app registration '{app.name}'"
         whose = where + handoff.by_whom(ctx)
-        stay = tuple(
-            PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
-            for key in app.keys
-            if all(key.der != spare.der for spare in ctx.keystore_findings.spare)
-        )
+        spare = {key_pair.der for key_pair in ctx.keystore_findings.spare}
+        stay = [PlanRow("keep", "certificate", where, key.describe()) for key in app.keys if key.der not in spare]
         return (PlanRow("add", "certificate", whose, "", after, True, call), *stay)
 
     def apply(self, ctx: Context) -> str:
         merge, key_id = register(ctx)
         for key in merge.lost:
-            ctx.emit(
-                Finding(
-                    "app.key-lost",
-                    "warning",
-                    f"The certificate {key.thumbprint or key.id} '{key.name}' was on the app before and is gone now, "
-                    "although it was sent back: another writer replaced the list at the same moment.",
-                    "Its owner has to register it again; it was not restored, because it may have been revoked.",
-                )
-            )
+            gone = f"The certificate {key.thumbprint or key.id} '{key.name}' was on the app before and is gone now"
+            why = "although it was sent back: another writer replaced the list at the same moment."
+            remedy = "Its owner has to register it again; it was not restored, because it may have been revoked."
+            ctx.report("app.key-lost", "warning", f"{gone}, {why}", remedy)
         if merge.contended:
             presence.tell_of_secrets(ctx, application.read_passwords(ctx.user_graph(), ctx.app))
         return f"keyId {key_id}; {len(ctx.app.keys) - len(merge.lost)} other(s) kept"
@@ -146,22 +120,31 @@ class Register(Step[Context]):
                 if found.thumbprint != thumbprint or not held:
                     return Left(f"certificate {found.thumbprint} (keyId {key_id}), which is not provably ours", by_hand)
                 try:
-                    credentials.remove_key(graph, object_id, keys, key_id, ctx.clock, ctx.emit)
+                    credentials.remove_key(graph, object_id, keys, key_id)
                 except SetupError as error:
                     return Left(f"certificate {thumbprint} (keyId {key_id}) on the app: {error.summary}", by_hand)
             ctx.log.undone(effect)
         return _lost_for_good(ctx, graph)
 
 
-class Prove(Step[Context]):
+class Proving(Step[Context]):
+    """What uses all that `prove_again` does."""
+
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe = (*handoff.REQUEST, facts.KeystoreFindings)
+    updates: ClassVar[Kinds] = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator)
+
+    def apply(self, ctx: Context) -> str:
+        return prove_again(ctx)
+
+
+class Prove(Proving):
     """Mint a token with a fresh credential built from the read-back key."""
 
     name = "prove"
     title = "Prove the certificate with a token"
-    needs = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
-    gives = (Proof,)
-    updates = (MachineKey, NeedsAdministrator)
+    gives = (facts.Proof,)
+    updates = (facts.MachineKey, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         proof, app = ctx.maybe_proof, ctx.maybe_app
@@ -172,17 +155,14 @@ class Prove(Step[Context]):
             return Blocked(SetupError("app.disabled", what=what, app=app.name, app_id=app.app_id))
         return Needed()
 
-    def apply(self, ctx: Context) -> str:
-        return prove_again(ctx)
-
 
 class Adopt(Step[Context]):
     """Make the proven key this machine's own: write and read back account `<tenant>`; the former one is kept aside."""
 
     name = "adopt"
     title = "Make it this machine's key"
-    needs = (Target, OpenRun, MachineKey)
-    maybe = (KeystoreFindings,)
+    needs = (facts.Target, facts.OpenRun, facts.MachineKey)
+    maybe = (facts.KeystoreFindings,)
 
     def check(self, ctx: Context) -> Status:
         key_pair = ctx.maybe_key_pair
@@ -192,17 +172,8 @@ class Adopt(Step[Context]):
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         where = f"{ctx.keystore_findings.backend}, service {ctx.service}"
-        return (
-            PlanRow(
-                "change",
-                f"account {ctx.target.tenant}",
-                where,
-                "",
-                "will hold the proven key",
-                True,
-                "keystore write",
-            ),
-        )
+        account, after = f"account {ctx.target.tenant}", "will hold the proven key"
+        return (PlanRow("change", account, where, "", after, True, "keystore write"),)
 
     def apply(self, ctx: Context) -> str:
         key_pair, tenant = ctx.key_pair, ctx.target.tenant
@@ -261,7 +232,7 @@ def _thumbprint_in(ctx: Context, account: str) -> str:
         return ""
 
 
-def register(ctx: Context) -> tuple[Merge, str]:
+def register(ctx: Context) -> tuple[credentials.Merge, str]:
     """Add the certificate to the app as the signed-in principal, under one keyId however often that is needed.
 
     :returns: what it came to, and the keyId.
@@ -273,7 +244,7 @@ def register(ctx: Context) -> tuple[Merge, str]:
     chosen = asked.data["key_id"] if asked else chosen_key_id(ctx)
     key_id = earlier[0].data["key_id"] if earlier else chosen
     entry = credentials.entry_of(key_pair, key_id, key_name(ctx))
-    passwords = [password.id for password in ctx.facts.get(AppRegistration).initial]
+    passwords = [password.id for password in ctx.facts.get(facts.AppRegistration).initial]
     details = {"object_id": app.object_id, "key_id": key_id, "thumbprint": key_pair.thumbprint, "passwords": passwords}
     stands = any(effect.state == "done" for effect in earlier)  # dropped since: it is one effect, with one undo
     with (
@@ -281,25 +252,25 @@ def register(ctx: Context) -> tuple[Merge, str]:
         nullcontext() if stands else ctx.log.effect("graph.application.addKey", app.object_id, ctx.emit, **details),
         _dropping(ctx) as drop,
     ):
-        merge = credentials.add_key(ctx.user_graph(), app.object_id, key_pair, entry, ctx.clock, ctx.emit, drop)
-    ctx.facts.put(MachineKey(key_pair, frozenset(key.id for key in merge.keys), merge.contended))
+        merge = credentials.add_key(ctx.user_graph(), app.object_id, key_pair, entry, drop)
+    ctx.facts.put(facts.MachineKey(key_pair, frozenset(key.id for key in merge.keys), merge.contended))
     return merge, key_id
 
 
-def watch(ctx: Context) -> Presence:
+def watch(ctx: Context) -> presence.Presence:
     """What sees this machine's certificate on the app, and registers it again when it was dropped."""
-    return Presence(ctx, lambda: register(ctx)[0])
+    return presence.Presence(ctx, lambda: register(ctx)[0])
 
 
 def key_name(ctx: Context) -> str:
     """Display name of the certificate on the app, after its machine."""
-    asked = ctx.facts.maybe(HandOffRequest)
+    asked = ctx.facts.maybe(facts.HandOffRequest)
     return f"{ctx.profile.subject} {short(asked.request.machine) if asked is not None else ctx.machine}"
 
 
 def chosen_key_id(ctx: Context) -> str:
     """The keyId that a request asks for, else a new one."""
-    asked = ctx.facts.maybe(HandOffRequest)
+    asked = ctx.facts.maybe(facts.HandOffRequest)
     return asked.request.key_id if asked is not None else str(uuid4())
 
 
@@ -324,18 +295,9 @@ def prove_again(ctx: Context) -> str:
         raise KeystoreError("keystore.read-back", verdict="missing", backend=ctx.keystore_findings.backend)
     read_back = ctx.keys.open(entry, ctx.target.tenant)
     roles = frozenset(ctx.permissions.wanted)
-    proof = prove(
-        ctx.session,
-        ctx.cloud,
-        ctx.target.tenant,
-        ctx.target.app_id,
-        read_back,
-        ctx.clock,
-        ctx.emit,
-        roles,
-        watch(ctx).look,
-    )
-    ctx.facts.put(Proof(proof))
+    target, look = ctx.target, watch(ctx).look
+    proof = prove(ctx.session, ctx.cloud, target.tenant, target.app_id, read_back, ctx, roles, look)
+    ctx.facts.put(facts.Proof(proof))
     return f"token for {proof.claims['aud']}, app {ctx.target.app_id}, {len(proof.roles)} role(s)"
 
 
@@ -353,35 +315,29 @@ def store(ctx: Context, account: str, entry: Secret) -> Secret:
     return found
 
 
-def _where_seen(ctx: Context, graph: Graph, object_id: str, key_id: str) -> tuple[Key, ...] | None:
+def _where_seen(ctx: Context, graph: Graph, object_id: str, key_id: str) -> tuple[application.Key, ...] | None:
     """The key credentials as soon as a read shows this one; None when none does.
 
     A write whose fate is unknown may still show itself, and a replica may lag behind one that was done.
     """
 
-    def look() -> tuple[Key, ...] | None:
+    def look() -> tuple[application.Key, ...] | None:
         keys = application.read_keys(graph, object_id)
         return keys if any(key.id == key_id for key in keys) else None
 
-    return wait_until(
-        look,
-        clock=ctx.clock,
-        emit=ctx.emit,
-        reason="the certificate to be seen, so that it can be removed",
-        expected=10,
-        deadline=credentials.REPLICATION * 2,
-    )
+    reason, deadline = "the certificate to be seen, so that it can be removed", credentials.REPLICATION * 2
+    return wait_until(look, ctx, reason, expected=10, deadline=deadline)
 
 
 @contextmanager
-def _dropping(ctx: Context) -> Iterator[Callable[[tuple[Key, ...]], Collection[str]]]:
+def _dropping(ctx: Context) -> Iterator[Callable[[tuple[application.Key, ...]], Collection[str]]]:
     """Ask before expired entries of others are left out, and journal each; `--yes` alone is not enough (P8).
 
     They cannot be put back: the service takes no entry whose end has passed.
     """
     effects: list[Effect] = []
 
-    def drop(expired: tuple[Key, ...]) -> Collection[str]:
+    def drop(expired: tuple[application.Key, ...]) -> Collection[str]:
         listing = ", ".join(f"{key.thumbprint or key.id} '{key.name}' (ended {key.end_date})" for key in expired)
         text = f"The service refuses the write because of expired entries: {listing}. Remove them, for good?"
         question = Question("drop-expired", text, False, "--drop-expired")

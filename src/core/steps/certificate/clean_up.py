@@ -7,13 +7,10 @@ from pathlib import Path
 
 from core.entra import application, credentials
 from core.errors import Interrupted, SetupError
-from core.events import Finding
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Needed, Status, Step
+from core.flow.step import Done, Needed, PlanRow, Status, Step
 from core.signer import Signer
-from core.steps import directory_roles
+from core.steps import directory_roles, facts
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Proof, SignedIn, Target
 from core.steps.hand_off import handoff
 
 
@@ -22,22 +19,18 @@ class CleanUp(Step[Context]):
 
     name = "tidy"
     title = "Remove pending keystore entries"
-    needs = (Target, OpenRun, AppRegistration, MachineKey)
-    maybe = (SignedIn, Proof, KeystoreFindings)
+    needs = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.MachineKey)
+    maybe = (facts.SignedIn, facts.Proof, facts.KeystoreFindings)
 
     def _accounts(self, ctx: Context) -> list[str]:
-        journal, accounts = ctx.journal, []
-        if journal is not None:
-            accounts = [effect.target for effect in journal.standing("keystore.write")]
-            accounts += [effect.target for effect in journal.standing("keystore.aside")]
+        accounts = [effect.target for kind in ("write", "aside") for effect in ctx.standing(f"keystore.{kind}")]
         if ctx.maybe_key_pair is not None:
             accounts.append(ctx.pending)
         return list(dict.fromkeys(accounts))
 
     def _requests(self, ctx: Context) -> dict[Path, str]:
         """The requests that are still there, and the keyId that each asks for."""
-        effects = ctx.journal.standing(handoff.WRITE) if ctx.journal is not None else []
-        requests = {Path(effect.target): str(effect.data["key_id"]) for effect in effects}
+        requests = {Path(effect.target): str(effect.data["key_id"]) for effect in ctx.standing(handoff.WRITE)}
         return {path: key_id for path, key_id in requests.items() if path.exists()}
 
     def check(self, ctx: Context) -> Status:
@@ -48,12 +41,8 @@ class CleanUp(Step[Context]):
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         where, how = f"app registration '{ctx.app.name}'" if ctx.maybe_app else "", "PATCH keyCredentials"
-        return tuple(
-            PlanRow(
-                "delete", "certificate", where, f"{key_pair.thumbprint}, this machine's, not in use", "", False, how
-            )
-            for key_pair in self._spare(ctx)
-        )
+        thumbprints = [f"{key_pair.thumbprint}, this machine's, not in use" for key_pair in self._spare(ctx)]
+        return tuple(PlanRow("delete", "certificate", where, before, "", False, how) for before in thumbprints)
 
     def apply(self, ctx: Context) -> str:
         for key_pair in self._spare(ctx):
@@ -81,13 +70,13 @@ class CleanUp(Step[Context]):
                 continue
             try:
                 with ctx.log.effect("graph.application.removeKey", key.id, ctx.emit, thumbprint=key_pair.thumbprint):
-                    credentials.remove_key(graph, app.object_id, keys, key.id, ctx.clock, ctx.emit)
+                    credentials.remove_key(graph, app.object_id, keys, key.id)
             except Interrupted:
                 raise
             except SetupError as error:
                 message = f"The certificate {key_pair.thumbprint} of this machine is on the app and not in use: {error}"
                 by_hand = f"az ad app credential delete --id {app.app_id} --key-id {key.id} --cert"
-                ctx.emit(Finding("certificate.left", "warning", message, by_hand))
+                ctx.report("certificate.left", "warning", message, by_hand)
 
     @staticmethod
     def _remove(ctx: Context, path: Path, key_id: str) -> bool:
@@ -98,6 +87,6 @@ class CleanUp(Step[Context]):
         except SetupError as error:
             if error.id != "request.left":
                 raise
-            ctx.emit(Finding(error.id, "warning", error.summary, error.remedy))
+            ctx.report(error.id, "warning", error.summary, error.remedy)
             return False
         return True

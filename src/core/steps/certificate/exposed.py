@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.errors import SetupError
-from core.events import Finding
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Needed, Status, Step
+from core.flow.step import Done, Needed, PlanRow, Status, Step
 from core.machine import exposed_key
 from core.steps.certificate.clean_up import CleanUp
 from core.steps.context import Context
@@ -33,7 +31,7 @@ class TellOfExposed(Step[Context]):
             return "there is none"
         stays = f" It stays there: {why}." if (why := exposed_key.refusal(path)) else ""
         message = f"{path} holds a private key of this machine without encryption.{stays}"
-        ctx.emit(Finding("key.exposed", "warning", message, "Look at it by hand." if stays else ""))
+        ctx.report("key.exposed", "warning", message, "Look at it by hand." if stays else "")
         return str(path)
 
 

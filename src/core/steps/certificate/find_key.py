@@ -17,13 +17,11 @@ from core import paths
 from core.entra import application, certificates
 from core.entra.tokens import LAGGING, mint
 from core.errors import Interrupted, SetupError, TokenError
-from core.events import Finding
-from core.flow.step import Needed, Status, Step
+from core.flow.step import Step
 from core.secret import Secret
 from core.signer import Signer
-from core.steps import prerequisites
+from core.steps import facts, prerequisites
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, KeystoreFindings, MachineKey, OpenRun, Project, Proof, SignedIn, Target
 
 
 class FindKey(Step[Context]):
@@ -31,16 +29,13 @@ class FindKey(Step[Context]):
 
     name = "key"
     title = "Look for a key in the keystore"
-    needs = (Target, OpenRun)
-    maybe = (Project, SignedIn, AppRegistration)
-    updates = (MachineKey, Proof, KeystoreFindings)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.Target, facts.OpenRun)
+    maybe = (facts.Project, facts.SignedIn, facts.AppRegistration)
+    updates = (facts.MachineKey, facts.Proof, facts.KeystoreFindings)
 
     def apply(self, ctx: Context) -> str:
-        ctx.facts.drop(MachineKey)
-        ctx.facts.drop(Proof)
+        ctx.facts.drop(facts.MachineKey)
+        ctx.facts.drop(facts.Proof)
         # the account is the tenant's: no other run of this tenant may put its key there until this one is over
         prerequisites.take_lock(ctx, ctx.target.tenant, "keystore")
         entry = ctx.keystore.read(ctx.service, ctx.target.tenant)
@@ -56,7 +51,7 @@ class FindKey(Step[Context]):
                 tenant, service, thumbprint = ctx.target.tenant, ctx.service, current.thumbprint
                 raise SetupError("keystore.occupied", tenant=tenant, service=service, thumbprint=thumbprint)
         elif current is not None and self._usable(ctx, current):
-            ctx.facts.put(MachineKey(current))
+            ctx.facts.put(facts.MachineKey(current))
             _say_due(ctx, current)
             self._find_spare(ctx, None)
             return f"{current.thumbprint}, until {current.not_after.date()}"
@@ -65,7 +60,7 @@ class FindKey(Step[Context]):
         usable = [key_pair for key_pair in self._candidates(ctx) if not key_pair.expired(now)]
         chosen = next((b for b in usable if app is not None and app.holds(b)), usable[0] if usable else None)
         if chosen is not None:
-            ctx.facts.put(MachineKey(chosen))
+            ctx.facts.put(facts.MachineKey(chosen))
         self._find_spare(ctx, current)
         return f"{chosen.thumbprint}, pending from an interrupted run" if chosen else "none that can be used"
 
@@ -87,11 +82,8 @@ class FindKey(Step[Context]):
         """
         app, used = ctx.maybe_app, ctx.maybe_key_pair
         key_pairs = [*self._candidates(ctx, listed=False), *([former] if former is not None else [])]
-        spare = tuple(
-            key_pair
-            for key_pair in key_pairs
-            if app is not None and app.holds(key_pair) and (used is None or key_pair.der != used.der)
-        )
+        listed = [key_pair for key_pair in key_pairs if app is not None and app.holds(key_pair)]
+        spare = tuple(key_pair for key_pair in listed if used is None or key_pair.der != used.der)
         ctx.facts.put(replace(ctx.keystore_findings, spare=spare))
 
     def _pending(self, ctx: Context, thumbprint: str) -> Signer | None:
@@ -106,7 +98,7 @@ class FindKey(Step[Context]):
         except SetupError as error:
             if error.id != "keystore.bundle":  # a key that is out of reach is no reason for a new one (T6)
                 raise
-            ctx.emit(Finding(error.id, "warning", error.summary, "A new key will be made."))
+            ctx.report(error.id, "warning", error.summary, "A new key will be made.")
             return None
 
     def _refuse_another_apps_key(self, ctx: Context, der: bytes) -> None:
@@ -149,25 +141,19 @@ class FindKey(Step[Context]):
     def _usable(self, ctx: Context, key_pair: Signer) -> bool:
         if key_pair.expired(ctx.clock.now()):
             self._refuse_foreign(ctx, key_pair.der)
-            ctx.emit(Finding("certificate.expired", "warning", "The certificate in the keystore has expired."))
+            ctx.report("certificate.expired", "warning", "The certificate in the keystore has expired.")
             return False
         try:
-            ctx.facts.put(Proof(mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)))
+            ctx.facts.put(facts.Proof(mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)))
         except TokenError as error:
             if (app := ctx.maybe_app) is not None and app.holds(key_pair) and LAGGING & set(error.codes):
                 return True  # registered a moment ago; the proof will wait for it
             if 700027 not in error.codes:
                 raise
             self._refuse_foreign(ctx, key_pair.der)
-            ctx.emit(
-                Finding(
-                    "certificate.gone",
-                    "warning",
-                    f"The certificate {key_pair.thumbprint} of this machine is no longer on the app: "
-                    "somebody removed it or replaced the list.",
-                    "A new key will be made and registered.",
-                )
-            )
+            gone = f"The certificate {key_pair.thumbprint} of this machine is no longer on the app"
+            message = f"{gone}: somebody removed it or replaced the list."
+            ctx.report("certificate.gone", "warning", message, "A new key will be made and registered.")
             return False
         return True
 
@@ -177,7 +163,7 @@ def _say_due(ctx: Context, key_pair: Signer) -> None:
     if (state := renewal.state(now)) == "valid":
         return
     message = f"The certificate ends on {renewal.end.date()}; it was due for renewal on {renewal.due.date()}."
-    ctx.emit(Finding("certificate.due", "info" if state == "due" else "warning", message, "Rotate it soon."))
+    ctx.report("certificate.due", "info" if state == "due" else "warning", message, "Rotate it soon.")
 
 
 def owners_of(ctx: Context, der: bytes) -> frozenset[str]:

@@ -7,17 +7,15 @@ moment later. Past the point of no return it is this machine's only credential.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from core.entra import application, credentials
-from core.entra.application import Key, Password
-from core.entra.credentials import REPLICATION, Merge
 from core.errors import GraphError, NetworkError
-from core.events import Finding
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, HandOffRequest, MachineKey
 
 
+@dataclass
 class Presence:
     """Judges what reads of the app show.
 
@@ -25,16 +23,15 @@ class Presence:
     :ivar registered: whether that was needed; then it has to be proven again.
     """
 
-    def __init__(self, ctx: Context, register: Callable[[], Merge]) -> None:
-        self._ctx = ctx
-        self._register = register
-        self._missing_since: float | None = None
-        self.registered = False
+    ctx: Context
+    register: Callable[[], credentials.Merge]
+    registered: bool = False
+    _missing_since: float | None = None
 
     @property
     def before(self) -> Set[str]:
         """KeyIds that were on the app when this machine's certificate was registered."""
-        return self._ctx.facts.get(MachineKey).listed or {key.id for key in self._ctx.app.keys}
+        return self.ctx.facts.get(facts.MachineKey).listed or {key.id for key in self.ctx.app.keys}
 
     def look(self) -> None:
         """The service says that it does not know the certificate: see whether it is on the app.
@@ -42,12 +39,12 @@ class Presence:
         A look that fails says nothing; whoever waits for the service to accept the certificate goes on.
         """
         try:
-            keys = application.read_keys(self._ctx.user_graph(), self._ctx.app.object_id)
+            keys = application.read_keys(self.ctx.user_graph(), self.ctx.app.object_id)
         except (GraphError, NetworkError):
             return
         self.holds(keys)
 
-    def holds(self, keys: Sequence[Key]) -> bool:
+    def holds(self, keys: Sequence[application.Key]) -> bool:
         """Whether the certificate is there, or is there again.
 
         A read that lacks it may come from a replica that lags behind. It is believed when it shows an entry that was
@@ -56,47 +53,36 @@ class Presence:
         :param keys: what a read showed.
         :returns: False: it is not seen, and that is not believed yet.
         """
-        ctx = self._ctx
+        ctx = self.ctx
         if credentials.holds(keys, ctx.key_pair):
             self._missing_since = None
             return True
-        if ctx.facts.maybe(HandOffRequest) is not None:  # it is another machine's, which sees to it itself
+        if ctx.facts.maybe(facts.HandOffRequest) is not None:  # it is another machine's, which sees to it itself
             return False
         now = ctx.clock.monotonic()
         if self._missing_since is None:
             self._missing_since = now
         overwritten = credentials.strangers(keys, self.before)
-        if not overwritten and now - self._missing_since < 2 * REPLICATION:
+        if not overwritten and now - self._missing_since < 2 * credentials.REPLICATION:
             return False
-        ctx.emit(
-            Finding(
-                "certificate.dropped",
-                "warning",
-                f"The certificate {ctx.key_pair.thumbprint} of this machine was on the app and is gone: another "
-                "writer replaced the list.",
-                "It is registered again.",
-            )
-        )
-        self._register()
+        gone = f"The certificate {ctx.key_pair.thumbprint} of this machine was on the app and is gone"
+        message = f"{gone}: another writer replaced the list."
+        ctx.report("certificate.dropped", "warning", message, "It is registered again.")
+        self.register()
         self.registered = True
         self._missing_since = None
         return True
 
 
-def tell_of_secrets(ctx: Context, passwords: Sequence[Password]) -> None:
+def tell_of_secrets(ctx: Context, passwords: Sequence[application.Password]) -> None:
     """Say once that others deleted the secrets which this machine began with, before it deleted any (M5).
 
     :param passwords: those that are there now.
     """
-    begun_with = ctx.facts.get(AppRegistration).initial
+    begun_with = ctx.facts.get(facts.AppRegistration).initial
     if begun_with and not passwords and not ctx.removal.gone_told and not ctx.log.marked:
         ctx.facts.put(replace(ctx.removal, gone_told=True))
         proven = "its certificate is proven" if ctx.maybe_proof else "until its certificate is proven it cannot sign in"
-        ctx.emit(
-            Finding(
-                "secret.gone",
-                "warning",
-                "Somebody else, most likely another machine of this app, deleted the client secret that this machine "
-                f"began with: {proven}.",
-            )
-        )
+        who = "Somebody else, most likely another machine of this app,"
+        message = f"{who} deleted the client secret that this machine began with: {proven}."
+        ctx.report("secret.gone", "warning", message)

@@ -11,29 +11,19 @@ from uuid import uuid4
 
 from core import files
 from core.entra import application, creation
-from core.errors import GraphError, SetupError
-from core.errors.effected import Effected
-from core.events import Finding, Question
+from core.errors import Effected, GraphError, SetupError
+from core.events import Question
+from core.flow.facts import Kinds
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
+from core.steps import facts
 from core.steps.admin_request import LARGEST, Request
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 
 WRITE: Final = "request.write"
 WAITING: Final = "handoff.waiting"
+#: Of what a request is made: what a step asks for besides that may end in one.
+REQUEST: Final[Kinds] = (facts.NewApp, facts.WantedPermissions, facts.HandOffRequest)
 #: Effects by which this machine puts a certificate on the app itself.
 OWN: Final = ("graph.application.addKey", "graph.application.create")
 #: What an undo that somebody asked for fails with.
@@ -45,8 +35,8 @@ class HandOff(Step[Context]):
 
     name = "hand-off"
     title = "Write a request for an administrator"
-    needs = (Target, OpenRun, SignedIn, MachineKey)
-    maybe = (AppRegistration, NewApp, Proof, WantedPermissions, NeedsAdministrator, HandOffRequest)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.MachineKey)
+    maybe = (*REQUEST, facts.AppRegistration, facts.Proof, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if needed(ctx) else Done("not needed")
@@ -106,12 +96,12 @@ def on_refusal(ctx: Context) -> Iterator[None]:
 
 def by_whom(ctx: Context) -> str:
     """Added to a row of the plan: that an administrator makes this change."""
-    return "" if ctx.facts.maybe(NeedsAdministrator) is None else ", by an administrator"
+    return "" if ctx.facts.maybe(facts.NeedsAdministrator) is None else ", by an administrator"
 
 
 def needed(ctx: Context) -> bool:
     """Whether something is to be done that the signed-in principal may not do."""
-    if ctx.facts.maybe(NeedsAdministrator) is None:
+    if ctx.facts.maybe(facts.NeedsAdministrator) is None:
         return False
     app, key_pair = ctx.maybe_app, ctx.maybe_key_pair
     if app is None or key_pair is None or not (app.holds(key_pair) or ctx.maybe_proof):
@@ -122,8 +112,7 @@ def needed(ctx: Context) -> bool:
 
 def written(ctx: Context) -> Effect | None:
     """The note of the request that this undertaking wrote."""
-    effects = ctx.journal.standing(WRITE) if ctx.journal is not None else []
-    return effects[-1] if effects else None
+    return next(reversed(ctx.standing(WRITE)), None)
 
 
 def path(ctx: Context) -> Path:
@@ -153,7 +142,7 @@ def hand_over(ctx: Context, *, removal: bool = False) -> NoReturn:
         der=key_pair.der,
         key_id=str(earlier.data["key_id"]) if earlier else str(uuid4()),
         machine=ctx.machine,
-        requested_by=ctx.facts.get(SignedIn).account.user,
+        requested_by=ctx.facts.get(facts.SignedIn).account.user,
         created=ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         roles={} if removal else dict(ctx.permissions.wanted),
         remove_passwords=removal,
@@ -171,10 +160,8 @@ def hand_over(ctx: Context, *, removal: bool = False) -> NoReturn:
 def _applied(ctx: Context, effect: Effect) -> Left | None:
     """What an administrator has done for this machine already, and how it is taken back."""
     key_pair, app = ctx.maybe_key_pair, ctx.maybe_app
-    if key_pair is None or any(
-        e.data.get("thumbprint") == key_pair.thumbprint and e.action in OWN and e.state != "failed"
-        for e in ctx.log.effects
-    ):
+    registered = [e for e in ctx.log.effects if e.action in OWN and e.state != "failed"]
+    if key_pair is None or any(e.data.get("thumbprint") == key_pair.thumbprint for e in registered):
         return None  # this machine registered it, and has undone that by now
     graph, unique = ctx.user_graph(), effect.data["unique_name"]
     if app is None and unique and (app_id := creation.by_unique_name(graph, unique)) is not None:
@@ -197,8 +184,8 @@ def hand_over_instead(ctx: Context, refusal: GraphError) -> NoReturn:
 
     :raises SetupError: as `hand_over`.
     """
-    ctx.facts.put(NeedsAdministrator())
-    ctx.emit(Finding("rights.refused", "warning", refusal.summary))
+    ctx.facts.put(facts.NeedsAdministrator())
+    ctx.report("rights.refused", "warning", refusal.summary)
     hand_over(ctx)
 
 

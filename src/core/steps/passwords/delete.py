@@ -9,35 +9,15 @@ from typing import ClassVar, Final, NoReturn
 from core.clock import pause, wait_until
 from core.entra import application, credentials
 from core.entra.application import Holder, Key, Password
-from core.entra.credentials import strangers
 from core.entra.graph import Graph
-from core.errors import GraphError, Interrupted, SetupError
-from core.errors.effected import Effected
-from core.events import Finding
+from core.errors import Effected, GraphError, Interrupted, SetupError
 from core.flow.facts import Kinds
 from core.flow.journal import Effect
-from core.flow.plan import PlanRow
-from core.flow.step import Blocked, Done, Needed, Status, Step
-from core.steps import directory_roles
-from core.steps.certificate.certificate import prove_again, watch
+from core.flow.step import Blocked, Done, Needed, PlanRow, Status, Step
+from core.steps import directory_roles, facts
+from core.steps.certificate.certificate import Proving, prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
 from core.steps.context import Context
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    Identity,
-    KeystoreFindings,
-    MachineKey,
-    NeedsAdministrator,
-    NewApp,
-    OpenRun,
-    PasswordRemoval,
-    Project,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
 from core.steps.hand_off import handoff
 from core.steps.state_file import copies
 from core.steps.state_file.copies import PurgeCopies
@@ -49,7 +29,7 @@ APART: Final = 5.0
 GLANCES: Final = (1.0, 3.0)
 #: How long deleted passwords may stay visible, and a dead secret alive, in seconds.
 DELETION_DEADLINE: Final = 300.0
-_IDENTITIES: Final[tuple[Identity, ...]] = ("app", "user")
+_IDENTITIES: Final[tuple[facts.Identity, ...]] = ("app", "user")
 #: Rounds of new password credentials during the run after which something is named as their creator.
 ROUNDS: Final = 5
 REMOVE: Final[dict[Holder, str]] = {
@@ -63,18 +43,18 @@ class CheckDeletion(Step[Context]):
 
     name = "deletion-rights"
     title = "Check who may delete the secrets"
-    needs = (Target, OpenRun, SignedIn, AppRegistration, MachineKey, Proof)
-    maybe = (NewApp, WantedPermissions, HandOffRequest)
-    updates = (PasswordRemoval,)
+    needs = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration, facts.MachineKey, facts.Proof)
+    maybe = handoff.REQUEST
+    updates = (facts.PasswordRemoval,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if ctx.app.all_passwords else Done("there are none")
 
     def apply(self, ctx: Context) -> str:
         app = ctx.app
-        proof = ctx.facts.get(Proof).token
+        proof = ctx.facts.get(facts.Proof).token
         for holder in {password.holder for password in app.all_passwords}:
-            deleters: list[Identity] = []
+            deleters: list[facts.Identity] = []
             owns = any(owner.get("id") == app.principal_id for owner in app.owners_of(holder))
             if directory_roles.WRITE in proof.roles or ("Application.ReadWrite.OwnedBy" in proof.roles and owns):
                 deleters.append("app")
@@ -91,9 +71,9 @@ class Mark(Step[Context]):
 
     name = "marker"
     title = "Point of no return"
-    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (Project, NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
-    updates: ClassVar[Kinds] = (MachineKey, Proof, NeedsAdministrator, PasswordRemoval)
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe: ClassVar[Kinds] = (*handoff.REQUEST, facts.Project, facts.KeystoreFindings)
+    updates: ClassVar[Kinds] = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         purges = any(isinstance(step.check(ctx), Needed) for step in (Purge(), PurgeCopies()))
@@ -103,12 +83,12 @@ class Mark(Step[Context]):
     def apply(self, ctx: Context) -> str:
         presence = watch(ctx)
         keys = self._see(ctx, presence)
-        key = ctx.facts.get(MachineKey)
-        if not key.watched and strangers(keys, presence.before):
+        key = ctx.facts.get(facts.MachineKey)
+        if not key.watched and credentials.strangers(keys, presence.before):
             ctx.facts.put(replace(key, watched=True))  # one of them may have read the list before, and write it yet
             for seconds in credentials.RECHECKS:
                 reason = "a moment, to see that the certificate stays on the app"
-                pause(seconds, clock=ctx.clock, emit=ctx.emit, reason=reason)
+                pause(seconds, ctx, reason)
                 self._see(ctx, presence)
         if presence.registered:
             prove_again(ctx)
@@ -131,7 +111,7 @@ class Mark(Step[Context]):
             return keys if presence.holds(keys) else None
 
         reason, deadline = "the certificate to be seen on the app once more", 3 * credentials.REPLICATION
-        keys = wait_until(there, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=5, deadline=deadline)
+        keys = wait_until(there, ctx, reason, expected=5, deadline=deadline)
         if keys is None:
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         return keys
@@ -141,7 +121,7 @@ class Mark(Step[Context]):
         tenant = ctx.target.tenant
         if ctx.keystore.read(ctx.service, tenant) != ctx.key_pair.entry:
             raise SetupError("keystore.changed", tenant=tenant, service=ctx.service)
-        ctx.statefile.rehearse(*Purge.change(ctx), basis=ctx.project.basis)
+        ctx.statefile.update(*Purge.change(ctx), basis=ctx.project.basis, really=False)
         copies.rehearse(ctx)
 
 
@@ -150,8 +130,8 @@ class DeletePasswords(Step[Context]):
 
     name = "delete-passwords"
     title = "Delete the password credentials"
-    needs: ClassVar[Kinds] = (Target, OpenRun, AppRegistration, MachineKey)
-    maybe: ClassVar[Kinds] = (SignedIn, Proof, PasswordRemoval)
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.AppRegistration, facts.MachineKey)
+    maybe: ClassVar[Kinds] = (facts.SignedIn, facts.Proof, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
         app = ctx.app
@@ -162,18 +142,12 @@ class DeletePasswords(Step[Context]):
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         app = ctx.app
-        return tuple(
-            PlanRow(
-                "delete",
-                "password credential",
-                application.HOLDER_NAME[password.holder],
-                f"{password}, {ctx.removal.activity.of(password.id)}",
-                "",
-                False,
-                " ".join(credentials.removal(app, password)[:2]),
-            )
-            for password in app.all_passwords
-        )
+        rows = []
+        for password in app.all_passwords:
+            before, call = f"{password}, {ctx.removal.activity.of(password.id)}", credentials.removal(app, password)[:2]
+            where = application.HOLDER_NAME[password.holder]
+            rows.append(PlanRow("delete", "password credential", where, before, "", False, " ".join(call)))
+        return rows
 
     def apply(self, ctx: Context) -> str:
         passwords = ctx.removal.last
@@ -195,20 +169,18 @@ class TwoCleanReads(Step[Context]):
 
     name = "clean-reads"
     title = "See twice that none is left"
-    needs: ClassVar[Kinds] = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe: ClassVar[Kinds] = (NewApp, Proof, WantedPermissions, PasswordRemoval, HandOffRequest)
-    updates: ClassVar[Kinds] = (MachineKey, NeedsAdministrator)
+    needs: ClassVar[Kinds] = (facts.Target, facts.OpenRun, facts.SignedIn, facts.AppRegistration)
+    maybe: ClassVar[Kinds] = (*handoff.REQUEST, facts.Proof, facts.PasswordRemoval)
+    updates: ClassVar[Kinds] = (facts.MachineKey, facts.NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
-        changed = ctx.journal is not None and any(effect.standing for effect in ctx.journal.effects)
-        return Needed() if ctx.app.all_passwords or changed else Done("there were none")
+        return Needed() if ctx.app.all_passwords or ctx.standing() else Done("there were none")
 
     def apply(self, ctx: Context) -> str:
         graph = _reader(ctx)
-        tried = {e.data["key_id"] for action in REMOVE.values() for e in ctx.log.standing(action)}
-        tried |= {
-            password.id for password in ctx.facts.get(AppRegistration).initial
-        }  # a stale read may have hidden one until now
+        tried = {effect.data["key_id"] for effect in ctx.log.standing(*REMOVE.values())}
+        # a stale read may have hidden one until now
+        tried |= {password.id for password in ctx.facts.get(facts.AppRegistration).initial}
         rounds = 0
         left: tuple[Password, ...] = ()
         start = ctx.clock.monotonic()
@@ -217,7 +189,7 @@ class TwoCleanReads(Step[Context]):
         def clean() -> bool:
             nonlocal left
             keys, left = application.read_credentials(graph, ctx.app)
-            return (presence.holds(keys) or ctx.facts.maybe(HandOffRequest) is not None) and not left
+            return (presence.holds(keys) or ctx.facts.maybe(facts.HandOffRequest) is not None) and not left
 
         while ctx.clock.monotonic() - start < DELETION_DEADLINE:
             if clean():
@@ -230,26 +202,22 @@ class TwoCleanReads(Step[Context]):
                     return f"two reads {APART:.0f} s apart show none"
                 continue
             if not left:
-                pause(APART, clock=ctx.clock, emit=ctx.emit, reason="the certificate to be seen on the app")
+                pause(APART, ctx, "the certificate to be seen on the app")
                 continue
             newcomers = [password for password in left if password.id not in tried]
             if newcomers:
                 rounds += 1
                 if rounds > ROUNDS:
                     self._give_up(ctx, newcomers, rounds)
-                ctx.emit(
-                    Finding(
-                        "secret.returned",
-                        "warning",
-                        f"A password credential appeared while this run worked: {_listing(newcomers)}. "
-                        "It is deleted too.",
-                    )
+                came = (
+                    f"A password credential appeared while this run worked: {_listing(newcomers)}. It is deleted too."
                 )
+                ctx.report("secret.returned", "warning", f"{came} It is deleted too.")
             for password in left:  # one seen again is a stale read, or a deletion that did not hold
                 delete(ctx, password)
                 tried.add(password.id)
             if not newcomers:
-                pause(APART, clock=ctx.clock, emit=ctx.emit, reason="a deletion to be seen everywhere")
+                pause(APART, ctx, "a deletion to be seen everywhere")
         if not left:
             raise SetupError("migrate.not-registered", detail="it is not on the app any more")
         raise SetupError("migrate.passwords-left", count=len(left), listing=_listing(left))
@@ -257,45 +225,33 @@ class TwoCleanReads(Step[Context]):
     @staticmethod
     def _pause(ctx: Context, seconds: float) -> None:
         if seconds > 0:
-            pause(seconds, clock=ctx.clock, emit=ctx.emit, reason="the second clean read")
+            pause(seconds, ctx, "the second clean read")
 
     @staticmethod
     def _give_up(ctx: Context, newcomers: list[Password], rounds: int) -> NoReturn:
         owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in ctx.app.owners)
-        raise SetupError(
-            "migrate.secret-returns", rounds=rounds, listing=_listing(newcomers), owners=owners or "an administrator"
-        )
+        owners, listing = owners or "an administrator", _listing(newcomers)
+        raise SetupError("migrate.secret-returns", rounds=rounds, listing=listing, owners=owners)
 
 
-class ProveAfterDeletion(Step[Context]):
+class ProveAfterDeletion(Proving):
     """Prove the certificate again, now that nothing else is left."""
 
     name = "prove-again"
     title = "Prove the certificate again"
-    needs = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
-    updates = (MachineKey, Proof, NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if any(removed(ctx).values()) or ctx.app.all_passwords else Done("nothing was deleted")
 
-    def apply(self, ctx: Context) -> str:
-        return prove_again(ctx)
 
-
-class LastLook(Step[Context]):
+class LastLook(Proving):
     """See the certificate on the app at the very end: another writer may have replaced the list since (M5, M7)."""
 
     name = "last-look"
     title = "See the certificate once more"
-    needs = (Target, OpenRun, SignedIn, AppRegistration)
-    maybe = (NewApp, WantedPermissions, KeystoreFindings, HandOffRequest)
-    updates = (MachineKey, Proof, NeedsAdministrator)
 
     def check(self, ctx: Context) -> Status:
-        journal = ctx.journal
-        changed = journal is not None and any(effect.standing for effect in journal.effects)
-        return Needed() if changed else Done("nothing was changed since it was read")
+        return Needed() if ctx.standing() else Done("nothing was changed since it was read")
 
     def apply(self, ctx: Context) -> str:
         graph, presence = _reader(ctx), watch(ctx)
@@ -304,7 +260,7 @@ class LastLook(Step[Context]):
             return presence.holds(application.read_keys(graph, ctx.app.object_id)) or None
 
         reason, deadline = "the certificate to be seen on the app", 3 * credentials.REPLICATION
-        if not wait_until(there, clock=ctx.clock, emit=ctx.emit, reason=reason, expected=5, deadline=deadline):
+        if not wait_until(there, ctx, reason, expected=5, deadline=deadline):
             raise SetupError("migrate.replaced", thumbprint=ctx.key_pair.thumbprint, app=ctx.app.name)
         if presence.registered:
             return f"registered again: {prove_again(ctx)}"
@@ -338,7 +294,7 @@ def vanished(ctx: Context, error: SetupError) -> SetupError | None:
     registered = ctx.log.standing("graph.application.addKey")
     if not registered:
         return None  # the directory is as it was: undoing takes no credential from anybody
-    expected = {password.id for password in ctx.facts.get(AppRegistration).initial}
+    expected = {password.id for password in ctx.facts.get(facts.AppRegistration).initial}
     for effect in registered:
         expected |= set(effect.data["passwords"])
     graph = ctx.user_graph()
@@ -346,14 +302,8 @@ def vanished(ctx: Context, error: SetupError) -> SetupError | None:
     def all_there() -> bool | None:
         return expected <= {found.id for found in application.read_passwords(graph, ctx.app)} or None
 
-    if wait_until(
-        all_there,
-        clock=ctx.clock,
-        emit=ctx.emit,
-        reason="the password credentials to be seen, so that undoing is safe",
-        expected=5,
-        deadline=credentials.REPLICATION / 2,
-    ):
+    reason = "the password credentials to be seen, so that undoing is safe"
+    if wait_until(all_there, ctx, reason, expected=5, deadline=credentials.REPLICATION / 2):
         return None
     ctx.log.mark()
     return SetupError("migrate.vanished", cause=error.summary)
@@ -381,7 +331,7 @@ def delete(ctx: Context, password: Password) -> bool:
         graph = ctx.graph_of(identity)
         try:
             with ctx.log.effect(action, password.id, ctx.emit, key_id=password.id) as effect:
-                removed = credentials.remove_password(graph, ctx.app, password, ctx.clock, ctx.emit)
+                removed = credentials.remove_password(graph, ctx.app, password)
                 effect.data["by_others"] = not removed
             return removed
         except GraphError as error:
@@ -389,10 +339,9 @@ def delete(ctx: Context, password: Password) -> bool:
                 raise
             refused = error
     assert refused is not None
-    irreversible = [*REMOVE.values(), "statefile.update"]
-    if ctx.log.marked_here and not any(ctx.log.standing(name) for name in irreversible):
+    if ctx.log.marked_here and not ctx.log.standing(*REMOVE.values(), "statefile.update"):
         here = {found.id for found in application.read_passwords(ctx.user_graph(), ctx.app)}
-        if {found.id for found in ctx.facts.get(AppRegistration).initial} <= here:
+        if {found.id for found in ctx.facts.get(facts.AppRegistration).initial} <= here:
             ctx.log.unmark()
     raise refused
 

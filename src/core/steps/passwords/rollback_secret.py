@@ -17,18 +17,15 @@ from typing import Any, Final
 from core import paths
 from core.clock import wait_until
 from core.entra import application, credentials
-from core.entra.application import Password
 from core.entra.graph import Graph
 from core.entra.tokens import mint
 from core.errors import InsecureKeyringBackendError, Interrupted, NetworkError, SetupError
 from core.events import ChangeMade, Finding
 from core.flow.journal import Effect, Journal
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Needed, Status, Step
+from core.flow.step import Done, Needed, PlanRow, Status, Step
 from core.machine.state_file import Basis, fail_to_write
-from core.steps import directory_roles, prerequisites
+from core.steps import directory_roles, facts, prerequisites
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, MachineKey, Project, Proof, SignedIn, Target
 from core.steps.passwords.delete import REMOVE
 from core.steps.state_file.purge import rebase
 
@@ -160,7 +157,7 @@ def take_off(ctx: Context, journal: Journal, graph: Graph, *, patience: float, f
     """
     app = ctx.app
 
-    def seen(effect: Effect) -> list[Password] | None:
+    def seen(effect: Effect) -> list[application.Password] | None:
         return [p for p in application.read_passwords(graph, app) if _is(p, effect)] or None
 
     def gone(effect: Effect) -> bool | None:
@@ -168,31 +165,19 @@ def take_off(ctx: Context, journal: Journal, graph: Graph, *, patience: float, f
 
     for effect in journal.standing(ADD):
         age = service_time(ctx) - datetime.fromisoformat(str(effect.data["made"]))
-        found = wait_until(
-            partial(seen, effect),
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="a password credential to be seen, so that it can be removed",
-            expected=10,
-            deadline=max(0.0, patience - age.total_seconds()),
-        )
+        reason, deadline = "a password credential to be seen, so that it can be removed", patience - age.total_seconds()
+        found = wait_until(partial(seen, effect), ctx, reason, expected=10, deadline=max(0.0, deadline))
         for password in found or ():
-            credentials.remove_password(graph, app, password, ctx.clock, ctx.emit)
+            credentials.remove_password(graph, app, password)
             ctx.emit(ChangeMade(REMOVE["application"], password.id))
-        if found and not wait_until(
-            partial(gone, effect),
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="a password credential to disappear",
-            expected=10,
-            deadline=credentials.REPLICATION * 2,
-        ):
+        reason, deadline = "a password credential to disappear", credentials.REPLICATION * 2
+        if found and not wait_until(partial(gone, effect), ctx, reason, expected=10, deadline=deadline):
             raise SetupError("rollback.still-there", listing=describe(effect))
         if found or forget:
             journal.undone(effect)
 
 
-def _is(password: Password, effect: Effect) -> bool:
+def _is(password: application.Password, effect: Effect) -> bool:
     ours = password.id == effect.data.get("key_id") or password.name == effect.data["name"]
     return ours and password.holder == "application"
 
@@ -216,7 +201,7 @@ def sweep(ctx: Context, *, signed_in: bool) -> None:
         raise
     except SetupError as error:
         message = f"What a rollback left could not be looked after: {error.summary}"
-        ctx.emit(Finding("rollback.left", "warning", message, error.remedy))
+        ctx.report("rollback.left", "warning", message, error.remedy)
 
 
 def after(ctx: Context) -> None:
@@ -248,17 +233,17 @@ def remove_expired(ctx: Context, journal: RollbackJournal, *, signed_in: bool) -
         except Interrupted:
             raise
         except InsecureKeyringBackendError as error:  # never swallowed (K2)
-            ctx.emit(Finding(error.id, "warning", error.summary, error.remedy))
+            ctx.report(error.id, "warning", error.summary, error.remedy)
         except SetupError as error:
             problems.append(error)
     if journal.stands:
         why = "; ".join(dict.fromkeys(error.summary for error in problems)) or "the certificate may not remove it"
         message = f"The secret of a rollback ended at {ended}. Left: {journal.listing()}. It was not removed: {why}"
-        ctx.emit(Finding("rollback.left", "warning", message, "Run 'entraclaw-setup migrate': it removes it."))
+        ctx.report("rollback.left", "warning", message, "Run 'entraclaw-setup migrate': it removes it.")
         return
     journal.close("expired")
     message = f"The secret of a rollback ended at {ended}; it was removed from the state file and from the app."
-    ctx.emit(Finding("rollback.expired", "info", message))
+    ctx.report("rollback.expired", "info", message)
 
 
 def _take_off_expired(ctx: Context, journal: RollbackJournal, graph: Graph) -> None:
@@ -279,9 +264,9 @@ def _as_certificate(ctx: Context) -> Graph | None:
         if entry is None:
             return None
         key_pair = ctx.keys.open(entry, ctx.target.tenant)
-        ctx.facts.put(MachineKey(key_pair))
+        ctx.facts.put(facts.MachineKey(key_pair))
         proof = mint(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, key_pair)
-        ctx.facts.put(Proof(proof))
+        ctx.facts.put(facts.Proof(proof))
     may = proof.roles & {directory_roles.WRITE, "Application.ReadWrite.OwnedBy"}
     return ctx.app_graph() if may else None
 
@@ -298,7 +283,7 @@ class Notice(Step[Context]):
 
     name = "leftover"
     title = "Look for an earlier rollback"
-    needs = (Target,)
+    needs = (facts.Target,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if RollbackJournal.of(ctx).stands else Done("there is none")
@@ -319,9 +304,9 @@ class Sweep(Step[Context]):
 
     name = "leftover"
     title = "Look for an earlier rollback"
-    needs = (Target,)
-    maybe = (SignedIn,)
-    updates = (Project, AppRegistration, MachineKey, Proof)
+    needs = (facts.Target,)
+    maybe = (facts.SignedIn,)
+    updates = (facts.Project, facts.AppRegistration, facts.MachineKey, facts.Proof)
 
     def check(self, ctx: Context) -> Status:
         stands = ctx.target.app_id and RollbackJournal.of(ctx).stands
@@ -339,19 +324,16 @@ class Forget(Step[Context]):
 
     name = "forget"
     title = "Clean up after an earlier rollback"
-    needs = (Target,)
-    updates = (Project,)
+    needs = (facts.Target,)
+    updates = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if RollbackJournal.of(ctx).stands else Done("there was none")
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         elsewhere = [e for e in RollbackJournal.of(ctx).standing(WRITE) if e.target != str(ctx.statefile.path)]
-        return tuple(
-            PlanRow("delete", effect.data["member"], effect.target, "the secret of a rollback", "", False, "0600")
-            for effect in elsewhere
-            if holds(ctx, effect)
-        )
+        left = [(effect.data["member"], effect.target) for effect in elsewhere if holds(ctx, effect)]
+        return [PlanRow("delete", *where, "the secret of a rollback", "", False, "0600") for where in left]
 
     def apply(self, ctx: Context) -> str:
         journal = RollbackJournal.of(ctx)
@@ -359,7 +341,7 @@ class Forget(Step[Context]):
             take_out(ctx, journal)
         except SetupError as error:  # the migration itself is through
             message = f"Left of a rollback: {journal.listing()}. {error.summary}"
-            ctx.emit(Finding("rollback.left", "warning", message, error.remedy))
+            ctx.report("rollback.left", "warning", message, error.remedy)
             return "a dead secret is left in a file"
         journal.close("migrated")
         return "nothing of it is left"

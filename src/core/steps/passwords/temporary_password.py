@@ -9,13 +9,11 @@ from typing import Final
 from core.clock import wait_until
 from core.entra import application, credentials
 from core.entra.tokens import SecretState, try_secret
-from core.errors import GraphError, NetworkError, SetupError
-from core.errors.effected import Effected
-from core.flow.plan import PlanRow
-from core.flow.step import Blocked, Done, Left, Needed, Status, Step
+from core.errors import Effected, GraphError, NetworkError, SetupError
+from core.flow.step import Blocked, Done, Left, Needed, PlanRow, Status, Step
 from core.secret import Secret
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import AppRegistration, OpenRun, Project, SignedIn, Target, TemporarySecret
 from core.steps.passwords import rollback_secret
 from core.steps.passwords.rollback_secret import ACCEPTED, ADD, WRITE, RollbackJournal
 
@@ -37,9 +35,9 @@ class TakeBack(Step[Context]):
 
     name = "take-back"
     title = "Take back what an earlier rollback left"
-    needs = (Target, AppRegistration)
-    maybe = (OpenRun, SignedIn)
-    updates = (Project,)
+    needs = (facts.Target, facts.AppRegistration)
+    maybe = (facts.OpenRun, facts.SignedIn)
+    updates = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         return Needed() if journal_of(ctx).stands else Done("there is nothing")
@@ -62,13 +60,10 @@ class AddPassword(Step[Context]):
 
     name = "add-password"
     title = "Create a client secret for 15 minutes"
-    needs = (Target, OpenRun, AppRegistration)
-    maybe = (SignedIn,)
-    gives = (TemporarySecret,)
-    updates = (Project,)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.Target, facts.OpenRun, facts.AppRegistration)
+    maybe = (facts.SignedIn,)
+    gives = (facts.TemporarySecret,)
+    updates = (facts.Project,)
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         app = ctx.app
@@ -76,16 +71,15 @@ class AddPassword(Step[Context]):
         end = rollback_secret.utc(_end(ctx))
         ends = f"new, ends {LIFETIME.seconds // 60} minutes after it is made ({end} if made now)"
         call = f"POST /applications/{app.object_id}/addPassword"
-        stay = [
-            PlanRow("keep", "certificate", where, f"{key.thumbprint or key.id} '{key.name}', {key.validity}")
-            for key in app.keys
-        ]
+        stay = [PlanRow("keep", "certificate", where, key.describe()) for key in app.keys]
         stay.append(PlanRow("keep", "private key", f"keystore, service {ctx.service}", "it is not touched"))
         return (PlanRow("add", "password credential", where, "", ends, True, call), *stay)
 
     def apply(self, ctx: Context) -> str:
         # before the service is asked: whether the file can be written at all
-        ctx.statefile.rehearse({ctx.profile.secret_member: "the place of the secret"}, basis=ctx.project.basis)
+        ctx.statefile.update(
+            {ctx.profile.secret_member: "the place of the secret"}, basis=ctx.project.basis, really=False
+        )
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._add(ctx, attempt)
@@ -102,9 +96,7 @@ class AddPassword(Step[Context]):
         details = {"name": name, "made": (end - LIFETIME).isoformat(), "ends": end.isoformat()}
         with ctx.log.effect(ADD, app.object_id, ctx.emit, **details) as effect:
             try:
-                answer = credentials.add_password(
-                    ctx.user_graph(), app.object_id, name, end - LIFETIME, end, ctx.clock, ctx.emit
-                )
+                answer = credentials.add_password(ctx.user_graph(), app.object_id, name, end - LIFETIME, end)
             except GraphError as error:
                 if error.code != _FORBIDDEN:
                     raise
@@ -113,7 +105,7 @@ class AddPassword(Step[Context]):
             secret = secret if isinstance(secret, Secret) else Secret("")
             effect.data |= {"key_id": str(answer.get("keyId")), "hint": secret.hint}
             _check(secret, str(answer.get("endDateTime")), end)
-        ctx.facts.put(TemporarySecret(secret))
+        ctx.facts.put(facts.TemporarySecret(secret))
         return f"keyId {effect.data['key_id']}, until {rollback_secret.utc(end)}"
 
     def undo(self, ctx: Context) -> Left | None:
@@ -140,8 +132,8 @@ class WriteSecret(Step[Context]):
 
     name = "write-secret"
     title = "Write the secret into the state file"
-    needs = (OpenRun, TemporarySecret)
-    maybe = (Project,)
+    needs = (facts.OpenRun, facts.TemporarySecret)
+    maybe = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         member = ctx.profile.secret_member
@@ -156,7 +148,7 @@ class WriteSecret(Step[Context]):
         return (PlanRow("change", ctx.profile.secret_member, str(ctx.statefile.path), "", after, True, how),)
 
     def apply(self, ctx: Context) -> str:
-        file, member, secret = ctx.statefile, ctx.profile.secret_member, ctx.facts.get(TemporarySecret).secret
+        file, member, secret = ctx.statefile, ctx.profile.secret_member, ctx.facts.get(facts.TemporarySecret).secret
         made = ctx.log.standing(ADD)[-1].data
         details = {"member": member, "hint": made["hint"], "ends": made["ends"]}
         with ctx.log.effect(WRITE, str(file.path), ctx.emit, **details):
@@ -171,13 +163,10 @@ class ProveSecret(Step[Context]):
 
     name = "prove-secret"
     title = "Prove that the secret is accepted"
-    needs = (Target, OpenRun, TemporarySecret)
-
-    def check(self, ctx: Context) -> Status:
-        return Needed()
+    needs = (facts.Target, facts.OpenRun, facts.TemporarySecret)
 
     def apply(self, ctx: Context) -> str:
-        secret = ctx.facts.get(TemporarySecret).secret
+        secret = ctx.facts.get(facts.TemporarySecret).secret
         last = SecretState("unknown", "not asked")
 
         def live() -> bool | None:
@@ -185,14 +174,7 @@ class ProveSecret(Step[Context]):
             last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return True if last.state == "live" else None
 
-        if not wait_until(
-            live,
-            clock=ctx.clock,
-            emit=ctx.emit,
-            reason="the secret to be accepted everywhere",
-            expected=15,
-            deadline=DEADLINE,
-        ):
+        if not wait_until(live, ctx, "the secret to be accepted everywhere", expected=15, deadline=DEADLINE):
             raise SetupError("rollback.not-accepted", minutes=round(DEADLINE / 60), detail=last.detail)
         with ctx.log.effect(ACCEPTED, ctx.target.app_id, ctx.emit):
             return last.detail

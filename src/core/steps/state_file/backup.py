@@ -8,11 +8,10 @@ from typing import Final
 
 from core import paths
 from core.errors import SetupError
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Needed, Status, Step
+from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.machine import backup
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import MachineKey, OpenRun, Project, Target
 from core.steps.state_file.purge import Purge
 
 ACTION: Final = "statefile.backup"
@@ -23,13 +22,13 @@ class Backup(Step[Context]):
 
     name = "backup"
     title = "Back up the state file without its secrets"
-    needs = (Target, OpenRun, MachineKey)
-    maybe = (Project,)
+    needs = (facts.Target, facts.OpenRun, facts.MachineKey)
+    maybe = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         if isinstance(Purge().check(ctx), Done):
             return Done("the state file does not change")
-        made = [e for e in ctx.journal.standing(ACTION) if e.state == "done"] if ctx.journal is not None else []
+        made = [effect for effect in ctx.standing(ACTION) if effect.state == "done"]
         return Done(made[0].target) if made else Needed()
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:

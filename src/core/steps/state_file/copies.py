@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.errors import SetupError
-from core.events import Finding
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Needed, Status, Step
+from core.flow.step import Done, Needed, PlanRow, Status, Step
 from core.machine import state_copies
 from core.machine.state_copies import StateCopy
 from core.steps.context import Context
@@ -59,7 +57,7 @@ class TellOfCopies(Step[Context]):
         for copy in copies:
             if why := _fixed(copy):
                 message = f"{copy.path} holds the secret, too, and stays as it is: {why}"
-                ctx.emit(Finding("statefile.copy-stays", "warning", message, f"Remove {copy.path} by hand."))
+                ctx.report("statefile.copy-stays", "warning", message, f"Remove {copy.path} by hand.")
         return f"{len(copies)} hold the secret" if copies else "none holds the secret"
 
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from core.errors import SetupError
-from core.flow.plan import PlanRow
-from core.flow.step import Blocked, Done, Needed, Status, Step
+from core.flow.step import Blocked, Done, Needed, PlanRow, Status, Step
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import MachineKey, OpenRun, Project, Target
 
 UPDATE: Final = "statefile.update"
 
@@ -20,8 +19,8 @@ class Purge(Step[Context]):
 
     name = "purge"
     title = "Purge the secret from the state file"
-    needs = (Target, OpenRun, MachineKey)
-    updates = (Project,)
+    needs = (facts.Target, facts.OpenRun, facts.MachineKey)
+    updates = (facts.Project,)
 
     @classmethod
     def change(cls, ctx: Context) -> tuple[dict[str, str], tuple[str, ...]]:

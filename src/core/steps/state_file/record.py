@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.flow.plan import PlanRow
-from core.flow.step import Done, Left, Status, Step
+from core.flow.step import Done, Left, PlanRow, Status, Step
+from core.steps import facts
 from core.steps.context import Context
-from core.steps.facts import MachineKey, OpenRun, Project, Target
 from core.steps.state_file.purge import UPDATE, rebase, replaceable
 
 
@@ -16,9 +15,9 @@ class Record(Step[Context]):
 
     name = "record"
     title = "Write the state file"
-    needs = (Target, OpenRun)
-    maybe = (MachineKey,)
-    updates = (Project,)
+    needs = (facts.Target, facts.OpenRun)
+    maybe = (facts.MachineKey,)
+    updates = (facts.Project,)
 
     def check(self, ctx: Context) -> Status:
         if ctx.maybe_key_pair is None or not ctx.target.app_id:
@@ -72,12 +71,12 @@ class Rehearse(Step[Context]):
 
     name = "rehearse"
     title = "Check that the state file can be written"
-    needs = (Target,)
-    maybe = (Project, MachineKey)
+    needs = (facts.Target,)
+    maybe = (facts.Project, facts.MachineKey)
 
     def check(self, ctx: Context) -> Status:
         return Record().check(ctx)
 
     def apply(self, ctx: Context) -> str:
-        ctx.statefile.rehearse(Record.values(ctx), create=True, basis=ctx.project.basis)
+        ctx.statefile.update(Record.values(ctx), create=True, basis=ctx.project.basis, really=False)
         return f"{ctx.statefile.path} can be written"
