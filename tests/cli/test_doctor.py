@@ -311,7 +311,7 @@ def test_D1_A8_a_folder_that_was_open_is_told_by_whoever_closes_it(run: Run, hom
 )
 def test_D1_a_folder_that_this_user_may_not_read_is_a_finding(run: Run, home: Path) -> None:
     bound = () if os.geteuid() else ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
-    ours = paths.state_folder(PROFILE)
+    ours = paths.state_folder(PROFILE).parent
     ours.mkdir(mode=0, parents=True)
     try:
         finished = run("doctor", "--json", "--check", "state-folder", "--check", "locks", before=bound)

@@ -122,7 +122,6 @@ _ROWS: Final = (
         "",
         "ID",
         "flag",
-        command="migrate",
     ),
     Option("lock", "forbid new password credentials on the app by a policy, or print how"),
     Option("accept_live_secret", "the second yes: a live secret in plain text in the state file", source="flag"),

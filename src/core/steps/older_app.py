@@ -8,7 +8,6 @@ file and of the copies of that. Nothing else of it is deleted: the file may hold
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Final
 
@@ -19,7 +18,7 @@ from core.config.settings import guid
 from core.entra import application, credentials
 from core.entra.application import HOLDER_NAME, Key, Password
 from core.entra.graph import Graph
-from core.errors import SetupError
+from core.errors import Interrupted, SetupError
 from core.events import Question
 from core.flow.facts import Kinds
 from core.flow.step import Done, Needed, PlanRow, Status, Step
@@ -27,6 +26,7 @@ from core.machine import state_copies
 from core.machine.state_copies import StateCopy
 from core.machine.state_file import StateFile
 from core.steps import directory_roles
+from core.steps.certificate.exposed import REMOVE_KEY, forward
 from core.steps.context import Context
 from core.steps.facts import MachineKey, OlderApp, OpenRun, Proof, SignedIn, Target
 from core.steps.passwords.delete import DELETION_DEADLINE, REMOVE
@@ -35,7 +35,6 @@ from core.steps.state_file.copies import PURGE
 _FLAG: Final = OPTIONS["retire_older"].flag
 #: How the rows of its plan end, so that they are counted apart.
 OF_OLDER: Final = " of the older app"
-REMOVE_KEY: Final = "graph.application.removeKey"
 
 
 class FindOlder(Step[Context]):
@@ -55,10 +54,10 @@ class FindOlder(Step[Context]):
         try:
             seen = look(ctx, ctx.user_graph)
         except SetupError as error:
-            if not error.id.startswith("statefile."):
+            if isinstance(error, Interrupted) or ctx.settings.retire_older:
                 raise
-            ctx.report(error.id, "warning", error.summary, error.remedy)
-            return "its state file cannot be read"
+            ctx.report(error.id, "warning", f"The older app could not be looked at: {error.summary}", error.remedy)
+            return "not known"
         if seen is None:
             return "there is none"
         ctx.facts.put(OlderApp(seen.profile, seen.app, seen.secret))
@@ -138,7 +137,7 @@ class RetireOlder(Step[Context]):
         older = ctx.facts.get(OlderApp)
         app, proof = older.app, ctx.maybe_proof
         graph = ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()
-        with _forward(ctx):
+        with forward(ctx):
             for password in app.all_passwords:
                 with ctx.log.effect(REMOVE[password.holder], password.id, ctx.emit, key_id=password.id, app=app.app_id):
                     credentials.remove_password(graph, app, password)
@@ -163,20 +162,6 @@ class RetireOlder(Step[Context]):
         kept = tuple(key for key in app.keys if key.id not in gone)
         ctx.facts.put(replace(older, app=replace(app, passwords=(), principal_passwords=(), keys=kept)))
         return f"'{app.name}' ({app.app_id}): nothing of this machine signs in as it any more"
-
-
-@contextmanager
-def _forward(ctx: Context) -> Iterator[None]:
-    """From here only forward, unless the very first deletion is refused and the run has done nothing else (M5)."""
-    passed = ctx.log.marked
-    if not passed:
-        ctx.log.mark()
-    try:
-        yield
-    except SetupError:
-        if not passed and not any(effect.standing for effect in ctx.log.effects):
-            ctx.log.unmark()
-        raise
 
 
 def look(ctx: Context, graph: Callable[[], Graph]) -> OlderApp | None:

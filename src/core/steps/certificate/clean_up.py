@@ -46,7 +46,7 @@ class CleanUp(Step[Context]):
 
     def apply(self, ctx: Context) -> str:
         for key_pair in self._spare(ctx):
-            self.retire(ctx, key_pair)
+            self._retire(ctx, key_pair)
         accounts, requests = self._accounts(ctx), self._requests(ctx)
         for account in accounts:
             with ctx.log.effect("keystore.delete", account, ctx.emit):
@@ -60,7 +60,7 @@ class CleanUp(Step[Context]):
         return tuple(key_pair for key_pair in ctx.keystore_findings.spare if used is None or key_pair.der != used.der)
 
     @staticmethod
-    def retire(ctx: Context, key_pair: Signer) -> None:
+    def _retire(ctx: Context, key_pair: Signer) -> None:
         """Take a certificate of this machine off the app before its key goes; what nobody may remove is said."""
         proof, app = ctx.maybe_proof, ctx.app
         graph = ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()

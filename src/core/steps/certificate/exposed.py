@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
+from core.entra import application, credentials
 from core.errors import SetupError
 from core.flow.step import Done, Needed, PlanRow, Status, Step
 from core.machine import exposed_key
-from core.steps.certificate.clean_up import CleanUp
+from core.signer import Certificate
+from core.steps import directory_roles
 from core.steps.context import Context
 from core.steps.facts import AppRegistration, MachineKey, OpenRun, Proof, SignedIn, Target
 
 REMOVE: Final = "file.delete"
+REMOVE_KEY: Final = "graph.application.removeKey"
 
 
 class TellOfExposed(Step[Context]):
@@ -65,13 +69,37 @@ class RetireExposed(Step[Context]):
         if (path := exposed_key.find(ctx.profile, ctx.target.tenant)) is None:
             return "it is gone already"
         key_pair = exposed_key.read(path)
-        if not ctx.log.marked:  # from here only forward: what is removed cannot be put back
-            ctx.log.mark()
-        if key_pair is not None and key_pair.der != ctx.key_pair.der:
-            CleanUp.retire(ctx, key_pair)
+        with forward(ctx):
+            if key_pair is not None and key_pair.der != ctx.key_pair.der:
+                _take_off(ctx, key_pair)
         with ctx.log.effect(REMOVE, str(path), ctx.emit):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise SetupError("key.left", path=path, detail=error.strerror or error) from None
         return f"{path} is gone"
+
+
+@contextmanager
+def forward(ctx: Context) -> Iterator[None]:
+    """From here only forward, unless the very first removal is refused and the run has done nothing else (M5)."""
+    passed = ctx.log.marked
+    if not passed:
+        ctx.log.mark()
+    try:
+        yield
+    except SetupError:
+        if not passed and not any(effect.standing for effect in ctx.log.effects):
+            ctx.log.unmark()
+        raise
+
+
+def _take_off(ctx: Context, certificate: Certificate) -> None:
+    """Remove a certificate from the app; its key may only go when that is done (P8)."""
+    proof, app = ctx.maybe_proof, ctx.app
+    graph = ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()
+    keys = application.read_keys(graph, app.object_id)
+    for key in keys:
+        if key.der == certificate.der:
+            with ctx.log.effect(REMOVE_KEY, key.id, ctx.emit, thumbprint=certificate.thumbprint):
+                credentials.remove_key(graph, app.object_id, keys, key.id)
