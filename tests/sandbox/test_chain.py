@@ -288,7 +288,7 @@ BLUEPRINT, IDENTITY, PRINCIPAL = "AgentIdentityBlueprint", "AgentIdentity", "Age
 AGENT_USERS = ("AgentIdUser.ReadWrite.All", "User.ReadWrite.All")
 #: Each call and the roles of which one is enough.
 CALLS = {
-    "create Blueprint": ("POST", BLUEPRINTS, (f"{BLUEPRINT}.Create",)),
+    "create Blueprint": ("POST", BLUEPRINTS, (f"{BLUEPRINT}.Create", f"{BLUEPRINT}.ReadWrite.All")),
     "list Blueprints": ("GET", BLUEPRINTS, (f"{BLUEPRINT}.Read.All", f"{BLUEPRINT}.ReadWrite.All")),
     "read Blueprint": ("GET", "blueprint", (f"{BLUEPRINT}.Read.All", f"{BLUEPRINT}.ReadWrite.All")),
     "rename Blueprint": ("PATCH", "blueprint", (f"{BLUEPRINT}.UpdateBranding.All", f"{BLUEPRINT}.ReadWrite.All")),
@@ -296,7 +296,7 @@ CALLS = {
         "POST", "blueprint/addPassword", (f"{BLUEPRINT}.AddRemoveCreds.All", f"{BLUEPRINT}.ReadWrite.All"),
     ),
     "delete Blueprint": ("DELETE", "blueprint", (f"{BLUEPRINT}.DeleteRestore.All",)),
-    "create principal": ("POST", PRINCIPALS, (f"{PRINCIPAL}.Create",)),
+    "create principal": ("POST", PRINCIPALS, (f"{PRINCIPAL}.Create", f"{PRINCIPAL}.ReadWrite.All")),
     "list principals": ("GET", PRINCIPALS, (f"{PRINCIPAL}.Read.All", f"{PRINCIPAL}.ReadWrite.All")),
     "create Agent Identity": (
         "POST", IDENTITIES, (f"{IDENTITY}.Create.All", f"{IDENTITY}.CreateAsManager", f"{IDENTITY}.ReadWrite.All"),
@@ -345,7 +345,10 @@ def test_S2_each_call_takes_its_permission_and_no_token_that_acts_as_the_user(
         assert client.refused(*act, acting) == DENIED
     if method != "GET":
         assert client.refused(*act, client.scoped(enough[0])) == DENIED, "a person needs a directory role too"
-    assert client.call(*act, client.scoped(enough[0], roles.GLOBAL_ADMINISTRATOR)).status < 300
+        everything = f"{enough[0]} Directory.ReadWrite.All"
+        assert client.refused(*act, client.scoped(everything, roles.GLOBAL_ADMINISTRATOR)) == DENIED
+    administrator = roles.AGENT_ID_ADMINISTRATOR if "Agent User" not in call else roles.GLOBAL_ADMINISTRATOR
+    assert client.call(*act, client.scoped(enough[0], administrator)).status < 300
 
 
 @pytest.mark.parametrize(("call", "role"), [(call, role) for call in CALLS for role in CALLS[call][2]])

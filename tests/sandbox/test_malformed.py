@@ -254,8 +254,8 @@ def test_S2_what_is_missing_is_called_missing(client: Client, path: str, name: s
     ("method", "path"),
     [
         ("GET", "/me/memberOf"),
-        ("GET", "/organization/00000000-0000-0000-0000-000000000001"),
-        ("GET", "/groups"),
+        ("GET", "/organization/00000000-0000-0000-0000-000000000001/branding"),
+        ("GET", "/devices"),
         ("POST", "/users"),
         ("PUT", "/applications/{}"),
         ("GET", "/applications/{}/extensionProperties"),

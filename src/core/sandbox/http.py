@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +27,7 @@ class Request:
     :param path: percent-decoded path.
     :param query: the query's parameters.
     :param headers: with lower-case names.
+    :param repeated: parameters that the query has more than once; of those it holds the last.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    repeated: tuple[str, ...] = ()
 
     @classmethod
     def to(cls, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
@@ -42,10 +45,12 @@ class Request:
         :param url: absolute, or a path with its query.
         """
         parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        pairs = parse_qsl(parts.query, keep_blank_values=True) if parts.query else []
+        query = dict(pairs)
         lower = {key.lower(): value for key, value in (headers or {}).items()}
         path = _DOUBLED.sub(r"\1/", unquote(parts.path))
-        return cls(method.upper(), parts.netloc, path, query, lower, body)
+        repeated = _repeated(pairs) if len(query) < len(pairs) else ()
+        return cls(method.upper(), parts.netloc, path, query, lower, body, repeated)
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object.
@@ -67,6 +72,10 @@ class Request:
     def form(self) -> dict[str, str]:
         """The body's form fields."""
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _repeated(pairs: list[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
 
 
 def _no_number(name: str) -> float:

@@ -204,7 +204,7 @@ class Lab:
         """Variables for a shell in which az and this program use the sandbox."""
         return {
             "AZURE_CONFIG_DIR": str(self.az_config_dir),
-            "REQUESTS_CA_BUNDLE": str(self.ca),
+            **dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"), str(self.ca)),
             "ENTRACLAW_SETUP_CLOUD": self.cloud,
             "ENTRACLAW_SETUP_PROJECT": str(self.project),
             "ENTRACLAW_SETUP_KEY_OUTLIVES_JOB": "1",  # a sandbox in a CI job or a container is what it is for

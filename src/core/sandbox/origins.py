@@ -28,6 +28,8 @@ PUBLIC: Final = Origins(
 )
 #: Back end of `az ad app permission admin-consent`, which exists in the public cloud alone.
 CONSENT_HOST: Final = "main.iam.ad.ext.azure.com"
+#: How the name of a storage account's host ends; what stands before it is the account's name.
+BLOB: Final = ".blob.core.windows.net"
 #: The names that are served behind the proxy only.
 PUBLIC_HOSTS: Final = (*(origin.removeprefix("https://") for origin in vars(PUBLIC).values()), CONSENT_HOST)
 #: Every name that may be served.
@@ -47,11 +49,21 @@ def of(host: str) -> Iterator[None]:
 
     :param host: host and port that a request was sent to.
     """
-    token = _asked.set(PUBLIC if host.removesuffix(":443").lower() in PUBLIC_HOSTS else None)
+    name = host.removesuffix(":443").lower()
+    token = _asked.set(PUBLIC if name in PUBLIC_HOSTS or name.endswith(BLOB) else None)
     try:
         yield
     finally:
         _asked.reset(token)
+
+
+def account(host: str) -> str:
+    """The storage account whose host this is; empty: it is another host.
+
+    :param host: with or without a port.
+    """
+    name = host.partition(":")[0].lower()
+    return name.removesuffix(BLOB) if name.endswith(BLOB) else ""
 
 
 def serves(host: str, path: str) -> bool:
@@ -59,6 +71,8 @@ def serves(host: str, path: str) -> bool:
 
     :param host: without a port.
     """
+    if account(host):
+        return True
     own, there = "127.0.0.1", "login.microsoftonline.com"
     match path.split("/")[1:2]:
         case ["v1.0" | "beta"]:

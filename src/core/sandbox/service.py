@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from core.sandbox import arm, consent, origins, replies
+from core.sandbox import blob, consent, origins, replies
+from core.sandbox.arm import route as arm
 from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault
 from core.sandbox.graph import deleted
@@ -56,6 +57,8 @@ def _place(error: BaseException) -> str:
 
 def _handle(tenant: Tenant, request: Request) -> Response:
     deleted.settle(tenant)
+    if account := origins.account(request.host):
+        return blob.handle(tenant, request, account)
     match request.path.split("/")[1:2]:
         case ["v1.0" | "beta"]:
             response = graph.handle(tenant, request)

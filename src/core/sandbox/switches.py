@@ -19,12 +19,15 @@ class Switches:
     :param federation_detail: 700211, 700212 and 700213 say what does not fit a federated credential; else 70021 does.
     :param login_refuses: AADSTS number of refusals.toml that every request for a token meets; 0: none.
     :param loop_limit: equal requests for a token within five minutes before 50196; 0: any number.
+    :param organization_reads_domains: `/domains` takes Organization.Read.All too, as the original was let.
     :param page_size: items of a list page.
     :param pending_polls: polls of a device code that answer `authorization_pending`.
     :param premium: the tenant has the licence for sign-in reports.
+    :param principal_too_early: status of the refusal of a service principal for an app not known yet: 403, 400 or 404.
     :param replay: a client assertion may be used again.
     :param restore_brings_principal: restoring an application restores its service principal.
     :param skew: seconds of clock difference that the token endpoint tolerates.
+    :param storage_polls: looks at a storage account that is being made which are answered 202.
     :param token_use_required: the third hop takes `requested_token_use`.
     :param users_may_consent: a missing consent is 65001, which anybody may give; else 90094.
     :param users_may_create_apps: anybody may register apps; else it takes a directory role.
@@ -52,12 +55,15 @@ class Switches:
     federation_detail: bool = True
     login_refuses: int = 0
     loop_limit: int = 0
+    organization_reads_domains: bool = False
     page_size: int = 100
     pending_polls: int = 1
     premium: bool = True
+    principal_too_early: int = 403
     replay: bool = True
     restore_brings_principal: bool = True
     skew: float = 300.0
+    storage_polls: int = 1
     token_use_required: bool = False
     users_may_consent: bool = True
     users_may_create_apps: bool = True
@@ -72,4 +78,4 @@ class Switches:
     identities: int = 250
     agent_objects: int = 50_000
     cascade_after: float = 300.0
-    cascade_users: bool = True
+    cascade_users: bool = False

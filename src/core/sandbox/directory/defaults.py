@@ -18,6 +18,7 @@ APPLICATION: Final[State] = {
     },
     "appRoles": [],
     "applicationTemplateId": None,
+    "certification": None,
     "defaultRedirectUri": None,
     "description": None,
     "disabledByMicrosoftStatus": None,
@@ -27,10 +28,12 @@ APPLICATION: Final[State] = {
     "isDeviceOnlyAuthSupported": None,
     "isDisabled": None,
     "isFallbackPublicClient": None,
+    "nativeAuthenticationApisEnabled": None,
     "notes": None,
     "optionalClaims": None,
     "parentalControlSettings": {"countriesBlockedForMinors": [], "legalAgeGroupRule": "Allow"},
     "publicClient": {"redirectUris": []},
+    "requestSignatureVerification": None,
     "samlMetadataUrl": None,
     "serviceManagementReference": None,
     "servicePrincipalLockConfiguration": None,
@@ -42,6 +45,7 @@ APPLICATION: Final[State] = {
         "homePageUrl": None,
         "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
         "logoutUrl": None,
+        "redirectUriSettings": [],
         "redirectUris": [],
     },
 }
@@ -58,6 +62,7 @@ PRINCIPAL: Final[State] = {
     "notes": None,
     "notificationEmailAddresses": [],
     "preferredSingleSignOnMode": None,
+    "preferredTokenSigningKeyThumbprint": None,
     "resourceSpecificApplicationPermissions": [],
     "samlSingleSignOnSettings": None,
     "tags": [],
@@ -78,6 +83,7 @@ def mirrored(app: State) -> State:
     api, web = app.get("api", {}), app.get("web", {})
     parts = (app.get(part, {}) for part in ("web", "spa", "publicClient"))
     return {
+        "appDescription": app.get("description"),
         "appDisplayName": app["displayName"],
         "appRoles": deepcopy(app.get("appRoles", [])),
         "homepage": web.get("homePageUrl"),

@@ -80,6 +80,7 @@ def new_principal(tenant: Tenant, app: State, owner: str = "") -> State:
         "displayName": app["displayName"],
         "accountEnabled": True,
         "appOwnerOrganizationId": tenant.id,
+        "createdDateTime": tenant.stamp(),
         "servicePrincipalType": "Application",
         "deletedDateTime": None,
         **copied(defaults.PRINCIPAL),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import random
 import string
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +24,8 @@ from core.sandbox.switches import Switches
 from core.secret import Secret
 
 REPLICAS: Final = 3
+#: Audit records that are kept.
+_RECORDS: Final = 10_000
 ARM_RESOURCE: Final = "https://management.core.windows.net/"
 GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 #: The tenant in which Microsoft registers its own applications.
@@ -98,6 +101,8 @@ class Tenant:
     :param port: where the servers listen; part of every URL.
     :param clock_error: seconds by which this tenant's clock is ahead of `clock`.
     :ivar started: when its life began; what was there before is known everywhere.
+    :ivar neighbours: ids of other tenants by their domains: guests come from there.
+    :ivar audits: the last directory audit records.
     :ivar behind: seconds that the replica of the request under way lags behind, per kind of object.
     """
 
@@ -120,6 +125,8 @@ class Tenant:
         self.name = "Contoso"
         self.domain = "contoso.onmicrosoft.com"
         self.verified_domains = [self.domain]
+        self.neighbours: dict[str, str] = {}
+        self.audits: deque[State] = deque(maxlen=_RECORDS)
         self.issued: dict[str, Issued] = {}
         self.device_codes: dict[str, DeviceCode] = {}
         self.assertions: set[str] = set()
@@ -201,6 +208,11 @@ class Tenant:
         versions = self._objects.get(kind, {}).get(object_id)
         newest: State | None = copied(versions[-1].state) if versions else None
         return newest
+
+    def peek(self, kind: str, object_id: str) -> State | None:
+        """The newest version. Not a copy: do not change it."""
+        versions = self._objects.get(kind, {}).get(object_id)
+        return versions[-1].state if versions else None
 
     def replica(self) -> int:
         """The replica that the next read happens to reach."""

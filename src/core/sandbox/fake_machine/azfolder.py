@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from core.sandbox import arm, origins
+from core.sandbox import origins
+from core.sandbox.arm import groups
+from core.sandbox.arm import route as arm
 from core.sandbox.directory.store import ARM_RESOURCE, State, Tenant
 from core.sandbox.http import Request, Response
 from core.sandbox.service import handle
@@ -42,9 +44,12 @@ def write(tenant: Tenant, folder: Path, user: State, *, public: bool = False) ->
     cache_file = folder / "msal_token_cache.json"
     cache_file.touch(mode=0o600)
     cache_file.write_text(cache.serialize(), encoding="utf-8")
+    claims = {"oid": user["id"]}
+    found = [(one["subscriptionId"], one["displayName"]) for one in groups.subscriptions(tenant, claims)]
+    account_id, name = (found or [(tenant.id, "N/A(tenant level account)")])[0]
     account = {
-        "id": tenant.id,
-        "name": "N/A(tenant level account)",
+        "id": account_id,
+        "name": name,
         "state": "Enabled",
         "user": {"name": user["userPrincipalName"], "type": "user"},
         "isDefault": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import rights, views
+from core.sandbox.graph import licences, resource, rights, views
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response
 
@@ -16,18 +16,37 @@ _READERS: Final = {
     "/domains": ("Domain.Read.All", "Directory.Read.All"),
     "/subscribedSkus": ("Organization.Read.All", "LicenseAssignment.Read.All", "Directory.Read.All"),
 }
-PATHS: Final = frozenset(_READERS)
+#: How the paths begin.
+PATHS: Final = tuple(_READERS)
 
 
 def handle(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
-    """Answer a GET of one of the `PATHS`.
+    """Answer a GET of one of the lists, or of one of its objects.
 
-    :raises Refused: 403.
+    :raises Refused: 403, 404; 400 for what is below such an object.
     """
-    if not caller.may(*_READERS[path]):
+    collection, _, one = path[1:].partition("/")
+    path = f"/{collection}"
+    if path not in PATHS or "/" in one:
+        raise resource.unserved(request)
+    readers = _READERS[path]
+    if path == "/domains" and tenant.switches.organization_reads_domains:
+        readers += ("Organization.Read.All",)
+    if not caller.may(*readers):
         raise rights.denied()
-    found = {"/organization": [_organization(tenant)], "/domains": _domains(tenant), "/subscribedSkus": []}
-    return views.page(tenant, request, found[path], path.removeprefix("/"))
+    match path:
+        case "/organization":
+            found = [_organization(tenant)]
+        case "/domains":
+            found = _domains(tenant)
+        case _:
+            found = list(tenant.all_seen(licences.KIND, caller.replica))
+    if not one:
+        return views.page(tenant, request, found, collection)
+    state = next((each for each in found if each["id"] == one), None)
+    if state is None:
+        raise rights.missing(one)
+    return views.one(tenant, request, state, collection)
 
 
 def _domains(tenant: Tenant) -> list[State]:
@@ -35,11 +54,13 @@ def _domains(tenant: Tenant) -> list[State]:
         {
             "id": name,
             "authenticationType": "Managed",
+            "availabilityStatus": None,
             "isAdminManaged": True,
             "isDefault": name == tenant.domain,
-            "isInitial": name == tenant.domain,
+            "isInitial": name.endswith(".onmicrosoft.com"),
             "isRoot": True,
             "isVerified": name in tenant.verified_domains,
+            "supportedServices": ["Email", "OfficeCommunicationsOnline"] if name in tenant.verified_domains else [],
         }
         for name in dict.fromkeys((*tenant.verified_domains, UNVERIFIED))
     ]
@@ -50,7 +71,7 @@ def _organization(tenant: Tenant) -> State:
         {
             "name": name,
             "isDefault": name == tenant.domain,
-            "isInitial": name == tenant.domain,
+            "isInitial": name.endswith(".onmicrosoft.com"),
             "type": "Managed",
             "capabilities": "Email",
         }

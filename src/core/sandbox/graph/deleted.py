@@ -8,9 +8,9 @@ from typing import Final
 
 from core.sandbox.directory.registrations import Refused, moment, taken
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import consents, grants, query, rights, views
+from core.sandbox.graph import consents, grants, rights, views
 from core.sandbox.graph.chain import BINS
-from core.sandbox.graph.objects import COLLECTIONS, check_single
+from core.sandbox.graph.objects import COLLECTIONS, RESERVED, check_single
 from core.sandbox.graph.permissions import BLUEPRINT, PRINCIPAL, TYPES
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response, answer
@@ -71,9 +71,8 @@ def handle(tenant: Tenant, caller: Caller, request: Request, rest: str) -> Respo
             case "GET", "":
                 rights.check_read(caller, kind, first)
                 state = rights.seen(tenant, caller, bin_kind, first)
-                body = query.select(views.shown(state), query.names(request.query.get("$select")))
-                context = f"{tenant.graph}/v1.0/$metadata#directoryObjects/$entity"
-                return answer(200, {"@odata.context": context, "@odata.type": f"#microsoft.graph.{kind}", **body})
+                typed = {"@odata.type": f"#microsoft.graph.{kind}", **state}
+                return views.one(tenant, request, typed, "directoryObjects")
             case "POST", "restore":
                 return _restore(tenant, caller, kind, first)
             case "DELETE", "":
@@ -86,12 +85,13 @@ def _listed(tenant: Tenant, caller: Caller, request: Request, name: str) -> Resp
     """The deleted objects of one type; those of a derived type are among those of its base."""
     agent = f"#microsoft.graph.{name}" if f"#microsoft.graph.{name}" in TYPES else ""
     kind = TYPES.get(agent, name)
-    if kind not in BINS:
+    if kind not in COLLECTIONS:
         raise Refused(400, "BadRequest", f"Resource not found for the segment 'microsoft.graph.{name}'.")
     rights.check_read(caller, kind, "", agent)
-    found = tenant.all_seen(BINS[kind], caller.replica)
+    found = tenant.all_seen(BINS.get(kind, ""), caller.replica)  # of groups none is ever deleted
     wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
-    return views.page(tenant, request, wanted, "directoryObjects")
+    derived = agent.removeprefix("#microsoft.graph.") or kind
+    return views.page(tenant, request, wanted, COLLECTIONS[kind], kind=derived)
 
 
 def _children(tenant: Tenant, kind: str, name: str, parent_id: str) -> Iterator[State]:
@@ -112,8 +112,8 @@ def _restore(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Respo
         found = [one for one in tenant.all_latest(BINS["servicePrincipal"]) if one["appId"] == state["appId"]]
         for principal in sorted(found, key=lambda one: str(one["deletedDateTime"]))[-1:]:  # the one that went last
             _unbin(tenant, "servicePrincipal", principal)
-    context = f"{tenant.graph}/v1.0/$metadata#{COLLECTIONS[kind]}/$entity"
-    return answer(200, {"@odata.context": context, **views.shown(back)})
+    typed = {"@odata.type": f"#microsoft.graph.{kind}", **back}
+    return answer(200, views.context(tenant, "directoryObjects/$entity") | views.shown(typed, COLLECTIONS[kind]))
 
 
 def _check_free(tenant: Tenant, kind: str, state: State) -> None:
@@ -142,6 +142,9 @@ def _unbin(tenant: Tenant, kind: str, state: State) -> State:
 def _purge(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Response:
     state = rights.written(tenant, caller, BINS[kind], object_id, "delete")
     tenant.commit(BINS[kind], object_id, None)
+    if state.get("uniqueName"):
+        kept = {"id": state["uniqueName"], "deletedDateTime": state["deletedDateTime"]}
+        tenant.commit(RESERVED, state["uniqueName"], kept)
     gone = object_id
     if kind == "application":
         principal = tenant.find(BINS["servicePrincipal"], "appId", state["appId"])

@@ -12,10 +12,12 @@ from core.sandbox.directory.store import State, Tenant
 READ_ONLY: Final = frozenset(
     {
         "agentIdentityBlueprintId",
+        "appDescription",
         "appDisplayName",
         "appOwnerOrganizationId",
         "applicationTemplateId",
         "createdByAppId",
+        "certification",
         "createdDateTime",
         "deletedDateTime",
         "disabledByMicrosoftStatus",

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 from core.sandbox.directory import defaults, registrations
 from core.sandbox.directory.registrations import Refused, moment
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import chain, grants, members, policies, rights, views
+from core.sandbox.graph import chain, grants, members, microsofts, policies, rights, views
 from core.sandbox.graph.permissions import BLUEPRINT, IDENTITY, agent_of, parts
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response, answer
 from core.secret import Secret
 
+#: The service's own words for an app that was made a moment ago; the Azure CLI waits when it reads them.
+_NOT_HERE: Final = (
+    "When using this permission, the backing application of the service principal being created must in the "
+    "local tenant"
+)
 _PASSWORDS: Final = "passwordCredentials"
-COLLECTIONS: Final = {"application": "applications", "servicePrincipal": "servicePrincipals", "user": "users"}
+COLLECTIONS: Final = {
+    "application": "applications",
+    "servicePrincipal": "servicePrincipals",
+    "user": "users",
+    "group": "groups",
+}
+#: Kind of the names that apps had which were purged: they are taken as long as those of deleted apps.
+RESERVED: Final = "reservedName"
+_KEPT: Final = timedelta(days=30)
 
 
 def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> Response:
@@ -25,7 +39,9 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     if kind == "application":
         rights.check_create(tenant, caller)
         return _register(tenant, caller, body, None)
-    app = backing(tenant, caller, body)
+    if body.get("appId") in microsofts.OWN:
+        return _instantiate(tenant, caller, str(body["appId"]))
+    app = backing(tenant, caller, body, tenant.switches.principal_too_early)
     rights.check_write(caller, app)
     if app.get("@odata.type") == BLUEPRINT:
         message = "The service principal of an agent identity blueprint is an agentIdentityBlueprintPrincipal."
@@ -36,18 +52,35 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     return views.created(tenant, state, COLLECTIONS[kind])
 
 
-def backing(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> State:
+def _instantiate(tenant: Tenant, caller: Caller, app_id: str) -> Response:
+    """A service principal of one of Microsoft's own applications, which are registered elsewhere."""
+    rights.check_write(caller, None)
+    check_single(tenant, app_id)
+    state = microsofts.principal(tenant, app_id)
+    tenant.commit("servicePrincipal", state["id"], state)
+    return views.created(tenant, state, COLLECTIONS["servicePrincipal"])
+
+
+def backing(tenant: Tenant, caller: Caller, body: dict[str, Any], too_early: int) -> State:
     """The application that a new service principal stands for.
 
-    :raises Refused: 400: it is not there, or not yet; 409: it has its service principal already.
+    :param too_early: status of the refusal when this replica does not know it yet.
+    :raises Refused: 400: it is not there; 409: it has its service principal.
     """
     app_id = chain.text(body, "appId")
     app = tenant.find("application", "appId", app_id, caller.replica)
     if app is None:
-        message = f"The appId '{app_id}' of the service principal does not reference a valid application."
-        raise Refused(400, "Request_BadRequest", message)
+        raise _without_app(tenant, app_id, too_early)
     check_single(tenant, app["appId"])
     return app
+
+
+def _without_app(tenant: Tenant, app_id: str, status: int) -> Refused:
+    """The refusal of a service principal whose app is nowhere, or, with one of three faces, not on this replica yet."""
+    if status == 400 or tenant.find("application", "appId", app_id) is None:
+        message = f"The appId '{app_id}' of the service principal does not reference a valid application object."
+        return Refused(400, "Request_BadRequest", message)
+    return Refused(403, "Authorization_RequestDenied", _NOT_HERE) if status == 403 else rights.missing(app_id)
 
 
 def check_single(tenant: Tenant, app_id: str) -> None:
@@ -71,11 +104,27 @@ def upsert(tenant: Tenant, caller: Caller, request: Request, name: str, body: di
     if state is not None:
         rights.check_write(caller, state)
         return _change(tenant, "application", state, body)
-    preferences = {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
-    if "create-if-missing" not in preferences:
-        raise rights.missing(name)
+    check_absent(tenant, request, name)
     rights.check_create(tenant, caller)
     return _register(tenant, caller, body, name)
+
+
+def creates(request: Request) -> bool:
+    """Whether a PATCH by another key than the id may create what is not there."""
+    return "create-if-missing" in {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
+
+
+def check_absent(tenant: Tenant, request: Request, name: str) -> None:
+    """Whether an upsert may create what is not there: it has to ask for it, and a name stays taken for a while.
+
+    :raises Refused: 404 without the header; 400: an app that had the name was deleted less than 30 days ago.
+    """
+    if not creates(request):
+        raise rights.missing(name)
+    gone = tenant.find(chain.BINS["application"], "uniqueName", name) or tenant.latest(RESERVED, name)
+    if gone is not None and moment(gone["deletedDateTime"]) + _KEPT > tenant.now():
+        message = "Another object with the same value for property uniqueName already exists."
+        raise Refused(400, "Request_BadRequest", message, details=[registrations.taken("uniqueName")])
 
 
 def change(tenant: Tenant, caller: Caller, kind: str, object_id: str, body: dict[str, Any]) -> Response:
@@ -97,7 +146,7 @@ def add_password(tenant: Tenant, caller: Caller, kind: str, object_id: str, body
     check_lock(tenant, kind, state, _PASSWORDS)
     secret = _give_password(tenant, kind, state, body.get("passwordCredential"))
     tenant.commit(kind, object_id, state)
-    shown = views.shown(state)[_PASSWORDS][-1]
+    shown = views.shown(state, COLLECTIONS[kind])[_PASSWORDS][-1]
     described = views.context(tenant, "microsoft.graph.passwordCredential")
     return answer(200, described | shown | {"secretText": secret})
 
@@ -164,7 +213,7 @@ def _register(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name:
         raise Refused(400, "Request_BadRequest", "Property 'displayName' is required.")
     state = registrations.new_application(tenant, body["displayName"], _owner(caller))
     state["uniqueName"] = unique_name
-    state["signInAudience"] = body.get("signInAudience", defaults.AUDIENCES[2])
+    state["signInAudience"] = body.get("signInAudience", defaults.AUDIENCES[0])
     if state["signInAudience"] == defaults.AUDIENCES[2]:
         state["api"]["requestedAccessTokenVersion"] = 2  # as people without a tenant need it
     wanted = body.get(_PASSWORDS) or [] if unique_name is None else []
@@ -220,7 +269,7 @@ def apply(tenant: Tenant, kind: str, state: State, body: dict[str, Any]) -> None
         if fixed and value != state[name]:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
         if name == _PASSWORDS:
-            if value not in (state[name], views.shown(state)[name]):
+            if value not in (state[name], views.shown(state, COLLECTIONS[kind])[name]):
                 raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only; use addPassword.")
             continue
         if name == "keyCredentials":

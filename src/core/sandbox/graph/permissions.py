@@ -18,20 +18,23 @@ TYPES: Final = {
 }
 #: What every token of the Azure CLI carries, and no Agent ID API takes (A.7).
 ACCESS_AS_USER: Final = "Directory.AccessAsUser.All"
+#: What no Agent ID API takes that writes, whatever else the token carries.
+EVERYTHING: Final = "Directory.ReadWrite.All"
 
 _USERS: Final = ("AgentIdUser.ReadWrite.All", "User.ReadWrite.All")
 _NEEDED: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     BLUEPRINT: {
         "read": ("AgentIdentityBlueprint.Read.All", "AgentIdentityBlueprint.ReadWrite.All"),
-        "create": ("AgentIdentityBlueprint.Create",),
+        "create": ("AgentIdentityBlueprint.Create", "AgentIdentityBlueprint.ReadWrite.All"),
         "change": ("AgentIdentityBlueprint.UpdateAuthProperties.All", "AgentIdentityBlueprint.ReadWrite.All"),
         "brand": ("AgentIdentityBlueprint.UpdateBranding.All", "AgentIdentityBlueprint.ReadWrite.All"),
         "keys": ("AgentIdentityBlueprint.AddRemoveCreds.All", "AgentIdentityBlueprint.ReadWrite.All"),
+        "sponsors": ("AgentIdentityBlueprint.UpdateSponsors.All", "AgentIdentityBlueprint.ReadWrite.All"),
         "delete": ("AgentIdentityBlueprint.DeleteRestore.All",),
     },
     PRINCIPAL: {
         "read": ("AgentIdentityBlueprintPrincipal.Read.All", "AgentIdentityBlueprintPrincipal.ReadWrite.All"),
-        "create": ("AgentIdentityBlueprintPrincipal.Create",),
+        "create": ("AgentIdentityBlueprintPrincipal.Create", "AgentIdentityBlueprintPrincipal.ReadWrite.All"),
         "change": ("AgentIdentityBlueprintPrincipal.ReadWrite.All",),
         "enable": (
             "AgentIdentityBlueprintPrincipal.EnableDisable.All",
@@ -44,6 +47,7 @@ _NEEDED: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "create": ("AgentIdentity.Create.All", "AgentIdentity.CreateAsManager", "AgentIdentity.ReadWrite.All"),
         "change": ("AgentIdentity.ReadWrite.All",),
         "enable": ("AgentIdentity.EnableDisable.All", "AgentIdentity.ReadWrite.All"),
+        "sponsors": ("AgentIdentity.UpdateSponsors.All", "AgentIdentity.ReadWrite.All"),
         "delete": ("AgentIdentity.DeleteRestore.All",),
     },
     AGENT_USER: {

@@ -71,8 +71,11 @@ def handle(tenant: Tenant, caller: Caller, request: Request, path: str, body: St
         if request.method == "POST":
             return _create(tenant, body)
     elif path.startswith(f"{PATH}/"):
-        policy_id = path.removeprefix(f"{PATH}/")
-        match request.method:
+        policy_id, _, relation = path.removeprefix(f"{PATH}/").partition("/")
+        match request.method if not relation else f"{request.method} {relation}":
+            case "GET appliesTo":
+                held = rights.seen(tenant, caller, KIND, policy_id)["_applies_to"]
+                return views.page(tenant, request, _holders(tenant, held), "directoryObjects")
             case "GET":
                 state = rights.seen(tenant, caller, KIND, policy_id)
                 return views.one(tenant, request, state, "policies/appManagementPolicies")
@@ -98,8 +101,7 @@ def handle_assigned(
     rights.seen(tenant, caller, kind, object_id)
     match request.method, rest.split("/"):
         case "GET", [""]:
-            found = (policy for policy in _all(tenant, caller) if object_id in policy["_applies_to"])
-            return views.page(tenant, request, found, "appManagementPolicies")
+            return views.page(tenant, request, assigned(tenant, caller, object_id), "appManagementPolicies")
         case "POST", ["$ref"]:
             return _assign(tenant, caller, object_id, body)
         case "DELETE", [policy_id, "$ref"]:
@@ -110,6 +112,11 @@ def handle_assigned(
             tenant.commit(KIND, policy_id, policy)
             return answer(204)
     raise Refused(400, "BadRequest", f"Resource not found for the segment '{rest or 'appManagementPolicies'}'.")
+
+
+def assigned(tenant: Tenant, caller: Caller, object_id: str) -> list[State]:
+    """The policies of an application or service principal."""
+    return [policy for policy in _all(tenant, caller) if object_id in policy["_applies_to"]]
 
 
 def check_password(tenant: Tenant, kind: str, state: State, entry: State) -> None:
@@ -169,6 +176,15 @@ def _check(caller: Caller, method: str) -> None:
 
 def _all(tenant: Tenant, caller: Caller) -> list[State]:
     return [policy for policy in tenant.all_seen(KIND, caller.replica) if policy["id"] != _NOBODY]
+
+
+def _holders(tenant: Tenant, ids: list[str]) -> Iterator[State]:
+    """The applications and service principals of these object ids, each with its type."""
+    for object_id in ids:
+        for kind in ("application", "servicePrincipal"):
+            state = tenant.latest(kind, object_id)
+            if state is not None:
+                yield {"@odata.type": f"#microsoft.graph.{kind}", **state}
 
 
 def _default(tenant: Tenant) -> State:

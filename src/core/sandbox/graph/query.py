@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from core.sandbox.graph import schema
+
 State = dict[str, Any]
-_ANY: Final = re.compile(r"^(\w+)/any\((\w+):\s*\2 eq '((?:[^']|'')*)'\)$")
+_ANY: Final = re.compile(r"^(\w+)/any\((\w+):\s*\2(?:/(\w+))? eq '((?:[^']|'')*)'\)$")
+_SINCE: Final = re.compile(r"^(\w+) (ge|le) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\d{4}-\d\d-\d\d)$")
 _GUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # some collections compare ids without quotes
-_EQ: Final = re.compile(rf"^(\w+) eq (?:'((?:[^']|'')*)'|(true|false)|({_GUID}))$")
+_EQ: Final = re.compile(rf"^(\w+) eq (?:'((?:[^']|'')*)'|(true|false|null)|({_GUID}))$")
 _STARTS: Final = re.compile(r"^startswith\((\w+),\s*'((?:[^']|'')*)'\)$", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"'(?:[^']|'')*'|[()]|\s+and\s+")
 #: Levels of parentheses and `and`s in a filter.
@@ -36,28 +39,58 @@ class Filter:
     names: frozenset[str]
     test: Callable[[State], bool]
 
-    def over(self, states: list[State]) -> list[State]:
+    def over(self, states: list[State], kind: str = "") -> list[State]:
         """The objects that pass.
 
-        :raises Unsupported: it compares a property that none of them has, or that cannot be compared.
+        :param kind: the type whose properties it may compare; empty: those that the objects have.
+        :raises Unsupported: it compares a property that the type does not have, or that cannot be compared.
         """
         for name in sorted(self.names):
-            unknown = states and not _among(name, _OPTIONAL) and not any(_among(name, state) for state in states)
-            if unknown or name.startswith("_") or _among(name, _UNFILTERABLE):
+            _check_known(name, states, kind, "Invalid filter clause")
+            if _among(name, _UNFILTERABLE):
                 message = f"Unsupported or invalid query filter clause specified for property '{name}'."
                 raise Unsupported("Request_UnsupportedQuery", message)
         return [state for state in states if self.test(state)]
 
 
+def system(options: Mapping[str, str], repeated: Collection[str]) -> dict[str, str]:
+    """The options of a request by their own names: the case of letters and the `$` are nothing.
+
+    :param repeated: names that the request has more than once.
+    :raises Unsupported: one that nobody knows, or one twice. None is ignored.
+    """
+    found: dict[str, str] = {}
+    for given, value in options.items():
+        name = f"${given.lower().removeprefix('$')}"
+        if name in _REFUSED:
+            raise Unsupported("Request_BadRequest", f"'{name}' is not supported by the service.")
+        if name not in _OPTIONS:
+            raise Unsupported("BadRequest", f"The query parameter '{given}' is not supported.")
+        if name in found or given in repeated:
+            message = f"Query option '{name}' was specified more than once, but it must be specified at most once."
+            raise Unsupported("BadRequest", message)
+        found[name] = value
+    return found
+
+
+def of_one(options: Mapping[str, str]) -> None:
+    """Whether these are options of a single object.
+
+    :raises Unsupported: they are not.
+    """
+    for name in options:
+        if name not in ("$select", "$expand"):
+            message = f"Query option '{name}' is not allowed: the path names a single object."
+            raise Unsupported("Request_BadRequest", message)
+
+
 def check_options(options: Mapping[str, str], headers: Mapping[str, str]) -> None:
     """Whether the directory takes these options of a list; some need the header `ConsistencyLevel: eventual`.
 
+    :param options: by their own names (see `system`).
     :param headers: with lower-case names.
     :raises Unsupported: it does not.
     """
-    for name in options:
-        if name.startswith("$") and name not in _OPTIONS:
-            raise Unsupported("Request_BadRequest", f"The query option '{name}' is not supported.")
     if headers.get("consistencylevel", "").lower() == "eventual":
         return
     for name, (code, message) in _ADVANCED.items():
@@ -85,15 +118,17 @@ def count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
 
 
-def ordered(states: list[State], text: str | None) -> list[State]:
+def ordered(states: list[State], text: str | None, kind: str = "") -> list[State]:
     """The objects in the order of an `$orderby`.
 
-    :raises Unsupported: it names more than one property, or one that no object has.
+    :param kind: their type; empty: one without a schema here.
+    :raises Unsupported: it names more than one property, or one that the type does not have.
     """
     if text is None:
         return states
     name, _, direction = text.strip().partition(" ")
-    if direction.strip() not in ("", "asc", "desc") or (states and not any(_among(name, state) for state in states)):
+    _check_known(name, states, kind, "Invalid orderby clause")
+    if direction.strip() not in ("", "asc", "desc"):
         raise Unsupported("Request_UnsupportedQuery", f"Unsupported sort property '{text}'.")
     return sorted(states, key=lambda state: _text(state, name) or "", reverse=direction.strip() == "desc")
 
@@ -118,32 +153,70 @@ def names(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()] if text else []
 
 
-def select(body: State, selected: list[str], known: Collection[str] = ()) -> State:
-    """The selected properties, in the object's order and whatever their case; annotations stay.
+def check_selected(selected: list[str], kind: str) -> None:
+    """Whether a type has the properties that a `$select` names.
 
-    :param known: properties that other objects of the list have.
-    :raises Unsupported: a name that no object has.
+    :raises Unsupported: it has not.
+    """
+    there = schema.properties(kind)
+    for name in selected:
+        if name.lower() not in there and name != "*" and name not in schema.RELATED.get(schema.base_of(kind), ()):
+            message = "Parsing OData Select and Expand failed: "
+            raise Unsupported("BadRequest", message + _no_property(name, kind))
+
+
+def select(body: State, selected: list[str]) -> State:
+    """The selected properties of an object whose type has no schema here, in any case; annotations stay.
+
+    :raises Unsupported: a name that it does not have.
     """
     if not selected:
         return body
     wanted = {name.lower() for name in selected}
-    there = {name.lower() for name in (*body, *known, *_OPTIONAL) if not name.startswith("_")}
+    there = {name.lower() for name in body if not name.startswith("_")}
     for name in selected:
         if name.lower() not in there:
             message = f"Could not find a property named '{name}': the sandbox has no such property here."
-            raise Unsupported("Request_BadRequest", message)
+            raise Unsupported("BadRequest", message)
     return {name: value for name, value in body.items() if name.lower() in wanted or name.startswith("@")}
 
 
-#: Properties that some objects of a collection have and others lack.
-_OPTIONAL: Final = frozenset(
-    {"userPrincipalName", "displayName", "appId", "userType", "mail", "identityParentId", "usageLocation"}
+def expanded(text: str) -> tuple[str, str | None]:
+    """What an `$expand` names, and the `$select` inside it: one relation, as the directory takes it.
+
+    :raises Unsupported: several, or other options inside.
+    """
+    matched = _EXPAND.fullmatch(text.strip())
+    if matched is None:
+        message = "Parsing OData Select and Expand failed: one relation was expected, with or without '$select'."
+        raise Unsupported("BadRequest", message)
+    return matched[1], matched[2]
+
+
+def _check_known(name: str, states: list[State], kind: str, what: str) -> None:
+    """Whether a property is one of the type, or, where the type has no schema here, of an object."""
+    there: Iterable[str] = schema.properties(kind)
+    if not there:
+        there = {each for state in states for each in state} if states else {name}
+    if name.startswith("_") or not _among(name, (*there, *_UNFILTERABLE)):
+        raise Unsupported("BadRequest", f"{what}: {_no_property(name, kind)}")
+
+
+def _no_property(name: str, kind: str) -> str:
+    return f"Could not find a property named '{name}' on type 'microsoft.graph.{kind or 'entity'}'."
+
+
+#: Properties that no filter may name: one of every Agent Identity (A.2), and those that hold objects.
+_UNFILTERABLE: Final = frozenset(
+    {"agentIdentityBlueprintId", "keyCredentials", "passwordCredentials", "requiredResourceAccess", "api", "web", "spa"}
+    | {"info", "publicClient", "optionalClaims", "verifiedPublisher", "passwordProfile", "appRoles", "addIns"}
 )
-#: Properties that every Agent Identity has, and that no filter may name (A.2).
-_UNFILTERABLE: Final = frozenset({"agentIdentityBlueprintId"})
+_EXPAND: Final = re.compile(r"(\w+)(?:\(\$select=([\w, ]+)\))?")
 _MOST: Final = 999
 _DIGITS: Final = 9
-_OPTIONS: Final = frozenset({"$select", "$filter", "$top", "$skiptoken", "$count", "$orderby", "$search"})
+_OPTIONS: Final = frozenset({"$select", "$filter", "$top", "$skiptoken", "$count", "$orderby", "$search", "$expand"})
+#: Options of OData that the directory does not take.
+_REFUSED: Final = frozenset({"$skip", "$apply", "$compute", "$format", "$levels", "$deltatoken", "$schemaversion"})
 _ADVANCED: Final = {
     "$count": ("Request_BadRequest", "$count is not currently supported."),
     "$orderby": ("Request_UnsupportedQuery", "Sorting not supported for current query."),
@@ -196,6 +269,8 @@ def _clause(text: str) -> tuple[str, Callable[[State], bool]]:
     """The property that a clause compares, and the comparison."""
     if matched := _EQ.match(text):
         name, quoted, literal, guid = matched.groups()
+        if literal == "null":
+            return name, lambda state: _value(state, name) is None
         if literal is not None:
             return name, lambda state: _value(state, name) is (literal == "true")
         wanted = (guid or _unquoted(quoted)).lower()
@@ -204,8 +279,14 @@ def _clause(text: str) -> tuple[str, Callable[[State], bool]]:
         name, start = matched[1], _unquoted(matched[2]).lower()
         return name, lambda state: (_text(state, name) or "").startswith(start)
     if matched := _ANY.match(text):
-        name, wanted = matched[1], _unquoted(matched[3]).lower()
-        return name, lambda state: any(str(item).lower() == wanted for item in _items(_value(state, name)))
+        name, part, wanted = matched[1], matched[3], _unquoted(matched[4]).lower()
+        return name, lambda state: any(_part(item, part) == wanted for item in _items(_value(state, name)))
+    if matched := _SINCE.match(text):
+        name, later, moment = matched[1], matched[2] == "ge", matched[3].lower()
+        return (
+            name,
+            lambda state: (_text(state, name) or "") >= moment if later else (_text(state, name) or "~") <= moment,
+        )
     raise Unsupported("Request_UnsupportedQuery", f"Unsupported or invalid query filter clause: {text}")
 
 
@@ -227,6 +308,11 @@ def _text(state: State, name: str) -> str | None:
 
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _part(item: Any, part: str | None) -> str:
+    """An item of a list, or one of its members."""
+    return str(_value(item, part) if part and isinstance(item, dict) else item).lower()
 
 
 def _unquoted(text: str) -> str:

@@ -15,7 +15,9 @@ from core.sandbox.graph.permissions import ACCESS_AS_USER, agent_of
 WRITE: Final = "Application.ReadWrite.All"
 OWNED: Final = "Application.ReadWrite.OwnedBy"
 _READ: Final = ("Application.Read.All", WRITE, OWNED, "Directory.Read.All")
+_READ_GROUPS: Final = ("Group.Read.All", "Group.ReadWrite.All", "GroupMember.Read.All", "Directory.Read.All")
 _READ_USERS: Final = ("User.Read.All", "User.ReadWrite.All", "User.ReadBasic.All", "Directory.Read.All")
+_READERS: Final = {"user": _READ_USERS, "group": _READ_GROUPS}
 #: Whoever may change people: Global Administrator, User Administrator.
 USER_ADMINISTRATORS: Final = frozenset({roles.GLOBAL_ADMINISTRATOR, "fe930be7-5e62-47db-91af-98c3a49a38b1"})
 
@@ -67,22 +69,32 @@ def check_read(caller: Caller, kind: str, object_id: str, agent: str = "") -> No
     """
     if agent:
         check_agent(caller, agent, "read")
-    elif object_id != caller.oid and not caller.may(*(_READ_USERS if kind == "user" else _READ)):
+    elif object_id != caller.oid and not caller.may(*_READERS.get(kind, _READ)):
         raise denied()
 
 
-def any_of(caller: Caller, agent: str, operation: str) -> bool:
-    """Whether the caller holds what an operation on an object of the agent chain takes (see `permissions`)."""
-    wanted = permissions.needed(agent, operation)
-    return any(caller.holds(permission, {roles.GLOBAL_ADMINISTRATOR}) for permission in wanted)
+def any_of(caller: Caller, agent: str, operation: str, *, own: bool = False) -> bool:
+    """Whether the caller holds what an operation on an object of the agent chain takes (see `permissions`).
+
+    :param own: the object is the caller's own, which is enough for an Agent ID Developer, as creating is.
+    """
+    wanted, admins = permissions.needed(agent, operation), roles.AGENT_ADMINISTRATORS
+    if operation == "create" or own:
+        admins |= {roles.AGENT_ID_DEVELOPER}
+    return any(caller.holds(permission, admins) for permission in wanted)
 
 
-def check_agent(caller: Caller, agent: str, *operations: str) -> None:
+def check_agent(caller: Caller, agent: str, *operations: str, own: bool = False) -> None:
     """The Agent ID APIs take no token with access as the user, not even a Global Administrator's (A.2, A.7).
+
+    Those that write take none with the right to change the whole directory either.
 
     :raises Refused: 403.
     """
-    if ACCESS_AS_USER in caller.permissions or not all(any_of(caller, agent, item) for item in operations):
+    writes = any(operation != "read" for operation in operations)
+    if ACCESS_AS_USER in caller.permissions or (writes and permissions.EVERYTHING in caller.permissions):
+        raise denied()
+    if not all(any_of(caller, agent, item, own=own) for item in operations):
         raise denied()
 
 
@@ -102,7 +114,8 @@ def check_write(caller: Caller, state: State | None, *operations: str) -> None:
     :raises Refused: 403.
     """
     if agent := agent_of(state):
-        check_agent(caller, agent, *(operations or ("change",)))
+        own = state is not None and caller.oid in state.get("_owners", ())
+        check_agent(caller, agent, *(operations or ("change",)), own=own)
         return
     owner = state is not None and caller.oid in state.get("_owners", ())
     if caller.holds(WRITE, roles.APP_ADMINISTRATORS):

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 from core.sandbox.directory.registrations import Refused
 from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.graph import (
     agents,
+    audits,
     batch,
     bearer,
     blueprints,
+    chats,
     company,
     consents,
     deleted,
-    grants,
+    lookup,
     objects,
-    owners,
     payload,
     permissions,
     policies,
-    proof,
     query,
+    related,
     reports,
+    resource,
     rights,
     spelling,
-    users,
     views,
 )
 from core.sandbox.graph.rights import Caller
@@ -34,22 +36,10 @@ from core.sandbox.http import Request, Response, answer
 
 _KINDS: Final = {collection: kind for kind, collection in objects.COLLECTIONS.items()}
 _OBJECT: Final = re.compile(
-    r"^/(applications|servicePrincipals|users)(?:/([^/()]+)|\((appId|uniqueName)='((?:[^']|'')+)'\))(?:/(.+))?$"
+    r"^/(applications|servicePrincipals|users|groups)(?:/([^/()]+)|\((appId|uniqueName)='((?:[^']|'')+)'\))(?:/(.+))?$"
 )
-_AGENT: Final = re.compile(r"/microsoft\.graph\.(agent\w+)(?=/|$)")
-_READABLE: Final = {
-    "application": ("", "owners", "sponsors", "federatedIdentityCredentials"),
-    "servicePrincipal": ("", "owners", "sponsors"),
-    "user": ("",),
-}
+_AGENT: Final = re.compile(r"/microsoft\.graph\.(agent\w+)(?=[/(]|$)")
 _DELETED: Final = "/directory/deletedItems/"
-_GRANTS: Final[dict[str, grants.Side]] = {"appRoleAssignments": "principalId", "appRoleAssignedTo": "resourceId"}
-_CREDENTIALS: Final = {
-    "addKey": proof.add_key,
-    "removeKey": proof.remove_key,
-    "addPassword": objects.add_password,
-    "removePassword": objects.remove_password,
-}
 _JSON: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 #: Which machine answered.
 _DIAGNOSTIC: Final = '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"0","RoleInstance":"sandbox"}}'
@@ -72,31 +62,49 @@ def handle(tenant: Tenant, request: Request) -> Response:
         caller = Caller(issued.claims, tenant.replica())
         path = spelling.path(request.path.partition("/v1.0" if request.path.startswith("/v1.0") else "/beta")[2])
         payload.check(request, path)
+        if request.query:
+            request = replace(request, query=query.system(request.query, request.repeated))
         if path == batch.PATH and request.method == "POST":
             response = batch.handle(tenant, request, payload.read(request), handle)
         else:
             drawn = tenant.drawn()
             try:
+                plain = _cast(path)[0]
+                old = audits.target(tenant, plain) if request.method != "GET" else None
+                before = (old, audits.described(old))
                 response = _route(tenant, caller, request, path)
-            except Refused:
+                if request.method != "GET" and response.status < 400:
+                    audits.note(tenant, caller, request, plain, before, response, request_id)
+            except (Refused, query.Unsupported):
                 tenant.draw_again(drawn)
                 raise
-            except query.Unsupported as error:
-                raise Refused(400, error.code, str(error)) from None
+    except query.Unsupported as error:
+        response = _envelope(tenant, request, Refused(400, error.code, str(error)), request_id)
     except Refused as refusal:
         response = _envelope(tenant, request, refusal, request_id)
+    if response.status >= 400 and "Content-Type" in response.headers:
+        response = replace(response, headers={**response.headers, "Content-Type": "application/json"})
     echo = request.headers.get("client-request-id", request_id)
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
-    headers |= {"OData-Version": "4.0", **response.headers}
+    headers |= {"Cache-Control": "no-cache", "Strict-Transport-Security": "max-age=31536000", **response.headers}
     if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
-        headers["Content-Type"] = _JSON
+        units = "2" if request.method == "GET" and path == "/applications" else "1"
+        headers |= {"Content-Type": _JSON, "OData-Version": "4.0", "x-ms-resource-unit": units}
+        if request.path.startswith("/beta") and isinstance(response.content, dict):
+            response = replace(response, content=_as_beta(response.content))
     return Response(response.status, headers, response.content)
 
 
+def _as_beta(content: dict[str, Any]) -> dict[str, Any]:
+    """An answer of beta, whose context is beta's."""
+    described = content.get("@odata.context")
+    return content | {"@odata.context": described.replace("/v1.0/$", "/beta/$")} if described else content
+
+
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
-    if path == "/me" and request.method == "GET":
-        return _me(tenant, caller, request)
-    if path in company.PATHS and request.method == "GET":
+    if exact := _EXACT.get((request.method, path)):
+        return exact(tenant, caller, request)
+    if path.startswith(company.PATHS) and request.method == "GET":
         return company.handle(tenant, caller, request, path)
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
         return reports.listed(tenant, caller, request)
@@ -119,13 +127,29 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
             key, value = "userPrincipalName", object_id
         if key:
             value = value.replace("''", "'")
-            if key == "uniqueName" and (request.method, rest) == ("PATCH", None) and kind == "application":
-                return objects.upsert(tenant, caller, request, value, payload.body(request))
+            if (request.method, rest) == ("PATCH", None):
+                upserted = _upsert(tenant, caller, request, kind, key, value, agent)
+                if upserted is not None:
+                    return upserted
             object_id = _id_of(tenant, caller, kind, key, value)
         if agent and rights.seen(tenant, caller, kind, object_id).get("@odata.type") != agent:
             raise rights.missing(object_id)
-        return _object(tenant, caller, request, kind, object_id, rest or "", agent)
-    raise _unserved(request)
+        return resource.handle(tenant, caller, request, kind, object_id, rest or "", agent)
+    raise resource.unserved(request)
+
+
+def _upsert(
+    tenant: Tenant, caller: Caller, request: Request, kind: str, key: str, value: str, agent: str
+) -> Response | None:
+    """PATCH of an app by its `uniqueName`, or of a service principal that is not there yet by its app's id; None: of
+    what is there, by another key (GD "Upsert application", "Upsert servicePrincipal").
+    """
+    if (kind, key) == ("application", "uniqueName"):
+        return blueprints.upsert(tenant, caller, request, value, payload.body(request), agent)
+    absent = (kind, key) == ("servicePrincipal", "appId") and tenant.find(kind, key, value) is None
+    if absent and objects.creates(request):
+        return _create(tenant, caller, request, kind, agent, payload.body(request) | {"appId": value})
+    return None
 
 
 def _id_of(tenant: Tenant, caller: Caller, kind: str, key: str, value: str) -> str:
@@ -149,9 +173,10 @@ def _collection(tenant: Tenant, caller: Caller, request: Request, kind: str, age
         rights.check_read(caller, kind, "", agent)
         found = tenant.all_seen(kind, caller.replica)
         wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
-        return (
-            views.number(request, wanted) if number else views.page(tenant, request, wanted, objects.COLLECTIONS[kind])
-        )
+        name, derived = objects.COLLECTIONS[kind], agent.removeprefix("#microsoft.graph.")
+        if number:
+            return views.number(request, wanted, name)
+        return views.page(tenant, request, wanted, name, related.to(tenant, caller, kind), derived)
     if request.method == "POST" and not number:
         return _create(tenant, caller, request, kind, agent, payload.body(request))
     raise Refused(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
@@ -165,7 +190,7 @@ def _cast(path: str) -> tuple[str, str]:
     agent = f"#microsoft.graph.{matched[1]}"
     collection = objects.COLLECTIONS.get(permissions.TYPES.get(agent, ""), "")
     if not collection or not re.match(rf"/{collection}[/(]", path):
-        raise _unknown(matched[0].strip("/"))
+        raise resource.unknown(matched[0].strip("/"))
     return path[: matched.start()] + path[matched.end() :], agent
 
 
@@ -185,7 +210,17 @@ def _refuse_people(caller: Caller, request: Request, path: str, agent: str) -> N
 def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
     if not caller.person:
         raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
-    return views.one(tenant, request, rights.seen(tenant, caller, "user", caller.oid), "users")
+    state = rights.seen(tenant, caller, "user", caller.oid)
+    return views.one(tenant, request, state, "users", related.to(tenant, caller, "user"))
+
+
+#: What answers a path that names no object.
+_EXACT: Final = {
+    ("GET", "/me"): _me,
+    ("GET", audits.PATH): audits.listed,
+    ("GET", chats.PATH): chats.listed,
+    ("POST", lookup.PATH): lookup.by_ids,
+}
 
 
 def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:
@@ -204,90 +239,9 @@ def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: 
             return agents.create_identity(tenant, caller, body)
         case permissions.AGENT_USER:
             return agents.create_user(tenant, caller, body)
-    if kind == "user":
-        raise _unserved(request)
+    if kind in ("user", "group"):
+        raise resource.unserved(request)
     return objects.create(tenant, caller, kind, body)
-
-
-def _object(
-    tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str, agent: str
-) -> Response:
-    if kind == "servicePrincipal" and rest.partition("/")[0] in _GRANTS:
-        return _grants(tenant, caller, request, object_id, *rest.split("/"))
-    first, _, more = rest.partition("/")
-    if kind != "user" and first == "appManagementPolicies":
-        return policies.handle_assigned(tenant, caller, request, kind, object_id, more, payload.body(request))
-    if request.method == "GET" and rest == consents.NAME and kind != "application":
-        return consents.listed(tenant, caller, request, kind, object_id)
-    if request.method == "GET":
-        return _read(tenant, caller, request, kind, object_id, rest, agent)
-    match request.method, rest:
-        case "DELETE", "":
-            return deleted.delete(tenant, caller, kind, object_id)
-        case "POST" | "DELETE", _ if kind != "user" and first == "owners" and more.endswith("$ref"):
-            return _owners(tenant, caller, request, kind, object_id, more.removesuffix("$ref").removesuffix("/"))
-        case "PATCH", "":
-            if kind == "user":
-                return users.change(tenant, caller, object_id, payload.body(request))
-            return objects.change(tenant, caller, kind, object_id, payload.body(request))
-        case "POST", "assignLicense" if kind == "user":
-            return users.assign_license(tenant, caller, object_id, payload.body(request))
-        case "POST", name if kind != "user" and name in _CREDENTIALS:
-            state = rights.seen(tenant, caller, kind, object_id)
-            blueprint = state.get("@odata.type") == permissions.BLUEPRINT
-            if blueprint and not agent and not tenant.switches.untyped_credentials:
-                raise rights.missing(object_id)
-            return _CREDENTIALS[name](tenant, caller, kind, object_id, payload.body(request))
-    raise _unserved(request)
-
-
-def _owners(tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, owner_id: str) -> Response:
-    if request.method == "POST" and not owner_id:
-        return owners.add(tenant, caller, kind, object_id, payload.body(request))
-    if request.method == "DELETE" and owner_id:
-        return owners.remove(tenant, caller, kind, object_id, owner_id)
-    raise _unserved(request)
-
-
-def _read(
-    tenant: Tenant, caller: Caller, request: Request, kind: str, object_id: str, rest: str, agent: str
-) -> Response:
-    if rest not in _READABLE[kind]:
-        raise _unserved(request)
-    rights.check_read(caller, kind, object_id, agent)
-    state = rights.seen(tenant, caller, kind, object_id)
-    match rest:
-        case "owners" | "sponsors":
-            if f"_{rest}" not in state:
-                raise _unknown(rest)
-            return views.page(tenant, request, owners.typed(tenant, state[f"_{rest}"]), "directoryObjects")
-        case "federatedIdentityCredentials":
-            return views.page(tenant, request, state["_federated"], "federatedIdentityCredentials")
-    return views.one(tenant, request, state, objects.COLLECTIONS[kind])
-
-
-def _grants(
-    tenant: Tenant, caller: Caller, request: Request, object_id: str, list_name: str, grant_id: str = "", *more: str
-) -> Response:
-    side = _GRANTS[list_name]
-    match request.method, bool(grant_id):
-        case "GET", False:
-            rights.check_read(caller, "servicePrincipal", object_id)
-            return grants.listed(tenant, caller, request, side, object_id)
-        case "POST", False:
-            return grants.grant(tenant, caller, side, object_id, payload.body(request))
-        case "DELETE", True if not more:
-            return grants.revoke(tenant, caller, side, object_id, grant_id)
-    raise _unserved(request)
-
-
-def _unserved(request: Request) -> Refused:
-    """The refusal of what Microsoft Graph may have, but not the sandbox."""
-    return Refused(400, "BadRequest", f"The sandbox does not have '{request.method} {request.path}'.")
-
-
-def _unknown(segment: str) -> Refused:
-    return Refused(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
 
 
 def _envelope(tenant: Tenant, request: Request, refusal: Refused, request_id: str) -> Response:

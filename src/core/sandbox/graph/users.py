@@ -1,18 +1,23 @@
-"""People and Agent Users after their creation: changed, licensed (entra-protocol A.2 rows 25 and 29)."""
+"""People and Agent Users after their creation (entra-protocol A.2 row 25)."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from core.sandbox.directory.registrations import Refused
-from core.sandbox.directory.store import Tenant
-from core.sandbox.graph import members, rights, views
+from core.sandbox.directory.store import State, Tenant
+from core.sandbox.graph import members, rights, schema
 from core.sandbox.graph.permissions import AGENT_USER
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Response, answer
 
-_READ_ONLY: Final = frozenset({"id", "identityParentId", "createdDateTime", "deletedDateTime", "userPrincipalName"})
-_UNSET: Final = {"usageLocation": None}  # a property that people have without anybody having set it
+_READ_ONLY: Final = frozenset(
+    {"id", "identityParentId", "createdDateTime", "deletedDateTime", "userPrincipalName", "creationType"}
+    | {"assignedLicenses", "assignedPlans", "licenseAssignmentStates", "provisionedPlans", "proxyAddresses"}
+    | {"imAddresses", "securityIdentifier", "signInSessionsValidFromDateTime", "lastPasswordChangeDateTime"}
+)
+#: What people have without anybody having set it.
+_UNSET: Final[State] = {one.name: one.unset for one in schema.properties("user").values()}
 
 
 def change(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any]) -> Response:
@@ -20,18 +25,19 @@ def change(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any])
 
     :raises Refused: 404, 403, 400.
     """
-    state = _UNSET | rights.written(tenant, caller, "user", object_id)
+    state = rights.written(tenant, caller, "user", object_id)
     if state.get("@odata.type") == AGENT_USER and "passwordProfile" in body:
         message = "Property 'passwordProfile' is not compatible with an agent user."
         raise Refused(400, "PropertyNotCompatibleWithAgentIdentity", message)
     for name, value in body.items():
         if "@" in name:
             continue
-        if name not in state or name.startswith("_"):
+        if name not in _UNSET:
             raise members.unknown("user", name)
-        if name in _READ_ONLY and value != state[name]:
+        old = state.get(name, _UNSET[name])
+        if name in _READ_ONLY and value != old:
             raise Refused(400, "Request_BadRequest", f"Property '{name}' is read-only and cannot be set.")
-        if not _fits(name, state[name], value):
+        if not _fits(name, old, value):
             raise Refused(400, "Request_BadRequest", f"Invalid value for property '{name}'.")
         state[name] = value
     tenant.commit("user", object_id, state)
@@ -45,19 +51,3 @@ def _fits(name: str, old: Any, value: Any) -> bool:
     if isinstance(old, list):
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, str | None) and members.fits(name, value)
-
-
-def assign_license(tenant: Tenant, caller: Caller, object_id: str, body: dict[str, Any]) -> Response:
-    """`assignLicense`: this tenant has no licences, so every one that is named is refused.
-
-    :raises Refused: 404, 403, 400.
-    """
-    if not caller.holds("LicenseAssignment.ReadWrite.All", rights.USER_ADMINISTRATORS):
-        rights.written(tenant, caller, "user", object_id)
-    state = rights.seen(tenant, caller, "user", object_id)
-    adds, removes = body.get("addLicenses"), body.get("removeLicenses")
-    if not isinstance(adds, list) or not isinstance(removes, list) or not all(isinstance(add, dict) for add in adds):
-        raise Refused(400, "Request_BadRequest", "Lists 'addLicenses' and 'removeLicenses' were expected.")
-    for sku in [*(add.get("skuId") for add in adds), *removes]:
-        raise Refused(400, "Request_BadRequest", f"License {sku} does not correspond to a valid company License.")
-    return answer(200, views.shown(state))

@@ -8,10 +8,11 @@ from typing import Final
 from core.config.profile import Profile
 from core.entra import certificates, credentials
 from core.errors import SetupError
+from core.sandbox.arm import groups
 from core.sandbox.directory import registrations, users
-from core.sandbox.directory.store import GRAPH_APP_ID, MICROSOFT, Tenant
+from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.fake_machine.machine import Machine
-from core.sandbox.graph import policies, roles
+from core.sandbox.graph import licences, microsofts, policies, roles
 from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.failures import FAILURES
 from core.sandbox.scenarios.seeds import Scenario
@@ -34,10 +35,7 @@ def seed(name: str, tenant: Tenant) -> Machine:
         raise SetupError("sandbox.scenario", name=name, known=", ".join(SCENARIOS)) from None
     tenant.signed_in_user = users.add(tenant, "Dana Developer", roles.APPLICATION_ADMINISTRATOR)["id"]
     users.add(tenant, "Alex Admin", roles.GLOBAL_ADMINISTRATOR)
-    microsoft_graph = registrations.new_principal(tenant, {"appId": GRAPH_APP_ID, "displayName": "Microsoft Graph"})
-    microsoft_graph["appOwnerOrganizationId"] = MICROSOFT
-    microsoft_graph["appRoles"] = roles.app_roles()
-    microsoft_graph["oauth2PermissionScopes"] = roles.scopes()
+    microsoft_graph = microsofts.principal(tenant, GRAPH_APP_ID)
     tenant.commit("servicePrincipal", microsoft_graph["id"], microsoft_graph)
     return scenario.fill(tenant)
 
@@ -48,6 +46,27 @@ def _fresh(tenant: Tenant) -> Machine:
     }
     tenant.commit("user", user["id"], user)
     return Machine()
+
+
+def _office(tenant: Tenant) -> Machine:
+    machine = _fresh(tenant)
+    tenant.verified_domains.append("contoso.com")
+    sku = licences.buy(tenant, "SPE_E5", 2)
+    licences.buy(tenant, "POWER_BI_STANDARD", 10)
+    alex = users.find(tenant, "alex") | {
+        "usageLocation": "DE",
+        "assignedLicenses": [{"disabledPlans": [], "skuId": sku["skuId"]}],
+    }
+    tenant.commit("user", alex["id"], alex)
+    tenant.commit(licences.KIND, sku["id"], sku | {"consumedUnits": 1})
+    users.add_group(tenant, "Agent owners", "Unified")
+    users.add_group(tenant, "Everybody", "DynamicMembership", membershipRule="user.accountEnabled")
+    users.add_group(tenant, "Printer operators")
+    users.invite(tenant, "Robin Roe", "fabrikam.com")
+    azure_storage = microsofts.principal(tenant, microsofts.STORAGE_APP_ID)
+    tenant.commit("servicePrincipal", azure_storage["id"], azure_storage)
+    groups.subscribe(tenant, "Contoso Pay-As-You-Go", tenant.signed_in_user)
+    return machine
 
 
 def _taken(tenant: Tenant) -> Machine:
@@ -121,6 +140,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "clean": Scenario("the app without any credential; the state file names it", _clean),
     "fresh": Scenario("no app and no state file; the user may create one and grant its roles", _fresh),
+    "office": Scenario(
+        "like fresh, and two Teams licences (one is free), a domain, groups, a guest, and an Azure subscription",
+        _office,
+    ),
     "taken": Scenario("like fresh, but a stranger's app has the name already", _taken),
     "unprivileged": Scenario("like legacy, but the user neither owns the app nor is an administrator", _unprivileged),
     "drift": Scenario("like clean, but three roles are declared and not granted, two neither; short pages", _drift),

@@ -16,10 +16,11 @@ from typing import Any, Final, Literal, cast, get_args, get_type_hints
 from core.config.profile import Profile
 from core.errors import SetupError
 from core.sandbox import origins
+from core.sandbox.arm import access, groups, storage
 from core.sandbox.directory.store import Tenant
 from core.sandbox.faults import Fault, Kind
 from core.sandbox.faults.fault import HANDSHAKE, Body, Form
-from core.sandbox.graph import chain, consents, grants, objects, policies, reports
+from core.sandbox.graph import chain, consents, grants, licences, objects, policies, reports
 from core.sandbox.scenarios.catalogue import SCENARIOS
 from core.sandbox.scenarios.saboteur import Act, Key, Saboteur, Target
 from core.sandbox.scenarios.table import Table
@@ -36,6 +37,13 @@ KINDS: Final = (
     consents.KIND,
     policies.KIND,
     reports.KIND,
+    licences.KIND,
+    groups.SUBSCRIPTION,
+    groups.KIND,
+    storage.KIND,
+    storage.CONTAINER,
+    storage.OPERATION,
+    access.KIND,
 )
 #: Keys of a fault beside those that choose its requests.
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -57,6 +65,7 @@ _CODES: Final = {
     "bad_signature": (700027, 7000274, 50012),
     "duplicate_grant": (400, 409),
     "consent_too_early": (400, 404),
+    "principal_too_early": (403, 400, 404),
 }
 
 

@@ -11,7 +11,7 @@ import socket
 from typing import Final
 
 from core.sandbox import logs
-from core.sandbox.origins import PUBLIC_HOSTS
+from core.sandbox.origins import BLOB, PUBLIC_HOSTS
 
 #: Bytes of a request's head, and seconds until it is complete.
 _HEAD, _PATIENCE = 16_384, 30.0
@@ -69,7 +69,8 @@ class Proxy:
         async with asyncio.timeout(_PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
         method, target = [*head.split(b"\r\n", 1)[0].decode("ascii", "replace").split(" "), "", ""][:2]
-        if method != "CONNECT" or target.lower() not in self._targets:
+        blobs = target.lower().endswith(f"{BLOB}:443")
+        if method != "CONNECT" or not (blobs or target.lower() in self._targets):
             self.refused.append(logs.line(f"{method} {target.partition('?')[0]}")[:300])
             logs.bound(self.refused)
             body = b"This proxy leads to the sandbox only.\n"

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from core.sandbox.origins import BLOB
+
 if TYPE_CHECKING:
     from cryptography.x509 import CertificateBuilder
 
@@ -47,8 +49,10 @@ def context(public: Sequence[str] = ()) -> tuple[str, ssl.SSLContext]:
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = "entraclaw-setup sandbox CA"
     hosts = [x509.DNSName(name) for name in ("localhost", *public)]
-    names = [*hosts, x509.IPAddress(loopback)]
-    permitted = [*hosts, x509.IPAddress(ipaddress.IPv4Network("127.0.0.1/32"))]
+    blobs = [x509.DNSName(f"*{BLOB}")] if public else []
+    names = [*hosts, *blobs, x509.IPAddress(loopback)]
+    below = [x509.DNSName(BLOB.removeprefix("."))] if public else []
+    permitted = [*hosts, *below, x509.IPAddress(ipaddress.IPv4Network("127.0.0.1/32"))]
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     signing = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     ca = (

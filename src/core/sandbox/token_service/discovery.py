@@ -12,14 +12,16 @@ from core.sandbox.token_service.refusals import refuse
 
 
 def known(tenant: Tenant, directory: str, error: str = "") -> str:
-    """The tenant that a path names, by its id or as `common` or `organizations`.
+    """The tenant that a path names, this one or a neighbour, by its id or as `common` or `organizations`.
 
     :param error: what OAuth calls an unknown one, where it is not an invalid request.
     :raises Refused: 90002.
     """
     name = directory.lower()
-    if name in (tenant.id, tenant.domain):
+    if name == tenant.id or name in tenant.verified_domains:
         return tenant.id
+    if name in tenant.neighbours or name in tenant.neighbours.values():
+        return tenant.neighbours.get(name, name)
     if name in ("organizations", "common"):
         return name
     refusal = refuse(90002, tenant=directory)
@@ -84,7 +86,7 @@ def document_v1(tenant: Tenant, directory: str) -> Response:
 
 
 def _placeholder(tenant: Tenant, name: str) -> str:
-    return name if name == tenant.id else "{tenantid}"
+    return "{tenantid}" if name in ("organizations", "common") else name
 
 
 def _common(tenant: Tenant, name: str) -> dict[str, Any]:

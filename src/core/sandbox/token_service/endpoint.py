@@ -56,11 +56,13 @@ def handle(tenant: Tenant, request: Request) -> Response:
 def _entered(tenant: Tenant, directory: str, request: Request) -> str:
     """The tenant that somebody signs in to; a proxy may let only some of them through.
 
-    :raises Refused: 90002, 500021, 9001023.
+    :raises Refused: 90002, 500021, 9001023; 700016: no app is known to a neighbour.
     """
     if directory.lower() == "consumers":
         raise refuse(9001023)
     known = discovery.known(tenant, directory)
+    if known in tenant.neighbours.values():
+        raise refuse(700016, app=_form(request).get("client_id", ""), tenant_name=directory)
     allowed = request.headers.get("restrict-access-to-tenants")
     if allowed is not None and not {tenant.id, tenant.domain} & {name.strip() for name in allowed.lower().split(",")}:
         raise refuse(500021, tenant_name=tenant.name)
