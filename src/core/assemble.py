@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from core import paths
-from core.audit.access import AuditedKeystore, AuditedSignIn
 from core.audit.log import AuditLog
 from core.clock import Cancel, SystemClock
 from core.config import cloud as clouds
@@ -59,8 +58,8 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         clock=clock,
         cancel=cancel,
         session=Session(cloud, clock, cancel, emit, audit),
-        sign_in=AuditedSignIn(AzureCli(cloud, untrusted, cancel), audit),
-        keystore=AuditedKeystore(SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed), audit),
+        sign_in=AzureCli(cloud, untrusted, cancel, audit=audit),
+        keystore=SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed, audit=audit),
         keys=Keys(),
         statefile=StateFile(settings.folder / profile.state_file, lock, profile),
         emitter=emit,

@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.clock import SystemClock
 from core.config.settings import Settings
@@ -19,12 +19,9 @@ from core.recording.writer import folder
 from wizard.console.ndjson import Ndjson
 from wizard.output import Invocation
 from wizard.process import flush, prepare, signals
-from wizard.runs import Order
+from wizard.runs import Ended, Order
 from wizard.text import clean
 from wizard.workspace import Local
-
-if TYPE_CHECKING:
-    from wizard.runs import Ended
 
 
 def run(command: str, given: dict[str, Any]) -> ExitCode:

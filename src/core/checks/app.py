@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from core.checks.base import ATTENDED, Check, Diagnosis, Group, Unseen, Verdict
+from core.checks.base import ATTENDED, Check, Diagnosis, Unseen, Verdict
 from core.checks.keystore import PENDING, made_here, own_key
 from core.entra import application, permissions
 from core.entra.application import App, Key
@@ -191,18 +191,19 @@ def _rights(diagnosis: Diagnosis) -> Verdict:
     signed_in = ctx.facts.maybe(SignedIn)
     if signed_in is None:
         raise Unseen("nobody is signed in to the Azure CLI")
-    reason = directory_roles.may_write(ctx, app)
+    reason = directory_roles.told_to_write(ctx, app)
     if reason is not None:
         return Verdict("ok", f"{signed_in.account.user} may: {reason}")
     work = bool(app.all_passwords) or ctx.maybe_proof is None
     state: Grade = "failure" if work else "ok"
     evidence = (
-        f"{signed_in.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, "
-        f"nor Cloud Application Administrator. Its owners: {app.owned_by}."
+        f"Nothing tells that {signed_in.account.user} may change '{app.name}': neither an owner of it, nor Application "
+        "Administrator, nor Cloud Application Administrator; a custom role, or one for this app alone, would not show "
+        f"in the token. Its owners: {app.owned_by}."
     )
     remedy = (
-        "Run 'entraclaw-setup migrate' all the same: it makes the key and writes a request, which an administrator or "
-        "an owner applies with 'entraclaw-setup apply FILE'."
+        "Run 'entraclaw-setup migrate' all the same: it asks Microsoft Graph. Where that refuses, it makes the key and "
+        "writes a request, which an administrator or an owner applies with 'entraclaw-setup apply FILE'."
     )
     return Verdict(state, evidence, remedy if work else "")
 
@@ -237,18 +238,14 @@ def _begin(key: Key) -> datetime:
     return application.moment(str(key.entry.get("startDateTime")))
 
 
-GROUP = Group(
-    "app",
-    "App registration",
-    (
-        Check("token", "Sign-in with the certificate", token, ("key", "reach")),
-        Check("app", "App registration", registration, ("session", "token")),
-        Check("certificate", "Certificate on the app", _accepted, ("app",)),
-        Check("passwords", "Password credentials", passwords, ("app", "rollback")),
-        Check("others", "Others who can act as the app", _others, ("app",)),
-        Check("permissions", "Permissions", _permissions, ("app",)),
-        Check("rights", "Who may change the app", _rights, ("app",)),
-        Check("older-app", "App of before the renaming", _older, ("app",), ATTENDED),
-        PENDING,
-    ),
+CHECKS: Final = (
+    Check("token", "Sign-in with the certificate", token, ("key", "reach")),
+    Check("app", "App registration", registration, ("session", "token")),
+    Check("certificate", "Certificate on the app", _accepted, ("app",)),
+    Check("passwords", "Password credentials", passwords, ("app", "rollback")),
+    Check("others", "Others who can act as the app", _others, ("app",)),
+    Check("permissions", "Permissions", _permissions, ("app",)),
+    Check("rights", "Who may change the app", _rights, ("app",)),
+    Check("older-app", "App of before the renaming", _older, ("app",), ATTENDED),
+    PENDING,
 )

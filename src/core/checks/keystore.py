@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from core import paths
-from core.checks.base import ATTENDED, Check, Diagnosis, Fix, Group, Unseen, Verdict
+from core.checks.base import ATTENDED, Check, Diagnosis, Fix, Unseen, Verdict
 from core.entra import application
 from core.errors import SetupError
 from core.events import Grade
@@ -217,15 +218,11 @@ def _remove(diagnosis: Diagnosis, entries: list[str]) -> None:
             ctx.keystore.delete(ctx.service, account)
 
 
-GROUP = Group(
-    "keystore",
-    "Keystore",
-    (
-        Check("backend", "Keystore", backend, ("state-file",), ATTENDED),
-        Check("weak-files", "Keys in weak keystores", weak, ("backend",), ATTENDED),
-        Check("key-file", "Key in a file", _in_file, ("state-file",)),
-        Check("key", "Key of this machine", _in_use, ("backend", "state-file"), ATTENDED),
-    ),
+CHECKS: Final = (
+    Check("backend", "Keystore", backend, ("state-file",), ATTENDED),
+    Check("weak-files", "Keys in weak keystores", weak, ("backend",), ATTENDED),
+    Check("key-file", "Key in a file", _in_file, ("state-file",)),
+    Check("key", "Key of this machine", _in_use, ("backend", "state-file"), ATTENDED),
 )
 #: Knows what is needed once the app was read, and so comes with the app.
 PENDING = Check("pending", "Keystore entries that are not needed", _pending, ("key", "app"), ATTENDED)

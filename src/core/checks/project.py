@@ -7,10 +7,11 @@ import shlex
 import stat
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from core import paths
 from core.checks import configuration
-from core.checks.base import Check, Diagnosis, Fix, Group, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Fix, Unseen, Verdict
 from core.checks.computer import closable
 from core.display import one_line
 from core.errors import Interrupted, SetupError
@@ -219,18 +220,14 @@ def _unlock(idle: list[Path]) -> None:
             raise SetupError("lock.held", path=path) from None
 
 
-GROUP = Group(
-    "project",
-    "Project",
-    (
-        Check("state-file", "State file", _state_file),
-        Check("git", "Git and the state file", git),
-        configuration.ENV,
-        configuration.MCP,
-        Check("sources", "Source files that use the secret", sources),
-        Check("interrupted", "Interrupted runs", _interrupted, ("state-file",)),
-        Check("locks", "Locks", _locks, ("interrupted",)),
-    ),
+CHECKS: Final = (
+    Check("state-file", "State file", _state_file),
+    Check("git", "Git and the state file", git),
+    configuration.ENV,
+    configuration.MCP,
+    Check("sources", "Source files that use the secret", sources),
+    Check("interrupted", "Interrupted runs", _interrupted, ("state-file",)),
+    Check("locks", "Locks", _locks, ("interrupted",)),
 )
 #: Needs the service's clock, if there is one, and so comes with what is asked over the network.
 ROLLBACK = Check("rollback", "Rollback", rollback, ("state-file", "reach"))

@@ -24,19 +24,7 @@ from core.steps.certificate.clean_up import CleanUp
 from core.steps.certificate.exposed import RetireExposed, TellOfExposed
 from core.steps.context import Context
 from core.steps.hand_off import handoff
-from core.steps.passwords import rollback_secret
-from core.steps.passwords.delete import (
-    DELETION_DEADLINE,
-    REMOVE,
-    CheckDeletion,
-    DeletePasswords,
-    LastLook,
-    Mark,
-    ProveAfterDeletion,
-    TwoCleanReads,
-    removed,
-    vanished,
-)
+from core.steps.passwords import delete, rollback_secret
 from core.steps.result import CheckResult
 from core.steps.state_file import copies
 from core.steps.state_file.backup import Backup
@@ -74,9 +62,9 @@ class SecretIsDead(Step[Context]):
             last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return None if last.state == "live" else True
 
-        reason = "the deletion of the old secret to spread"
-        if last.state == "live" and not wait_until(not_live, ctx, reason, expected=30, deadline=DELETION_DEADLINE):
-            raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
+        reason, deadline = "the deletion of the old secret to spread", delete.DELETION_DEADLINE
+        if last.state == "live" and not wait_until(not_live, ctx, reason, expected=30, deadline=deadline):
+            raise SetupError("migrate.secret-alive", minutes=round(deadline / 60))
         if last.state == "unknown":
             ctx.facts.put(facts.SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
@@ -118,7 +106,7 @@ def _left(ctx: Context) -> str:
     left, unread = [], " Which password credentials are left on the app was not read by this run."
     if ctx.journal is not None and ctx.maybe_app is not None:
         unread = ""
-        effects = ctx.journal.standing(*REMOVE.values())
+        effects = ctx.journal.standing(*delete.REMOVE.values())
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
         passwords = [password for password in ctx.facts.get(facts.AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]
@@ -137,7 +125,7 @@ def _left(ctx: Context) -> str:
 
 def _before_undo(ctx: Context, error: SetupError) -> SetupError | None:
     """What forbids the undo (`Flow.before_undo`)."""
-    return handoff.before_undo(ctx, error) or vanished(ctx, error)
+    return handoff.before_undo(ctx, error) or delete.vanished(ctx, error)
 
 
 def summary(ctx: Context, outcome: str) -> Sequence[str]:
@@ -145,8 +133,8 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     profile = ctx.profile
     if outcome not in ("changed", "unchanged"):
         return ()
-    deleted, secret_purged = removed(ctx), purged(ctx)
-    on_app, on_principal = (deleted.get(holder, 0) for holder in REMOVE)
+    deleted, secret_purged = delete.removed(ctx), purged(ctx)
+    on_app, on_principal = (deleted.get(holder, 0) for holder in delete.REMOVE)
     first = []
     if on_app or on_principal or secret_purged:
         first.append(f"Migrated {_subject(ctx)} from secret-auth to cert-auth.")
@@ -179,7 +167,7 @@ def result(ctx: Context, result: Result) -> dict[str, Any]:
     """For `--json`: how many password credentials were removed, by holder, and what became of the old secret."""
     unproven = ctx.facts.maybe(facts.SecretUnproven)
     why = unproven.why if unproven is not None else ""
-    return {"removed": removed(ctx), "purged": purged(ctx), "secret_refusal_unproven": why}
+    return {"removed": delete.removed(ctx), "purged": purged(ctx), "secret_refusal_unproven": why}
 
 
 def _subject(ctx: Context) -> str:
@@ -188,6 +176,30 @@ def _subject(ctx: Context) -> str:
     return "Provisioner" if name in {profile.app_display_name for profile in BUILT_IN.values()} else f"'{name}'"
 
 
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    StoreKey(),
+    handoff.HandOff(),
+    Register(),
+    GrantRoles(),
+    Prove(),
+    Adopt(),
+    delete.CheckDeletion(),
+    Backup(),
+    delete.Mark(),
+    delete.DeletePasswords(),
+    delete.TwoCleanReads(),
+    delete.ProveAfterDeletion(),
+    Purge(),
+    SecretIsDead(),
+    copies.PurgeCopies(),
+    CleanUp(),
+    Lock(),
+    rollback_secret.Forget(),
+    RetireExposed(),
+    older_app.RetireOlder(),
+    delete.LastLook(),
+    CheckResult(clean=True),
+)
 FLOW: Flow[Context] = Flow(
     registry.MIGRATE,
     look=(
@@ -206,36 +218,7 @@ FLOW: Flow[Context] = Flow(
             ),
         ),
     ),
-    change=(
-        Stage(
-            "migrate",
-            "Migration",
-            (
-                StoreKey(),
-                handoff.HandOff(),
-                Register(),
-                GrantRoles(),
-                Prove(),
-                Adopt(),
-                CheckDeletion(),
-                Backup(),
-                Mark(),
-                DeletePasswords(),
-                TwoCleanReads(),
-                ProveAfterDeletion(),
-                Purge(),
-                SecretIsDead(),
-                copies.PurgeCopies(),
-                CleanUp(),
-                Lock(),
-                rollback_secret.Forget(),
-                RetireExposed(),
-                older_app.RetireOlder(),
-                LastLook(),
-                CheckResult(clean=True),
-            ),
-        ),
-    ),
+    change=(Stage("migrate", "Migration", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from core.entra import permissions
 from core.errors import SetupError
@@ -152,6 +153,37 @@ def _left(ctx: Context) -> str:
     return f"Left: {'; '.join(left)}." if left else "Nothing is known to be left."
 
 
+_REVIEW: Final[tuple[Step[Context], ...]] = (
+    OpenJournal(),
+    rollback_secret.Sweep(),
+    FindOrCreate(),
+    find.CheckClock(),
+    FindKey(),
+    DecideRoles(),
+    CheckProvisioning(),
+    TellOfExposed(),
+    older_app.FindOlder(),
+    Describe(),
+)
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    StoreKey(),
+    handoff.HandOff(),
+    Rehearse(),
+    CreateApp(),
+    CreatePrincipal(),
+    Register(),
+    app_permissions.Declare(),
+    app_permissions.GrantRoles(),
+    Prove(),
+    Adopt(),
+    Record(),
+    Lock(),
+    CleanUp(),
+    RetireExposed(),
+    older_app.RetireOlder(),
+    LastLook(),
+    CheckResult(clean=False),
+)
 FLOW: Flow[Context] = Flow(
     registry.ONBOARD,
     look=(
@@ -163,48 +195,9 @@ FLOW: Flow[Context] = Flow(
         sign_in.STAGE,
         keystore.STAGE,
         hardware.STAGE,
-        Stage(
-            "review",
-            "Review",
-            (
-                OpenJournal(),
-                rollback_secret.Sweep(),
-                FindOrCreate(),
-                find.CheckClock(),
-                FindKey(),
-                DecideRoles(),
-                CheckProvisioning(),
-                TellOfExposed(),
-                older_app.FindOlder(),
-                Describe(),
-            ),
-        ),
+        Stage("review", "Review", _REVIEW),
     ),
-    change=(
-        Stage(
-            "provision",
-            "Provisioning",
-            (
-                StoreKey(),
-                handoff.HandOff(),
-                Rehearse(),
-                CreateApp(),
-                CreatePrincipal(),
-                Register(),
-                app_permissions.Declare(),
-                app_permissions.GrantRoles(),
-                Prove(),
-                Adopt(),
-                Record(),
-                Lock(),
-                CleanUp(),
-                RetireExposed(),
-                older_app.RetireOlder(),
-                LastLook(),
-                CheckResult(clean=False),
-            ),
-        ),
-    ),
+    change=(Stage("provision", "Provisioning", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,

@@ -151,8 +151,6 @@ FLOW: Flow[Context] = Flow(
     basis=_basis,
     refresh=_refresh,
     question=_question,
-    before_undo=lambda ctx, error: None,
-    left=lambda ctx: "",
     summary=summary,
     open=interrupted.standing,
 )

@@ -158,10 +158,6 @@ class StateFile:
         except OSError as error:
             fail_to_write(self.path, error)
 
-    def links(self) -> int:
-        """How many names the file has; more than one means that a copy survives its replacement."""
-        return self.path.stat().st_nlink
-
     def check_replaceable(self) -> None:
         """Tell before anything is changed that `update` would be refused; nothing is written.
 

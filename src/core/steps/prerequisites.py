@@ -51,7 +51,7 @@ class ReadStateFile(Step[Context]):
         if contents.unusable:
             what = f"{profile.secret_member} holds no usable secret"
             ctx.report("statefile.unusable", "warning", f"{what}; it is not tried, and it is removed all the same.")
-        if contents.present and ctx.statefile.links() > 1:
+        if contents.present and ctx.statefile.path.stat().st_nlink > 1:
             message = f"{ctx.statefile.path} has another name (a hard link); under that name the secret stays."
             ctx.report("statefile.linked", "warning", message, "Delete the other name too.")
         ctx.facts.put(facts.Project(members, contents.basis.only(profile.members), contents.secret))

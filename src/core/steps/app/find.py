@@ -96,25 +96,22 @@ class TestSecret(Step[Context]):
     def apply(self, ctx: Context) -> str:
         if ctx.project.secret is None and not ctx.app.all_passwords:
             return "there are none"
-        state = None
+        secret, target = ctx.project.secret, ctx.target
 
-        def test() -> None:
-            nonlocal state
-            if ctx.project.secret is not None:
-                state = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, ctx.project.secret)
+        def test() -> SecretState | None:
+            return try_secret(ctx.session, ctx.cloud, target.tenant, target.app_id, secret) if secret else None
 
         def look() -> None:
             if ctx.app.all_passwords:
                 last_used = activity.read(ctx.user_graph(), ctx.cloud, ctx.target.app_id)
                 ctx.facts.put(replace(ctx.removal, activity=last_used))
 
-        together(test, look)
+        state, _ = together(test, look)
         if unknown := ctx.removal.activity.unknown:
             message = f"When the password credentials were last used is unknown: {unknown}."
             ctx.report("secret.activity", "info", message)
-        return self._told(ctx, state) if state is not None else "the state file has none"
-
-    def _told(self, ctx: Context, state: SecretState) -> str:
+        if state is None:
+            return "the state file has none"
         if state.state == "dead":
             ctx.report("secret.dead", "info", f"The secret in the state file is dead already ({state.detail}).")
         elif state.state == "unknown":

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import ClassVar, Final
 from uuid import uuid4
 
-from core.clock import wait_until
 from core.display import short
 from core.entra import application, credentials
 from core.entra.graph import Graph
@@ -113,7 +112,7 @@ class Register(Step[Context]):
             object_id, key_id = effect.data["object_id"], effect.data["key_id"]
             thumbprint = effect.data["thumbprint"]
             by_hand = f"az ad app credential delete --id {ctx.target.app_id} --key-id {key_id} --cert"
-            keys = _where_seen(ctx, graph, object_id, key_id)
+            keys = credentials.see_key(graph, object_id, key_id, credentials.REPLICATION * 2)
             if keys is not None:
                 (found,) = (key for key in keys if key.id == key_id)
                 held = (key_pair := ctx.maybe_key_pair) is not None and key_pair.thumbprint == thumbprint
@@ -313,20 +312,6 @@ def store(ctx: Context, account: str, entry: Secret) -> Secret:
     if found is None or verdict != "intact":
         raise KeystoreError("keystore.read-back", verdict=verdict, backend=ctx.keystore_findings.backend)
     return found
-
-
-def _where_seen(ctx: Context, graph: Graph, object_id: str, key_id: str) -> tuple[application.Key, ...] | None:
-    """The key credentials as soon as a read shows this one; None when none does.
-
-    A write whose fate is unknown may still show itself, and a replica may lag behind one that was done.
-    """
-
-    def look() -> tuple[application.Key, ...] | None:
-        keys = application.read_keys(graph, object_id)
-        return keys if any(key.id == key_id for key in keys) else None
-
-    reason, deadline = "the certificate to be seen, so that it can be removed", credentials.REPLICATION * 2
-    return wait_until(look, ctx, reason, expected=10, deadline=deadline)
 
 
 @contextmanager

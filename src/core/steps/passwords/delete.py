@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Final, NoReturn
+from typing import ClassVar, Final
 
 from core.clock import pause, wait_until
 from core.entra import application, credentials
@@ -208,10 +208,10 @@ class TwoCleanReads(Step[Context]):
             if newcomers:
                 rounds += 1
                 if rounds > ROUNDS:
-                    self._give_up(ctx, newcomers, rounds)
-                came = (
-                    f"A password credential appeared while this run worked: {_listing(newcomers)}. It is deleted too."
-                )
+                    owners = ctx.app.owned_by if ctx.app.owners else "an administrator"
+                    listing = _listing(newcomers)
+                    raise SetupError("migrate.secret-returns", rounds=rounds, listing=listing, owners=owners)
+                came = f"A password credential appeared while this run worked: {_listing(newcomers)}."
                 ctx.report("secret.returned", "warning", f"{came} It is deleted too.")
             for password in left:  # one seen again is a stale read, or a deletion that did not hold
                 delete(ctx, password)
@@ -226,12 +226,6 @@ class TwoCleanReads(Step[Context]):
     def _pause(ctx: Context, seconds: float) -> None:
         if seconds > 0:
             pause(seconds, ctx, "the second clean read")
-
-    @staticmethod
-    def _give_up(ctx: Context, newcomers: list[Password], rounds: int) -> NoReturn:
-        owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in ctx.app.owners)
-        owners, listing = owners or "an administrator", _listing(newcomers)
-        raise SetupError("migrate.secret-returns", rounds=rounds, listing=listing, owners=owners)
 
 
 class ProveAfterDeletion(Proving):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from core.clock import wait_until
@@ -111,14 +112,12 @@ class AddPassword(Step[Context]):
     def undo(self, ctx: Context) -> Left | None:
         """Also of the file: neither stands on the other, so both are tried, the credential first."""
         journal, problems = journal_of(ctx), list[SetupError]()
-        try:
-            rollback_secret.take_off(ctx, journal, ctx.user_graph(), patience=LATE)
-        except SetupError as error:
-            problems.append(error)
-        try:
-            rollback_secret.take_out(ctx, journal)
-        except SetupError as error:
-            problems.append(error)
+        off = partial(rollback_secret.take_off, ctx, journal, ctx.user_graph(), patience=LATE)
+        for take in (off, partial(rollback_secret.take_out, ctx, journal)):
+            try:
+                take()
+            except SetupError as error:
+                problems.append(error)
         if not journal.stands:
             return None
         app_id, key_ids = ctx.target.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]

@@ -85,7 +85,7 @@ def purged(ctx: Context) -> int:
 
 def _fixed(copy: StateCopy) -> str:
     """Why it cannot be changed, in words; empty: it can."""
-    if copy.file.links() > 1:
+    if copy.path.lstat().st_nlink > 1:
         return "it has another name (a hard link), under which the secret would stay."
     try:
         copy.file.check_replaceable()
