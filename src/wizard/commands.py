@@ -168,7 +168,7 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
 
         replay.refuse(self.given)
         self.settle(self.given | {"log_file": ""})
-        profile = profiles.load(self.settings.profile)
+        profile = profiles.of(self.settings)
         if (name := self.given.get("file")) is None:
             found = replay.listed(profile)
             listing = "\n".join(str(each) for each in found) or f"No run was recorded yet in {folder(profile)}."

@@ -115,7 +115,7 @@ def ask(machine: Machine) -> Path:
 
 def open_runs(home: Path) -> list[Path]:
     """Journals whose undertaking is not closed."""
-    found = home.glob(".entraclaw/setup/journal/*.jsonl")
+    found = home.glob(".local/state/entraclaw-setup/entraclaw/journal/*.jsonl")
     return [path for path in found if Journal(path, "test", VirtualClock()).resumed]
 
 

@@ -183,13 +183,13 @@ class Diagnosis:
         """
         verdict = self.verdicts.get(name)  # what nobody looks at is not in the way
         if verdict is not None and verdict.state in ("failure", "unseen"):
-            raise self.unseen(name, otherwise)
+            raise Unseen(*self.why(name, otherwise))
 
-    def unseen(self, name: str, otherwise: str) -> Unseen:
-        """What is in the way, with its cause where no other line tells it."""
+    def why(self, name: str, otherwise: str) -> tuple[str, str]:
+        """What is in the way and what to do, with its cause where no other line tells it."""
         if name in self.told:
-            return Unseen(otherwise)
-        return Unseen(f"{otherwise}: {self.verdicts[name].evidence}", self.verdicts[name].remedy)
+            return otherwise, ""
+        return f"{otherwise}: {self.verdicts[name].evidence}", self.verdicts[name].remedy
 
     def graph(self) -> Graph:
         """Microsoft Graph as whoever may read.

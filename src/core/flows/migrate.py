@@ -7,22 +7,26 @@ from dataclasses import replace
 from typing import Any, Final
 
 from core.clock import wait_until
+from core.config.profile import BUILT_IN
 from core.entra.tokens import try_secret
 from core.errors import SetupError
 from core.events import Question
 from core.flow.engine import Result
 from core.flow.step import Done, Flow, Needed, Plan, Stage, Status, Step
 from core.flows import agreement, interrupted, registry
-from core.steps import facts, hardware, keystore, prerequisites, sign_in
+from core.machine import exposed_key
+from core.steps import facts, hardware, keystore, older_app, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.app_management_policy import Lock
 from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
+from core.steps.certificate.exposed import RetireExposed, TellOfExposed
 from core.steps.context import Context
 from core.steps.hand_off import handoff
 from core.steps.passwords import delete, rollback_secret
 from core.steps.result import CheckResult
+from core.steps.state_file import copies
 from core.steps.state_file.backup import Backup
 from core.steps.state_file.purge import Purge, purged, secret_members
 
@@ -71,7 +75,7 @@ class SecretIsDead(Step[Context]):
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    return agreement.basis(ctx, sorted(ctx.app.declared)) | agreement.files(ctx)
+    return agreement.basis(ctx, sorted(ctx.app.declared)) | agreement.files(ctx) | older_app.basis(ctx)
 
 
 def _refresh(ctx: Context) -> None:
@@ -86,10 +90,12 @@ def _question(ctx: Context, plan: Plan) -> Question:
     rows = [(change.action, change.what) for change in plan.changes]
     irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
     passwords, retired = rows.count(("delete", "password credential")), rows.count(("delete", "certificate"))
-    files = irreversible - passwords - retired
+    of_older = sum(change.what.endswith(older_app.OF_OLDER) for change in plan.changes)
+    files = irreversible - passwords - retired - of_older
     also = f", {retired} of this machine to remove" if retired else ""
     added, kept = rows.count(("add", "certificate")), rows.count(("keep", "certificate"))
     deleted = f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
+    deleted += f" {of_older} of the older app to delete." if of_older else ""
     counted = f"{added} certificate to add, {kept} to keep{also}; {deleted}"
     note = f" {irreversible} of them cannot be undone." if irreversible else ""
     return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
@@ -106,6 +112,10 @@ def _left(ctx: Context) -> str:
         left += [f"password credential {password}" for password in passwords]
     try:
         left += [f"{name} in {ctx.statefile.path}" for name in secret_members(ctx)]
+        left += [f"{', '.join(copy.members)} in {copy.path}" for copy in copies.holding(ctx)]
+        left += [f"the key in {path}"] if (path := exposed_key.find(ctx.profile, ctx.target.tenant)) else []
+        agreed = (older := ctx.facts.maybe(facts.OlderApp)) is not None and older.agreed
+        left += [told] if agreed and (told := older_app.what_is_left(ctx)) else []
     except SetupError as error:
         left.append(error.summary)
     none = "" if unread else "Nothing that can sign in is known to be left."
@@ -139,6 +149,9 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
+    if of_copies := copies.purged(ctx):
+        word = "copies" if of_copies > 1 else "copy"
+        sentences.append(f"The client secret was purged from {of_copies} {word} of the state file.")
     if (unproven := ctx.facts.maybe(facts.SecretUnproven)) is not None:
         sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:
@@ -147,7 +160,7 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     if (key_pair := ctx.maybe_key_pair) is not None:
         end = key_pair.not_after.date()
         sentences.append(f"The certificate {key_pair.thumbprint} is valid until {end}.")
-    return sentences
+    return [*sentences, *older_app.sentences(ctx)]
 
 
 def result(ctx: Context, result: Result) -> dict[str, Any]:
@@ -158,7 +171,9 @@ def result(ctx: Context, result: Result) -> dict[str, Any]:
 
 
 def _subject(ctx: Context) -> str:
-    return "Provisioner" if ctx.profile.name == "entraclaw" else ctx.profile.app_display_name
+    """The app by its real name; one that bears the product's own is the Provisioner."""
+    name = app.name if (app := ctx.maybe_app) is not None else ctx.profile.app_display_name
+    return "Provisioner" if name in {profile.app_display_name for profile in BUILT_IN.values()} else f"'{name}'"
 
 
 _CHANGE: Final[tuple[Step[Context], ...]] = (
@@ -176,9 +191,12 @@ _CHANGE: Final[tuple[Step[Context], ...]] = (
     delete.ProveAfterDeletion(),
     Purge(),
     SecretIsDead(),
+    copies.PurgeCopies(),
     CleanUp(),
     Lock(),
     rollback_secret.Forget(),
+    RetireExposed(),
+    older_app.RetireOlder(),
     delete.LastLook(),
     CheckResult(clean=True),
 )
@@ -189,7 +207,16 @@ FLOW: Flow[Context] = Flow(
         sign_in.STAGE,
         keystore.STAGE,
         hardware.STAGE,
-        replace(find.STAGE, steps=(*find.STAGE.steps, rollback_secret.Notice())),
+        replace(
+            find.STAGE,
+            steps=(
+                *find.STAGE.steps,
+                copies.TellOfCopies(),
+                TellOfExposed(),
+                older_app.FindOlder(),
+                rollback_secret.Notice(),
+            ),
+        ),
     ),
     change=(Stage("migrate", "Migration", _CHANGE),),
     basis=_basis,

@@ -11,13 +11,15 @@ from core.errors import SetupError
 from core.events import Question
 from core.flow.step import Flow, Plan, Stage, Step
 from core.flows import agreement, interrupted, registry
-from core.steps import app_permissions, directory_roles, facts, hardware, keystore, prerequisites, sign_in
+from core.machine import exposed_key
+from core.steps import app_permissions, directory_roles, facts, hardware, keystore, older_app, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal
 from core.steps.app.find_or_create import FindOrCreate, OpenJournal
 from core.steps.app_management_policy import Lock
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
+from core.steps.certificate.exposed import RetireExposed, TellOfExposed
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import Context
 from core.steps.hand_off import handoff
@@ -110,7 +112,7 @@ class Describe(Step[Context]):
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    return agreement.basis(ctx, ctx.permissions.wanted) | agreement.files(ctx)
+    return agreement.basis(ctx, ctx.permissions.wanted) | agreement.files(ctx) | older_app.basis(ctx)
 
 
 def _refresh(ctx: Context) -> None:
@@ -135,13 +137,21 @@ def _summary(ctx: Context, outcome: str) -> Sequence[str]:
     if outcome not in ("changed", "unchanged") or key_pair is None:
         return ()
     end = key_pair.not_after.date()
-    sentences = [f"The certificate {key_pair.thumbprint} is valid until {end}."]
+    sentences = [f"The certificate {key_pair.thumbprint} is valid until {end}.", *older_app.sentences(ctx)]
     subject = f"'{ctx.app.name}' ({ctx.target.app_id})"
     if outcome == "unchanged":
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
     verb = "Created" if ctx.new_app.created else "Set up"
     first = f"{verb} {subject}: it signs in with a certificate whose key is in the keystore, and its token carries "
     return (f"{first}{len(ctx.permissions.wanted)} permissions.", *sentences)
+
+
+def _left(ctx: Context) -> str:
+    """What is left once something was removed for good, which only a key in a file and an older app come to."""
+    path, older = exposed_key.find(ctx.profile, ctx.target.tenant), ctx.facts.maybe(facts.OlderApp)
+    left = [f"the key in {path}"] if path is not None else []
+    left += [told] if older is not None and older.agreed and (told := older_app.what_is_left(ctx)) else []
+    return f"Left: {'; '.join(left)}." if left else "Nothing is known to be left."
 
 
 _REVIEW: Final[tuple[Step[Context], ...]] = (
@@ -152,6 +162,8 @@ _REVIEW: Final[tuple[Step[Context], ...]] = (
     FindKey(),
     DecideRoles(),
     CheckProvisioning(),
+    TellOfExposed(),
+    older_app.FindOlder(),
     Describe(),
 )
 _CHANGE: Final[tuple[Step[Context], ...]] = (
@@ -168,6 +180,8 @@ _CHANGE: Final[tuple[Step[Context], ...]] = (
     Record(),
     Lock(),
     CleanUp(),
+    RetireExposed(),
+    older_app.RetireOlder(),
     LastLook(),
     CheckResult(clean=False),
 )
@@ -189,7 +203,7 @@ FLOW: Flow[Context] = Flow(
     refresh=_refresh,
     question=_question,
     before_undo=handoff.before_undo,
-    left=lambda ctx: "Nothing irreversible was done.",
+    left=_left,
     summary=_summary,
     open=interrupted.standing,
 )

@@ -15,7 +15,9 @@ from core.flow.spec import Command, Entry
 
 _KEYRING: Final = ("allow_keyring_backend",)
 #: Options of the flows that put a certificate on the app.
-_CERTIFYING: Final = (*_KEYRING, "drop_expired", "key_outlives_job", "lock", "hardware", "certificate_days")
+_CERTIFYING: Final = (
+    *_KEYRING, "drop_expired", "key_outlives_job", "lock", "retire_older", "hardware", "certificate_days"
+)  # fmt: skip
 
 ONBOARD: Final = Command(
     "onboard",

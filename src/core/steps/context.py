@@ -47,6 +47,7 @@ class Context:
     :param audit: told of every privileged effect (D3).
     :param store: what the run knows (`core.steps.facts`).
     :ivar facts: the same; of that a step sees only what it declares.
+    :param scratch: folders outside the project in which people put copies of the state file (M11).
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -68,6 +69,7 @@ class Context:
     packages: Callable[[], tuple[python_packages.Package, ...]]
     run_id: str
     flow: Command = Command("")  # noqa: RUF009  it cannot be changed
+    scratch: tuple[Path, ...] = ()
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
     machine: str = field(default_factory=socket.gethostname)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from core.clock import together
 from core.display import oddities, quoted
 from core.entra import activity, application, permissions
+from core.entra.application import App
 from core.entra.graph import documented
 from core.entra.policies import PASSWORDS, Policy
 from core.entra.tokens import SecretState, discover, try_secret
@@ -19,7 +20,7 @@ from core.flow.step import Blocked, Done, Stage, Status, Step
 from core.machine.source_scan import readers
 from core.steps import directory_roles, facts, prerequisites
 from core.steps.app import other_identities
-from core.steps.certificate.find_key import FindKey
+from core.steps.certificate.find_key import FindKey, owners_of
 from core.steps.context import Context
 from core.steps.hand_off import handoff
 
@@ -244,15 +245,30 @@ def refuse_another_name(ctx: Context, app: application.App) -> None:
     asked = ctx.facts.maybe(facts.HandOffRequest)
     if ctx.settings.named(app.app_id) or ctx.new_app.created:
         return
-    if app.name != name:
+    if app.name != name and not holds_our_key(ctx, app):
         odd = "".join(f" It {what}." for what in oddities(app.name, name))
         why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
-    elif ctx.settings.app_id == app.app_id and asked is None and not ctx.project.members.get(member):
+    elif app.name == name and ctx.settings.app_id == app.app_id and not asked and not ctx.project.members.get(member):
         origin = ctx.settings.origin.get("app_id")
         why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."
     else:
         return
     raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app.app_id)
+
+
+def holds_our_key(ctx: Context, app: App) -> bool:
+    """Whether the app, whatever it is called, accepts this machine's key, and the key was made for it (P1).
+
+    Others may put our certificate on an app of theirs; that it was made for that app they cannot make it say.
+    """
+    entry = ctx.keystore.read(ctx.service, ctx.target.tenant)
+    if entry is None:
+        return False
+    try:
+        key_pair = ctx.keys.open(entry, ctx.target.tenant)
+    except SetupError:
+        return False  # whoever needs the key says what is wrong with it
+    return app.holds(key_pair) is not None and app.app_id in owners_of(ctx, key_pair.der)
 
 
 def say_subject(ctx: Context) -> None:
