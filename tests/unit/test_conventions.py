@@ -107,6 +107,7 @@ def test_U4_every_exit_code_says_what_it_means_and_stands_in_the_reference() -> 
 VALUES: Final = {
     "core/entra/graph.py:_error": "what the items of a batch came to: each is a body or an error",
     "core/entra/graph.py:_item": "the same",
+    "core/entra/permissions.py:refused_grant": "what a rehearsal was answered",
     "core/flow/engine.py:internal": "a bug is told, by the run or by whoever has nothing left to run",
     "core/flow/engine.py:_asked_before_undo": "the answer of Flow.before_undo",
     "core/flows/migrate.py:_before_undo": "what forbids an undo is told, and the run goes on to its end",
