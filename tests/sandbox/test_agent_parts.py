@@ -244,7 +244,7 @@ def test_S2_a_federated_credential_that_makes_no_sense_is_refused(client: Client
     assert client.refused("POST", path, issuer("first") | change) == BAD
 
 
-def test_B2_an_app_has_twenty_federated_credentials_at_most(client: Client) -> None:
+def test_S2_an_app_has_twenty_federated_credentials_at_most(client: Client) -> None:
     path = f"/applications/{client.app['id']}/federatedIdentityCredentials"
     for number in range(20):
         assert client.call("POST", path, issuer(f"number-{number}")).status == 201

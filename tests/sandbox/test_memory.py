@@ -1,4 +1,4 @@
-"""Cloud memory of an agent: subscription, group, account, container, roles, blobs (F.8; A7, S1, S2)."""
+"""Cloud memory of an agent: subscription, group, account, container, roles, blobs (A7, S1, S2)."""
 
 from __future__ import annotations
 

@@ -346,6 +346,7 @@ def test_S1_what_a_change_does_not_name_stays(client: Client) -> None:
         "homePageUrl": "https://a.example",
         "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
         "logoutUrl": None,
+        "redirectUriSettings": [],
         "redirectUris": ["https://a.example/b"],
     }
 
@@ -430,7 +431,7 @@ def test_S1_a_service_principal_has_what_its_app_has(client: Client) -> None:
     found = client.get(f"/servicePrincipals/{made['id']}?$select={names}")
     assert (found["appDisplayName"], found["appRoles"], found["oauth2PermissionScopes"]) == ("newer", [role], [scope])
     for name in ("appDisplayName", "signInAudience"):
-        assert client.refused("PATCH", f"/servicePrincipals/{made['id']}", {name: "AzureADMyOrg"})[0] == 400
+        assert client.refused("PATCH", f"/servicePrincipals/{made['id']}", {name: "AzureADMultipleOrgs"})[0] == 400
 
 
 @pytest.mark.parametrize(

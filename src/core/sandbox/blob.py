@@ -1,4 +1,4 @@
-"""The data plane of Azure Storage: containers and blobs of the account whose host is asked (F.8, A7)."""
+"""The data plane of Azure Storage: containers and blobs of the account whose host is asked (A7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subscriptions and resource groups of the pretend Azure (F.8, A7)."""
+"""Subscriptions and resource groups of the pretend Azure (A7)."""
 
 from __future__ import annotations
 

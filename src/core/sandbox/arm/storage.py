@@ -1,4 +1,4 @@
-"""Storage accounts and their containers in the pretend Azure: cloud memory of an agent (F.8, A7)."""
+"""Storage accounts and their containers in the pretend Azure: cloud memory of an agent (A7)."""
 
 from __future__ import annotations
 
