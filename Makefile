@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-clock test-versions bench check fix docs screenshots lock clean
+.PHONY: demo test test-clock test-versions bench check fix docs permissions screenshots lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -41,6 +41,10 @@ fix: .venv/ready
 # docs/reference/errors.md, from the tables of errors and codes
 docs: .venv/ready
 	$(BIN)/python docs/generate.py
+
+# docs/reference/permissions.md, from runs on the sandbox; about a minute and a half
+permissions: .venv/ready
+	@$(BIN)/python -m tests.permissions
 
 # pictures of every screen, from the sandbox; a test compares them
 screenshots: .venv/ready

@@ -156,8 +156,8 @@ def _kind(node: ast.AST | None, names: dict[str, object], kinds: dict[str, type]
     if isinstance(node, ast.Name):
         return kinds.get(node.id)
     if isinstance(node, ast.Attribute) and (read := _plain(vars(Context).get(node.attr))) is not None:
-        told = read.__globals__.get(str(read.__annotations__.get("return")))
-        return told if isinstance(told, type) else None
+        returned = ast.parse(str(read.__annotations__.get("return")), mode="eval").body
+        return _named(returned, read.__globals__)
     if isinstance(node, ast.BoolOp):
         return next((kind for value in node.values if (kind := _kind(value, names, kinds)) is not None), None)
     if isinstance(node, ast.Call):

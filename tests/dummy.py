@@ -10,7 +10,7 @@ import pytest
 from core.config import options, settings
 from core.config.options import OPTIONS, Option
 from core.events import Question
-from core.flow.spec import Entry, FlowSpec
+from core.flow.spec import Command, Entry
 from core.flow.step import Done, Flow, Left, Needed, Plan, PlanRow, Stage, Status, Step
 from core.flows import registry
 from core.steps import prerequisites
@@ -59,7 +59,7 @@ class Look(Step[Context]):
         raise AssertionError("it has nothing to apply")
 
 
-SPEC: Final = FlowSpec(
+SPEC: Final = Command(
     "dummy",
     doing="mark",
     help="leave a mark in the project",
@@ -68,6 +68,8 @@ SPEC: Final = FlowSpec(
     entry=Entry(15, "Dummy: leave a mark in the project", "Dummy", "leave a mark that nobody needs"),
     result="tests.dummy:result",
     resumable=True,
+    changes=True,
+    started=True,
 )
 
 

@@ -109,6 +109,7 @@ class Machine:
 
     :param keystore: another one than the scenario's.
     :param hardware: holds the keys that are made; None: the keystore does.
+    :param profile: what its state file, app and keystore entries are called.
     """
 
     lab: Lab
@@ -118,14 +119,15 @@ class Machine:
     events: list[Event] = field(default_factory=list)
     watch: Callable[[Event], None] | None = None
     ctx: Context | None = None
+    profile: Profile = PROFILE
 
     def __post_init__(self) -> None:
         if self.keystore is _ITS_OWN:
             self.keystore = self.lab.keystore()
         self.lab.move_in()
-        self.secret = Secret(self.state.get(PROFILE.secret_member) or "none")
+        self.secret = Secret(self.state.get(self.profile.secret_member) or "none")
         self.tenant = self.lab.tenant
-        self.chosen = self.state.get(PROFILE.client_id_member, "")
+        self.chosen = self.state.get(self.profile.client_id_member, "")
         self.session = Session(self.cloud, self.clock)
 
     @property
@@ -134,7 +136,7 @@ class Machine:
 
     @property
     def state_file(self) -> Any:
-        return self.lab.project / PROFILE.state_file
+        return self.lab.project / self.profile.state_file
 
     @property
     def state(self) -> dict[str, str]:
@@ -144,11 +146,11 @@ class Machine:
     @property
     def app_id(self) -> str:
         """The app of this machine; one that was made here is known by the state file."""
-        return self.chosen or self.state.get(PROFILE.client_id_member, "")
+        return self.chosen or self.state.get(self.profile.client_id_member, "")
 
     @property
     def service(self) -> str:
-        return self.cloud.keystore_service(PROFILE.keystore_service)
+        return self.cloud.keystore_service(self.profile.keystore_service)
 
     def build(self, answer: Callable[[Question], bool] | None = None, **options: Any) -> Context:
         """A world like that of a new process."""
@@ -253,7 +255,7 @@ class Machine:
     def usable(self) -> list[str]:
         """The credentials that this machine could sign in with now."""
         found = []
-        if PROFILE.secret_member in self.state and self.try_secret().state == "live":
+        if self.profile.secret_member in self.state and self.try_secret().state == "live":
             found.append("secret")
         for account in self.keystore.accounts(self.service):
             key_pair = Keys(self.hardware).open(self.keystore.read(self.service, account) or Secret(""), account)

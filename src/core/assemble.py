@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from core import paths
-from core.audit.access import AuditedKeystore, AuditedSignIn
 from core.audit.log import AuditLog
 from core.clock import Cancel, SystemClock
 from core.config import cloud as clouds
@@ -21,7 +20,7 @@ from core.entra.keys import Keys
 from core.errors import SetupError
 from core.events import Event, Question
 from core.flow.facts import Facts
-from core.machine import environment, prerequisites, python_packages
+from core.machine import environment, own_folder, prerequisites, python_packages
 from core.machine.azure_cli import AzureCli
 from core.machine.keys.detect import detect
 from core.machine.keystore import allowlist
@@ -32,6 +31,9 @@ from core.steps.context import Context
 if TYPE_CHECKING:
     from core.sandbox.lab import Lab
 
+#: Where the original's runbook told people to put a copy of the state file.
+SCRATCH: Final = (Path("/tmp"),) if os.name == "posix" else ()  # noqa: S108  nothing is made there
+
 
 def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
     """The context of a run on this machine.
@@ -41,7 +43,10 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
     untrusted = (Path.cwd(), settings.folder)
     allowed = allowlist.read(settings.allow_keyring_backend, os.environ, paths.config_file(untrusted))
     cloud = clouds.load(settings.cloud)
-    profile = profiles.load(settings.profile)
+    profile = profiles.of(settings)
+    if os.environ.get("XDG_STATE_HOME"):
+        paths.refuse_inside(paths.state_folder(profile), untrusted)
+    own_folder.settle(profile)
     clock = SystemClock(cancel)
     lock = paths.state_folder(profile) / "locks" / "statefile.lock"
     run_id, store = uuid4().hex[:12], Facts()
@@ -53,8 +58,8 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         clock=clock,
         cancel=cancel,
         session=Session(cloud, clock, cancel, emit, audit),
-        sign_in=AuditedSignIn(AzureCli(cloud, untrusted, cancel), audit),
-        keystore=AuditedKeystore(SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed), audit),
+        sign_in=AzureCli(cloud, untrusted, cancel, audit=audit),
+        keystore=SystemKeystore(cancel=cancel, emit=emit, allowlist=allowed, audit=audit),
         keys=Keys(),
         statefile=StateFile(settings.folder / profile.state_file, lock, profile),
         emitter=emit,
@@ -66,6 +71,7 @@ def real(settings: Settings, cancel: Cancel, emit: Callable[[Event], None], ask:
         run_id=run_id,
         audit=audit,
         store=store,
+        scratch=SCRATCH,
         lifetime=environment.evidence(os.environ, Path("/")),
     )
 
@@ -138,5 +144,6 @@ def pretend(
     ctx.hardware = lambda: HARDWARE
     ctx.packages = partial(machine.packages, lab.machine)
     ctx.keystore = lab.keystore()
+    ctx.scratch = (lab.folder,)
     ctx.lifetime = ()  # nothing of a demo is to outlive it
     return ctx

@@ -101,15 +101,24 @@ class Checked:
 
 @dataclass(frozen=True)
 class ChangePlanned:
-    """One row of the plan: see `core.flow.step.PlanRow` for the members."""
+    """One change of the plan, a `PlanRow`.
+
+    :param action: add, delete, change or keep (a `keep` row shows what deliberately stays).
+    :param what: the thing, for example `password credential`.
+    :param where: the object or file that holds it.
+    :param before: what is there now, without secrets.
+    :param after: what will be there.
+    :param reversible: whether a failure before the point of no return undoes it.
+    :param call: the Graph call or file operation that does it.
+    """
 
     action: Action
     what: str
     where: str
-    before: str
-    after: str
-    reversible: bool
-    call: str
+    before: str = ""
+    after: str = ""
+    reversible: bool = True
+    call: str = ""
 
 
 @dataclass(frozen=True)

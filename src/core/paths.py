@@ -62,7 +62,24 @@ def homes() -> list[Path]:
 
 
 def state_folder(profile: Profile) -> Path:
-    """The folder for journals and locks: `%LOCALAPPDATA%\\NAME` on Windows, `~/.NAME` elsewhere.
+    """The folder for journals, locks, backups and recordings: outside the data root of what is set up (A8).
+
+    On Linux `~/.local/state/entraclaw-setup/NAME`, elsewhere where `platformdirs` puts it. Profiles of one
+    `state_folder` share it.
+
+    :raises SetupError: `folder.no-home`.
+    """
+    import platformdirs
+
+    home()
+    place = Path(platformdirs.user_state_dir("entraclaw-setup", appauthor=False))
+    if not place.is_absolute():
+        raise SetupError("folder.no-home", detail=f"XDG_STATE_HOME leads to {str(place)!r}, which is no absolute path")
+    return place / (profile.state_folder.lstrip(".") or profile.name)
+
+
+def former_folder(profile: Profile) -> Path:
+    """Where it was before: `setup` in `%LOCALAPPDATA%\\NAME` on Windows, in `~/.NAME` elsewhere.
 
     :raises SetupError: `folder.no-home`.
     """
@@ -107,6 +124,16 @@ def refuse_foreign(path: Path) -> None:
     """
     if os.name == "posix" and path.stat().st_uid not in (os.geteuid(), 0):
         raise SetupError("folder.unsafe", path=path, detail="it is another user's")
+
+
+def refuse_inside(folder: Path, untrusted: Iterable[Path]) -> None:
+    """See that this program's folder does not lie where a checkout could put files: journals tell whose a key is (C3).
+
+    :raises SetupError: `folder.unsafe`.
+    """
+    if (place := within(folder, untrusted)) is not None:
+        detail = f"it lies in {place.absolute()}, and what a checkout puts there would be believed"
+        raise SetupError("folder.unsafe", path=folder, detail=detail)
 
 
 def _close(folder: Path, rights: int) -> int:

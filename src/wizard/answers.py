@@ -14,7 +14,6 @@ from core.config.options import OPTIONS
 from core.config.settings import Settings
 from core.errors import SetupError
 from core.flows import registry
-from core.flows.registry import Row
 from core.secret import looks_secret
 from wizard.runs import Kind
 from wizard.text import clean
@@ -29,7 +28,7 @@ def command_line(kind: Kind, settings: Settings) -> str:
     """
     changed = _changed(settings)
     words = [word for name, value in changed.items() if name in _taken(kind) for word in _words(name, value)]
-    yes = [OPTIONS["yes"].flag] if _row(kind).changes else []  # the others ask nothing
+    yes = [OPTIONS["yes"].flag] if registry.row(kind).changes else []  # the others ask nothing
     return shlex.join([*_command(kind), *words, *yes])
 
 
@@ -91,21 +90,14 @@ def _changed(settings: Settings) -> dict[str, Any]:
 
 def _taken(kind: Kind) -> frozenset[str]:
     """Names of the options that a command takes."""
-    row = _row(kind)
+    row = registry.row(kind)
     return frozenset(
         {*registry.options(row), *(option.name for option in options.everywhere())}.difference(row.refuses)
     )
 
 
-def _row(kind: Kind) -> Row:
-    row = registry.find(kind)
-    assert row is not None
-    return row
-
-
 def _command(kind: Kind) -> list[str]:
-    flow = registry.flow(kind)
-    part = flow.part if flow is not None else ""
+    part = registry.row(kind).part
     return ["entraclaw-setup", kind, *([OPTIONS["only"].flag, part] if part else [])]
 
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.clock import SystemClock
 from core.config.settings import Settings
@@ -19,12 +19,9 @@ from core.recording.writer import folder
 from wizard.console.ndjson import Ndjson
 from wizard.output import Invocation
 from wizard.process import flush, prepare, signals
-from wizard.runs import Order
+from wizard.runs import Ended, Order
 from wizard.text import clean
 from wizard.workspace import Local
-
-if TYPE_CHECKING:
-    from wizard.runs import Ended
 
 
 def run(command: str, given: dict[str, Any]) -> ExitCode:
@@ -171,7 +168,7 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
 
         replay.refuse(self.given)
         self.settle(self.given | {"log_file": ""})
-        profile = profiles.load(self.settings.profile)
+        profile = profiles.of(self.settings)
         if (name := self.given.get("file")) is None:
             found = replay.listed(profile)
             listing = "\n".join(str(each) for each in found) or f"No run was recorded yet in {folder(profile)}."

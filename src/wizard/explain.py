@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from core.errors import explain
@@ -25,7 +26,7 @@ def answer(id: str | None, width: int) -> tuple[dict[str, Any], str]:
         ("exit code", str(entry.exit_code)),
         ("more", entry.docs),
     )
-    return entry.as_dict(), "\n".join((entry.id, *(_row(head, text, width) for head, text in rows)))
+    return asdict(entry), "\n".join((entry.id, *(_row(head, text, width) for head, text in rows)))
 
 
 def _group(name: str, ids: list[str], width: int) -> str:

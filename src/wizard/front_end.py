@@ -102,7 +102,7 @@ def replay(given: Mapping[str, Any]) -> ExitCode:
 
         replay.refuse(given)
         settings = resolve({**given, "log_file": ""})
-        tape = replay.load(replay.find(given["file"], profiles.load(settings.profile)))
+        tape = replay.load(replay.find(given["file"], profiles.of(settings)))
         pace = replay.Pace(SystemClock(), given["speed"], tape.started)
         starting.asking = False
         starting.cancel.check()

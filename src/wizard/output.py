@@ -23,7 +23,6 @@ from wizard.workspace import Local, Workspace
 
 if TYPE_CHECKING:
     from core.steps.context import Context
-    from wizard.runs import Ended, Order
 
 
 class Invocation(Interruptible):
@@ -99,7 +98,7 @@ class Invocation(Interruptible):
         if (file := log(self.settings, self.command, self.stack)) is not None:
             self.emit.log = Ndjson(file, None).event
 
-    def carry_out(self, order: Order, workspace: Workspace | None = None) -> Ended:
+    def carry_out(self, order: runs.Order, workspace: Workspace | None = None) -> runs.Ended:
         """Run a flow or a check, and record it.
 
         :param workspace: where; None: on this machine.

@@ -29,7 +29,9 @@ def install(*, events: bool) -> None:
     sys.excepthook = lambda kind, error, trace: _bug("at the end", error)
     threading.excepthook = lambda what: _bug("in a thread", what.exc_value)
     sys.unraisablehook = lambda what: _bug("where nothing can be raised", what.exc_value)
-    warnings.showwarning = _warning
+    warnings.showwarning = lambda message, category, filename, lineno, file=None, line=None: _say(
+        "warning", f"{category.__name__} at {filename}:{lineno}"
+    )
     logging.lastResort = _Reports()
     logging.lastResort.setLevel(logging.ERROR)  # what is less, whoever calls the library tells in words of their own
     logging.raiseExceptions = False  # a report that cannot be made would print its arguments
@@ -49,17 +51,6 @@ def _bug(moment: str, error: BaseException | None) -> None:
         return
     with suppress(Exception):  # at the very end of the interpreter nothing is there any more, and nobody is told
         _say("bug.internal", f"a bug in this program or in a library, {moment} [bug.internal]\n{places(error)}")
-
-
-def _warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    _say("warning", f"{category.__name__} at {filename}:{lineno}")
 
 
 def _say(id: str, text: str) -> None:

@@ -104,7 +104,7 @@ def log(settings: Settings, command: str, stack: ExitStack) -> TextIO | None:
     if not settings.log_file:
         return None
     path = Path(settings.log_file)
-    if path.resolve() == (settings.folder / profiles.load(settings.profile).state_file).resolve():
+    if path.resolve() == (settings.folder / profiles.of(settings).state_file).resolve():
         detail = f"--log-file {path} is the state file"
     else:
         try:

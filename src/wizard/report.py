@@ -54,9 +54,8 @@ def data(command: str, ctx: Context, result: Result, checks: list[dict[str, str]
         body["permissions"] = results.permissions(app)
     if (request := handoff.written(ctx)) is not None:
         body["request"] = request.target
-    row = registry.find(command)
-    if row is not None and row.result:
-        body |= registry.load(row.result)(ctx, result)
+    if path := registry.row(command).result:
+        body |= registry.load(path)(ctx, result)
     if checks:
         body["checks"] = checks
     return body

@@ -153,8 +153,7 @@ def failed(error: Exception, command: str | None = None, *, effects: bool = Fals
 
     known = error if isinstance(error, SetupError) else internal(error)
     if command is not None and not (effects or known.standing):
-        row = registry.find(command)
-        changing = row is not None and row.changes and known.exit_code != ExitCode.USAGE
+        changing = registry.row(command).changes and known.exit_code != ExitCode.USAGE
         if changing or isinstance(known, Interrupted):
             known = known.copy(standing="Nothing was changed.")
     return Result("failed", known.exit_code, errors=[known.as_dict()])

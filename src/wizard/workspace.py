@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.clock import Cancel
     from core.config.settings import Settings
     from core.events import Event, Question
-    from core.flow.spec import FlowSpec
+    from core.flow.spec import Command
     from core.machine.azure_cli import SignIn
     from core.machine.keystore.system import Keystore
     from core.machine.python_packages import Package
@@ -76,7 +76,7 @@ def installed() -> tuple[Package, ...]:
     return python_packages.look()
 
 
-def chosen(given: Mapping[str, Any]) -> tuple[str, FlowSpec]:
+def chosen(given: Mapping[str, Any]) -> tuple[str, Command]:
     """Scenario and flow of a demo, each the usual one for the other if it was not given.
 
     :param given: the command line's options.

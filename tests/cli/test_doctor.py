@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import wizard
-from core import assemble
+from core import assemble, paths
 from core.checks import doctor
 from core.clock import Cancel, SystemClock
 from core.config.settings import Settings
@@ -26,7 +26,7 @@ from core.events import Event, Question
 from core.sandbox.faults import Fault
 from core.sandbox.lab import Lab
 from core.steps.context import Context
-from tests.machine import Machine
+from tests.machine import PROFILE, Machine
 from wizard import commands
 from wizard.cli import _parser
 
@@ -295,7 +295,7 @@ def test_D1_a_home_that_takes_nothing_is_no_obstacle(run: Run) -> None:
 @posix
 def test_D1_A8_a_folder_that_was_open_is_told_by_whoever_closes_it(run: Run, home: Path) -> None:
     """The recording closes it before a check can look."""
-    folder = home / ".entraclaw" / "setup"
+    folder = paths.state_folder(PROFILE)
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     finished = run("doctor", "--json")
@@ -311,8 +311,8 @@ def test_D1_A8_a_folder_that_was_open_is_told_by_whoever_closes_it(run: Run, hom
 )
 def test_D1_a_folder_that_this_user_may_not_read_is_a_finding(run: Run, home: Path) -> None:
     bound = () if os.geteuid() else ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
-    ours = home / ".entraclaw"
-    ours.mkdir(mode=0)
+    ours = paths.state_folder(PROFILE).parent
+    ours.mkdir(mode=0, parents=True)
     try:
         finished = run("doctor", "--json", "--check", "state-folder", "--check", "locks", before=bound)
         assert finished.returncode == 8, finished.stderr

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core import assemble
+from core import assemble, paths
 from core.clock import Cancel
 from core.config.settings import Settings, resolve
 from core.entra.http import Session
@@ -19,7 +19,7 @@ from core.events import Event, Question, StepFinished
 from core.sandbox.fake_machine.az import SandboxSignIn
 from core.sandbox.lab import Lab
 from core.steps.context import Context
-from tests.machine import Crash, Machine, VirtualClock
+from tests.machine import PROFILE, Crash, Machine, VirtualClock
 from wizard import commands
 from wizard.cli import _parser, run
 from wizard.console.plain import Plain
@@ -190,7 +190,7 @@ def test_U2_undo_and_resume_of_a_killed_run(office: Office, monkeypatch: pytest.
 
 def test_U2_a_broken_journal_is_3(office: Office) -> None:
     kill(office, "register")
-    (journal,) = Path.home().glob(".entraclaw/setup/journal/*.jsonl")
+    (journal,) = paths.state_folder(PROFILE).glob("journal/*.jsonl")
     journal.write_text("no journal\n")
     for command in ("resume", "undo"):
         found = office.result(command, "--yes")

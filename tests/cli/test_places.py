@@ -101,8 +101,8 @@ def test_A8_without_a_home_folder_no_file_goes_to_the_root_or_the_working_folder
     assert finished.returncode == (1 if arguments == ["token"] else 3), finished.stderr
     assert "[folder.no-home]" in finished.stderr or arguments == ["token"]
     assert "HOME" in finished.stderr
-    assert not list(project.rglob(".entraclaw"))
-    assert not Path("/.entraclaw").exists()
+    assert not list(project.rglob(".local"))
+    assert not Path("/.local").exists()
 
 
 def test_A8_a_user_that_no_database_knows_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

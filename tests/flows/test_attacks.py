@@ -488,7 +488,7 @@ def test_P10_a_token_that_cannot_be_written_is_1_and_says_why(
 
 
 def _folders(home: Path) -> dict[str, int]:
-    top = home / PROFILE.state_folder
+    top = paths.state_folder(PROFILE).parent
     return {str(p.relative_to(home)): p.stat().st_mode & 0o777 for p in (top, *top.rglob("*")) if p.is_dir()}
 
 
@@ -498,14 +498,14 @@ def test_M8_the_folders_of_journals_locks_and_backups_are_private_whatever_the_u
 ) -> None:
     assert machine.migrate().exit_code == 0
     modes = _folders(home)
-    assert {Path(name).name for name in modes} >= {"setup", "journal", "locks", "backup"}
+    assert {Path(name).name for name in modes} >= {"entraclaw", "journal", "locks", "backup"}
     assert set(modes.values()) == {0o700}, modes
 
 
 @posix
-@pytest.mark.parametrize("name", ["", "setup", "setup/locks", "setup/journal"])
+@pytest.mark.parametrize("name", ["", "entraclaw", "entraclaw/locks", "entraclaw/journal"])
 def test_M8_a_folder_that_everybody_may_write_to_is_closed(machine: Machine, home: Path, name: str) -> None:
-    folder = home / PROFILE.state_folder / name
+    folder = paths.state_folder(PROFILE).parent / name
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     assert machine.migrate().exit_code == 0
@@ -513,9 +513,9 @@ def test_M8_a_folder_that_everybody_may_write_to_is_closed(machine: Machine, hom
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
-@pytest.mark.parametrize("name", ["", "setup", "setup/locks", "setup/journal", "a journal"])
+@pytest.mark.parametrize("name", ["", "entraclaw", "entraclaw/locks", "entraclaw/journal", "a journal"])
 def test_M8_a_folder_or_journal_of_somebody_else_is_refused(machine: Machine, home: Path, name: str) -> None:
-    path = home / PROFILE.state_folder / name
+    path = paths.state_folder(PROFILE).parent / name
     if name == "a journal":
         path = paths.journal(PROFILE, machine.cloud.key, machine.tenant.id, machine.app_id)
         path.parent.mkdir(parents=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core import files
+from core import files, paths
 from core.config.settings import Settings
 from core.errors import Effected, SetupError
 from core.sandbox.lab import Lab
@@ -150,7 +150,7 @@ def test_M8_a_journal_or_a_lock_that_is_a_link_is_refused(
     machine.migrate(dry_run=True)
     precious = tmp_path / "precious"
     precious.write_text("")
-    folder = home / PROFILE.state_folder / "setup" / ("journal" if name == "journal" else "locks")
+    folder = paths.state_folder(PROFILE) / ("journal" if name == "journal" else "locks")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     end = "jsonl" if name == "journal" else "lock"
     path = folder / f"{machine.cloud.key}_{machine.tenant.id}_{machine.app_id}.{end}"

@@ -115,7 +115,7 @@ def ask(machine: Machine) -> Path:
 
 def open_runs(home: Path) -> list[Path]:
     """Journals whose undertaking is not closed."""
-    found = home.glob(".entraclaw/setup/journal/*.jsonl")
+    found = home.glob(".local/state/entraclaw-setup/entraclaw/journal/*.jsonl")
     return [path for path in found if Journal(path, "test", VirtualClock()).resumed]
 
 
@@ -1147,3 +1147,39 @@ def test_P4_a_project_that_is_called_like_a_token_is_an_error_with_a_remedy_and_
     assert "Rename" in result.errors[0]["remedy"]
     assert dev.untouched(before)
     assert not requests(dev)
+
+
+# what no token tells
+
+
+def may_change(machine: Machine, *ids: str) -> None:
+    """A custom role for everything, or one for some objects: the token shows neither (P15)."""
+    user = machine.tenant.latest("user", machine.tenant.signed_in_user)
+    assert user is not None
+    machine.tenant.commit("user", user["id"], user | {"_may_change": list(ids)})
+
+
+@pytest.mark.parametrize("where", ["everything", "this app alone"])
+def test_P12_P15_a_role_that_no_token_shows_is_not_refused_by_the_token(dev: Machine, where: str) -> None:
+    may_change(dev, *(["/"] if where == "everything" else [dev.app["id"], dev.principal["id"]]))
+    result = dev.migrate()
+    assert (result.outcome, result.exit_code, result.errors) == ("changed", 0, [])
+    assert "rights.missing" not in dev.findings()
+    assert dev.passwords == []
+
+
+def test_P12_P15_the_rehearsal_changes_nothing_and_a_refusal_ends_in_the_request(dev: Machine) -> None:
+    before = dev.app, dev.principal, list(dev.tenant.all_latest("appRoleAssignment"))
+    assert dev.migrate(dry_run=True).outcome == "planned"
+    assert "rights.missing" in dev.findings()
+    assert (dev.app, dev.principal, list(dev.tenant.all_latest("appRoleAssignment"))) == before
+
+
+def test_P15_a_guest_registers_no_app(start_lab: Callable[[str], Lab], clock: VirtualClock) -> None:
+    machine = Machine(start_lab("fresh"), clock)
+    rights_of(machine, roles.PRIVILEGED_ROLE_ADMINISTRATOR)
+    user = machine.tenant.latest("user", machine.tenant.signed_in_user)
+    assert user is not None
+    machine.tenant.commit("user", user["id"], user | {"userType": "Guest"})
+    assert machine.onboard().errors[0]["id"] == "handoff.waiting"
+    assert apps(machine) == []

@@ -54,8 +54,8 @@ def test_M4_the_steps_come_in_the_order_that_never_leaves_a_machine_without_cred
     order = [event.step for event in machine.events if isinstance(event, StepFinished) and event.stage == "migrate"]
     assert order == [
         "store-key", "hand-off", "register", "grant", "prove", "adopt", "deletion-rights", "backup", "marker",
-        "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead",
-        "tidy", "lock", "forget", "last-look", "result",
+        "delete-passwords", "clean-reads", "prove-again", "purge", "secret-dead", "purge-copies",
+        "tidy", "lock", "forget", "retire-exposed", "retire-older", "last-look", "result",
     ]  # fmt: skip
 
 

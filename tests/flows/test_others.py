@@ -267,7 +267,7 @@ def test_M1_numbers_and_everything_else_of_others_are_kept_to_the_character(mach
     left = [line for line in after.splitlines(keepends=True) if THUMBPRINT not in line]
     assert [line.rstrip("\n").rstrip(",") for line in left] == [line.rstrip("\n").rstrip(",") for line in lines]
     assert thumbprint in after
-    (backup,) = Path.home().glob(f"{PROFILE.state_folder}/setup/backup/*")
+    (backup,) = paths.state_folder(PROFILE).glob("backup/*")
     assert foreign.encode() in backup.read_bytes()
 
 
@@ -508,7 +508,7 @@ def test_M5_an_entry_that_is_there_after_all_is_no_loss(machine: Machine) -> Non
 def test_M8_a_state_folder_that_is_removed_meanwhile_leaves_no_broken_journal(
     machine: Machine, step: str, killed_at: str
 ) -> None:
-    folder = Path.home() / PROFILE.state_folder
+    folder = paths.state_folder(PROFILE)
     before = machine.keys
 
     def watch(event: object) -> None:
@@ -525,7 +525,7 @@ def test_M8_a_state_folder_that_is_removed_meanwhile_leaves_no_broken_journal(
             machine.migrate()
     else:
         assert machine.migrate().exit_code == 0
-    for journal in folder.glob("setup/journal/*.jsonl"):  # there is none if nothing was written since then
+    for journal in folder.glob("journal/*.jsonl"):  # there is none if nothing was written since then
         assert b"\0" not in journal.read_bytes()
     machine.watch = None
     assert machine.migrate().exit_code == 0

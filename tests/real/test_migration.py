@@ -222,7 +222,9 @@ def test_M16_a_job_or_container_is_stopped_before_any_change(program: Program) -
         for alternative in ("self-hosted", "workload identity federation", "--key-outlives-job"):
             assert alternative in result["errors"][0]["remedy"]
     assert (json.dumps(_app(program)), program.state) == before
-    assert not list(program.session.home.glob(".entraclaw/**/journal/*.jsonl")), "not even a journal was opened"
+    assert not list(program.session.home.glob(".local/state/entraclaw-setup/**/journal/*.jsonl")), (
+        "not even a journal was opened"
+    )
 
     finished = program.run("migrate", "--yes", "--key-outlives-job")
     assert finished.returncode == 0, finished.stderr

@@ -418,7 +418,7 @@ def test_S2_a_unique_name_is_compared_letter_by_letter(client: Client) -> None:
 
 def test_S1_answers_are_described(client: Client) -> None:
     base, app = f"{client.tenant.graph}/v1.0/$metadata#", f"/applications/{client.app['id']}"
-    assert client.get("/applications?$select=id,DisplayName")["@odata.context"] == f"{base}applications(id,DisplayName)"
+    assert client.get("/applications?$select=id,DisplayName")["@odata.context"] == f"{base}applications(id,displayName)"
     one = client.get(f"{app}?$select=id")
     assert one["@odata.context"] == f"{base}applications(id)/$entity"
     assert client.get(app)["@odata.context"] == f"{base}applications/$entity"
@@ -445,3 +445,17 @@ def test_S1_what_was_made_has_an_address(client: Client, collection: str, kind: 
 def test_S2_a_collection_is_neither_deleted_nor_changed(client: Client, method: str, collection: str) -> None:
     body: Any = {} if method == "PATCH" else None
     assert client.refused(method, f"/{collection}", body) == (405, "Request_BadRequest")
+
+
+def test_S1_objects_of_any_type_are_looked_up_by_their_ids(client: Client) -> None:
+    path, known = "/directoryObjects/getByIds", [client.principal["id"], client.tenant.signed_in_user]
+    found = client.call("POST", path, {"ids": [*known, client.tenant.new_id(), known[0]]}).json()["value"]
+    kinds = [(one["@odata.type"].rpartition(".")[2], one["id"]) for one in found]
+    assert kinds == [("servicePrincipal", known[0]), ("user", known[1])]
+    people = client.call("POST", path, {"ids": known, "types": ["User"]}).json()["value"]
+    assert [(one["id"], one["accountEnabled"]) for one in people] == [(known[1], True)]
+    unfit: list[dict[str, Any]] = [{}, {"ids": []}, {"ids": ["x"] * 1001}, {"ids": [1]}]
+    unfit.append({"ids": known, "types": "user"})
+    for body in unfit:
+        assert client.refused("POST", path, body) == (400, "Request_BadRequest")
+    assert client.refused("POST", path, {"ids": known}, client.app_token())[0] == 403

@@ -254,7 +254,7 @@ def test_S2_what_is_missing_is_called_missing(client: Client, path: str, name: s
     ("method", "path"),
     [
         ("GET", "/me/memberOf"),
-        ("GET", "/organization/00000000-0000-0000-0000-000000000001"),
+        ("GET", "/organization/00000000-0000-0000-0000-000000000001/branding"),
         ("GET", "/devices"),
         ("POST", "/users"),
         ("PUT", "/applications/{}"),

@@ -251,3 +251,27 @@ def test_S2_a_policy_against_passwords_counts_for_a_new_app_too(client: Client, 
     assert client.refused("POST", "/applications", body) == (400, "CredentialTypeNotAllowedAsPerAppPolicy")
     assert len(list(client.tenant.all_latest("application"))) == before
     assert client.call("POST", "/applications", body | {"passwordCredentials": []}).status == 201
+
+
+def test_S2_a_newer_restriction_is_shown_by_name_only_to_whoever_prefers_that(client: Client, setter: str) -> None:
+    policy_id = made(client, setter)
+    rule = {"restrictionType": "trustedCertificateAuthority", "state": "enabled"}
+    change = {"restrictions": {"keyCredentials": [rule]}}
+    assert client.call("PATCH", f"{POLICIES}/{policy_id}", change, setter).status == 204
+    for prefer, shown in (
+        ({}, "unknownFutureValue"),
+        ({"Prefer": "include-unknown-enum-members"}, rule["restrictionType"]),
+    ):
+        answer = client.call("GET", f"{POLICIES}/{policy_id}", None, setter, **prefer).json()
+        assert [item["restrictionType"] for item in answer["restrictions"]["keyCredentials"]] == [shown]
+
+
+def test_P13_a_self_signed_certificate_is_refused_where_authorities_are_asked_for(
+    client: Client, setter: str, path: str
+) -> None:
+    policy_id = made(client, setter)
+    change = {"restrictions": {"keyCredentials": [{"restrictionType": "trustedCertificateAuthority"}]}}
+    client.call("PATCH", f"{POLICIES}/{policy_id}", change, setter)
+    assert assign(client, setter, path, policy_id).status == 204
+    refused = add_key(client, path, 30)
+    assert (refused.status, refused.json()["error"]["code"]) == (400, "CredentialTypeNotAllowedAsPerAppPolicy")

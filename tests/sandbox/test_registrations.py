@@ -346,8 +346,8 @@ def test_S1_what_a_change_does_not_name_stays(client: Client) -> None:
         "homePageUrl": "https://a.example",
         "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
         "logoutUrl": None,
-        "redirectUriSettings": [],
         "redirectUris": ["https://a.example/b"],
+        "redirectUriSettings": [],
     }
 
 

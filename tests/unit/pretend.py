@@ -11,7 +11,7 @@ from core.errors import SetupError
 from core.events import Event, Question, StepFinished
 from core.flow.facts import Facts, Uses
 from core.flow.journal import Journal
-from core.flow.spec import FlowSpec
+from core.flow.spec import Command
 from core.flow.step import Blocked, Done, Flow, Left, Needed, PlanRow, Stage, Status, Step
 from tests.machine import VirtualClock
 
@@ -32,7 +32,7 @@ class Context:
     thinking: float = 0.0
     answer: bool = True
     vetoed: SetupError | None = None
-    flow: FlowSpec = FlowSpec("")  # noqa: RUF009  it cannot be changed
+    flow: Command = Command("")  # noqa: RUF009  it cannot be changed
     facts: Facts = field(default_factory=Facts)
     opened: list[Journal] = field(default_factory=list)
 
@@ -134,7 +134,7 @@ class Stop(Add):
 
 def flow(*steps: Step[Context], look: Step[Context] | None = None) -> Flow[Context]:
     return Flow(
-        FlowSpec("pretend"),
+        Command("pretend"),
         look=(Stage("look", "Look", (look or Look(),)),),
         change=tuple(Stage(f"stage-{step.name}", "Stage", (step,)) for step in steps),
         basis=lambda ctx: dict(ctx.basis),

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any, Final
 
+import keyring
 import pytest
 
-from core.audit.access import AuditedKeystore, AuditedSignIn
 from core.audit.log import AuditLog
+from core.clock import Cancel
+from core.config.cloud import BUILT_IN
 from core.entra.tokens import Token
 from core.errors import Effected, KeystoreError, SetupError
 from core.flow.facts import Facts
 from core.flow.journal import Journal
-from core.machine.azure_cli import Account
-from core.machine.keystore.system import probe
-from core.sandbox.fake_machine.keystore import MemoryKeystore
+from core.machine.azure_cli import Account, AzureCli
+from core.machine.keystore.system import SystemKeystore, probe
 from core.secret import Secret
 from core.steps.facts import SignedIn, Target
 from tests.machine import VirtualClock
@@ -122,18 +124,22 @@ def test_D3_a_line_names_who_is_at_work_as_far_as_it_is_known(audit: AuditLog, f
     assert [line["by"] for line in lines(path)] == [{}, app, {"session": "me@example.org", **app}]
 
 
-class Broken(MemoryKeystore):
-    def read(self, service: str, account: str) -> Secret | None:
-        raise KeystoreError("keystore.failed", action="read", detail="it is locked")
+PLAINTEXT: Final = "keyrings.alt.file.PlaintextKeyring"
 
 
-def test_D3_key_reads_are_told_their_failures_included(audit: AuditLog, path: Path) -> None:
-    inside = MemoryKeystore()
-    inside.write("service", "tenant", Secret(VALUE))
-    keystore = AuditedKeystore(inside, audit)
+@pytest.fixture
+def keystore(audit: AuditLog, monkeypatch: pytest.MonkeyPatch) -> SystemKeystore:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", PLAINTEXT)
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)  # keyring remembers the one of another test
+    return SystemKeystore(allowlist={PLAINTEXT: "--a-flag"}, audit=audit)
+
+
+def test_D3_key_reads_are_told_their_failures_included(keystore: SystemKeystore, audit: AuditLog, path: Path) -> None:
+    keystore.write("service", "tenant", Secret(VALUE))
+    assert keystore.has("service", "tenant")
     assert keystore.read("service", "tenant") == Secret(VALUE)
     with pytest.raises(KeystoreError):
-        AuditedKeystore(Broken(), audit).read("service", "tenant")
+        SystemKeystore(audit=audit).read("service", "tenant")
     assert [(line.get("resource"), line["state"]) for line in lines(path)] == [
         ("keystore.read", "begun"),
         (None, "done"),
@@ -143,33 +149,30 @@ def test_D3_key_reads_are_told_their_failures_included(audit: AuditLog, path: Pa
     assert VALUE not in path.read_text()
 
 
-def test_K4_the_test_of_the_keystore_is_no_read_of_a_key(audit: AuditLog, path: Path) -> None:
-    assert probe(AuditedKeystore(MemoryKeystore(), audit)).ok
+def test_K4_the_test_of_the_keystore_is_no_read_of_a_key(keystore: SystemKeystore, path: Path) -> None:
+    assert probe(keystore).ok
     assert lines(path) == []
 
 
-def test_D3_without_the_log_no_key_is_read(audit: AuditLog, path: Path) -> None:
+def test_D3_without_the_log_no_key_is_read(keystore: SystemKeystore, path: Path) -> None:
     in_the_way(path)
     with pytest.raises(SetupError) as error:
-        AuditedKeystore(Broken(), audit).read("service", "tenant")
+        keystore.read("service", "tenant")
     assert error.value.id == "file.unsafe"
 
 
-class SignedOut:
-    def graph_token(self, tenant: str) -> Token:
-        raise SetupError("az.signed-out", tenant=tenant)
-
-    def login(self, tenant: str, **given: object) -> None:
-        return
-
-    def logout(self) -> None:
-        return
-
-
-def test_D3_tokens_of_the_azure_cli_are_told_their_failures_included(audit: AuditLog, path: Path) -> None:
-    sign_in = AuditedSignIn(SignedOut(), audit)
-    with pytest.raises(SetupError):
-        sign_in.graph_token("t")
+def test_D3_tokens_of_the_azure_cli_are_told_their_failures_included(
+    audit: AuditLog, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "az"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ntest "$1" = logout && exit 0\necho "Please run \'az login\'" >&2\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    sign_in = AzureCli(BUILT_IN["public"], (), Cancel(), audit=audit)
+    with pytest.raises(SetupError) as error:
+        sign_in.graph_token("")
+    assert error.value.id == "az.signed-out"
     sign_in.logout()
     assert [line.get("resource") or line["state"] for line in lines(path)] == [
         "azure.token",

@@ -96,3 +96,33 @@ def test_no_text_breaks_the_reading_of_a_duration(text: str) -> None:
 @given(st.integers(0, 9999), st.integers(0, 23))
 def test_a_duration_of_days_and_hours_is_read_back(days: int, hours: int) -> None:
     assert duration(f"P{days}DT{hours}H") == timedelta(days=days, hours=hours)
+
+
+def test_P13_certificates_of_trusted_authorities_alone() -> None:
+    rule = {"restrictionType": "trustedCertificateAuthority", "state": "enabled"}
+    policy = combine(own(rule), OFF, CREATED)
+    assert (policy.self_signed, policy.lifetime, policy.by("trustedCertificateAuthority")) == (False, None, "ours")
+    assert combine(own(rule | {"state": "disabled"}), OFF, CREATED).self_signed
+
+
+def test_P13_an_exemption_makes_a_ban_uncertain_and_leaves_a_cap() -> None:
+    spared = {"excludeActors": {"customSecurityAttributes": [{"id": "set_name"}]}}
+    policy = combine(
+        own(life("P90D", **spared), {"restrictionType": "trustedCertificateAuthority", **spared}), OFF, CREATED
+    )
+    assert (policy.self_signed, policy.lifetime) == (True, timedelta(days=90))
+    assert [rule.kind for rule in policy.uncertain] == ["asymmetricKeyLifetime", "trustedCertificateAuthority"]
+
+
+def test_P13_a_restriction_without_a_name_is_uncertain_and_what_nothing_here_adds_is_no_matter() -> None:
+    policy = combine(own({"restrictionType": "unknownFutureValue"}), OFF, CREATED)
+    assert [rule.kind for rule in policy.uncertain] == ["unknownFutureValue"]
+    for kind in ("customPasswordAddition", "symmetricKeyAddition", "symmetricKeyLifetime"):
+        rule = {"restrictionType": kind, "maxLifetime": "P1D" if kind.endswith("Lifetime") else None}
+        assert combine(own(rule, kind="passwordCredentials"), OFF, CREATED).rules == ()
+
+
+def test_P13_the_life_of_a_password_may_be_capped() -> None:
+    rule = {"restrictionType": "passwordLifetime", "maxLifetime": "PT10M"}
+    policy = combine(own(rule, kind="passwordCredentials"), OFF, CREATED)
+    assert (policy.passwords, policy.password_lifetime) == (True, timedelta(minutes=10))

@@ -11,12 +11,11 @@ import pytest
 
 import core
 from core.config.options import OPTIONS
-from core.flow.spec import FlowSpec
 from core.flow.step import Flow
 from core.flows import registry
 
 SOURCE = Path(core.__file__).parents[1]
-NAMES = {row.name for row in registry.ROWS if isinstance(row, FlowSpec)}
+NAMES = {row.name for row in registry.ROWS if row.load or row.missing}
 #: The same letters as a word of another thing, and how often.
 OTHER_WORDS = {
     "core/checks/app.py": ("rollback", 2, "the check of the diagnosis with that name"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from core.checks.base import Check, Diagnosis, Group, Unseen, Verdict
+from core.checks.base import ATTENDED, Check, Diagnosis, Unseen, Verdict
 from core.checks.keystore import PENDING, made_here, own_key
 from core.entra import application, permissions
 from core.entra.application import App, Key
 from core.entra.tokens import mint
 from core.events import Grade
-from core.steps import directory_roles
+from core.steps import directory_roles, older_app
 from core.steps.app import find, other_identities
 from core.steps.facts import AppRegistration, Proof, SignedIn
 
@@ -50,7 +50,8 @@ def registration(diagnosis: Diagnosis) -> Verdict:
     if app is not None:
         diagnosis.ctx.update_app(app)
         named = f"'{app.name}' ({app.app_id}), created {app.created[:10]}"
-        if app.name != profile.app_display_name and not diagnosis.ctx.settings.named(target.app_id):
+        known = diagnosis.ctx.settings.named(target.app_id) or find.holds_our_key(diagnosis.ctx, app)
+        if app.name != profile.app_display_name and not known:
             what = f"{named}: its name is not '{profile.app_display_name}'; the state file may name the wrong app."
             return Verdict("warning", what, f"If it is right, say so: --app-id {target.app_id}")
         return Verdict("ok", named)
@@ -190,26 +191,46 @@ def _rights(diagnosis: Diagnosis) -> Verdict:
     signed_in = ctx.facts.maybe(SignedIn)
     if signed_in is None:
         raise Unseen("nobody is signed in to the Azure CLI")
-    reason = directory_roles.may_write(ctx, app)
+    reason = directory_roles.told_to_write(ctx, app)
     if reason is not None:
         return Verdict("ok", f"{signed_in.account.user} may: {reason}")
     work = bool(app.all_passwords) or ctx.maybe_proof is None
     state: Grade = "failure" if work else "ok"
     evidence = (
-        f"{signed_in.account.user} may not change '{app.name}': neither an owner of it, nor Application Administrator, "
-        f"nor Cloud Application Administrator. Its owners: {app.owned_by}."
+        f"Nothing tells that {signed_in.account.user} may change '{app.name}': neither an owner of it, nor Application "
+        "Administrator, nor Cloud Application Administrator; a custom role, or one for this app alone, would not show "
+        f"in the token. Its owners: {app.owned_by}."
     )
     remedy = (
-        "Run 'entraclaw-setup migrate' all the same: it makes the key and writes a request, which an administrator or "
-        "an owner applies with 'entraclaw-setup apply FILE'."
+        "Run 'entraclaw-setup migrate' all the same: it asks Microsoft Graph. Where that refuses, it makes the key and "
+        "writes a request, which an administrator or an owner applies with 'entraclaw-setup apply FILE'."
     )
     return Verdict(state, evidence, remedy if work else "")
+
+
+def _older(diagnosis: Diagnosis) -> Verdict:
+    """A machine that went through the renaming of its product (M19)."""
+    ctx = diagnosis.ctx
+    try:
+        older = older_app.look(ctx, diagnosis.graph)
+    except Unseen as why:
+        path = ctx.statefile.path
+        told = f"State files of before and after a renaming lie in {path.parent}; {path.name} is used. {why}"
+        raise Unseen(told) from None
+    if older is None:
+        return Verdict("ok", "there is none beside the current one")
+    ctx.facts.put(older)
+    told, left = older_app.crossed(ctx, older), older_app.what_is_left(ctx)
+    if not left:
+        return Verdict("ok", f"{told} Nothing of this machine signs in as it.")
+    remedy = f"Retire it: entraclaw-setup migrate --retire-older {older.app.app_id}"
+    return Verdict("warning", f"{told} Left: {left}.", remedy)
 
 
 def _read(diagnosis: Diagnosis) -> App:
     app = diagnosis.ctx.maybe_app
     if app is None:
-        raise diagnosis.unseen("app", "the app could not be read")
+        raise Unseen(*diagnosis.why("app", "the app could not be read"))
     return app
 
 
@@ -217,17 +238,14 @@ def _begin(key: Key) -> datetime:
     return application.moment(str(key.entry.get("startDateTime")))
 
 
-GROUP = Group(
-    "app",
-    "App registration",
-    (
-        Check("token", "Sign-in with the certificate", token, ("key", "reach")),
-        Check("app", "App registration", registration, ("session", "token")),
-        Check("certificate", "Certificate on the app", _accepted, ("app",)),
-        Check("passwords", "Password credentials", passwords, ("app", "rollback")),
-        Check("others", "Others who can act as the app", _others, ("app",)),
-        Check("permissions", "Permissions", _permissions, ("app",)),
-        Check("rights", "Who may change the app", _rights, ("app",)),
-        PENDING,
-    ),
+CHECKS: Final = (
+    Check("token", "Sign-in with the certificate", token, ("key", "reach")),
+    Check("app", "App registration", registration, ("session", "token")),
+    Check("certificate", "Certificate on the app", _accepted, ("app",)),
+    Check("passwords", "Password credentials", passwords, ("app", "rollback")),
+    Check("others", "Others who can act as the app", _others, ("app",)),
+    Check("permissions", "Permissions", _permissions, ("app",)),
+    Check("rights", "Who may change the app", _rights, ("app",)),
+    Check("older-app", "App of before the renaming", _older, ("app",), ATTENDED),
+    PENDING,
 )

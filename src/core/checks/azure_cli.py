@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from core.checks.base import Check, Diagnosis, Group, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Unseen, Verdict
 from core.errors import Interrupted, SetupError
 from core.machine import prerequisites
 from core.machine.azure_cli import Account
@@ -73,12 +73,8 @@ def _agents(diagnosis: Diagnosis) -> Verdict:
     )
 
 
-GROUP = Group(
-    "azure",
-    "Azure",
-    (
-        Check("azure-cli", "Azure CLI", _cli, ("programs",)),
-        Check("session", "Azure sign-in", _session, ("azure-cli", "reach", "token")),
-        Check("agent-apis", "Agent ID APIs", _agents, ("session", "token")),
-    ),
+CHECKS: Final = (
+    Check("azure-cli", "Azure CLI", _cli, ("programs",)),
+    Check("session", "Azure sign-in", _session, ("azure-cli", "reach", "token")),
+    Check("agent-apis", "Agent ID APIs", _agents, ("session", "token")),
 )

@@ -85,11 +85,6 @@ class Verdict:
         fix = Fix("; ".join(c.what for c in fixes), tuple(act for c in fixes for act in c.acts)) if fixes else None
         return cls(bad[0].state, "\n".join(verdict.evidence for verdict in bad), "\n".join(remedies), fix)
 
-    def with_findings(self, findings: Iterable[Finding]) -> Verdict:
-        """The same, with what the code that looked had to say besides."""
-        found = [Verdict(_OF_FINDING[f.severity], f.message, f.remedy) for f in findings if f.severity != "info"]
-        return Verdict.all((self, *found), self.evidence) if found else self
-
 
 class Check(NamedTuple):
     """One line of a diagnosis.
@@ -140,9 +135,10 @@ class Diagnosis:
 
         :raises Interrupted: somebody asked to stop.
         """
-        findings: list[Finding] = []
-        self._here.findings = findings
-        return self._attempt(lambda: check.look(self), "failure").with_findings(findings)
+        findings = self._here.findings = list[Finding]()
+        seen = self._attempt(lambda: check.look(self), "failure")
+        said = [Verdict(_OF_FINDING[f.severity], f.message, f.remedy) for f in findings if f.severity != "info"]
+        return Verdict.all((seen, *said), seen.evidence) if said else seen
 
     def carry_out(self, fix: Fix) -> tuple[list[str], list[Verdict]]:
         """Carry out a fix.
@@ -150,8 +146,7 @@ class Diagnosis:
         :returns: what it had to say, in words, and what of it could not be done.
         :raises Interrupted: somebody asked to stop.
         """
-        findings: list[Finding] = []
-        self._here.findings = findings
+        findings = self._here.findings = list[Finding]()
 
         def carry(act: Callable[[], object]) -> Verdict:
             act()
@@ -188,13 +183,13 @@ class Diagnosis:
         """
         verdict = self.verdicts.get(name)  # what nobody looks at is not in the way
         if verdict is not None and verdict.state in ("failure", "unseen"):
-            raise self.unseen(name, otherwise)
+            raise Unseen(*self.why(name, otherwise))
 
-    def unseen(self, name: str, otherwise: str) -> Unseen:
-        """What is in the way, with its cause where no other line tells it."""
+    def why(self, name: str, otherwise: str) -> tuple[str, str]:
+        """What is in the way and what to do, with its cause where no other line tells it."""
         if name in self.told:
-            return Unseen(otherwise)
-        return Unseen(f"{otherwise}: {self.verdicts[name].evidence}", self.verdicts[name].remedy)
+            return otherwise, ""
+        return f"{otherwise}: {self.verdicts[name].evidence}", self.verdicts[name].remedy
 
     def graph(self) -> Graph:
         """Microsoft Graph as whoever may read.

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from core import __version__, files, paths
 from core.checks import broken_install
-from core.checks.base import Check, Diagnosis, Fix, Group, Verdict
+from core.checks.base import Check, Diagnosis, Fix, Verdict
 from core.events import Grade
 from core.machine import prerequisites
 
@@ -115,15 +116,11 @@ def _close(place: Path) -> None:
         os.close(descriptor)
 
 
-GROUP = Group(
-    "computer",
-    "This computer",
-    (
-        Check("versions", "Versions", _versions),
-        Check("packages", "Python packages", _packages),
-        Check("hardware", "Hardware key", _hardware),
-        Check("lifetime", "Life of a key here", _lifetime),
-        Check("state-folder", "Folder of this program", _folder),
-        Check("programs", "Programs", _programs),
-    ),
+CHECKS: Final = (
+    Check("versions", "Versions", _versions),
+    Check("packages", "Python packages", _packages),
+    Check("hardware", "Hardware key", _hardware),
+    Check("lifetime", "Life of a key here", _lifetime),
+    Check("state-folder", "Folder of this program", _folder),
+    Check("programs", "Programs", _programs),
 )

@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from core.checks.base import Check, Diagnosis, Unseen, Verdict
 from core.checks.computer import closable
+from core.config.profile import BUILT_IN
+from core.display import one_line
 from core.secret import looks_secret
 
 _LARGEST: Final = 1024 * 1024
 #: What means something in a `.env` file: a comment, or a name and a value.
 _ENV_LINE: Final = re.compile(r"\s*(#.*|(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=.*)?", re.S)
+_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 #: A line whose value begins with a quote that it does not close.
 _OPENED: Final = re.compile(r"""\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*(["'])(?:\\.|(?!\1).)*""")
-_ID_NAME: Final = re.compile(r"ENTRACLAW_\w*(?:_ID|_TENANT)")
+#: How the names begin that the product itself reads.
+_OURS: Final = re.compile("|".join(each.variables for each in BUILT_IN.values()))
+_ID_NAME: Final = re.compile(rf"(?:{_OURS.pattern})\w*(?:_ID|_TENANT)")
+#: Ends of names, and how the thumbprints under them look (T5).
+_SHAPES: Final = {
+    "_CERT_THUMBPRINT": (re.compile("[A-Za-z0-9_-]{43}"), "SHA-256, base64url, 43 characters"),
+    "_CERT_SHA1": (re.compile("[A-F0-9]{40}"), "SHA-1, 40 upper-case hexadecimal digits"),
+}
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ENV_REMEDY: Final = "Remove it, or write the right value; then start what reads it again."
 #: What is a secret by its name, whatever its value looks like; `$NAME` and `<placeholder>` stand for one.
@@ -44,13 +55,28 @@ def _env(diagnosis: Diagnosis) -> Verdict:
 
 
 def _env_faults(path: Path, text: str) -> Iterator[Verdict]:
-    faults = [fault for number, entry in _env_entries(text) if (fault := _env_fault(f"{path.name}:{number}", entry))]
+    entries = list(_env_entries(text))
+    faults = [fault for number, entry in entries if (fault := _env_fault(f"{path.name}:{number}", entry))]
+    if twice := _env_twice(entries):
+        told = f"{path.name}: names that stand there more than once: {twice}"
+        faults.append(Verdict("warning", told, "Leave one line for each name: which one counts depends on the reader."))
     yield from faults[:_MOST]
     if len(faults) > _MOST:
         yield Verdict("failure", f"and {len(faults) - _MOST} more lines")
     mode = path.lstat().st_mode
     if os.name == "posix" and mode & 0o077:
         yield closable(path, mode, "warning")
+
+
+def _env_twice(entries: list[tuple[int, str]]) -> str:
+    """Names that stand there more than once, with their lines."""
+    lines: dict[str, list[str]] = {}
+    for number, entry in entries:
+        name = entry.strip().removeprefix("export ").partition("=")[0].strip()
+        if "=" in entry and _NAME.fullmatch(name):
+            lines.setdefault(name, []).append(str(number))
+    twice = [f"{name} (lines {', '.join(found)})" for name, found in lines.items() if len(found) > 1]
+    return "; ".join(twice[:_MOST]) + (f" and {len(twice) - _MOST} more" if len(twice) > _MOST else "")
 
 
 def _env_entries(text: str) -> Iterator[tuple[int, str]]:
@@ -86,6 +112,9 @@ def _env_fault(where: str, entry: str) -> Verdict | None:
     if _ID_NAME.fullmatch(name) and value and not _GUID.fullmatch(value):
         note = "A note of another program may have been taken for its value."
         return Verdict("failure", f"{where}: {name} is no id (a GUID). {note}", _ENV_REMEDY)
+    for end, (shape, told) in _SHAPES.items():
+        if _OURS.match(name) and name.endswith(end) and value and not shape.fullmatch(value):
+            return Verdict("failure", f"{where}: {name} is no thumbprint ({told})", _ENV_REMEDY)
     for inside in entry.splitlines():  # where a quote was left open, others are in it
         name, _, text = inside.strip().removeprefix("export ").partition("=")
         value = _env_value(text.strip())
@@ -121,6 +150,24 @@ def _mcp_faults(path: Path, text: str) -> Iterator[Verdict]:
         yield Verdict("failure", f"{path} holds what looks like a secret", "Move it to a keystore.")
     elif names := sorted({name for name, value in _MEMBER.findall(text) if _SECRET_NAME.search(name)}):
         yield Verdict("warning", f"{path} holds a secret by its name: {', '.join(names)}", "Move it to a keystore.")
+    if isinstance(data, dict):
+        yield from _mcp_commands(path, data)
+
+
+def _mcp_commands(path: Path, data: dict[str, Any]) -> Iterator[Verdict]:
+    """Servers whose program is not there; what the client fills in first is not judged."""
+    for servers in (data.get("mcpServers"), data.get("servers")):
+        for name, server in servers.items() if isinstance(servers, dict) else ():
+            command = server.get("command") if isinstance(server, dict) else None
+            if not isinstance(command, str) or not command or "${" in command:
+                continue
+            named = "/" in command or "\\" in command
+            place = str(path.parent / command) if named else command  # an absolute path stays as it is
+            if shutil.which(place) is None:
+                there = named and Path(place).exists()
+                why = "is not executable" if there else "is not there" if named else "is not on the PATH"
+                told = f"{path}: the server {one_line(name)} cannot start: {one_line(command)} {why}"
+                yield Verdict("warning", told, "Install it again, or write the path at which it is.")
 
 
 def _plain(text: str) -> str:

@@ -10,15 +10,22 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from core.checks import app, azure_cli, computer, keystore, network, project
-from core.checks.base import Check, Verdict
+from core.checks.base import Check, Group, Verdict
 from core.checks.runner import Examination, Seen
 from core.errors import Interrupted, SetupError
 from core.errors.exit_codes import ExitCode
-from core.events import Checked, FlowFinished, FlowStarted, StageStarted
-from core.flow.engine import Result
+from core.events import Checked, FlowStarted, StageStarted
+from core.flow.engine import Result, ended
 from core.steps.context import Context
 
-GROUPS: Final = (computer.GROUP, project.GROUP, keystore.GROUP, network.GROUP, azure_cli.GROUP, app.GROUP)
+GROUPS: Final = (
+    Group("computer", "This computer", computer.CHECKS),
+    Group("project", "Project", project.CHECKS),
+    Group("keystore", "Keystore", keystore.CHECKS),
+    Group("network", "Network", network.CHECKS),
+    Group("azure", "Azure", azure_cli.CHECKS),
+    Group("app", "App registration", app.CHECKS),
+)
 _GROUP_OF: Final = {check: group for group in GROUPS for check in group.checks}
 
 
@@ -64,9 +71,7 @@ def diagnose(
     examination = Examination(ctx, tuple(_GROUP_OF), only or names(), show, monotonic)
     examination.look()
     result = _result(examination, mended=fix and not ctx.settings.dry_run and _mend(ctx, examination, show))
-    seconds = ctx.clock.monotonic() - start
-    ctx.emit(FlowFinished("doctor", result.outcome, result.exit_code, result.summary, seconds))
-    return result
+    return ended(ctx, "doctor", result, start)
 
 
 def _mend(ctx: Context, examination: Examination, show: Callable[[Check, Seen], None]) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from core import paths
-from core.checks.base import ATTENDED, Check, Diagnosis, Fix, Group, Unseen, Verdict
+from core.checks.base import ATTENDED, Check, Diagnosis, Fix, Unseen, Verdict
 from core.entra import application
 from core.errors import SetupError
 from core.events import Grade
 from core.flow.journal import Effect, Journal, history
 from core.flows import interrupted
+from core.machine import exposed_key
 from core.machine.keystore import weak_files
 from core.machine.keystore.system import BUNDLE_SIZE
 from core.secret import Secret
@@ -54,6 +57,20 @@ def _exposed(ctx: Context, file: weak_files.WeakFile) -> Verdict:
     state: Grade = "failure" if file.holds(ctx.target.tenant) else "warning"
     remedy = f"Rotate now: run 'entraclaw-setup migrate'. Then: {stage.fix(file)}"
     return Verdict(state, f"An earlier run kept a key in a weak keystore. {told}", remedy)
+
+
+def _in_file(diagnosis: Diagnosis) -> Verdict:
+    """The file of the original on Windows, where no key bundle fits the keystore (M19)."""
+    ctx = diagnosis.ctx
+    path = exposed_key.find(ctx.profile, ctx.target.tenant)
+    if path is None:
+        return Verdict("ok", "none is known")
+    remedy = (
+        "Run 'entraclaw-setup migrate': it proves another key, takes this one's certificate off the app, removes it."
+    )
+    if sys.platform == "win32":
+        remedy = "Let nobody else read it (icacls): this version keeps no key on Windows, so it replaces none there."
+    return Verdict("failure", f"{path} holds a private key of this machine without encryption.", remedy)
 
 
 def key(diagnosis: Diagnosis) -> Verdict:
@@ -201,14 +218,11 @@ def _remove(diagnosis: Diagnosis, entries: list[str]) -> None:
             ctx.keystore.delete(ctx.service, account)
 
 
-GROUP = Group(
-    "keystore",
-    "Keystore",
-    (
-        Check("backend", "Keystore", backend, ("state-file",), ATTENDED),
-        Check("weak-files", "Keys in weak keystores", weak, ("backend",), ATTENDED),
-        Check("key", "Key of this machine", _in_use, ("backend", "state-file"), ATTENDED),
-    ),
+CHECKS: Final = (
+    Check("backend", "Keystore", backend, ("state-file",), ATTENDED),
+    Check("weak-files", "Keys in weak keystores", weak, ("backend",), ATTENDED),
+    Check("key-file", "Key in a file", _in_file, ("state-file",)),
+    Check("key", "Key of this machine", _in_use, ("backend", "state-file"), ATTENDED),
 )
 #: Knows what is needed once the app was read, and so comes with the app.
 PENDING = Check("pending", "Keystore entries that are not needed", _pending, ("key", "app"), ATTENDED)

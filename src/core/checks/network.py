@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from core.checks.base import Check, Diagnosis, Group, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Unseen, Verdict
 from core.checks.project import ROLLBACK
 from core.clock import together
 from core.errors import NetworkError
@@ -145,14 +145,10 @@ def _certificates(path: str) -> frozenset[str]:
         return frozenset()
 
 
-GROUP = Group(
-    "network",
-    "Network",
-    (
-        Check("proxy", "Proxy", _proxy),
-        Check("trust", "Trusted roots", _trust, ("programs",)),
-        Check("reach", "Answers", _reach, ("state-file",)),
-        Check("clock", "Clock", _clock, ("reach",)),
-        ROLLBACK,
-    ),
+CHECKS: Final = (
+    Check("proxy", "Proxy", _proxy),
+    Check("trust", "Trusted roots", _trust, ("programs",)),
+    Check("reach", "Answers", _reach, ("state-file",)),
+    Check("clock", "Clock", _clock, ("reach",)),
+    ROLLBACK,
 )

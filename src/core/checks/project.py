@@ -7,10 +7,11 @@ import shlex
 import stat
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from core import paths
 from core.checks import configuration
-from core.checks.base import Check, Diagnosis, Fix, Group, Unseen, Verdict
+from core.checks.base import Check, Diagnosis, Fix, Unseen, Verdict
 from core.checks.computer import closable
 from core.display import one_line
 from core.errors import Interrupted, SetupError
@@ -19,24 +20,26 @@ from core.machine.source_scan import git_view, readers
 from core.secret import looks_secret, redactor
 from core.steps import prerequisites
 from core.steps.passwords import rollback_secret
+from core.steps.state_file import copies
 
 
 def _state_file(diagnosis: Diagnosis) -> Verdict:
     ctx, profile = diagnosis.ctx, diagnosis.ctx.profile
     path = ctx.statefile.path
+    prerequisites.ReadStateFile(required=False).apply(ctx)
     if not ctx.statefile.exists():
-        prerequisites.ReadStateFile(required=False).apply(ctx)
         remedy = "Set it up: entraclaw-setup onboard --only provisioner. Or name the project: --project DIR."
         return Verdict("warning", f"There is none at {path}; nothing was set up here yet.", remedy)
     contents = ctx.statefile.read()
-    prerequisites.ReadStateFile(required=False).apply(ctx)
     found = _secrets(diagnosis)
     if os.name == "posix" and path.lstat().st_mode & 0o077:
         found.append(closable(path, path.lstat().st_mode, "failure" if found else "warning"))
+    found += _copies(diagnosis)
+    known = {copy.path for copy in copies.holding(ctx)}
     found += [
         Verdict("failure", f"{copy} holds what looks like a secret: a copy of an older state file?", f"Delete {copy}.")
         for copy in sorted(path.parent.glob(f"{path.name}?*"))
-        if _holds_secret(copy)
+        if copy not in known and _holds_secret(copy)
     ]
     thumbprint = contents.members.get(profile.thumbprint_member)
     named = f"certificate {thumbprint}" if thumbprint else "no certificate"
@@ -44,8 +47,16 @@ def _state_file(diagnosis: Diagnosis) -> Verdict:
 
 
 def no_secret(diagnosis: Diagnosis) -> Verdict:
-    """The state file holds no secret (M9)."""
-    return Verdict.all(_secrets(diagnosis), str(diagnosis.ctx.statefile.path))
+    """Neither the state file nor a copy of it that is known holds a secret (M9, M11)."""
+    return Verdict.all((*_secrets(diagnosis), *_copies(diagnosis)), str(diagnosis.ctx.statefile.path))
+
+
+def _copies(diagnosis: Diagnosis) -> list[Verdict]:
+    remedy = "Run 'entraclaw-setup migrate'. It removes the secret from copies of the state file, too."
+    return [
+        Verdict("failure", f"{copy.path} holds {', '.join(copy.members)}: a copy of the state file.", remedy)
+        for copy in copies.holding(diagnosis.ctx)
+    ]
 
 
 def _secrets(diagnosis: Diagnosis) -> list[Verdict]:
@@ -106,11 +117,9 @@ def sources(diagnosis: Diagnosis) -> Verdict:
     )
     folder = diagnosis.ctx.settings.folder
     places = [f"{one_line(r.path.relative_to(folder))}:{r.line} uses {r.what}" for r in found.found]
-    if not found.complete:
-        places.append(found.gaps)
     remedy = "They break without the secret: let them use 'entraclaw-setup token' (docs/how-to/get-a-token.md)."
-    if places:
-        return Verdict("warning", "\n".join(places), remedy)
+    if places or not found.complete:
+        return Verdict("warning", "\n".join(filter(None, (*places, found.gaps))), remedy)
     return Verdict("ok", "; ".join(filter(None, ("none found", found.gaps))))
 
 
@@ -209,18 +218,14 @@ def _unlock(idle: list[Path]) -> None:
             raise SetupError("lock.held", path=path) from None
 
 
-GROUP = Group(
-    "project",
-    "Project",
-    (
-        Check("state-file", "State file", _state_file),
-        Check("git", "Git and the state file", git),
-        configuration.ENV,
-        configuration.MCP,
-        Check("sources", "Source files that use the secret", sources),
-        Check("interrupted", "Interrupted runs", _interrupted, ("state-file",)),
-        Check("locks", "Locks", _locks, ("interrupted",)),
-    ),
+CHECKS: Final = (
+    Check("state-file", "State file", _state_file),
+    Check("git", "Git and the state file", git),
+    configuration.ENV,
+    configuration.MCP,
+    Check("sources", "Source files that use the secret", sources),
+    Check("interrupted", "Interrupted runs", _interrupted, ("state-file",)),
+    Check("locks", "Locks", _locks, ("interrupted",)),
 )
 #: Needs the service's clock, if there is one, and so comes with what is asked over the network.
 ROLLBACK = Check("rollback", "Rollback", rollback, ("state-file", "reach"))

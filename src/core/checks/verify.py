@@ -11,8 +11,8 @@ from core.checks.base import Check
 from core.checks.runner import Examination, Seen
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
-from core.events import Finding, FlowFinished, FlowStarted, StageStarted, State, StepFinished
-from core.flow.engine import Result
+from core.events import Finding, FlowStarted, StageStarted, State, StepFinished
+from core.flow.engine import Result, ended
 from core.flows import interrupted
 from core.steps import prerequisites
 from core.steps.app import other_identities
@@ -88,9 +88,7 @@ def verify(ctx: Context) -> Result:
         result = Result("failed", error.exit_code, errors=[error.as_dict() | {"checks": list(failed)}])
     else:
         result.summary = (f"Verified: {_sentence(ctx)}{f' {warnings} warning(s).' if warnings else ''}",)
-    seconds = ctx.clock.monotonic() - start
-    ctx.emit(FlowFinished("verify", result.outcome, result.exit_code, result.summary, seconds))
-    return result
+    return ended(ctx, "verify", result, start)
 
 
 def _state(ctx: Context, check: Check, seen: Seen) -> State:

@@ -1,18 +1,24 @@
 """The names of one product (docs/reference/requirements.md#words).
 
-The default profile is `entraclaw`; a TOML file that is given explicitly defines another, so that the same tool migrates
-any app registration that still signs in with a secret. A profile is never discovered in the project folder (C3).
+Built in are those of the original, before and since its renaming, and of the Agent 365 CLI; a TOML file that is given
+explicitly defines another, so that the same tool migrates any app registration that still signs in with a secret.
+Which of the built-in ones a project belongs to is told by the name of its state file; no project folder defines a
+profile (C3, M19).
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from core import files
 from core.errors import SetupError
+
+if TYPE_CHECKING:
+    from core.config.settings import Settings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
 
@@ -26,12 +32,13 @@ class Profile:
     :param state_file: file name inside the project folder.
     :param keystore_service: keystore service of the key bundle; the account is the tenant id (P4).
     :param subject: common name of the certificate (P3).
-    :param state_folder: folder below the home folder for journal and locks (A8).
+    :param state_folder: name of its own data root below the home; without the dot that of this program's folder (A8).
     :param secret_member: member of the state file that holds the client secret.
     :param client_id_member: member that holds the app id.
     :param tenant_member: member that holds the tenant id.
     :param thumbprint_member: member that receives the certificate's SHA-1 thumbprint.
     :param blueprint_member: member that holds the Blueprint's app id, which is out of bounds (M18).
+    :param variables: how the names of its variables in `.env` begin (A6).
     """
 
     name: str = "entraclaw"
@@ -45,6 +52,12 @@ class Profile:
     tenant_member: str = "TENANT_ID"
     thumbprint_member: str = "PROVISIONER_CERT_THUMBPRINT"
     blueprint_member: str = "BLUEPRINT_APP_ID"
+    variables: str = "ENTRACLAW_"
+
+    @property
+    def of_blueprint(self) -> bool:
+        """Whether the app that it names is a Blueprint, and no Provisioner (M20)."""
+        return self.client_id_member == self.blueprint_member
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -53,14 +66,62 @@ class Profile:
         return (*own, self.blueprint_member, "CLOUD")
 
 
+#: By name. `entrabot` is what `entraclaw` has been called since 2026-05-28, so the first of them that a project holds
+#: is its current one; `a365` names a Blueprint beside them, whose secret the Agent 365 CLI keeps in a file of its own.
+BUILT_IN: Final = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="entrabot",
+            app_display_name="EntraBot Agent ID Provisioner",
+            state_file=".entrabot-state.json",
+            keystore_service="entrabot-provisioner-cert",
+            subject="entrabot-provisioner",
+            state_folder=".entrabot",
+            variables="ENTRABOT_",
+        ),
+        Profile(),
+        Profile(
+            name="a365",
+            app_display_name="Agent 365 Blueprint",
+            state_file="a365.generated.config.json",
+            keystore_service="a365-blueprint-cert",
+            subject="a365-blueprint",
+            state_folder=".a365",
+            secret_member="agentBlueprintClientSecret",  # noqa: S106  the member's name
+            client_id_member="agentBlueprintId",
+            tenant_member="tenantId",
+            thumbprint_member="agentBlueprintCertThumbprint",
+            blueprint_member="agentBlueprintId",
+            variables="A365_",
+        ),
+    )
+}
+
+
+def present(folder: Path) -> tuple[Profile, ...]:
+    """The built-in profiles whose state file lies in a project folder, whatever it is; the current one first."""
+    return tuple(profile for profile in BUILT_IN.values() if os.path.lexists(folder / profile.state_file))
+
+
+def of(settings: Settings) -> Profile:
+    """The profile of a run: the one that was named, else that of the project's state file, else the default.
+
+    :raises SetupError: `usage.profile-file`.
+    """
+    if settings.origin.get("profile", "default") != "default" or settings.profile != Profile.name:
+        return load(settings.profile)
+    return next(iter(present(settings.folder)), Profile())
+
+
 def load(name: str) -> Profile:
     """The profile of that name, or of that TOML file.
 
-    :param name: `entraclaw`, or the path of a file.
+    :param name: of a built-in one, or the path of a file.
     :raises SetupError: `usage.profile-file`.
     """
-    if name == Profile.name:
-        return Profile()
+    if name in BUILT_IN:
+        return BUILT_IN[name]
     path = Path(name)
     data = files.toml(path, "usage.profile-file")
     known = {field.name for field in fields(Profile)}

@@ -43,6 +43,7 @@ class Settings:
     extra_roles: bool = False
     repair_permissions: bool = False
     new: bool = False
+    retire_older: str = ""
     lock: bool = False
     accept_live_secret: bool = False
     log_file: str = ""

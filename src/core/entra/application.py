@@ -195,7 +195,8 @@ def read(graph: Graph, app_id: str) -> App | None:
     with documented("read the app registration"):
         holder, owners, federated, principal_owners, grants = (_body(answer) for answer in answers[1:6])
         created = str(found.get("createdDateTime") or "unknown")
-        lock, app_off, principal_off = (_where_known(answer) for answer in answers[8:11])
+        # not every cloud has these: selecting a property that it does not know is a 400, and then it locks nothing
+        lock, app_off, principal_off = (_body(answer, 400, 404) for answer in answers[8:11])
         off = {
             "application": app_off.get("isDisabled"),
             "servicePrincipal": principal_off.get("isDisabled") or holder.get("accountEnabled") is False,
@@ -278,16 +279,10 @@ def read_credentials(
         return keys_of(answers[0]), tuple(found)
 
 
-def _body(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
+def _body(answer: dict[str, Any] | GraphError, *nothing: int) -> dict[str, Any]:
+    """What was answered; an answer with one of these statuses is empty."""
     if isinstance(answer, GraphError):
-        raise answer
-    return answer
-
-
-def _where_known(answer: dict[str, Any] | GraphError) -> dict[str, Any]:
-    """Properties that not every cloud has: selecting one that it does not know is a 400, and then it locks nothing."""
-    if isinstance(answer, GraphError):
-        if answer.status in (400, 404):
+        if answer.status in nothing:
             return {}
         raise answer
     return answer

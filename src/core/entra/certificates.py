@@ -80,6 +80,14 @@ def make(common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id
     return _bundle(Secret(pem.decode()), certificate)
 
 
+def is_self_signed(der: bytes) -> bool:
+    """Whether a certificate names itself as its issuer, and no authority (P13)."""
+    from cryptography import x509
+
+    certificate = x509.load_der_x509_certificate(der)
+    return certificate.issuer == certificate.subject
+
+
 def self_signed(
     key: RSAPrivateKey, common_name: str, now: datetime, lifetime: timedelta = LIFETIME, app_id: str = ""
 ) -> X509:

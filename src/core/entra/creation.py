@@ -7,7 +7,6 @@ from typing import Any
 from core.display import one_line
 from core.entra.application import App, keys_of
 from core.entra.graph import Graph, documented
-from core.errors import GraphError
 
 
 def upsert(graph: Graph, unique: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -22,14 +21,9 @@ def upsert(graph: Graph, unique: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def by_unique_name(graph: Graph, unique: str) -> str | None:
     """App id of the app of that `uniqueName`, or None."""
-    try:
-        found = graph.get(f"/applications(uniqueName='{unique}')?$select=id,appId", "look for the new app")
-    except GraphError as error:
-        if error.status == 404:
-            return None
-        raise
+    found = graph.find(f"/applications(uniqueName='{unique}')?$select=id,appId", "look for the new app")
     with documented("look for the new app"):
-        return str(found["appId"])
+        return str(found["appId"]) if found is not None else None
 
 
 def of_answer(body: dict[str, Any]) -> App:

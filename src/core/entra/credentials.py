@@ -170,14 +170,9 @@ def remove_key(graph: Graph, object_id: str, keys: tuple[Key, ...], key_id: str)
         keys = read_keys(graph, object_id)
         return keys if not there(keys) or strangers(keys, sent | {key_id}) else None
 
-    def look() -> tuple[Key, ...] | None:
-        keys = read_keys(graph, object_id)
-        return keys if there(keys) else None
-
     def without(keys: tuple[Key, ...]) -> list[dict[str, Any]] | None:
         if not there(keys):
-            reason = "the certificate to be seen, so that it can be removed"
-            again = wait_until(look, graph, reason, expected=10, deadline=REPLICATION)
+            again = see_key(graph, object_id, key_id)
             if again is None:
                 return None  # gone, as far as any replica tells
             keys = again
@@ -202,6 +197,22 @@ def remove_key(graph: Graph, object_id: str, keys: tuple[Key, ...], key_id: str)
         turn = graph.turn(BACKOFF[0] * 2 ** min(losses, DOUBLINGS))
         pause(turn, graph, "a turn at the app's list of certificates")
         keys = left
+
+
+def see_key(graph: Graph, object_id: str, key_id: str, deadline: float = REPLICATION) -> tuple[Key, ...] | None:
+    """The key credentials as soon as a read shows this one; None when none does.
+
+    A write whose fate is unknown may still show itself, and a replica may lag behind one that was done.
+
+    :param deadline: how long to look for it, in seconds.
+    """
+
+    def look() -> tuple[Key, ...] | None:
+        keys = read_keys(graph, object_id)
+        return keys if any(key.id == key_id for key in keys) else None
+
+    reason = "the certificate to be seen, so that it can be removed"
+    return wait_until(look, graph, reason, expected=10, deadline=deadline)
 
 
 def _write(
@@ -254,13 +265,7 @@ def removal(app: App, password: Password) -> tuple[str, str, Any, str]:
     return "POST", path, {"keyId": password.id}, f"delete a password credential of the {HOLDER_NAME[password.holder]}"
 
 
-def add_password(
-    graph: Graph,
-    object_id: str,
-    name: str,
-    start: datetime,
-    end: datetime,
-) -> dict[str, Any]:
+def add_password(graph: Graph, object_id: str, name: str, start: datetime, end: datetime) -> dict[str, Any]:
     """Add a password credential to an app registration; sent again only after an answer that proves it did nothing.
 
     :param name: its display name.
@@ -317,17 +322,11 @@ def refused_removals(graph: Graph, app: App, holders: Sequence[Holder]) -> dict[
     :returns: the refusals by holder. A holder is left out when it may, and when no answer tells: then the deed does.
     """
     nobody = [Password(str(uuid4()), "", "", "", holder, None) for holder in holders]
-    try:
-        answers = graph.batch_once([removal(app, password) for password in nobody])
-    except (GraphError, NetworkError) as error:
-        if isinstance(error, NetworkError) and not error.transient:
-            raise
-        return {}
+    answers = graph.rehearse([removal(app, password) for password in nobody])
     return {
         holder: answer
         for holder, answer in zip(holders, answers, strict=True)
-        if isinstance(answer, GraphError)
-        and (answer.status == 403 or (answer.status == 400 and not _knows_none(answer)))
+        if answer is not None and (answer.status == 403 or (answer.status == 400 and not _knows_none(answer)))
     }
 
 

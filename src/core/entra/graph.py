@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from core.clock import Clock, backoff, wait_until
@@ -22,6 +23,7 @@ from core.entra.http import Credential, Response, Session
 from core.errors import Caller, Effected, GraphError, NetworkError, SetupError
 from core.events import Event, Waiting
 
+T = TypeVar("T")
 _NOBODY: Final = Caller()
 TRIES: Final = 5
 LONGEST_WAIT: Final = 300.0
@@ -81,17 +83,26 @@ class Graph:
         """
         return self._call("GET", self._url(path), None, action, None)
 
+    def find(self, path: str, action: str) -> dict[str, Any] | None:
+        """The same, or None where there is no such object.
+
+        :raises GraphError: the service refused.
+        """
+        try:
+            return self.get(path, action)
+        except GraphError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def pages(self, path: str, action: str, *, beta: bool = False) -> Iterator[dict[str, Any]]:
         """The items of a list, over all its pages.
 
         :param beta: below `/beta` instead, for what v1.0 does not have; asked once, because nothing depends on it.
         :raises NetworkError: `network.origin` when a next link leaves the cloud (C4).
         """
-        if beta:
-            page = self._call("GET", f"{self.cloud.graph}/beta{path}", None, action, None, tries=1)
-        else:
-            page = self.get(path, action)
-        yield from self.follow(page, action)
+        url, tries = (f"{self.cloud.graph}/beta{path}", 1) if beta else (self._url(path), TRIES)
+        yield from self.follow(self._call("GET", url, None, action, None, tries=tries), action)
 
     def follow(self, page: dict[str, Any], action: str) -> Iterator[dict[str, Any]]:
         """The items of a list whose first page is there already, and of the pages that follow it.
@@ -140,22 +151,34 @@ class Graph:
 
         :raises GraphError: the service refused.
         """
+        deletion = partial(self.write, "DELETE", path, None, action, lambda: False)
+        self.once_known(deletion, "a deletion to be accepted", BELIEVED)
+
+    def once_known(self, act: Callable[[], T | None], reason: str, deadline: float) -> T | None:
+        """What a call gives as soon as its object is known where it looks; a new one is not known everywhere at once.
+
+        :param act: the call; None and refusals that are said of a new object, too, are not believed at once.
+        :param reason: what is being waited for, as the user reads it.
+        :param deadline: when to believe it, in seconds from now.
+        :returns: None when it is unknown to the end.
+        :raises GraphError: it was refused to the end, or for a reason that does not pass.
+        """
         last: GraphError | None = None
 
-        def once() -> bool | None:
+        def attempt() -> T | None:
             nonlocal last
             try:
-                self.write("DELETE", path, None, action, lambda: False)
+                return act()
             except GraphError as error:
                 if not error.explains_new:
                     raise
                 last = error
                 return None
-            return True
 
-        gone = wait_until(once, self, "a deletion to be accepted", expected=10, deadline=BELIEVED)
-        if gone is None and last is not None and last.status != 404:
+        found = wait_until(attempt, self, reason, expected=10, deadline=deadline)
+        if found is None and last is not None and last.status != 404:
             raise last
+        return found
 
     def batch(self, reads: Sequence[tuple[str, str]]) -> list[dict[str, Any] | GraphError]:
         """Several GETs in one round trip.
@@ -170,7 +193,7 @@ class Graph:
                 break
             if attempt:
                 self._pause(attempt - 1, next((a for n in open_reads if (a := answers.get(n))), None))
-            request = {"requests": [{"id": str(n), "method": "GET", "url": reads[n][0]} for n in open_reads]}
+            request = {"requests": [_item_of_read(n, reads[n][0]) for n in open_reads]}
             replies = self._call("POST", self._url("/$batch"), request, "read several objects at once", None)
             with documented("read several objects at once"):
                 for reply in replies.get("responses", []):
@@ -203,6 +226,20 @@ class Graph:
                 if str(n) not in answers:
                     raise SetupError("graph.batch", request=path)
             return [self._item(answers[str(n)], action, write=True) for n, (_, _, _, action) in enumerate(writes)]
+
+    def rehearse(self, writes: Sequence[tuple[str, str, Any, str]]) -> list[GraphError | None]:
+        """What refuses writes that change nothing, in one round trip (M4).
+
+        :param writes: as for `batch_once`.
+        :returns: the refusal of each; None: there was none, or no answer tells, and then the deed does.
+        """
+        try:
+            answers = self.batch_once(writes)
+        except (GraphError, NetworkError) as error:
+            if isinstance(error, NetworkError) and not error.transient:
+                raise
+            return [None] * len(writes)
+        return [answer if isinstance(answer, GraphError) else None for answer in answers]
 
     def _url(self, path: str) -> str:
         return f"{self.cloud.graph}/v1.0{path}"
@@ -290,6 +327,12 @@ class Graph:
 
 def _unknown() -> bool:
     return False
+
+
+def _item_of_read(number: int, path: str) -> dict[str, Any]:
+    """A GET in a batch; newer values of an enumeration are shown by name (a policy's restrictions, B.6)."""
+    headers = {"Prefer": "include-unknown-enum-members"} if "anagementPolic" in path else None
+    return {"id": str(number), "method": "GET", "url": path} | ({"headers": headers} if headers else {})
 
 
 def _again(answer: dict[str, Any] | GraphError) -> bool:

@@ -158,16 +158,19 @@ class Session(requests.Session):
         if discovery and url in self._discovered:
             return _again(request, *self._discovered[url])
         kwargs.update(verify=self._verify, allow_redirects=False, stream=False)
-        kwargs["timeout"] = _limits(kwargs.get("timeout"))
+        # our time limits, or shorter ones: a library that shares the session asks for five minutes
+        both = asked if isinstance(asked := kwargs.get("timeout"), tuple) else (asked, asked)
+        kwargs["timeout"] = tuple(min(ours, theirs or ours) for ours, theirs in zip(TIMEOUT, both, strict=True))
         send = partial(super().send, request, **kwargs)
         try:
             response = exchange.answer(send, host, self._cancel, self._emit)
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):  # the handshake was through, so the request may be too
                 raise NetworkError("network.unreachable", host=host, detail=_reason(error)) from None
-            raise NetworkError(
-                "network.untrusted", effected=Effected.NO, host=host, detail=_reason(error), roots=self._roots()
-            ) from None
+            # where the certificate of an intercepting proxy would have to be
+            named, bundle = trusted_roots(os.environ)[1], self._cloud.ca_bundle
+            roots, why = f"{bundle}, which the cloud file names" if bundle else named, _reason(error)
+            raise NetworkError("network.untrusted", effected=Effected.NO, host=host, detail=why, roots=roots) from None
         except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise NetworkError("network.unreachable", effected=Effected.NO, host=host, detail=_reason(error)) from None
         except requests.exceptions.RequestException as error:
@@ -196,12 +199,6 @@ class Session(requests.Session):
         found = str(requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or "")
         scheme, separator, rest = found.rpartition("//")
         return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-    def _roots(self) -> str:
-        """Where the certificate of an intercepting proxy would have to be."""
-        if self._cloud.ca_bundle:
-            return f"{self._cloud.ca_bundle}, which the cloud file names"
-        return trusted_roots(os.environ)[1]
 
     def call(
         self,
@@ -236,13 +233,6 @@ def trusted_roots(environ: Mapping[str, str]) -> tuple[str, str]:
         if value := environ.get(name):
             return value, f"{value}, which {name} names"
     return "", "a PEM file of roots, and name that file in REQUESTS_CA_BUNDLE"
-
-
-def _limits(asked: Any) -> tuple[float, float]:
-    """Our time limits, or shorter ones: a library that shares the session asks for five minutes."""
-    both = asked if isinstance(asked, tuple) else (asked, asked)
-    connect, read = (min(ours, theirs or ours) for ours, theirs in zip(TIMEOUT, both, strict=True))
-    return connect, read
 
 
 def _check_roots(path: Path) -> None:

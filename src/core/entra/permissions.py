@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
+from uuid import uuid4
 
 from core import tables
 from core.config.cloud import GRAPH_APP_ID
 from core.entra.graph import Graph, documented
+from core.errors import GraphError
 
 _TABLE: Final = tables.read("entra/permissions")
 #: What the Provisioner needs of every tenant.
@@ -19,6 +21,18 @@ KNOWN: Final[Mapping[str, str]] = {**BASE, **AGENT}
 NAMES: Final[Mapping[str, str]] = {role_id: name for name, role_id in KNOWN.items()}
 #: Permissions with which an app can make itself, or somebody else, administrator of the tenant (M14).
 TAKEOVER: Final[frozenset[str]] = frozenset(_TABLE["takeover"]["names"])
+
+
+def refused_grant(graph: Graph, resource_id: str) -> GraphError | None:
+    """Ask whether permissions of a resource may be granted: one that does not exist changes nothing (P12, M4).
+
+    :param resource_id: object id of its service principal.
+    :returns: the refusal; None: it may, or no answer tells, and then the deed does.
+    """
+    body = {"principalId": resource_id, "resourceId": resource_id, "appRoleId": str(uuid4())}
+    path = f"/servicePrincipals/{resource_id}/appRoleAssignedTo"
+    (refusal,) = graph.rehearse([("POST", path, body, "ask whether permissions may be granted")])
+    return refusal
 
 
 def name_of(role_id: str) -> str:

@@ -17,20 +17,83 @@ _DURATION: Final = re.compile(
 )
 
 
+#: Kinds of restriction that concern what is added here.
+LIFETIME: Final = "asymmetricKeyLifetime"
+AUTHORITY: Final = "trustedCertificateAuthority"
+PASSWORDS: Final = "passwordAddition"
+PASSWORD_LIFETIME: Final = "passwordLifetime"  # noqa: S105
+#: What concerns only what nothing here adds: symmetric keys, and passwords that somebody chose.
+_NO_MATTER: Final = frozenset({"symmetricKeyAddition", "symmetricKeyLifetime", "customPasswordAddition"})
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A restriction that is enforced and concerns this app.
+
+    :param kind: its `restrictionType`; of a newer one Graph may say only `unknownFutureValue`.
+    :param policy: the name of its policy.
+    :param longest: for a lifetime; None where it caps nothing.
+    :param exempts: it spares whoever carries a custom security attribute, which nobody here may see.
+    """
+
+    kind: str
+    policy: str
+    longest: timedelta | None = None
+    exempts: bool = False
+
+
 @dataclass(frozen=True)
 class Policy:
     """What the policies that apply to one app say.
 
     :param readable: whether all of them could be read; az's token usually may not.
-    :param lifetime: longest life of a certificate, or None when nothing limits it.
-    :param passwords: whether a password credential may be added.
-    :param names: the policies that say so.
     """
 
     readable: bool = False
-    lifetime: timedelta | None = None
-    passwords: bool = True
-    names: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def lifetime(self) -> timedelta | None:
+        """Longest life of a certificate, or None when nothing limits it."""
+        return self._shortest(LIFETIME)
+
+    @property
+    def password_lifetime(self) -> timedelta | None:
+        """Longest life of a password credential, likewise."""
+        return self._shortest(PASSWORD_LIFETIME)
+
+    @property
+    def passwords(self) -> bool:
+        """Whether a password credential may be added."""
+        return not self._forbids(PASSWORDS)
+
+    @property
+    def self_signed(self) -> bool:
+        """Whether a certificate may be added that no trusted authority signed."""
+        return not self._forbids(AUTHORITY)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The policies that say so."""
+        return tuple(dict.fromkeys(rule.policy for rule in self.rules))
+
+    def by(self, kind: str) -> str:
+        """The policies with a restriction of a kind, in words."""
+        return ", ".join(dict.fromkeys(rule.policy for rule in self.rules if rule.kind == kind))
+
+    @property
+    def uncertain(self) -> tuple[Rule, ...]:
+        """Restrictions of which only the write can tell whether they concern whoever is signed in."""
+        known = {LIFETIME, AUTHORITY, PASSWORDS, PASSWORD_LIFETIME}
+        return tuple(rule for rule in self.rules if rule.exempts or rule.kind not in known)
+
+    def _shortest(self, kind: str) -> timedelta | None:
+        return min(
+            (rule.longest for rule in self.rules if rule.kind == kind and rule.longest is not None), default=None
+        )
+
+    def _forbids(self, kind: str) -> bool:
+        return any(rule.kind == kind and not rule.exempts for rule in self.rules)
 
 
 #: What is known of policies that may not be read.
@@ -72,19 +135,15 @@ def duration(text: str) -> timedelta | None:
 
 
 def _of(sections: Sequence[tuple[str, dict[str, Any]]], created: str) -> Policy:
-    lifetimes: list[timedelta] = []
-    passwords, names = True, []
+    rules = []
     for name, restrictions in sections:
-        for rule in _enforced(restrictions.get("keyCredentials"), created):
-            longest = duration(str(rule.get("maxLifetime") or ""))
-            if rule.get("restrictionType") == "asymmetricKeyLifetime" and longest is not None:
-                lifetimes.append(longest)
-                names.append(name)
-        for rule in _enforced(restrictions.get("passwordCredentials"), created):
-            if rule.get("restrictionType") == "passwordAddition":
-                passwords = False
-                names.append(name)
-    return Policy(True, min(lifetimes) if lifetimes else None, passwords, tuple(dict.fromkeys(names)))
+        for credential in ("keyCredentials", "passwordCredentials"):
+            for rule in _enforced(restrictions.get(credential), created):
+                kind, longest = one_line(rule.get("restrictionType")), duration(str(rule.get("maxLifetime") or ""))
+                caps = kind.endswith("Lifetime")
+                if kind not in _NO_MATTER and (longest is not None or not caps):
+                    rules.append(Rule(kind, name, longest if caps else None, bool(rule.get("excludeActors"))))
+    return Policy(True, tuple(rules))
 
 
 def _enforced(rules: Any, created: str) -> Iterator[dict[str, Any]]:

@@ -26,6 +26,9 @@ CLAIMS: Final = re.compile(r'--claims-challenge "?([A-Za-z0-9+/=]+)"?')
 _TIMESTAMP: Final = re.compile(r"\s*Timestamp:\s*(\d{4}-\d\d-\d\d)[\sT]+(\d\d:\d\d:\d\d(?:\.\d+)?Z?)", re.I)
 
 
+Service = Literal["AADSTS", "Graph"]
+
+
 @dataclass(frozen=True)
 class Code:
     """A code of the service.
@@ -37,7 +40,7 @@ class Code:
     :param vague: whether it is given for many causes, among them an object that has not arrived everywhere yet (P7).
     """
 
-    service: Literal["AADSTS", "Graph"]
+    service: Service
     name: str
     meaning: str
     remedy: str
@@ -51,15 +54,12 @@ def table() -> Mapping[str, Code]:
     """The rows of codes.toml by their name in lower case."""
     data = tables.read("errors/codes")
     rows: dict[str, Code] = {}
-    for group in data["aadsts"]:
-        code = ExitCode(group["exit"])
-        for number, meaning in group["meaning"].items():
-            rows[f"aadsts{number}"] = Code("AADSTS", f"AADSTS{number}", meaning, group["remedy"], code)
-    for group in data["graph"]:
-        code = ExitCode(group["exit"])
-        flags = {flag: bool(group.get(flag)) for flag in ("rights", "vague")}
-        for name, meaning in group["meaning"].items():
-            rows[name.lower()] = Code("Graph", name, meaning, group["remedy"], code, **flags)
+    services: tuple[tuple[Service, str], ...] = (("AADSTS", "AADSTS"), ("Graph", ""))
+    for service, start in services:
+        for group in data[service.lower()]:
+            rest = (group["remedy"], ExitCode(group["exit"]), bool(group.get("rights")), bool(group.get("vague")))
+            for name, meaning in group["meaning"].items():
+                rows[f"{start}{name}".lower()] = Code(service, f"{start}{name}", meaning, *rest)
     return rows
 
 

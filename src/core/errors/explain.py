@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
 
 from core import errors
 from core.errors import codes
@@ -28,10 +27,6 @@ class Explanation:
     remedy: str
     exit_code: ExitCode
     docs: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The member `data` of the result object of --json."""
-        return asdict(self)
 
 
 @cache

@@ -53,7 +53,6 @@ def run(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
         result.plan = _plan(flow, ctx)
         if dry_run:
             result.outcome = "unchanged" if result.plan.empty else "planned"
-            result.exit_code = ExitCode.DONE
         else:
             if not result.plan.empty:
                 _confirm(flow, ctx, result.plan)
@@ -63,13 +62,11 @@ def run(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
             if ctx.journal is not None:
                 ctx.journal.close("changed")
             result.outcome = "changed" if changed else "unchanged"
-            result.exit_code = ExitCode.DONE
-    except SetupError as error:
-        _fail(flow, ctx, result, error, changing)
-    except Exception as bug:  # noqa: BLE001  whatever it is, what was done must be undone or named
-        _fail(flow, ctx, result, internal(bug), changing)
+        result.exit_code = ExitCode.DONE
+    except Exception as error:  # noqa: BLE001  whatever it is, what was done must be undone or named
+        _fail(flow, ctx, result, internal(error), changing)
     result.summary = tuple(flow.summary(ctx, result.outcome))
-    return _end(ctx, flow.name, result, start)
+    return ended(ctx, flow.name, result, start)
 
 
 def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result:
@@ -86,11 +83,9 @@ def undo(flow: Flow[W], ctx: W, run_id: str, *, dry_run: bool = False) -> Result
             _perform(stage, step, ctx, "unchanged")
         looking = False
         _take_back(flow, ctx, result, dry_run=dry_run)
-    except SetupError as error:
-        _not_undone(flow, ctx, result, error, looking=looking)
-    except Exception as bug:  # noqa: BLE001  whatever it is, it must be named
-        _not_undone(flow, ctx, result, internal(bug), looking=looking)
-    return _end(ctx, "undo", result, start)
+    except Exception as error:  # noqa: BLE001  whatever it is, it must be named
+        _not_undone(flow, ctx, result, internal(error), looking=looking)
+    return ended(ctx, "undo", result, start)
 
 
 def _begin(flow: Flow[W], ctx: W, name: str, run_id: str) -> float:
@@ -101,7 +96,12 @@ def _begin(flow: Flow[W], ctx: W, name: str, run_id: str) -> float:
     return ctx.clock.monotonic()
 
 
-def _end(ctx: W, name: str, result: Result, start: float) -> Result:
+def ended(ctx: W, name: str, result: Result, start: float) -> Result:
+    """Say that a flow, or an examination, ended.
+
+    :param start: when it began, in seconds of the run's clock.
+    :returns: the result.
+    """
     seconds = ctx.clock.monotonic() - start
     ctx.emit(FlowFinished(name, result.outcome, result.exit_code, result.summary, seconds))
     return result
@@ -110,12 +110,13 @@ def _end(ctx: W, name: str, result: Result, start: float) -> Result:
 def _not_undone(flow: Flow[W], ctx: W, result: Result, error: SetupError, *, looking: bool) -> None:
     """An undo that failed: what was done stays, and that is said."""
     errors, journal = [error], ctx.journal
+    undone = journal is not None and any(effect.state == "undone" for effect in journal.effects)
     result.exit_code = error.exit_code
     if looking and journal is not None and journal.resumed and not isinstance(error, Interrupted):
         still = SetupError("flow.no-way-back", left=flow.left(ctx)) if journal.marked else SetupError("flow.open")
         errors.append(still)
         result.exit_code = still.exit_code
-    elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not _undid(ctx):
+    elif error.id not in ("flow.no-way-back", "flow.undo-failed") and not undone:
         errors = [error.copy(standing=_unchanged(flow, ctx))]
     result.errors += [each.as_dict() for each in errors]
     result.outcome = "partial" if result.exit_code == ExitCode.HALF_WAY else "failed"
@@ -172,12 +173,14 @@ class NotUndone(SetupError):
 
 
 def internal(bug: BaseException) -> SetupError:
-    """The error for an unexpected exception: where it happened, without the values it happened with.
+    """The error for an exception; for an unexpected one, where it happened, without the values it happened with.
 
     A library that cannot be loaded is no bug of this program, but an installation that is not whole.
 
     :returns: a value to tell, and nothing to raise: the run that it ended has its end by now.
     """
+    if isinstance(bug, SetupError):
+        return bug
     if isinstance(bug, ImportError) and _whose(bug).partition(".")[0] not in ("core", "wizard"):
         return SetupError("install.broken", what=redactor.redact(str(bug)))
     return Bug(bug)
@@ -244,7 +247,7 @@ def _plan(flow: Flow[W], ctx: W) -> Plan:
                     changes.extend(step.plan(seen))
     plan = Plan(tuple(changes), flow.basis(ctx))
     for change in plan.changes:
-        ctx.emit(change.as_event())
+        ctx.emit(change)
     return plan
 
 
@@ -325,10 +328,6 @@ def _unchanged(flow: Flow[W], ctx: W) -> str:
     """What is said of a run that did nothing; an earlier one may have done something."""
     earlier = flow.open(ctx)
     return f"This run changed nothing. {earlier}" if earlier else "Nothing was changed."
-
-
-def _undid(ctx: W) -> bool:
-    return ctx.journal is not None and any(effect.state == "undone" for effect in ctx.journal.effects)
 
 
 def _asked_before_undo(flow: Flow[W], ctx: W, error: SetupError) -> SetupError | None:

@@ -6,7 +6,7 @@ step declares what it uses (`core.flow.step.Step`), and its view raises on anyth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol, TypeVar
 
 F = TypeVar("F")
@@ -30,39 +30,44 @@ class FactError(Exception):
 class Facts:
     """The store; at most one fact of each type.
 
-    :param who: who uses it, for the errors.
+    :param held: the facts of a store, where this is one step's view of it.
+    :param step: whose view it is; None: the run's own, which may do everything.
     """
 
-    def __init__(self, who: str = "this run") -> None:
-        self._who = who
-        self._held: dict[type[Any], Any] = {}
+    def __init__(self, held: dict[type[Any], Any] | None = None, step: Uses | None = None) -> None:
+        self._held = {} if held is None else held
+        self._step = step
+        self._who = f"step '{step.name}'" if step is not None else "this run"
 
     def get(self, kind: type[F]) -> F:
         """A fact that has to be there.
 
         :raises FactError: it is not, or the step may not know it.
         """
-        fact = self.maybe(kind)
-        if fact is None:
+        self._see(kind, "uses", "needs", "gives", "updates")
+        if (fact := self.maybe(kind)) is None:
             raise FactError(f"{self._who} needs {kind.__name__}, and it is not there")
         return fact
 
     def maybe(self, kind: type[F]) -> F | None:
         """A fact where "not yet" is an answer, too."""
+        self._see(kind, "asks for", "maybe", "needs", "gives", "updates")
         fact: F | None = self._held.get(kind)
         return fact
 
     def put(self, fact: object) -> None:
         """Give or replace a fact."""
+        self._see(type(fact), "changes", "gives", "updates")
         self._held[type(fact)] = fact
 
     def drop(self, kind: type[Any]) -> None:
         """Forget a fact."""
+        self._see(kind, "drops", "gives", "updates")
         self._held.pop(kind, None)
 
     def view(self, step: Uses) -> Facts:
         """The same store, as a step may use it."""
-        return _View(self._held, step)
+        return Facts(self._held, step)
 
     def check_given(self, step: Uses) -> None:
         """See that a step which is through has given what it gives.
@@ -73,33 +78,8 @@ class Facts:
             if kind not in self._held:
                 raise FactError(f"step '{step.name}' gives {kind.__name__}, and did not")
 
-
-class _View(Facts):
-    def __init__(self, held: dict[type[Any], Any], step: Uses) -> None:
-        super().__init__(f"step '{step.name}'")
-        self._held = held
-        self._changed = {*step.gives, *step.updates}
-        self._known = {*step.needs, *self._changed}
-        self._asked = {*step.maybe, *self._known}
-
-    def get(self, kind: type[F]) -> F:
-        self._declared(kind, self._known, "uses")
-        return super().get(kind)
-
-    def maybe(self, kind: type[F]) -> F | None:
-        self._declared(kind, self._asked, "asks for")
-        return super().maybe(kind)
-
-    def put(self, fact: object) -> None:
-        self._declared(type(fact), self._changed, "changes")
-        super().put(fact)
-
-    def drop(self, kind: type[Any]) -> None:
-        self._declared(kind, self._changed, "drops")
-        super().drop(kind)
-
-    def _declared(self, kind: type[Any], allowed: Collection[type[Any]], verb: str) -> None:
-        if kind not in allowed:
+    def _see(self, kind: type[Any], verb: str, *declared: str) -> None:
+        if self._step is not None and not any(kind in getattr(self._step, name) for name in declared):
             raise FactError(f"{self._who} {verb} {kind.__name__}, and does not declare it")
 
 

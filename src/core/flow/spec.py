@@ -1,7 +1,7 @@
-"""What tells one flow from another, as data: a row of `core.flows.registry`.
+"""What tells one command from another, as data: a row of `core.flows.registry`.
 
-A step, a screen or a command asks the row, and never which flow it is. Named tuples, because the help of the command
-line is made of them and `dataclasses` would take a third of its time.
+A step, a screen or a command asks the row, and never which one it is. A flow is a command with a `Flow` behind it.
+Named tuples, because the help of the command line is made of them and `dataclasses` would take a third of its time.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ class Entry(NamedTuple):
     text: str
 
 
-class FlowSpec(NamedTuple):
-    """One flow.
+class Command(NamedTuple):
+    """One command; `load` makes it a flow, and `Entry` a line of the menus.
 
-    :param name: of its command, in its journals and in its events.
+    :param name: its own, and that in the journals and events of a flow.
     :param doing: what it does, in the top line of the screens; empty: its name.
-    :param help: of its command.
-    :param load: where its `Flow` is, as `module:NAME`; loaded when it runs.
+    :param help: its help.
+    :param load: where its `Flow` is, as `module:NAME`, loaded when it runs; empty: `wizard.commands` has a function.
     :param options: names of its options beside the global ones, in the order of its help.
     :param says: what the help of an option says here, where that is not what the table of options says.
+    :param refuses: global options that it does not take.
     :param programs: that it may start (`core.machine.programs`).
     :param entry: in the menus; None: it is a command alone.
     :param likely: subjects of a project (`core.flows.project_status`) for which it is the likely thing to do.
@@ -44,6 +45,9 @@ class FlowSpec(NamedTuple):
     :param hands_off_grants: so does the missing right to grant permissions.
     :param provable: it ends with this machine's certificate at work, so a verification follows.
     :param resumable: `resume` takes its options.
+    :param continues: it goes on with a flow, so it takes the options of all that are resumable.
+    :param changes: whether it may change something, and so asks.
+    :param started: whether the wizard can set it in motion.
     """
 
     name: str
@@ -52,6 +56,7 @@ class FlowSpec(NamedTuple):
     load: str = ""
     options: tuple[str, ...] = ()
     says: tuple[tuple[str, str], ...] = ()
+    refuses: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     entry: Entry | None = None
     likely: tuple[str, ...] = ()
@@ -64,18 +69,6 @@ class FlowSpec(NamedTuple):
     hands_off_grants: bool = False
     provable: bool = False
     resumable: bool = False
-
-    @property
-    def changes(self) -> bool:
-        """Whether it may change something: every flow may."""
-        return True
-
-    @property
-    def refuses(self) -> tuple[str, ...]:
-        """Global options that it does not take."""
-        return ()
-
-    @property
-    def started(self) -> bool:
-        """Whether the wizard can set it in motion."""
-        return self.entry is not None and not self.missing
+    continues: bool = False
+    changes: bool = False
+    started: bool = False

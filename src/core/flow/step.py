@@ -10,10 +10,10 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-from core.events import Action, ChangePlanned
+from core.events import ChangePlanned
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.events import Event, Question
     from core.flow.facts import Facts, Kinds, Uses
     from core.flow.journal import Journal
-    from core.flow.spec import FlowSpec
+    from core.flow.spec import Command
 
 
 class Runtime(Protocol):
@@ -32,7 +32,7 @@ class Runtime(Protocol):
     :ivar cancel: whether somebody asked to stop.
     """
 
-    flow: FlowSpec
+    flow: Command
     facts: Facts
     cancel: Cancel
 
@@ -98,30 +98,8 @@ class Left:
     final: bool = False
 
 
-@dataclass(frozen=True)
-class PlanRow:
-    """One change.
-
-    :param action: add, delete, change or keep (a `keep` row shows what deliberately stays).
-    :param what: the thing, for example `password credential`.
-    :param where: the object or file that holds it.
-    :param before: what is there now, without secrets.
-    :param after: what will be there.
-    :param reversible: whether a failure before the point of no return undoes it.
-    :param call: the Graph call or file operation that does it.
-    """
-
-    action: Action
-    what: str
-    where: str
-    before: str = ""
-    after: str = ""
-    reversible: bool = True
-    call: str = ""
-
-    def as_event(self) -> ChangePlanned:
-        """The event that shows this row."""
-        return ChangePlanned(**asdict(self))
+#: One change of a plan: the event that shows it.
+PlanRow = ChangePlanned
 
 
 @dataclass(frozen=True)
@@ -219,15 +197,15 @@ class Flow(Generic[W]):
         empty if nothing is.
     """
 
-    spec: FlowSpec
+    spec: Command
     look: tuple[Stage[W], ...]
     change: tuple[Stage[W], ...]
     basis: Callable[[W], dict[str, object]]
     refresh: Callable[[W], None]
     question: Callable[[W, Plan], Question]
-    before_undo: Callable[[W, SetupError], SetupError | None]
-    left: Callable[[W], str]
     summary: Callable[[W, str], Sequence[str]]
+    before_undo: Callable[[W, SetupError], SetupError | None] = lambda ctx, error: None
+    left: Callable[[W], str] = lambda ctx: ""
     open: Callable[[W], str] = lambda ctx: ""
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from core.clock import together
 from core.display import oddities, quoted, short
@@ -83,7 +83,9 @@ class FindRequestedApp(Step[Context]):
     def apply(self, ctx: Context) -> str:
         request = requested(ctx)
         graph = ctx.user_graph()
-        app_id = ctx.target.app_id or self._created(ctx)
+        # an earlier run may have created it for this request, here or elsewhere
+        effect, unique = created_here(ctx), ctx.new_app.unique_name
+        app_id = ctx.target.app_id or (find_created(ctx, effect) if effect else creation.by_unique_name(graph, unique))
 
         def offered() -> None:
             if not request.remove_passwords:
@@ -99,7 +101,6 @@ class FindRequestedApp(Step[Context]):
                 find.refuse_deleted(ctx, request.app_id)
                 raise SetupError("app.missing", app_id=app_id, tenant=ctx.target.tenant, path=ctx.settings.request)
             return f"{quoted(request.app_name)} will be created"
-        effect = created_here(ctx)
         noted = effect is not None and effect.data.get("object_id") == app.object_id
         created = noted or (effect is not None and untouched(ctx, app))
         ctx.facts.put(replace(ctx.new_app, created=created))
@@ -113,20 +114,13 @@ class FindRequestedApp(Step[Context]):
             raise SetupError("app.saml", key_ids=", ".join(p.id for p in app.saml_passwords))
         return f"'{app.name}' ({ctx.target.app_id}), created {app.created[:10]}"
 
-    @staticmethod
-    def _created(ctx: Context) -> str | None:
-        """The app that an earlier run created for this request, here or elsewhere."""
-        effect = created_here(ctx)
-        unique = ctx.new_app.unique_name
-        return creation.by_unique_name(ctx.user_graph(), unique) if effect is None else find_created(ctx, effect)
-
 
 class CheckAdministrator(Step[Context]):
     """Whether the signed-in principal may do all that is missing, and what needs a yes of its own."""
 
     name = "rights"
     title = "Check who may apply it"
-    needs = (facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
+    needs = (facts.Target, facts.SignedIn, facts.MachineKey, facts.HandOffRequest)
     maybe = (facts.AppRegistration, facts.NewApp, facts.WantedPermissions, facts.NeedsAdministrator)
 
     def apply(self, ctx: Context) -> str:
@@ -347,33 +341,24 @@ def result(ctx: Context, result: Result) -> dict[str, Any]:
     return {"removed": removed(ctx)}
 
 
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    CreateApp(),
+    CreatePrincipal(),
+    RegisterRequested(),
+    app_permissions.Declare(),
+    app_permissions.GrantRoles(),
+    MarkRemoval(),
+    Remove(),
+    SeeNone(),
+)
 FLOW: Flow[Context] = Flow(
     registry.APPLY,
     look=(
         Stage("request", "Request", (ReadRequest(),)),
         sign_in.STAGE,
-        Stage(
-            "review",
-            "Review",
-            (prerequisites.OpenJournal(), FindRequestedApp(), CheckAdministrator(), Explain()),
-        ),
+        Stage("review", "Review", (prerequisites.OpenJournal(), FindRequestedApp(), CheckAdministrator(), Explain())),
     ),
-    change=(
-        Stage(
-            "apply",
-            "Apply",
-            (
-                CreateApp(),
-                CreatePrincipal(),
-                RegisterRequested(),
-                app_permissions.Declare(),
-                app_permissions.GrantRoles(),
-                MarkRemoval(),
-                Remove(),
-                SeeNone(),
-            ),
-        ),
-    ),
+    change=(Stage("apply", "Apply", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,

@@ -7,34 +7,26 @@ from dataclasses import replace
 from typing import Any, Final
 
 from core.clock import wait_until
+from core.config.profile import BUILT_IN
 from core.entra.tokens import try_secret
 from core.errors import SetupError
 from core.events import Question
 from core.flow.engine import Result
 from core.flow.step import Done, Flow, Needed, Plan, Stage, Status, Step
 from core.flows import agreement, interrupted, registry
-from core.steps import facts, hardware, keystore, prerequisites, sign_in
+from core.machine import exposed_key
+from core.steps import facts, hardware, keystore, older_app, prerequisites, sign_in
 from core.steps.app import find
 from core.steps.app_management_policy import Lock
 from core.steps.app_permissions import GrantRoles
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
+from core.steps.certificate.exposed import RetireExposed, TellOfExposed
 from core.steps.context import Context
 from core.steps.hand_off import handoff
-from core.steps.passwords import rollback_secret
-from core.steps.passwords.delete import (
-    DELETION_DEADLINE,
-    REMOVE,
-    CheckDeletion,
-    DeletePasswords,
-    LastLook,
-    Mark,
-    ProveAfterDeletion,
-    TwoCleanReads,
-    removed,
-    vanished,
-)
+from core.steps.passwords import delete, rollback_secret
 from core.steps.result import CheckResult
+from core.steps.state_file import copies
 from core.steps.state_file.backup import Backup
 from core.steps.state_file.purge import Purge, purged, secret_members
 
@@ -70,9 +62,9 @@ class SecretIsDead(Step[Context]):
             last = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, secret)
             return None if last.state == "live" else True
 
-        reason = "the deletion of the old secret to spread"
-        if last.state == "live" and not wait_until(not_live, ctx, reason, expected=30, deadline=DELETION_DEADLINE):
-            raise SetupError("migrate.secret-alive", minutes=round(DELETION_DEADLINE / 60))
+        reason, deadline = "the deletion of the old secret to spread", delete.DELETION_DEADLINE
+        if last.state == "live" and not wait_until(not_live, ctx, reason, expected=30, deadline=deadline):
+            raise SetupError("migrate.secret-alive", minutes=round(deadline / 60))
         if last.state == "unknown":
             ctx.facts.put(facts.SecretUnproven(last.detail))
             message = f"Whether the old secret is dead could not be proven: {last.detail}"
@@ -83,7 +75,7 @@ class SecretIsDead(Step[Context]):
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    return agreement.basis(ctx, sorted(ctx.app.declared)) | agreement.files(ctx)
+    return agreement.basis(ctx, sorted(ctx.app.declared)) | agreement.files(ctx) | older_app.basis(ctx)
 
 
 def _refresh(ctx: Context) -> None:
@@ -98,10 +90,12 @@ def _question(ctx: Context, plan: Plan) -> Question:
     rows = [(change.action, change.what) for change in plan.changes]
     irreversible = sum(1 for change in plan.changes if not change.reversible and change.action == "delete")
     passwords, retired = rows.count(("delete", "password credential")), rows.count(("delete", "certificate"))
-    files = irreversible - passwords - retired
+    of_older = sum(change.what.endswith(older_app.OF_OLDER) for change in plan.changes)
+    files = irreversible - passwords - retired - of_older
     also = f", {retired} of this machine to remove" if retired else ""
     added, kept = rows.count(("add", "certificate")), rows.count(("keep", "certificate"))
     deleted = f"{passwords} password credential(s) and {files} secret(s) in a file to delete."
+    deleted += f" {of_older} of the older app to delete." if of_older else ""
     counted = f"{added} certificate to add, {kept} to keep{also}; {deleted}"
     note = f" {irreversible} of them cannot be undone." if irreversible else ""
     return Question("migrate", f"{counted}\nMake these changes?{note}", False, "--yes")
@@ -112,12 +106,16 @@ def _left(ctx: Context) -> str:
     left, unread = [], " Which password credentials are left on the app was not read by this run."
     if ctx.journal is not None and ctx.maybe_app is not None:
         unread = ""
-        effects = ctx.journal.standing(*REMOVE.values())
+        effects = ctx.journal.standing(*delete.REMOVE.values())
         gone = {effect.data["key_id"] for effect in effects if effect.state == "done"}
         passwords = [password for password in ctx.facts.get(facts.AppRegistration).initial if password.id not in gone]
         left += [f"password credential {password}" for password in passwords]
     try:
         left += [f"{name} in {ctx.statefile.path}" for name in secret_members(ctx)]
+        left += [f"{', '.join(copy.members)} in {copy.path}" for copy in copies.holding(ctx)]
+        left += [f"the key in {path}"] if (path := exposed_key.find(ctx.profile, ctx.target.tenant)) else []
+        agreed = (older := ctx.facts.maybe(facts.OlderApp)) is not None and older.agreed
+        left += [told] if agreed and (told := older_app.what_is_left(ctx)) else []
     except SetupError as error:
         left.append(error.summary)
     none = "" if unread else "Nothing that can sign in is known to be left."
@@ -127,7 +125,7 @@ def _left(ctx: Context) -> str:
 
 def _before_undo(ctx: Context, error: SetupError) -> SetupError | None:
     """What forbids the undo (`Flow.before_undo`)."""
-    return handoff.before_undo(ctx, error) or vanished(ctx, error)
+    return handoff.before_undo(ctx, error) or delete.vanished(ctx, error)
 
 
 def summary(ctx: Context, outcome: str) -> Sequence[str]:
@@ -135,8 +133,8 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     profile = ctx.profile
     if outcome not in ("changed", "unchanged"):
         return ()
-    deleted, secret_purged = removed(ctx), purged(ctx)
-    on_app, on_principal = (deleted.get(holder, 0) for holder in REMOVE)
+    deleted, secret_purged = delete.removed(ctx), purged(ctx)
+    on_app, on_principal = (deleted.get(holder, 0) for holder in delete.REMOVE)
     first = []
     if on_app or on_principal or secret_purged:
         first.append(f"Migrated {_subject(ctx)} from secret-auth to cert-auth.")
@@ -151,6 +149,9 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     if on_principal:
         word = f"password credential{'s' * (on_principal > 1)}"
         sentences.append(f"{on_principal} {word} removed from its service principal.")
+    if of_copies := copies.purged(ctx):
+        word = "copies" if of_copies > 1 else "copy"
+        sentences.append(f"The client secret was purged from {of_copies} {word} of the state file.")
     if (unproven := ctx.facts.maybe(facts.SecretUnproven)) is not None:
         sentences.append(f"Whether the old secret is refused was NOT proven: {unproven.why}.")
     if on_app or on_principal:
@@ -159,20 +160,46 @@ def summary(ctx: Context, outcome: str) -> Sequence[str]:
     if (key_pair := ctx.maybe_key_pair) is not None:
         end = key_pair.not_after.date()
         sentences.append(f"The certificate {key_pair.thumbprint} is valid until {end}.")
-    return sentences
+    return [*sentences, *older_app.sentences(ctx)]
 
 
 def result(ctx: Context, result: Result) -> dict[str, Any]:
     """For `--json`: how many password credentials were removed, by holder, and what became of the old secret."""
     unproven = ctx.facts.maybe(facts.SecretUnproven)
     why = unproven.why if unproven is not None else ""
-    return {"removed": removed(ctx), "purged": purged(ctx), "secret_refusal_unproven": why}
+    return {"removed": delete.removed(ctx), "purged": purged(ctx), "secret_refusal_unproven": why}
 
 
 def _subject(ctx: Context) -> str:
-    return "Provisioner" if ctx.profile.name == "entraclaw" else ctx.profile.app_display_name
+    """The app by its real name; one that bears the product's own is the Provisioner."""
+    name = app.name if (app := ctx.maybe_app) is not None else ctx.profile.app_display_name
+    return "Provisioner" if name in {profile.app_display_name for profile in BUILT_IN.values()} else f"'{name}'"
 
 
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    StoreKey(),
+    handoff.HandOff(),
+    Register(),
+    GrantRoles(),
+    Prove(),
+    Adopt(),
+    delete.CheckDeletion(),
+    Backup(),
+    delete.Mark(),
+    delete.DeletePasswords(),
+    delete.TwoCleanReads(),
+    delete.ProveAfterDeletion(),
+    Purge(),
+    SecretIsDead(),
+    copies.PurgeCopies(),
+    CleanUp(),
+    Lock(),
+    rollback_secret.Forget(),
+    RetireExposed(),
+    older_app.RetireOlder(),
+    delete.LastLook(),
+    CheckResult(clean=True),
+)
 FLOW: Flow[Context] = Flow(
     registry.MIGRATE,
     look=(
@@ -180,35 +207,18 @@ FLOW: Flow[Context] = Flow(
         sign_in.STAGE,
         keystore.STAGE,
         hardware.STAGE,
-        replace(find.STAGE, steps=(*find.STAGE.steps, rollback_secret.Notice())),
-    ),
-    change=(
-        Stage(
-            "migrate",
-            "Migration",
-            (
-                StoreKey(),
-                handoff.HandOff(),
-                Register(),
-                GrantRoles(),
-                Prove(),
-                Adopt(),
-                CheckDeletion(),
-                Backup(),
-                Mark(),
-                DeletePasswords(),
-                TwoCleanReads(),
-                ProveAfterDeletion(),
-                Purge(),
-                SecretIsDead(),
-                CleanUp(),
-                Lock(),
-                rollback_secret.Forget(),
-                LastLook(),
-                CheckResult(clean=True),
+        replace(
+            find.STAGE,
+            steps=(
+                *find.STAGE.steps,
+                copies.TellOfCopies(),
+                TellOfExposed(),
+                older_app.FindOlder(),
+                rollback_secret.Notice(),
             ),
         ),
     ),
+    change=(Stage("migrate", "Migration", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from core.entra import permissions
 from core.errors import SetupError
 from core.events import Question
 from core.flow.step import Flow, Plan, Stage, Step
 from core.flows import agreement, interrupted, registry
-from core.steps import app_permissions, directory_roles, facts, hardware, keystore, prerequisites, sign_in
+from core.machine import exposed_key
+from core.steps import app_permissions, directory_roles, facts, hardware, keystore, older_app, prerequisites, sign_in
 from core.steps.app import find, other_identities
 from core.steps.app.create import CreateApp, CreatePrincipal
 from core.steps.app.find_or_create import FindOrCreate, OpenJournal
 from core.steps.app_management_policy import Lock
 from core.steps.certificate.certificate import Adopt, Prove, Register, StoreKey
 from core.steps.certificate.clean_up import CleanUp
+from core.steps.certificate.exposed import RetireExposed, TellOfExposed
 from core.steps.certificate.find_key import FindKey
 from core.steps.context import Context
 from core.steps.hand_off import handoff
@@ -67,7 +70,7 @@ class CheckProvisioning(Step[Context]):
 
     name = "rights"
     title = "Check who may provision"
-    needs = (facts.SignedIn,)
+    needs = (facts.Target, facts.SignedIn)
     maybe = (facts.AppRegistration, facts.MachineKey, facts.Proof, facts.WantedPermissions)
     updates = (facts.NeedsAdministrator,)
 
@@ -95,11 +98,12 @@ class Describe(Step[Context]):
     name = "project"
     title = "Look at what is there"
     needs = (facts.Target, facts.SignedIn)
-    maybe = (facts.AppRegistration, facts.MachineKey, facts.HandOffRequest)
+    maybe = (facts.AppRegistration, facts.NewApp, facts.MachineKey, facts.HandOffRequest)
 
     def apply(self, ctx: Context) -> str:
         find.say_subject(ctx)
         app = ctx.maybe_app
+        find.say_policies(ctx, app.policy if app is not None else ctx.new_app.policy)
         if app is None:
             return "nothing is there yet"
         for finding in other_identities.unacknowledged(ctx, app):
@@ -108,7 +112,7 @@ class Describe(Step[Context]):
 
 
 def _basis(ctx: Context) -> dict[str, object]:
-    return agreement.basis(ctx, ctx.permissions.wanted) | agreement.files(ctx)
+    return agreement.basis(ctx, ctx.permissions.wanted) | agreement.files(ctx) | older_app.basis(ctx)
 
 
 def _refresh(ctx: Context) -> None:
@@ -133,7 +137,7 @@ def _summary(ctx: Context, outcome: str) -> Sequence[str]:
     if outcome not in ("changed", "unchanged") or key_pair is None:
         return ()
     end = key_pair.not_after.date()
-    sentences = [f"The certificate {key_pair.thumbprint} is valid until {end}."]
+    sentences = [f"The certificate {key_pair.thumbprint} is valid until {end}.", *older_app.sentences(ctx)]
     subject = f"'{ctx.app.name}' ({ctx.target.app_id})"
     if outcome == "unchanged":
         return (f"Nothing to do: {subject} signs in with its certificate and holds its permissions.", *sentences)
@@ -142,6 +146,45 @@ def _summary(ctx: Context, outcome: str) -> Sequence[str]:
     return (f"{first}{len(ctx.permissions.wanted)} permissions.", *sentences)
 
 
+def _left(ctx: Context) -> str:
+    """What is left once something was removed for good, which only a key in a file and an older app come to."""
+    path, older = exposed_key.find(ctx.profile, ctx.target.tenant), ctx.facts.maybe(facts.OlderApp)
+    left = [f"the key in {path}"] if path is not None else []
+    left += [told] if older is not None and older.agreed and (told := older_app.what_is_left(ctx)) else []
+    return f"Left: {'; '.join(left)}." if left else "Nothing is known to be left."
+
+
+_REVIEW: Final[tuple[Step[Context], ...]] = (
+    OpenJournal(),
+    rollback_secret.Sweep(),
+    FindOrCreate(),
+    find.CheckClock(),
+    FindKey(),
+    DecideRoles(),
+    CheckProvisioning(),
+    TellOfExposed(),
+    older_app.FindOlder(),
+    Describe(),
+)
+_CHANGE: Final[tuple[Step[Context], ...]] = (
+    StoreKey(),
+    handoff.HandOff(),
+    Rehearse(),
+    CreateApp(),
+    CreatePrincipal(),
+    Register(),
+    app_permissions.Declare(),
+    app_permissions.GrantRoles(),
+    Prove(),
+    Adopt(),
+    Record(),
+    Lock(),
+    CleanUp(),
+    RetireExposed(),
+    older_app.RetireOlder(),
+    LastLook(),
+    CheckResult(clean=False),
+)
 FLOW: Flow[Context] = Flow(
     registry.ONBOARD,
     look=(
@@ -153,49 +196,14 @@ FLOW: Flow[Context] = Flow(
         sign_in.STAGE,
         keystore.STAGE,
         hardware.STAGE,
-        Stage(
-            "review",
-            "Review",
-            (
-                OpenJournal(),
-                rollback_secret.Sweep(),
-                FindOrCreate(),
-                find.CheckClock(),
-                FindKey(),
-                DecideRoles(),
-                CheckProvisioning(),
-                Describe(),
-            ),
-        ),
+        Stage("review", "Review", _REVIEW),
     ),
-    change=(
-        Stage(
-            "provision",
-            "Provisioning",
-            (
-                StoreKey(),
-                handoff.HandOff(),
-                Rehearse(),
-                CreateApp(),
-                CreatePrincipal(),
-                Register(),
-                app_permissions.Declare(),
-                app_permissions.GrantRoles(),
-                Prove(),
-                Adopt(),
-                Record(),
-                Lock(),
-                CleanUp(),
-                LastLook(),
-                CheckResult(clean=False),
-            ),
-        ),
-    ),
+    change=(Stage("provision", "Provisioning", _CHANGE),),
     basis=_basis,
     refresh=_refresh,
     question=_question,
     before_undo=handoff.before_undo,
-    left=lambda ctx: "Nothing irreversible was done.",
+    left=_left,
     summary=_summary,
     open=interrupted.standing,
 )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from core import paths
+from core.entra.policies import PASSWORD_LIFETIME
 from core.errors import SetupError
 from core.events import Question
 from core.flow.engine import Result
@@ -51,10 +52,16 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may add a secret"
-    needs = (facts.SignedIn, facts.AppRegistration)
+    needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
 
     def check(self, ctx: Context) -> Status:
-        return Blocked(Forbidden(ctx)) if not ctx.app.policy.passwords else Needed()
+        policy = ctx.app.policy
+        if not policy.passwords:
+            return Blocked(Forbidden(ctx))
+        if policy.password_lifetime is not None and policy.password_lifetime < LIFETIME:
+            limit, names = policy.password_lifetime, policy.by(PASSWORD_LIFETIME)
+            return Blocked(SetupError("rollback.too-long", app=ctx.app.name, policy=names, limit=limit, life=LIFETIME))
+        return Needed()
 
     def apply(self, ctx: Context) -> str:
         reason = directory_roles.may_write(ctx, ctx.app)
@@ -151,8 +158,6 @@ FLOW: Flow[Context] = Flow(
     basis=_basis,
     refresh=_refresh,
     question=_question,
-    before_undo=lambda ctx, error: None,
-    left=lambda ctx: "",
     summary=summary,
     open=interrupted.standing,
 )

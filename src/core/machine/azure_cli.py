@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, Protocol
 
@@ -20,6 +20,7 @@ from core.display import one_line
 from core.entra.http import trusted_roots
 from core.entra.tokens import Token, claims_of
 from core.errors import Effected, NetworkError, SetupError, SignInError
+from core.flow.audit import Audit
 from core.machine import azure_login, process
 from core.machine.azure_login import Prompt
 from core.secret import Secret
@@ -92,12 +93,14 @@ class AzureCli:
     """The real one.
 
     :param untrusted: folders that az must not come from (C4).
+    :param audit: told of every token, sign-in and sign-out (D3).
     """
 
     cloud: Cloud
     untrusted: Sequence[Path]
     cancel: Cancel
     seconds: float = PATIENCE
+    audit: Audit = field(default_factory=Audit)
 
     def graph_token(self, tenant: str) -> Token:
         """`az account get-access-token` for this cloud's Graph, with its audience and tenant checked (C2, U3).
@@ -108,31 +111,34 @@ class AzureCli:
         # az asks for exactly the resource that its cloud settings name; theirs ends in a slash for custom clouds
         resource = self.cloud.graph if self.cloud.built_in else f"{self.cloud.graph}/"
         arguments = ["account", "get-access-token", "--resource", resource, *(["--tenant", tenant] if tenant else [])]
-        path, data = self._run(arguments, tenant)
-        value = data.get("accessToken")
-        if not isinstance(value, str):
-            refuse_answer(path, "no accessToken")
-        secret = Secret(value)
-        try:
-            claims = claims_of(value)
-        except ValueError as error:
-            refuse_answer(path, f"the token is not a JWT ({error})")
-        return checked_user_token(Token(secret, claims), self.cloud, tenant)
+        with self.audit.around("azure.token"):
+            path, data = self._run(arguments, tenant)
+            value = data.get("accessToken")
+            if not isinstance(value, str):
+                refuse_answer(path, "no accessToken")
+            secret = Secret(value)
+            try:
+                claims = claims_of(value)
+            except ValueError as error:
+                refuse_answer(path, f"the token is not a JWT ({error})")
+            return checked_user_token(Token(secret, claims), self.cloud, tenant)
 
     def login(self, tenant: str, *, device_code: bool, tell: Callable[[Prompt], None], cancel: Cancel) -> None:
-        azure_login.checked_tenant(tenant)
-        listener = azure_login.Listener(device_code=device_code, tell=tell)
-        arguments = ["login", *(["--use-device-code"] if device_code else []), "--output", "none"]
-        arguments += ["--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
-        extra = _EXTRA | {"AZURE_CORE_LOGIN_EXPERIENCE_V2": "off"}  # with it, az asks for a subscription
-        finished = self._start(self._path(), arguments, extra, azure_login.PATIENCE, cancel, listener)
-        if finished.code != 0:
-            _fail("az login", replace(finished, stderr=listener.rest), tenant)
+        with self.audit.around("azure.login"):
+            azure_login.checked_tenant(tenant)
+            listener = azure_login.Listener(device_code=device_code, tell=tell)
+            arguments = ["login", *(["--use-device-code"] if device_code else []), "--output", "none"]
+            arguments += ["--allow-no-subscriptions", *(["--tenant", tenant] if tenant else [])]
+            extra = _EXTRA | {"AZURE_CORE_LOGIN_EXPERIENCE_V2": "off"}  # with it, az asks for a subscription
+            finished = self._start(self._path(), arguments, extra, azure_login.PATIENCE, cancel, listener)
+            if finished.code != 0:
+                _fail("az login", replace(finished, stderr=listener.rest), tenant)
 
     def logout(self) -> None:
-        finished = self._start(self._path(), ["logout", "--output", "none", "--only-show-errors"])
-        if finished.code != 0 and "no active accounts" not in finished.stderr:
-            _fail("az logout", finished, "")
+        with self.audit.around("azure.logout"):
+            finished = self._start(self._path(), ["logout", "--output", "none", "--only-show-errors"])
+            if finished.code != 0 and "no active accounts" not in finished.stderr:
+                _fail("az logout", finished, "")
 
     def _start(
         self,

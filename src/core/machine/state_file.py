@@ -158,10 +158,6 @@ class StateFile:
         except OSError as error:
             fail_to_write(self.path, error)
 
-    def links(self) -> int:
-        """How many names the file has; more than one means that a copy survives its replacement."""
-        return self.path.stat().st_nlink
-
     def check_replaceable(self) -> None:
         """Tell before anything is changed that `update` would be refused; nothing is written.
 
@@ -243,9 +239,12 @@ class StateFile:
                     found.append(path)
         return found
 
-    def at(self, path: Path) -> StateFile:
-        """The state file at another path, under the same lock."""
-        return self if path == self.path else StateFile(path, self._lock, self._profile)
+    def at(self, path: Path, profile: Profile | None = None) -> StateFile:
+        """The state file at another path, under the same lock.
+
+        :param profile: of that file; None: it has the same.
+        """
+        return self if path == self.path else StateFile(path, self._lock, profile or self._profile)
 
     def _replace(
         self, values: Mapping[str, str], remove: tuple[str, ...], *, really: bool, create: bool, basis: Basis | None

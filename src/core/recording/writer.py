@@ -49,8 +49,9 @@ def kept(profile: Profile) -> list[Path]:
 
     :raises OSError: the folder cannot be read.
     """
-    place = folder(profile)
-    if not place.is_dir():
+    places = (folder(profile), paths.former_folder(profile) / "recordings")  # a look at them moves nothing
+    place = next((place for place in places if place.is_dir()), None)
+    if place is None:
         return []
     return sorted((path for path in place.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
 

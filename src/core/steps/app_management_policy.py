@@ -6,12 +6,15 @@ import json
 from typing import Any, Final
 
 from core.entra.graph import Graph
+from core.entra.policies import PASSWORDS
 from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.context import Context
 
 CREATE: Final = "graph.policy.create"
 ASSIGN: Final = "graph.policy.assign"
+#: What a tenant needs for policies of single apps (B.6).
+LICENCE: Final = "the licence Workload Identities Premium"
 NEEDED: Final = "Policy.ReadWrite.ApplicationConfiguration"
 
 
@@ -28,7 +31,7 @@ class Lock(Step[Context]):
         if not ctx.settings.lock:
             return Done("not asked for (--lock)")
         if app is not None and app.policy.readable and not app.policy.passwords:
-            return Done(f"policy '{', '.join(app.policy.names)}' forbids them")
+            return Done(f"policy '{app.policy.by(PASSWORDS)}' forbids them")
         return Needed()
 
     def plan(self, ctx: Context) -> tuple[PlanRow, ...]:
@@ -36,7 +39,7 @@ class Lock(Step[Context]):
             return ()
         app = ctx.maybe_app
         where = f"app registration '{app.name if app else ctx.profile.app_display_name}'"
-        what = "no new password credential can be added"
+        what = f"no new password credential can be added (takes {LICENCE})"
         return (
             PlanRow("add", "app management policy", where, "", what, False, "POST /policies/appManagementPolicies"),
         )
@@ -49,7 +52,7 @@ class Lock(Step[Context]):
             remedy = (
                 f"Somebody whose token carries {NEEDED} and Application.Read.All (a Cloud Application Administrator or "
                 f"Global Administrator, signed in with an app that may use them) sends these to "
-                f"{ctx.cloud.graph}/v1.0, with the id from the first answer in the second:\n{steps}"
+                f"{ctx.cloud.graph}/v1.0, with the id from the first answer in the second; it takes {LICENCE}:\n{steps}"
             )
             ctx.report("lock.request", "warning", message, remedy)
             return "not done: an administrator has to (the requests are shown)"

@@ -15,42 +15,22 @@ from core.errors import Caller
 from core.events import Finding
 from core.flow.audit import Audit
 from core.flow.facts import Facts
-from core.flow.spec import FlowSpec
-from core.steps.facts import (
-    AppRegistration,
-    HandOffRequest,
-    Identity,
-    KeystoreFindings,
-    MachineKey,
-    NewApp,
-    OpenRun,
-    PasswordRemoval,
-    Project,
-    Proof,
-    SignedIn,
-    Target,
-    WantedPermissions,
-)
+from core.flow.spec import Command
+from core.steps import facts as known
 
 if TYPE_CHECKING:  # `token` has a context too, and needs little of what the flows do
     from core.clock import Cancel, Clock
     from core.config.cloud import Cloud
     from core.config.profile import Profile
     from core.config.settings import Settings
-    from core.entra.application import App
-    from core.entra.graph import Graph
-    from core.entra.http import Session
+    from core.entra import application, graph, http, tokens
     from core.entra.keys import Keys
-    from core.entra.tokens import Token
     from core.events import Event, Question, Severity
     from core.flow.facts import Uses
     from core.flow.journal import Effect, Journal
-    from core.machine.azure_cli import SignIn
+    from core.machine import azure_cli, prerequisites, python_packages, state_file
     from core.machine.keys.hardware import Hardware
     from core.machine.keystore.system import Keystore
-    from core.machine.prerequisites import Tool
-    from core.machine.python_packages import Package
-    from core.machine.state_file import StateFile
     from core.signer import Signer
 
 
@@ -67,6 +47,7 @@ class Context:
     :param audit: told of every privileged effect (D3).
     :param store: what the run knows (`core.steps.facts`).
     :ivar facts: the same; of that a step sees only what it declares.
+    :param scratch: folders outside the project in which people put copies of the state file (M11).
     :param lifetime: what says that a key would not outlive this run; empty when nothing does (M16).
     """
 
@@ -75,19 +56,20 @@ class Context:
     cloud: Cloud
     clock: Clock
     cancel: Cancel
-    session: Session
-    sign_in: SignIn
+    session: http.Session
+    sign_in: azure_cli.SignIn
     keystore: Keystore
     keys: Keys
-    statefile: StateFile
+    statefile: state_file.StateFile
     emitter: Callable[[Event], None]
     asker: Callable[[Question], bool]
     untrusted: tuple[Path, ...]
-    tools: Callable[[], tuple[Tool, ...]]
+    tools: Callable[[], tuple[prerequisites.Tool, ...]]
     hardware: Callable[[], Hardware]
-    packages: Callable[[], tuple[Package, ...]]
+    packages: Callable[[], tuple[python_packages.Package, ...]]
     run_id: str
-    flow: FlowSpec = FlowSpec("")  # noqa: RUF009  it cannot be changed
+    flow: Command = Command("")  # noqa: RUF009  it cannot be changed
+    scratch: tuple[Path, ...] = ()
     lifetime: tuple[str, ...] = ()
     chance: Random = field(default_factory=Random)
     machine: str = field(default_factory=socket.gethostname)
@@ -125,84 +107,84 @@ class Context:
         return self.asker(question)
 
     @property
-    def project(self) -> Project:
+    def project(self) -> known.Project:
         """The project's state file, as it was read; empty if it was not."""
-        return self.facts.maybe(Project) or Project()
+        return self.facts.maybe(known.Project) or known.Project()
 
     @property
-    def target(self) -> Target:
+    def target(self) -> known.Target:
         """Which app of which tenant this is about, as far as that is known."""
-        return self.facts.maybe(Target) or Target()
+        return self.facts.maybe(known.Target) or known.Target()
 
     @property
-    def app(self) -> App:
+    def app(self) -> application.App:
         """The app registration; the review stage has read it."""
-        return self.facts.get(AppRegistration).app
+        return self.facts.get(known.AppRegistration).app
 
     @property
-    def maybe_app(self) -> App | None:
+    def maybe_app(self) -> application.App | None:
         """Likewise, if there is one and it is known."""
-        registration = self.facts.maybe(AppRegistration)
+        registration = self.facts.maybe(known.AppRegistration)
         return registration.app if registration is not None else None
 
-    def update_app(self, app: App) -> None:
+    def update_app(self, app: application.App) -> None:
         """Take over what a newer look at the app registration, or a change of it, shows."""
-        before = self.facts.maybe(AppRegistration)
-        self.facts.put(AppRegistration(app, before.initial if before is not None else ()))
+        before = self.facts.maybe(known.AppRegistration)
+        self.facts.put(known.AppRegistration(app, before.initial if before is not None else ()))
 
     @property
-    def new_app(self) -> NewApp:
+    def new_app(self) -> known.NewApp:
         """What is known of an app that is to be created."""
-        return self.facts.maybe(NewApp) or NewApp()
+        return self.facts.maybe(known.NewApp) or known.NewApp()
 
     @property
-    def keystore_findings(self) -> KeystoreFindings:
+    def keystore_findings(self) -> known.KeystoreFindings:
         """What the keystores of this computer were found to be and to hold, so far."""
-        return self.facts.maybe(KeystoreFindings) or KeystoreFindings()
+        return self.facts.maybe(known.KeystoreFindings) or known.KeystoreFindings()
 
     @property
-    def permissions(self) -> WantedPermissions:
+    def permissions(self) -> known.WantedPermissions:
         """The permissions that the run sees to: none, if none were asked for."""
-        return self.facts.maybe(WantedPermissions) or WantedPermissions()
+        return self.facts.maybe(known.WantedPermissions) or known.WantedPermissions()
 
     @property
-    def removal(self) -> PasswordRemoval:
+    def removal(self) -> known.PasswordRemoval:
         """What is known of the password credentials that are to be deleted."""
-        return self.facts.maybe(PasswordRemoval) or PasswordRemoval()
+        return self.facts.maybe(known.PasswordRemoval) or known.PasswordRemoval()
 
     @property
     def app_name(self) -> str:
         """Display name of an app that this run creates: what a request asks for, else the profile's."""
-        asked = self.facts.maybe(HandOffRequest)
+        asked = self.facts.maybe(known.HandOffRequest)
         return asked.request.app_name if asked is not None else self.profile.app_display_name
 
     @property
     def key_pair(self) -> Signer:
         """The key this run works with; a step has stored or found it."""
-        return self.facts.get(MachineKey).key_pair
+        return self.facts.get(known.MachineKey).key_pair
 
     @property
     def maybe_key_pair(self) -> Signer | None:
         """Likewise, if there is one yet."""
-        key = self.facts.maybe(MachineKey)
+        key = self.facts.maybe(known.MachineKey)
         return key.key_pair if key is not None else None
 
     @property
-    def maybe_proof(self) -> Token | None:
+    def maybe_proof(self) -> tokens.Token | None:
         """A token that was minted with the key, if it is proven."""
-        proof = self.facts.maybe(Proof)
+        proof = self.facts.maybe(known.Proof)
         return proof.token if proof is not None else None
 
     @property
     def journal(self) -> Journal | None:
         """The journal of the open run, once a look step has opened it."""
-        run = self.facts.maybe(OpenRun)
+        run = self.facts.maybe(known.OpenRun)
         return run.journal if run is not None else None
 
     @property
     def log(self) -> Journal:
         """Likewise, where it has been opened."""
-        return self.facts.get(OpenRun).journal
+        return self.facts.get(known.OpenRun).journal
 
     def standing(self, *actions: str) -> list[Effect]:
         """What the open run did or may have done of these kinds, or of any; nothing while none is open."""
@@ -218,15 +200,15 @@ class Context:
         """Keystore account of a key that is not proven yet (M4)."""
         return f"{self.target.tenant}#{self.key_pair.thumbprint}"
 
-    def graph_of(self, identity: Identity) -> Graph:
+    def graph_of(self, identity: known.Identity) -> graph.Graph:
         """Microsoft Graph as one of the two identities of a run."""
         return self.app_graph() if identity == "app" else self.user_graph()
 
-    def user_graph(self) -> Graph:
+    def user_graph(self) -> graph.Graph:
         """Microsoft Graph as the signed-in principal."""
 
-        def token(again: bool) -> Token:
-            signed_in = self.facts.maybe(SignedIn)
+        def token(again: bool) -> tokens.Token:
+            signed_in = self.facts.maybe(known.SignedIn)
             if again or signed_in is None:
                 signed_in = self._again(signed_in)
                 self.store.put(signed_in)
@@ -234,7 +216,7 @@ class Context:
 
         return self._graph(token)
 
-    def _again(self, before: SignedIn | None) -> SignedIn:
+    def _again(self, before: known.SignedIn | None) -> known.SignedIn:
         """Get a token again; nobody else may have signed in to the Azure CLI since the plan was made for somebody."""
         from core.errors import SetupError
         from core.machine.azure_cli import Account
@@ -243,22 +225,22 @@ class Context:
         if before is not None and before.token.claims.get("oid") != token.claims.get("oid"):
             names = [str(t.claims.get("upn") or t.claims.get("oid") or "?") for t in (before.token, token)]
             raise SetupError("az.another-user", ours=names[0], theirs=names[1])
-        return SignedIn(Account.of(token), token)
+        return known.SignedIn(Account.of(token), token)
 
-    def app_graph(self) -> Graph:
+    def app_graph(self) -> graph.Graph:
         """Microsoft Graph as the Provisioner itself, with its proven certificate."""
         from core.entra.tokens import mint
 
-        def token(again: bool) -> Token:
+        def token(again: bool) -> tokens.Token:
             target, proof = self.target, self.maybe_proof
             if again or proof is None:
                 proof = mint(self.session, self.cloud, target.tenant, target.app_id, self.key_pair)
-                self.store.put(Proof(proof))
+                self.store.put(known.Proof(proof))
             return proof
 
         return self._graph(token, app=True)
 
-    def _graph(self, token: Callable[[bool], Token], *, app: bool = False) -> Graph:
+    def _graph(self, token: Callable[[bool], tokens.Token], *, app: bool = False) -> graph.Graph:
         from core.entra.graph import Graph
 
         def caller() -> Caller:

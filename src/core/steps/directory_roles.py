@@ -1,9 +1,14 @@
-"""What the signed-in principal may do, as far as its token tells before anything is tried (P12)."""
+"""What the signed-in principal may do: what its token tells, or else what a rehearsal without effect finds (P12, P15).
+
+The claim `wids` names built-in roles for the whole tenant alone. A custom role, and one for this app only
+(`directoryScopeId`), stand in no token, so that it never proves that somebody may not.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
+from core.entra import credentials, permissions
 from core.entra.application import HOLDER_NAME, App, Holder
 from core.steps.context import Context
 from core.steps.facts import SignedIn
@@ -28,26 +33,33 @@ APP_ADMINS: Final = frozenset({_GLOBAL, _APPLICATION, _CLOUD_APPLICATION})
 #: Directory roles whose holders may grant Microsoft Graph application permissions; the other two may not.
 ROLE_ADMINS: Final = frozenset({_GLOBAL, _PRIVILEGED_ROLE})
 _UNKNOWN: Final = "unknown until it is tried"
+_REHEARSED: Final = "a rehearsal was not refused: a custom role, or one for this app alone"
 
 
 def may_write(ctx: Context, app: App, holder: Holder = "application") -> str | None:
-    """Why the signed-in principal may probably change the app, or None when it certainly may not."""
+    """Why the signed-in principal may probably change the app; None when it was refused a rehearsal."""
+    reason = told_to_write(ctx, app, holder)
+    if reason is not None:
+        return reason
+    refusal = credentials.refused_removals(ctx.user_graph(), app, (holder,)).get(holder)
+    return None if refusal is not None and refusal.lacks_rights else _REHEARSED
+
+
+def told_to_write(ctx: Context, app: App, holder: Holder = "application") -> str | None:
+    """Why the token says that its holder may probably change the app; None when it tells of no reason."""
     user = ctx.facts.get(SignedIn).token
     oid = user.claims.get("oid")
     owns = any(owner.get("id") == oid for owner in app.owners_of(holder))
     if WRITE in user.roles:
         return f"granted {WRITE}"
-    if "Application.ReadWrite.OwnedBy" in user.roles and owns:
+    delegated = {WRITE, "Directory.AccessAsUser.All"} & user.scopes
+    if owns and (delegated or "Application.ReadWrite.OwnedBy" in user.roles):
         return f"owner of the {HOLDER_NAME[holder]}"
-    if WRITE not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
-        return None
-    if owns:
-        return f"owner of the {HOLDER_NAME[holder]}"
-    return _by_role(ctx, APP_ADMINS)
+    return _by_role(ctx, APP_ADMINS) if delegated else None
 
 
 def may_create(ctx: Context) -> str | None:
-    """Why the signed-in principal may probably create an app, or None when it certainly may not."""
+    """Why the signed-in principal may probably create an app; None when its token lacks the permission."""
     user = ctx.facts.get(SignedIn).token
     if {WRITE, "Application.ReadWrite.OwnedBy"} & user.roles:
         return "granted the permission to create apps"
@@ -57,13 +69,15 @@ def may_create(ctx: Context) -> str | None:
 
 
 def may_grant(ctx: Context) -> str | None:
-    """Why the signed-in principal may probably grant application permissions, or None when it certainly may not."""
+    """Why the signed-in principal may probably grant application permissions; None when it was refused a rehearsal."""
     user = ctx.facts.get(SignedIn).token
     if ASSIGN in user.roles:
         return f"granted {ASSIGN}"
-    if ASSIGN not in user.scopes and "Directory.AccessAsUser.All" not in user.scopes:
-        return None
-    return _by_role(ctx, ROLE_ADMINS)
+    if {ASSIGN, "Directory.AccessAsUser.All"} & user.scopes and (reason := _by_role(ctx, ROLE_ADMINS)) is not None:
+        return reason
+    resource_id = ctx.permissions.resource_id
+    refusal = permissions.refused_grant(ctx.user_graph(), resource_id) if resource_id else None
+    return None if refusal is not None and refusal.lacks_rights else _REHEARSED
 
 
 def directory_roles(ctx: Context) -> str:

@@ -15,6 +15,7 @@ from core.entra.policies import UNREADABLE, Policy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from core.config.profile import Profile
     from core.entra.application import App, Holder, Password
     from core.entra.tokens import Token
     from core.flow.journal import Journal
@@ -81,6 +82,22 @@ class AppRegistration:
 
     app: App
     initial: tuple[Password, ...] = ()
+
+
+@final
+@dataclass(frozen=True)
+class OlderApp:
+    """The app of before a renaming, which a state file of that time names (M19).
+
+    :param profile: of that time.
+    :param secret: what stood in that state file when it was read.
+    :param agreed: whether it is to be retired.
+    """
+
+    profile: Profile
+    app: App
+    secret: Secret | None = None
+    agreed: bool = False
 
 
 @final

@@ -7,6 +7,7 @@ import sys
 from typing import Any, ClassVar
 
 from core import files, paths
+from core.config import profile as profiles
 from core.config.cloud import option_of
 from core.config.options import OPTIONS
 from core.config.settings import guid
@@ -14,6 +15,7 @@ from core.errors import SetupError
 from core.flow.facts import Kinds
 from core.flow.journal import Journal
 from core.flow.step import Blocked, Done, Needed, Stage, Status, Step
+from core.machine import own_folder
 from core.machine.state_file import Contents
 from core.secret import looks_secret, redactor
 from core.steps import facts
@@ -38,14 +40,18 @@ class ReadStateFile(Step[Context]):
         folder = ctx.statefile.path.parent
         if not folder.is_dir():
             raise SetupError("usage.project", path=folder, detail="not a folder" if folder.exists() else "not there")
+        if profile.of_blueprint:
+            raise SetupError("usage.blueprint-profile", name=profile.name, path=ctx.statefile.path)
         missing = not self._required and not ctx.statefile.exists()
+        _tell_of_another_profile(ctx, missing=not ctx.statefile.exists())
+        _tell_of_former_folder(ctx)
         contents = ctx.statefile.read_or_empty() if missing else ctx.statefile.read()
         members = contents.members
         _refuse_another_cloud(ctx, members.get("CLOUD", ctx.cloud.name if missing else "public"))
         if contents.unusable:
             what = f"{profile.secret_member} holds no usable secret"
             ctx.report("statefile.unusable", "warning", f"{what}; it is not tried, and it is removed all the same.")
-        if contents.present and ctx.statefile.links() > 1:
+        if contents.present and ctx.statefile.path.stat().st_nlink > 1:
             message = f"{ctx.statefile.path} has another name (a hard link); under that name the secret stays."
             ctx.report("statefile.linked", "warning", message, "Delete the other name too.")
         ctx.facts.put(facts.Project(members, contents.basis.only(profile.members), contents.secret))
@@ -194,6 +200,39 @@ def take_lock(ctx: Context, tenant: str, app_id: str) -> None:
     except OSError as error:
         raise SetupError("journal.io", path=lock, detail=error.strerror or error) from None
     ctx.locks.add(lock)
+
+
+def _tell_of_another_profile(ctx: Context, *, missing: bool) -> None:
+    """Say whose state file lies there besides, if the profile was named; none is made beside that of a namesake (M19).
+
+    :raises SetupError: `usage.other-profile`.
+    """
+    ours, origin = ctx.profile, ctx.settings.origin.get("profile", "default")
+    for other in profiles.present(ctx.settings.folder):
+        if other == ours or origin == "default":
+            continue
+        if missing and ours.name in profiles.BUILT_IN and not other.of_blueprint:
+            raise SetupError(
+                "usage.other-profile", theirs=other.state_file, name=other.name, ours=ours.name, path=ctx.statefile.path
+            )
+        message = (
+            f"{other.state_file} lies in the project, too: the state file of profile {other.name}. "
+            f"It is left alone, because the profile was named: {ours.name} (from: {origin})."
+        )
+        ctx.report("statefile.other-profile", "warning", message, "Leave out --profile if that is not meant.")
+
+
+def _tell_of_former_folder(ctx: Context) -> None:
+    """Say what lies at the place that this program's own folder had before, if both are there (A8)."""
+    old, new = own_folder.left_behind(ctx.profile), paths.state_folder(ctx.profile)
+    if old is None:
+        return
+    journals = sorted(old.glob("journal/*"))
+    opened = [journal.name for journal in journals if Journal(journal, ctx.run_id, ctx.clock).resumed]
+    still = f" A run is still open in it: {', '.join(opened)}." if opened else ""
+    message = f"{old} holds journals or other files, and so does {new}, which is used. Nothing was merged.{still}"
+    finish = "Finish that run with the version that began it. " if opened else ""
+    ctx.report("folder.left", "warning", message, f"{finish}When nothing there is needed any more, delete {old}.")
 
 
 def _refuse_another_cloud(ctx: Context, theirs: object) -> None:

@@ -33,7 +33,7 @@ class LookAtTool(Step[Context]):
         if mine is None:
             return Done("not needed on this system")
         if mine.ok:
-            return Done(_evidence(mine))
+            return Done(f"{mine.found} (needed {mine.needed})" if mine.needed else mine.found)
         if not mine.required:
             return Needed(mine.why)
         missing = [tool for tool in seen if tool.required and not tool.ok]
@@ -74,10 +74,6 @@ def with_tools(flow: Flow[Context]) -> Flow[Context]:
 def _report(ctx: Context, tool: prerequisites.Tool) -> None:
     severity: Severity = "failure" if tool.required else "warning"
     ctx.report("tools.missing", severity, f"{_wanted(tool)}: {tool.why}.", tool.install)
-
-
-def _evidence(tool: prerequisites.Tool) -> str:
-    return tool.found + (f" (needed {tool.needed})" if tool.needed else "")
 
 
 def _wanted(tool: prerequisites.Tool) -> str:

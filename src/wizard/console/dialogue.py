@@ -23,13 +23,12 @@ from wizard.console.ndjson import Ndjson
 from wizard.console.plain import Plain
 from wizard.process import log, signals
 from wizard.runs import Ended, Kind, Order
-from wizard.workspace import Demo
+from wizard.workspace import Demo, Workspace
 
 if TYPE_CHECKING:
     from core.flows.interrupted import Open
     from core.flows.project_status import ProjectStatus
     from core.steps.context import Context
-    from wizard.workspace import Workspace
 
 #: What the survey found, in words.
 _SUBJECTS: Final = {
@@ -179,8 +178,7 @@ class _Dialogue:
         while True:
             self.events.recording = self._workspace.recording(kind, SystemClock().now)
             last = ran = self._carry_out(kind)
-            spec = registry.flow(ran.flow)
-            provable = spec is not None and spec.provable
+            provable = registry.row(ran.flow).provable
             proven = provable and kind != "undo" and self.code == ExitCode.DONE and not self._menu.cancel.signal
             if proven:
                 last = self._carry_out("verify")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from core.errors import Interrupted, SetupError
 from wizard.console.menu import Menu
 from wizard.console.plain import Plain
 from wizard.explain import answer
-
-if TYPE_CHECKING:
-    from wizard.workspace import Workspace
+from wizard.workspace import Workspace
 
 Wish = Literal["again", "menu", "quit"]
 _OPTIONS: Final = {

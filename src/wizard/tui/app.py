@@ -23,7 +23,6 @@ from wizard.tui.palette import THEMES, Offers
 
 if TYPE_CHECKING:
     from core.clock import Cancel, Clock
-    from core.flows.project_status import ProjectStatus
     from core.steps.context import Context
     from wizard.tui.host import Say, Work
     from wizard.workspace import Workspace
@@ -41,14 +40,12 @@ class Wizard(Navigation):
 
     :param workspace: where it stands.
     :param clock: time of the screens; tests and pictures give their own.
-    :cvar more_keys: what the help says of keys that no footer shows.
     :ivar preface: what stands above the last words, when the screens are gone.
     """
 
     CSS_PATH = "wizard.tcss"
     TITLE = "entraclaw-setup"
     COMMANDS: ClassVar[set[Any]] = {Offers}
-    more_keys: ClassVar[tuple[str, ...]] = ()
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  the framework types it so
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (24, "-low"), (30, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -61,9 +58,7 @@ class Wizard(Navigation):
 
     def __init__(self, workspace: Workspace, clock: Clock | None = None) -> None:
         super().__init__(workspace, clock)
-        self.survey: ProjectStatus | None = None
         self.preface = ""
-        self.moving = False
         self.incident = ""
         self.to_sandbox = False
         self._job: Job | None = None
@@ -233,7 +228,6 @@ class Wizard(Navigation):
 
     def _begin_job(self, work: Callable[[Say, Cancel], object], after: Say, tells: Say = _nothing) -> None:
         self._job = Job(self.post_message, work, after, tells)
-        self._job.start()
 
     def stop_job(self) -> None:
         """Give up what runs beside the engine."""

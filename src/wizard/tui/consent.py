@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from core.errors import SetupError
 from wizard.tui.dialogs import Ask, Line, Text
-
-if TYPE_CHECKING:
-    from wizard.tui.host import Host
+from wizard.tui.host import Host
 
 
 class Consent(NamedTuple):

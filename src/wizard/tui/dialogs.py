@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,12 +14,10 @@ from textual.screen import ModalScreen
 from textual.validation import Function
 from textual.widgets import Button, Footer, Input, Log, Static
 
+from core.errors import SetupError
 from wizard.text import clean
+from wizard.tui.host import Host
 from wizard.tui.widgets.parts import Actions
-
-if TYPE_CHECKING:
-    from core.errors import SetupError
-    from wizard.tui.host import Host
 
 SMALLEST = (60, 20)
 
@@ -95,7 +93,7 @@ class Text(ModalScreen[None]):
     :param end: show the end of it first, as of a log.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "close", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "Close")]
 
     def __init__(self, title: str, text: str, *, end: bool = False) -> None:
         super().__init__()
@@ -121,15 +119,11 @@ class Text(ModalScreen[None]):
         if self._end:
             self.query_one(Log).write(clean(self._text))
 
-    def action_close(self) -> None:
-        """Close."""
-        self.dismiss()
-
 
 class Line(ModalScreen[str]):
     """One line of text; empty when it was cancelled."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "Cancel")]
 
     def __init__(self, text: str, value: str) -> None:
         super().__init__()
@@ -146,10 +140,6 @@ class Line(ModalScreen[str]):
         event.stop()
         if event.value.strip():
             self.dismiss(event.value.strip())
-
-    def action_close(self) -> None:
-        """Cancel."""
-        self.dismiss("")
 
 
 class TooSmall(ModalScreen[None]):

@@ -21,13 +21,12 @@ from core.clock import Cancel
 from core.errors import Interrupted
 from core.events import Event, FlowStarted, Question, StageStarted
 from wizard import runs
-from wizard.runs import LOOKS
+from wizard.runs import LOOKS, Kind, Order
 from wizard.tui.state import LOOK, Item, Outline, Pause
 
 if TYPE_CHECKING:
     from core.flow.step import Flow
     from core.steps.context import Context
-    from wizard.runs import Kind, Order
     from wizard.workspace import Workspace
 
 Prospect = Literal["nothing", "undo", "forward"]

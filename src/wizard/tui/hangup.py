@@ -6,7 +6,6 @@ loop stands still before it. A loop that stands still hears no signal.
 
 from __future__ import annotations
 
-import io
 import os
 import queue
 import sys
@@ -14,33 +13,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, Any, Final, cast
 
 from core.errors.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from wizard.tui.app import Wizard
+from wizard.tui.app import Wizard
 
 #: Seconds that the screens have to go away after a signal, and then the last words.
 PATIENCE: Final = 0.5
 _OVER: Final = 0  # no signal has this number
 
 
-class Lasting(io.TextIOBase):
-    """A stream that can be written to for ever.
+class Lasting:
+    """A stream that can be written to for ever; all else is the stream's.
 
     :param stream: where it goes, until that fails.
     :param gone: called when it has failed, once.
     """
 
     def __init__(self, stream: IO[str], gone: Callable[[], object]) -> None:
-        super().__init__()
         self._stream, self._gone, self._lost = stream, gone, False
 
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """Of the stream."""
-        return str(getattr(self._stream, "encoding", "utf-8"))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         """Write it, or drop it where nobody is."""
@@ -50,14 +44,6 @@ class Lasting(io.TextIOBase):
     def flush(self) -> None:
         """Hand on what was written."""
         self._try(self._stream.flush)
-
-    def fileno(self) -> int:
-        """Of the stream."""
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        """Of the stream."""
-        return self._stream.isatty()
 
     def _try(self, work: Callable[[], object]) -> None:
         if self._lost:

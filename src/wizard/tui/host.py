@@ -5,6 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from core.clock import Cancel, Clock, SystemClock
+from core.errors.exit_codes import ExitCode
+from wizard.tui.state import Model
 from wizard.tui.textual_compat import TextualApp
 
 if TYPE_CHECKING:
@@ -12,12 +15,9 @@ if TYPE_CHECKING:
 
     from textual.screen import Screen
 
-    from core.clock import Cancel, Clock
-    from core.errors.exit_codes import ExitCode
     from core.flows.project_status import ProjectStatus
     from core.steps.context import Context
     from wizard.tui.engine_thread import Feed
-    from wizard.tui.state import Model
     from wizard.workspace import Workspace
 
 #: Receives what was said, or what it came to.
@@ -29,6 +29,8 @@ Work: TypeAlias = "Callable[[Context, Say, Cancel], object]"
 class Host(TextualApp):
     """The app that shows a screen.
 
+    :param workspace: where it stands.
+    :param clock: time of the screens; tests and pictures give their own.
     :cvar READING: seconds that a question must have been on the screen before an answer to it counts.
     :cvar more_keys: what the help says of keys that no footer shows.
     :ivar workspace: where it stands.
@@ -43,18 +45,19 @@ class Host(TextualApp):
     :ivar exit_code: of what was done last.
     """
 
-    READING: ClassVar[float]
-    more_keys: ClassVar[tuple[str, ...]]
-    workspace: Workspace
-    clock: Clock
-    model: Model
-    proof: Model
-    survey: ProjectStatus | None
-    engine_thread: Feed | None
-    passed: set[str]
-    moving: bool
-    outcome: str
-    exit_code: ExitCode
+    READING: ClassVar[float] = 0.4
+    more_keys: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, workspace: Workspace, clock: Clock | None = None) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.clock = clock or SystemClock()
+        self.model, self.proof = Model("verify"), Model("verify")
+        self.survey: ProjectStatus | None = None
+        self.engine_thread: Feed | None = None
+        self.passed: set[str] = set()
+        self.moving = False
+        self.exit_code, self.outcome = ExitCode.DONE, ""
 
     @property
     @abstractmethod

@@ -5,15 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from core.clock import Cancel
 from core.errors import SetupError
-
-if TYPE_CHECKING:
-    from wizard.tui.host import Say
+from wizard.tui.host import Say
 
 
 class Told(Message):
@@ -31,7 +28,7 @@ class Told(Message):
 
 
 class Job:
-    """Something short beside the engine, such as a sign-in.
+    """Something short beside the engine, such as a sign-in; it begins at once.
 
     :param work: receives a function that tells something, and the request to stop.
     :ivar after: receives what it returned, or the error it ended with.
@@ -44,9 +41,6 @@ class Job:
         self._post, self._work, self.after, self.tells = post, work, after, tells
         self._cancel = Cancel()
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import time
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from textual.events import Event, Key, MouseDown, Paste
+from textual.events import Event, Key, MouseDown, Paste, Resize
 
-from core.clock import SystemClock
+from core.clock import Clock
 from core.errors import SetupError
 from core.errors.exit_codes import ExitCode
 from core.flows import registry
-from wizard.runs import LOOKS, Order
+from wizard.runs import LOOKS, Kind, Order
 from wizard.tui.dialogs import SMALLEST, Ask, TooSmall
-from wizard.tui.engine_thread import EngineThread, Moved
+from wizard.tui.engine_thread import EngineThread, Feed, Moved
 from wizard.tui.host import Host
 from wizard.tui.state import HAND_OFF, LOOK, PLACES, Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from textual.events import Resize
     from textual.geometry import Size
     from textual.timer import Timer
 
-    from core.clock import Clock
     from core.events import Event as CoreEvent
     from core.events import Question
     from core.recording.writer import Recording
-    from wizard.runs import Kind
-    from wizard.tui.engine_thread import Feed
     from wizard.tui.screens.base import WizardScreen
     from wizard.workspace import Workspace
 
@@ -60,19 +56,10 @@ class Navigation(Host):
     :ivar log_to: receives every event, such as a log file.
     """
 
-    #: Seconds that a question must have been on the screen before an answer to it counts.
-    READING: ClassVar[float] = 0.4
-
     def __init__(self, workspace: Workspace, clock: Clock | None = None) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.clock = clock or SystemClock()
-        self.model, self.proof = Model("verify"), Model("verify")
+        super().__init__(workspace, clock)
         self.last = (self.model, self.proof)
-        self.engine_thread: Feed | None = None
         self._recording: Recording | None = None
-        self.exit_code, self.outcome = ExitCode.DONE, ""
-        self.passed: set[str] = set()
         self.log_to: Callable[[CoreEvent], None] | None = None
         self._asking: Question | None = None
         self._open_doors: frozenset[str] = frozenset()
@@ -102,9 +89,7 @@ class Navigation(Host):
     @property
     def subject(self) -> str:
         """What is being done, for the top line."""
-        row = registry.find(self.model.kind)
-        told = row.doing if row is not None else ""
-        return (told or self.model.kind) if self._begun else ""
+        return (registry.row(self.model.kind).doing or self.model.kind) if self._begun else ""
 
     @property
     def prospect(self) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import SetupError
 from wizard.text import clean
 from wizard.tui.dialogs import Line, Text
-
-if TYPE_CHECKING:
-    from wizard.tui.host import Host
+from wizard.tui.host import Host
 
 
 def log(app: Host) -> None:

@@ -15,24 +15,19 @@ from core.errors.exit_codes import ExitCode
 from core.events import Question, StageStarted
 from core.flow.engine import Result
 from core.flows import registry
-from wizard.replay import head
-from wizard.runs import LOOKS, Ended, Kind
+from wizard.replay import Pace, head
+from wizard.runs import LOOKS, Ended, Kind, Order
 from wizard.tui.app import Wizard
 from wizard.tui.engine_thread import Feed, outline
-from wizard.tui.state import LOOK, Item, Pause
-from wizard.workspace import Workspace
+from wizard.tui.state import LOOK, Item, Model, Pause
+from wizard.workspace import Ask, Emit, Workspace
 
 if TYPE_CHECKING:
     from textual.message import Message
 
     from core.clock import Cancel
-    from core.events import Question as CoreQuestion
     from core.recording.reader import Part, Tape
     from core.steps.context import Context
-    from wizard.replay import Pace
-    from wizard.runs import Order
-    from wizard.tui.state import Model
-    from wizard.workspace import Ask, Emit
 
 #: The keys double and halve the speed between these.
 _SLOWEST, _FASTEST = 0.125, 128.0
@@ -73,8 +68,8 @@ class Playback(Feed):
         self._pace.leap(moment)
 
     def _items_in_order(self, first: float) -> Iterator[tuple[float, Item]]:
-        spec = registry.flow(self._part.flow)
-        if spec is not None and spec.started:  # its steps are known before they begin
+        spec = registry.row(self._part.flow)
+        if spec.load and spec.started:  # its steps are known before they begin
             yield first, outline(registry.load(spec.load))
         following = [event for _, event in self._part.events[1:]]
         stage, asked, last = "", False, first
@@ -108,8 +103,7 @@ class Recorded(Workspace):
     def __init__(self, tape: Tape, settings: Settings, pace: Pace) -> None:
         self.tape, self.settings, self.pace = tape, settings, pace
         first = tape.parts[0]
-        row = registry.find(tape.command)
-        self.kind = tape.command if row is not None and row.started else first.flow
+        self.kind = tape.command if registry.row(tape.command).started else first.flow
         proofs = [part for part in tape.parts if part.flow == "verify"]
         self.proof: Part | None = proofs[-1] if proofs else None
 
@@ -201,7 +195,7 @@ class Replay(Wizard):
         part = workspace.proof if order.kind == "verify" and workspace.proof is not None else workspace.tape.parts[0]
         return Playback(part, order.kind, self.post_message, workspace.pace)
 
-    def _ask(self, question: CoreQuestion) -> None:
+    def _ask(self, question: Question) -> None:
         """It was answered."""
 
     def _follow(self, stage: str) -> None:

@@ -7,14 +7,11 @@ import json
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import Any, Final, assert_never
 
 from core import events
 from wizard.console.plain import Plain
-from wizard.runs import Ended
-
-if TYPE_CHECKING:
-    from wizard.runs import Kind
+from wizard.runs import Ended, Kind
 
 #: The rail: name of a screen, and what the rail calls it. The first four, and `review`, are stages of the flows.
 RAIL: Final = (

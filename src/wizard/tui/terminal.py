@@ -7,8 +7,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING
+from types import FrameType
 
+from core.errors.exit_codes import ExitCode
 from core.secret import redactor
 from wizard.console.ndjson import Ndjson
 from wizard.process import handling, log
@@ -16,13 +17,7 @@ from wizard.report import support
 from wizard.text import clean
 from wizard.tui.app import Wizard
 from wizard.tui.hangup import Watch, lasting
-from wizard.workspace import Demo
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from core.errors.exit_codes import ExitCode
-    from wizard.workspace import Workspace
+from wizard.workspace import Demo, Workspace
 
 
 def run(workspace: Workspace, app: Wizard | None = None) -> ExitCode:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rich.console import RenderableType
 from textual.app import App
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 class TextualApp(App[None]):

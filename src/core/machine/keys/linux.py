@@ -10,6 +10,7 @@ from pathlib import Path
 from stat import S_IMODE
 from typing import Final
 
+from core.machine import environment
 from core.machine.keys import surroundings
 from core.machine.keys.hardware import Group, Hardware, Kind, User
 
@@ -37,11 +38,7 @@ def look(
     """
     around = surroundings.look(environ, root)
     seen = [_Chip(root, number, around).judge(user, access, group) for number in _numbers(root)]
-    return min(seen, key=_rank) if seen else _none(root, around)
-
-
-def _rank(hardware: Hardware) -> tuple[bool, bool]:
-    return not hardware.usable, hardware.kind != "tpm2"
+    return min(seen, key=lambda one: (not one.usable, one.kind != "tpm2")) if seen else _none(root, around)
 
 
 def _numbers(root: Path) -> list[int]:
@@ -90,14 +87,14 @@ class _Chip:
 
     def _kind(self) -> Kind:
         chip = self._root / f"sys/class/tpm/tpm{self._number}"
-        match surroundings.text(chip / "tpm_version_major"):
+        match environment.text(chip / "tpm_version_major"):
             case "2":
                 return "tpm2"
             case "1":
                 return "tpm1.2"
         if self._managed or self._device.exists():  # the kernel is older than Linux 5.6; only a 2.0 has one
             return "tpm2"
-        return "tpm1.2" if "1.2" in surroundings.text(chip / "device/caps") else "tpm"
+        return "tpm1.2" if "1.2" in environment.text(chip / "device/caps") else "tpm"
 
     @property
     def _managed(self) -> bool:

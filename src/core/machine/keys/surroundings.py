@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from core import tables
 from core.machine import environment
-
-#: Bytes of a file that matter; /proc/cpuinfo of a large machine is long, and slow to make.
-_HEAD: Final = 16384
 
 
 class Surroundings(NamedTuple):
@@ -43,15 +40,6 @@ def look(environ: Mapping[str, str], root: Path) -> Surroundings:
     return Surroundings(wsl, _container(environ, root), "" if wsl else _machine(root))
 
 
-def text(path: Path) -> str:
-    """The beginning of a file; nothing when it cannot be read: then it is no evidence either way."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_HEAD).decode(errors="replace").strip("\0 \t\r\n")
-    except OSError:
-        return ""
-
-
 def _table(name: str) -> dict[str, str]:
     """Words, and what their kind is called."""
     kinds: dict[str, str] = tables.read("machine/surroundings")[name]
@@ -59,7 +47,7 @@ def _table(name: str) -> dict[str, str]:
 
 
 def _wsl(environ: Mapping[str, str], root: Path) -> str:
-    release = text(root / "proc/sys/kernel/osrelease")
+    release = environment.text(root / "proc/sys/kernel/osrelease")
     if re.search("microsoft-standard|wsl2", release, re.IGNORECASE):
         return "WSL2"
     if release.endswith("-Microsoft"):
@@ -71,18 +59,18 @@ def _container(environ: Mapping[str, str], root: Path) -> str:
     evidence = [line for line in environment.evidence(environ, root) if line.startswith("container: ")]
     if not evidence:
         return ""
-    told = " ".join((*evidence, environ.get("container", ""), text(root / "run/systemd/container"))).lower()
+    told = " ".join((*evidence, environ.get("container", ""), environment.text(root / "run/systemd/container"))).lower()
     return next((kind for word, kind in _table("containers").items() if word in told), "unknown")
 
 
 def _machine(root: Path) -> str:
     firmware = root / "sys/class/dmi/id"
-    told = " ".join(text(firmware / name) for name in ("sys_vendor", "product_name")).lower()
-    hypervisor = re.search(r"^flags\s*:.*\bhypervisor\b", text(root / "proc/cpuinfo"), re.MULTILINE)
-    if "control_d" in text(root / "proc/xen/capabilities") or ".metal" in told:
+    told = " ".join(environment.text(firmware / name) for name in ("sys_vendor", "product_name")).lower()
+    hypervisor = re.search(r"^flags\s*:.*\bhypervisor\b", environment.text(root / "proc/cpuinfo"), re.MULTILINE)
+    if "control_d" in environment.text(root / "proc/xen/capabilities") or ".metal" in told:
         return ""  # the one that rules the others, and Amazon's without a hypervisor
     if named := next((kind for word, kind in _table("machines").items() if re.search(rf"\b{word}\b", told)), ""):
         return named
-    if text(root / "sys/hypervisor/type") == "xen":
+    if environment.text(root / "sys/hypervisor/type") == "xen":
         return "Xen"
     return "unknown" if hypervisor else ""

@@ -51,7 +51,8 @@ class Collection:
         import secretstorage
 
         collection = secretstorage.get_default_collection(self._bus)
-        self._path = self._alias("default")
+        (path,) = self._call("ReadAlias", "s", "default")
+        self._path = str(path)
         if self._path.endswith(_IN_MEMORY):
             why = "its default collection lives in memory and is gone with the session."
             self._refuse(why, "Set a permanent default collection (seahorse, or log in to the desktop once).")
@@ -125,11 +126,6 @@ class Collection:
     def _is_gnomes(self) -> bool:
         """By its name on the bus as well: NixOS calls the program otherwise, and a wrapper may hide it."""
         return "gnome-keyring" in self._server.program.rsplit("/", 1)[-1] or owns(self._bus, _GNOME, self._server.pid)
-
-    def _alias(self, name: str) -> str:
-        """The collection that an alias stands for; SecretStorage itself gives the alias's own path."""
-        (path,) = self._call("ReadAlias", "s", name)
-        return str(path)
 
     def _items(self, service: str, account: str) -> list[str]:
         """Paths of the entries in all collections, also in those that are locked."""

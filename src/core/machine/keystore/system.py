@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 from core.clock import Cancel
 from core.errors import InsecureKeyringBackendError, KeystoreError
 from core.events import Event, Finding, Waiting
+from core.flow.audit import Audit
 from core.machine.interpreter import undisturbed
 from core.machine.keystore import bus, redirection, refusal, secret_service
 from core.secret import Secret
@@ -164,12 +165,14 @@ class SystemKeystore:
     :param cancel: stops waiting for it.
     :param emit: told when an operation takes longer than two seconds, and once of a backend that an operator allowed.
     :param allowlist: class paths of other backends, each with who allowed it (K5).
+    :param audit: told of keys that are read (D3); what a run writes, its journal tells.
     """
 
     patience: float = PATIENCE
     cancel: Cancel = field(default_factory=Cancel)
     emit: Callable[[Event], None] = lambda event: None
     allowlist: Mapping[str, str] = field(default_factory=dict)
+    audit: Audit = field(default_factory=Audit)
     _backend: Backend | None = field(default=None, init=False)
     _told: bool = field(default=False, init=False)
     _unfinished: threading.Thread | None = field(default=None, init=False)
@@ -185,7 +188,9 @@ class SystemKeystore:
             # the probe's value is random: nobody has to recognise it later
             return None if value is None else Secret(value, learn=service != PROBE_SERVICE)
 
-        return self._within("read", (service, account), get)
+        audit = self.audit if service != PROBE_SERVICE else Audit()  # a test value is no key
+        with audit.around("keystore.read"):
+            return self._within("read", (service, account), get)
 
     def has(self, service: str, account: str) -> bool:
         entry = (service, account)

@@ -1,4 +1,4 @@
-"""Who may do what with resources: role definitions and role assignments of Azure (entra-protocol B.5)."""
+"""Who may do what with resources: role definitions and role assignments of Azure (entra-protocol B.5, A7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Azure Resource Manager of the pretend world: as far as a sign-in and an agent's memory need it (entra-protocol H; A7)."""
+"""Azure Resource Manager of the pretend world: as far as a sign-in and an agent's memory need it (H, A7)."""
 
 from __future__ import annotations
 

@@ -26,9 +26,10 @@ def create(tenant: Tenant, caller: Caller, body: dict[str, Any], unique_name: st
     chain.check_limit(tenant, BLUEPRINT)
     state = registrations.new_application(tenant, name) | {"@odata.type": BLUEPRINT, "uniqueName": unique_name}
     state |= {"_owners": list(dict.fromkeys([caller.oid, *owners])), "_sponsors": sponsors}
+    state["createdByAppId"] = caller.claims["appid"]
     objects.apply(tenant, "application", state, body)
     tenant.commit("application", state["id"], state)
-    return views.created(tenant, state, "applications")
+    return views.created(tenant, state, "applications", "" if unique_name else BLUEPRINT)
 
 
 def upsert(tenant: Tenant, caller: Caller, request: Request, name: str, body: dict[str, Any], agent: str) -> Response:
@@ -59,9 +60,10 @@ def create_principal(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Re
     chain.check_limit(tenant, PRINCIPAL)
     state = registrations.new_principal(tenant, app, caller.oid) | {
         "@odata.type": PRINCIPAL,
+        "createdByAppId": caller.claims["appid"],
         "createdDateTime": tenant.stamp(),
         "_sponsors": app.get("_sponsors", []),
     }
     objects.apply(tenant, "servicePrincipal", state, {name: value for name, value in body.items() if name != "appId"})
     tenant.commit("servicePrincipal", state["id"], state)
-    return views.created(tenant, state, "servicePrincipals")
+    return views.created(tenant, state, "servicePrincipals", PRINCIPAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import licences, rights, views
+from core.sandbox.graph import licences, resource, rights, views
 from core.sandbox.graph.rights import Caller
 from core.sandbox.http import Request, Response
 
@@ -16,14 +16,19 @@ _READERS: Final = {
     "/domains": ("Domain.Read.All", "Directory.Read.All"),
     "/subscribedSkus": ("Organization.Read.All", "LicenseAssignment.Read.All", "Directory.Read.All"),
 }
-PATHS: Final = frozenset(_READERS)
+#: How the paths begin.
+PATHS: Final = tuple(_READERS)
 
 
 def handle(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
-    """Answer a GET of one of the `PATHS`.
+    """Answer a GET of one of the lists, or of one of its objects.
 
-    :raises Refused: 403.
+    :raises Refused: 403, 404; 400 for what is below such an object.
     """
+    collection, _, one = path[1:].partition("/")
+    path = f"/{collection}"
+    if path not in PATHS or "/" in one:
+        raise resource.unserved(request)
     readers = _READERS[path]
     if path == "/domains" and tenant.switches.organization_reads_domains:
         readers += ("Organization.Read.All",)
@@ -36,7 +41,12 @@ def handle(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
             found = _domains(tenant)
         case _:
             found = list(tenant.all_seen(licences.KIND, caller.replica))
-    return views.page(tenant, request, found, path.removeprefix("/"))
+    if not one:
+        return views.page(tenant, request, found, collection)
+    state = next((each for each in found if each["id"] == one), None)
+    if state is None:
+        raise rights.missing(one)
+    return views.one(tenant, request, state, collection)
 
 
 def _domains(tenant: Tenant) -> list[State]:

@@ -85,13 +85,13 @@ def _listed(tenant: Tenant, caller: Caller, request: Request, name: str) -> Resp
     """The deleted objects of one type; those of a derived type are among those of its base."""
     agent = f"#microsoft.graph.{name}" if f"#microsoft.graph.{name}" in TYPES else ""
     kind = TYPES.get(agent, name)
-    if kind not in BINS:
+    if kind not in COLLECTIONS:
         raise Refused(400, "BadRequest", f"Resource not found for the segment 'microsoft.graph.{name}'.")
     rights.check_read(caller, kind, "", agent)
-    found = tenant.all_seen(BINS[kind], caller.replica)
+    found = tenant.all_seen(BINS.get(kind, ""), caller.replica)  # of groups none is ever deleted
     wanted = (state for state in found if not agent or state.get("@odata.type") == agent)
-    typed = ({"@odata.type": f"#microsoft.graph.{kind}", **state} for state in wanted)
-    return views.page(tenant, request, typed, "directoryObjects", kind=agent.removeprefix("#microsoft.graph.") or kind)
+    derived = agent.removeprefix("#microsoft.graph.") or kind
+    return views.page(tenant, request, wanted, COLLECTIONS[kind], kind=derived)
 
 
 def _children(tenant: Tenant, kind: str, name: str, parent_id: str) -> Iterator[State]:
@@ -112,8 +112,8 @@ def _restore(tenant: Tenant, caller: Caller, kind: str, object_id: str) -> Respo
         found = [one for one in tenant.all_latest(BINS["servicePrincipal"]) if one["appId"] == state["appId"]]
         for principal in sorted(found, key=lambda one: str(one["deletedDateTime"]))[-1:]:  # the one that went last
             _unbin(tenant, "servicePrincipal", principal)
-    context = f"{tenant.graph}/v1.0/$metadata#{COLLECTIONS[kind]}/$entity"
-    return answer(200, {"@odata.context": context, **views.shown(back, COLLECTIONS[kind])})
+    typed = {"@odata.type": f"#microsoft.graph.{kind}", **back}
+    return answer(200, views.context(tenant, "directoryObjects/$entity") | views.shown(typed, COLLECTIONS[kind]))
 
 
 def _check_free(tenant: Tenant, kind: str, state: State) -> None:

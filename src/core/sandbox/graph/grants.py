@@ -23,6 +23,13 @@ _NOT_FOR_AGENTS: Final = frozenset(
     | {"User.ReadWrite.All", "AgentIdentityBlueprint.Create", "AgentIdentityBlueprintPrincipal.Create"}
 )
 _NEVER: Final = ("Directory.", "AgentIdentity.Create")
+#: What is assigned of an API that declares no roles (GD "appRoleAssignment resource type").
+_DEFAULT_ROLE: Final[State] = {
+    "id": "00000000-0000-0000-0000-000000000000",
+    "value": None,
+    "isEnabled": True,
+    "allowedMemberTypes": ["Application", "User"],
+}
 Side = Literal["principalId", "resourceId"]
 
 
@@ -62,7 +69,7 @@ def listed(tenant: Tenant, caller: Caller, request: Request, side: Side, object_
     """
     rights.seen(tenant, caller, "servicePrincipal", object_id)
     found = [grant for grant in tenant.all_seen(KIND, caller.replica) if grant[side] == object_id]
-    return views.page(tenant, request, found, "appRoleAssignments")
+    return views.page(tenant, request, found, _context(side, object_id))
 
 
 def grant(tenant: Tenant, caller: Caller, side: Side, object_id: str, body: dict[str, Any]) -> Response:
@@ -81,7 +88,8 @@ def grant(tenant: Tenant, caller: Caller, side: Side, object_id: str, body: dict
         raise Refused(400, "Request_BadRequest", f"The value of '{side}' is not the service principal of the path.")
     principal, resource = (_end(tenant, caller, body[name]) for name in ("principalId", "resourceId"))
     _check_consent(caller, resource)
-    role = next((role for role in resource["appRoles"] if role["id"] == body["appRoleId"]), None)
+    offered = resource["appRoles"] or [_DEFAULT_ROLE]
+    role = next((role for role in offered if role["id"] == body["appRoleId"]), None)
     if role is None or not role["isEnabled"] or "Application" not in role["allowedMemberTypes"]:
         message = f"Permission being assigned was not found on application '{resource['appId']}'."
         raise Refused(400, "Request_BadRequest", message)
@@ -92,7 +100,7 @@ def grant(tenant: Tenant, caller: Caller, side: Side, object_id: str, body: dict
         code = "Request_BadRequest" if status == 400 else "Request_MultipleObjectsWithSameKeyValue"
         raise Refused(status, code, "Permission being assigned already exists on the object")
     tenant.commit(KIND, state["id"], state)
-    return views.created(tenant, state, "appRoleAssignments")
+    return views.created(tenant, state, _context(side, object_id))
 
 
 def revoke(tenant: Tenant, caller: Caller, side: Side, object_id: str, grant_id: str) -> Response:
@@ -128,6 +136,11 @@ def check_declared(tenant: Tenant, declared: Any) -> None:
             if item["resourceAppId"] == GRAPH_APP_ID and access["type"] == "Role" and access["id"] not in known:
                 message = f"Role '{access['id']}' is not one of the application '{GRAPH_APP_ID}'."
                 raise Refused(400, "Request_BadRequest", message)
+
+
+def _context(side: Side, object_id: str) -> str:
+    """How `@odata.context` names the list of a service principal."""
+    return "appRoleAssignments" if side == "principalId" else f"servicePrincipals('{object_id}')/appRoleAssignedTo"
 
 
 def _end(tenant: Tenant, caller: Caller, object_id: str) -> State:

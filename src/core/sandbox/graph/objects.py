@@ -42,7 +42,7 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
     if body.get("appId") in microsofts.OWN:
         return _instantiate(tenant, caller, str(body["appId"]))
     app = backing(tenant, caller, body, tenant.switches.principal_too_early)
-    rights.check_write(caller, app)
+    rights.check_write(tenant, caller, app)
     if app.get("@odata.type") == BLUEPRINT:
         message = "The service principal of an agent identity blueprint is an agentIdentityBlueprintPrincipal."
         raise Refused(400, "Request_BadRequest", message)
@@ -54,7 +54,7 @@ def create(tenant: Tenant, caller: Caller, kind: str, body: dict[str, Any]) -> R
 
 def _instantiate(tenant: Tenant, caller: Caller, app_id: str) -> Response:
     """A service principal of one of Microsoft's own applications, which are registered elsewhere."""
-    rights.check_write(caller, None)
+    rights.check_write(tenant, caller, None)
     check_single(tenant, app_id)
     state = microsofts.principal(tenant, app_id)
     tenant.commit("servicePrincipal", state["id"], state)
@@ -102,11 +102,16 @@ def upsert(tenant: Tenant, caller: Caller, request: Request, name: str, body: di
     """
     state = tenant.find("application", "uniqueName", name)
     if state is not None:
-        rights.check_write(caller, state)
+        rights.check_write(tenant, caller, state)
         return _change(tenant, "application", state, body)
     check_absent(tenant, request, name)
     rights.check_create(tenant, caller)
     return _register(tenant, caller, body, name)
+
+
+def creates(request: Request) -> bool:
+    """Whether a PATCH by another key than the id may create what is not there."""
+    return "create-if-missing" in {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
 
 
 def check_absent(tenant: Tenant, request: Request, name: str) -> None:
@@ -114,8 +119,7 @@ def check_absent(tenant: Tenant, request: Request, name: str) -> None:
 
     :raises Refused: 404 without the header; 400: an app that had the name was deleted less than 30 days ago.
     """
-    preferences = {item.strip().lower() for item in request.headers.get("prefer", "").split(",")}
-    if "create-if-missing" not in preferences:
+    if not creates(request):
         raise rights.missing(name)
     gone = tenant.find(chain.BINS["application"], "uniqueName", name) or tenant.latest(RESERVED, name)
     if gone is not None and moment(gone["deletedDateTime"]) + _KEPT > tenant.now():

@@ -5,10 +5,14 @@ A policy stops new credentials only. An object's own policy counts instead of th
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+from cryptography import x509
 
 from core.sandbox.directory.registrations import Refused, life_of, moment
 from core.sandbox.directory.store import State, Tenant
@@ -22,6 +26,7 @@ DEFAULT_PATH: Final = "/policies/defaultAppManagementPolicy"
 WRITE: Final = "Policy.ReadWrite.ApplicationConfiguration"
 _READ: Final = (WRITE, "Policy.Read.ApplicationConfiguration", "Policy.Read.All")
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+_AUTHORITY: Final = "trustedCertificateAuthority"  # of an evolvable enumeration: shown by name to whoever asks for it
 _TYPES: Final = {
     "passwordCredentials": (
         "passwordAddition",
@@ -30,7 +35,7 @@ _TYPES: Final = {
         "symmetricKeyAddition",
         "symmetricKeyLifetime",
     ),
-    "keyCredentials": ("asymmetricKeyLifetime",),
+    "keyCredentials": ("asymmetricKeyLifetime", _AUTHORITY),
 }
 _DURATION: Final = re.compile(r"^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$")
 #: A service principal without a creation date counts as created then (GD "Create appManagementPolicy").
@@ -64,18 +69,22 @@ def handle(tenant: Tenant, caller: Caller, request: Request, path: str, body: St
         if request.method == "PATCH":
             return _change(tenant, state, body)
         if request.method == "GET":
-            return views.one(tenant, request, state, "policies/defaultAppManagementPolicy")
+            return views.one(tenant, request, _shown(request, state), "policies/defaultAppManagementPolicy")
     elif path == PATH:
         if request.method == "GET":
-            return views.page(tenant, request, _all(tenant, caller), "policies/appManagementPolicies")
+            found = [_shown(request, state) for state in _all(tenant, caller)]
+            return views.page(tenant, request, found, "policies/appManagementPolicies")
         if request.method == "POST":
             return _create(tenant, body)
     elif path.startswith(f"{PATH}/"):
-        policy_id = path.removeprefix(f"{PATH}/")
-        match request.method:
+        policy_id, _, relation = path.removeprefix(f"{PATH}/").partition("/")
+        match request.method if not relation else f"{request.method} {relation}":
+            case "GET appliesTo":
+                held = rights.seen(tenant, caller, KIND, policy_id)["_applies_to"]
+                return views.page(tenant, request, _holders(tenant, held), "directoryObjects")
             case "GET":
                 state = rights.seen(tenant, caller, KIND, policy_id)
-                return views.one(tenant, request, state, "policies/appManagementPolicies")
+                return views.one(tenant, request, _shown(request, state), "policies/appManagementPolicies")
             case "PATCH":
                 return _change(tenant, _newest(tenant, caller, policy_id), body)
             case "DELETE":
@@ -98,7 +107,8 @@ def handle_assigned(
     rights.seen(tenant, caller, kind, object_id)
     match request.method, rest.split("/"):
         case "GET", [""]:
-            return views.page(tenant, request, assigned(tenant, caller, object_id), "appManagementPolicies")
+            found = [_shown(request, state) for state in assigned(tenant, caller, object_id)]
+            return views.page(tenant, request, found, "appManagementPolicies")
         case "POST", ["$ref"]:
             return _assign(tenant, caller, object_id, body)
         case "DELETE", [policy_id, "$ref"]:
@@ -138,6 +148,24 @@ def check_key(tenant: Tenant, kind: str, state: State, entry: State) -> None:
     for restriction in _restrictions(tenant, kind, state, "keyCredentials"):
         if restriction["restrictionType"] == "asymmetricKeyLifetime":
             _check_lifetime(restriction, entry, details)
+        elif restriction["restrictionType"] == _AUTHORITY and _self_signed(entry):
+            message = "Credential type not allowed as per assigned policy: no trusted authority issued the certificate."
+            raise Refused(400, "CredentialTypeNotAllowedAsPerAppPolicy", message)
+
+
+def _self_signed(entry: State) -> bool:
+    """Whether an entry's certificate names itself as issuer; which authorities are trusted nobody says here."""
+    certificate = x509.load_der_x509_certificate(base64.b64decode(entry["key"]))
+    return certificate.issuer == certificate.subject
+
+
+def _shown(request: Request, state: State) -> State:
+    """A policy as it is shown: a newer member of an enumeration by name only to whoever prefers that."""
+    if "include-unknown-enum-members" in request.headers.get("prefer", ""):
+        return state
+    text = json.dumps(state).replace(f'"{_AUTHORITY}"', '"unknownFutureValue"')
+    shown: State = json.loads(text)
+    return shown
 
 
 def _check_lifetime(restriction: State, entry: State, details: list[dict[str, str]]) -> None:
@@ -173,6 +201,15 @@ def _check(caller: Caller, method: str) -> None:
 
 def _all(tenant: Tenant, caller: Caller) -> list[State]:
     return [policy for policy in tenant.all_seen(KIND, caller.replica) if policy["id"] != _NOBODY]
+
+
+def _holders(tenant: Tenant, ids: list[str]) -> Iterator[State]:
+    """The applications and service principals of these object ids, each with its type."""
+    for object_id in ids:
+        for kind in ("application", "servicePrincipal"):
+            state = tenant.latest(kind, object_id)
+            if state is not None:
+                yield {"@odata.type": f"#microsoft.graph.{kind}", **state}
 
 
 def _default(tenant: Tenant) -> State:

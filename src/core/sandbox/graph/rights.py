@@ -107,8 +107,10 @@ def check_user(caller: Caller) -> None:
         raise denied()
 
 
-def check_write(caller: Caller, state: State | None, *operations: str) -> None:
+def check_write(tenant: Tenant, caller: Caller, state: State | None, *operations: str) -> None:
     """Application.ReadWrite.All for an app; for a person the scope *and* a directory role or ownership.
+
+    A custom role, or one for a single object, is in no token: a person's `_may_change` names the objects, or `/`.
 
     :param operations: for an object of the agent chain, which has permissions of its own: what is done to it.
     :raises Refused: 403.
@@ -120,18 +122,23 @@ def check_write(caller: Caller, state: State | None, *operations: str) -> None:
     owner = state is not None and caller.oid in state.get("_owners", ())
     if caller.holds(WRITE, roles.APP_ADMINISTRATORS):
         return
+    if caller.person and not owner and state is not None:
+        person = tenant.latest("user", caller.oid) or {}
+        owner = bool({"/", state["id"]} & set(person.get("_may_change", ())))
     if not (owner and (WRITE if caller.person else OWNED) in caller.permissions):
         raise denied()
 
 
 def check_create(tenant: Tenant, caller: Caller) -> None:
-    """Any person may register apps unless the tenant forbids it; an app needs one of two roles.
+    """Any member may register apps unless the tenant forbids it, and no guest; an app needs one of two roles.
 
     :raises Refused: 403.
     """
     if caller.person:
         administrator = caller.has({*roles.APP_ADMINISTRATORS, roles.APPLICATION_DEVELOPER})
-        if WRITE in caller.permissions and (administrator or tenant.switches.users_may_create_apps):
+        guest = (tenant.latest("user", caller.oid) or {}).get("userType") == "Guest"
+        anybody = tenant.switches.users_may_create_apps and not guest
+        if WRITE in caller.permissions and (administrator or anybody):
             return
     elif caller.permissions & {WRITE, OWNED}:
         return
@@ -188,5 +195,5 @@ def written(tenant: Tenant, caller: Caller, kind: str, object_id: str, *operatio
     if kind in ("user", "deletedUser") and not agent_of(state):
         check_user(caller)
     else:
-        check_write(caller, state, *operations)
+        check_write(tenant, caller, state, *operations)
     return state

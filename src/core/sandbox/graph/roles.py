@@ -141,6 +141,15 @@ def app_roles() -> list[dict[str, Any]]:
 def scopes(offered: Mapping[str, str] = SCOPES) -> list[dict[str, Any]]:
     """The `oauth2PermissionScopes` of the service principal of Microsoft Graph, or of another API."""
     return [
-        {"id": scope_id, "value": value, "type": "User", "isEnabled": True, "adminConsentDisplayName": value}
+        {
+            "adminConsentDescription": f"Allows the app what '{value}' says, on behalf of the signed-in user.",
+            "adminConsentDisplayName": value,
+            "id": scope_id,
+            "isEnabled": True,
+            "type": "User",
+            "userConsentDescription": f"Allows the app what '{value}' says, on your behalf.",
+            "userConsentDisplayName": value,
+            "value": value,
+        }
         for value, scope_id in offered.items()
     ]

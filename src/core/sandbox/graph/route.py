@@ -18,6 +18,7 @@ from core.sandbox.graph import (
     company,
     consents,
     deleted,
+    lookup,
     objects,
     payload,
     permissions,
@@ -38,8 +39,6 @@ _OBJECT: Final = re.compile(
     r"^/(applications|servicePrincipals|users|groups)(?:/([^/()]+)|\((appId|uniqueName)='((?:[^']|'')+)'\))(?:/(.+))?$"
 )
 _AGENT: Final = re.compile(r"/microsoft\.graph\.(agent\w+)(?=[/(]|$)")
-#: Lists that are nothing but read.
-_LISTS: Final = {audits.PATH: audits.listed, chats.PATH: chats.listed}
 _DELETED: Final = "/directory/deletedItems/"
 _JSON: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 #: Which machine answered.
@@ -87,7 +86,7 @@ def handle(tenant: Tenant, request: Request) -> Response:
         response = replace(response, headers={**response.headers, "Content-Type": "application/json"})
     echo = request.headers.get("client-request-id", request_id)
     headers = {"request-id": request_id, "client-request-id": echo, "x-ms-ags-diagnostic": _DIAGNOSTIC}
-    headers |= {"Strict-Transport-Security": "max-age=31536000", **response.headers}
+    headers |= {"Cache-Control": "no-cache", "Strict-Transport-Security": "max-age=31536000", **response.headers}
     if response.status < 400 and headers.get("Content-Type", "").startswith("application/json"):
         units = "2" if request.method == "GET" and path == "/applications" else "1"
         headers |= {"Content-Type": _JSON, "OData-Version": "4.0", "x-ms-resource-unit": units}
@@ -103,11 +102,9 @@ def _as_beta(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Response:
-    if path == "/me" and request.method == "GET":
-        return _me(tenant, caller, request)
-    if path in _LISTS and request.method == "GET":
-        return _LISTS[path](tenant, caller, request)
-    if path in company.PATHS and request.method == "GET":
+    if exact := _EXACT.get((request.method, path)):
+        return exact(tenant, caller, request)
+    if path.startswith(company.PATHS) and request.method == "GET":
         return company.handle(tenant, caller, request, path)
     if path == reports.PATH and request.method == "GET" and request.path.startswith("/beta"):
         return reports.listed(tenant, caller, request)
@@ -130,13 +127,29 @@ def _route(tenant: Tenant, caller: Caller, request: Request, path: str) -> Respo
             key, value = "userPrincipalName", object_id
         if key:
             value = value.replace("''", "'")
-            if key == "uniqueName" and (request.method, rest) == ("PATCH", None) and kind == "application":
-                return blueprints.upsert(tenant, caller, request, value, payload.body(request), agent)
+            if (request.method, rest) == ("PATCH", None):
+                upserted = _upsert(tenant, caller, request, kind, key, value, agent)
+                if upserted is not None:
+                    return upserted
             object_id = _id_of(tenant, caller, kind, key, value)
         if agent and rights.seen(tenant, caller, kind, object_id).get("@odata.type") != agent:
             raise rights.missing(object_id)
         return resource.handle(tenant, caller, request, kind, object_id, rest or "", agent)
     raise resource.unserved(request)
+
+
+def _upsert(
+    tenant: Tenant, caller: Caller, request: Request, kind: str, key: str, value: str, agent: str
+) -> Response | None:
+    """PATCH of an app by its `uniqueName`, or of a service principal that is not there yet by its app's id; None: of
+    what is there, by another key (GD "Upsert application", "Upsert servicePrincipal").
+    """
+    if (kind, key) == ("application", "uniqueName"):
+        return blueprints.upsert(tenant, caller, request, value, payload.body(request), agent)
+    absent = (kind, key) == ("servicePrincipal", "appId") and tenant.find(kind, key, value) is None
+    if absent and objects.creates(request):
+        return _create(tenant, caller, request, kind, agent, payload.body(request) | {"appId": value})
+    return None
 
 
 def _id_of(tenant: Tenant, caller: Caller, kind: str, key: str, value: str) -> str:
@@ -199,6 +212,15 @@ def _me(tenant: Tenant, caller: Caller, request: Request) -> Response:
         raise Refused(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
     state = rights.seen(tenant, caller, "user", caller.oid)
     return views.one(tenant, request, state, "users", related.to(tenant, caller, "user"))
+
+
+#: What answers a path that names no object.
+_EXACT: Final = {
+    ("GET", "/me"): _me,
+    ("GET", audits.PATH): audits.listed,
+    ("GET", chats.PATH): chats.listed,
+    ("POST", lookup.PATH): lookup.by_ids,
+}
 
 
 def _create(tenant: Tenant, caller: Caller, request: Request, kind: str, agent: str, body: dict[str, Any]) -> Response:

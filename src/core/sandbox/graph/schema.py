@@ -75,8 +75,8 @@ _MORE: Final[dict[str, str]] = {
 }
 #: Derived types: their base, and what they show unasked besides.
 _DERIVED: Final[dict[str, tuple[str, str]]] = {
-    "agentIdentityBlueprint": ("application", ""),
-    "agentIdentityBlueprintPrincipal": ("servicePrincipal", "managerApplications[]"),
+    "agentIdentityBlueprint": ("application", "createdByAppId"),
+    "agentIdentityBlueprintPrincipal": ("servicePrincipal", "createdByAppId managerApplications[]"),
     "agentIdentity": ("servicePrincipal", "createdByAppId agentIdentityBlueprintId managerApplications[]"),
     "agentUser": ("user", "identityParentId"),
 }
@@ -97,6 +97,7 @@ TYPE_OF: Final = {
     "organization": "organization",
     "domains": "domain",
     "subscribedSkus": "subscribedSku",
+    "appRoleAssignedTo": "appRoleAssignment",
     "appRoleAssignments": "appRoleAssignment",
     "oauth2PermissionGrants": "oauth2PermissionGrant",
     "federatedIdentityCredentials": "federatedIdentityCredential",

@@ -11,17 +11,10 @@ _SEGMENTS: Final = {
     name.lower(): name
     for name in (
         *("$count", "$ref", "addKey", "addPassword", "appCredentialSignInActivities", "appId", "applications"),
-        *("appManagementPolicies", "appRoleAssignedTo", "appRoleAssignments", "assignLicense", "auditLogs"),
-        *(
-            "auditLogs",
-            "chats",
-            "defaultAppManagementPolicy",
-            "deletedItems",
-            "directory",
-            "directoryAudits",
-            "domains",
-        ),
-        *("federatedIdentityCredentials", "groups", "inheritablePermissions", "licenseDetails", "me"),
+        *("appManagementPolicies", "appliesTo", "appRoleAssignedTo", "appRoleAssignments", "assignLicense"),
+        *("auditLogs", "chats", "defaultAppManagementPolicy", "deletedItems", "directory", "directoryAudits"),
+        *("directoryObjects", "getByIds"),
+        *("domains", "federatedIdentityCredentials", "groups", "inheritablePermissions", "licenseDetails", "me"),
         *("oauth2PermissionGrants", "organization", "owners", "policies", "removeKey", "removePassword", "reports"),
         *("restore", "servicePrincipals", "sponsors", "subscribedSkus", "uniqueName", "users"),
         *("microsoft.graph.application", "microsoft.graph.servicePrincipal", "microsoft.graph.user"),

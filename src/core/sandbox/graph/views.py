@@ -88,15 +88,19 @@ def _expanded(text: str, state: State, kind: str, related: Related | None) -> St
     return {name: [shown(each, name, select) for each in found[:_EXPANDED]]}
 
 
-def created(tenant: Tenant, state: State, collection: str) -> Response:
-    """The answer to what made an object."""
-    kind = f"{collection[0].upper()}{collection[1:].removesuffix('s')}"
-    base, headers = f"{tenant.graph}/v2/{tenant.id}", {}
+def created(tenant: Tenant, state: State, collection: str, cast: str = "") -> Response:
+    """The answer to what made an object.
+
+    :param cast: the derived type that the context names too.
+    """
+    headers, base = {}, f"{tenant.graph}/v2/{tenant.id}"
     if collection in _DIRECTORY:
-        headers["Location"] = f"{base}/directoryObjects/{state['id']}/Microsoft.DirectoryServices.{kind}"
+        kind = f"{collection[0].upper()}{collection[1:].removesuffix('s')}"
+        headers = {"Location": f"{base}/directoryObjects/{state['id']}/Microsoft.DirectoryServices.{kind}"}
     elif collection.endswith("/federatedIdentityCredentials"):
-        headers["Location"] = f"{base}/federatedIdentityCredentials/{state['id']}"
-    return answer(201, context(tenant, f"{collection}/$entity") | shown(state, collection), headers)
+        headers = {"Location": f"{base}/federatedIdentityCredentials/{state['id']}"}
+    described = f"{collection}/{cast.removeprefix('#')}" if cast else collection
+    return answer(201, context(tenant, f"{described}/$entity") | shown(state, collection), headers)
 
 
 def page(
@@ -172,8 +176,10 @@ def context(tenant: Tenant, what: str) -> State:
 
 
 def _chosen(collection: str, options: Mapping[str, str]) -> str:
-    """A collection with what was selected and expanded, as the context writes it."""
-    parts = query.names(options.get("$select"))
+    """A collection with what was selected, as the schema spells it, and expanded, as the context writes it."""
+    known = schema.properties(schema.type_of(collection))
+    selected = query.names(options.get("$select"))
+    parts = [known[name.lower()].name if name.lower() in known else name for name in selected]
     if "$expand" in options:
         name, select = query.expanded(options["$expand"])
         parts.append(f"{name}({','.join(query.names(select))})")

@@ -15,7 +15,7 @@ from core.flow.journal import Effect
 from core.flow.step import Done, Left, Needed, PlanRow, Status, Step
 from core.steps import facts
 from core.steps.app_permissions import merged
-from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime
+from core.steps.certificate.certificate import chosen_key_id, key_name, lifetime, refuse_forbidden
 from core.steps.context import Context
 from core.steps.hand_off import handoff
 
@@ -42,7 +42,10 @@ class CreateApp(Step[Context]):
 
     def check(self, ctx: Context) -> Status:
         app = ctx.maybe_app
-        return Done(f"'{app.name}' ({app.app_id})") if app is not None else Needed()
+        if app is not None:
+            return Done(f"'{app.name}' ({app.app_id})")
+        refuse_forbidden(ctx)
+        return Needed()
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         whose, key_pair = handoff.by_whom(ctx), ctx.maybe_key_pair
@@ -90,7 +93,7 @@ class CreateApp(Step[Context]):
 
     @staticmethod
     def _ours(ctx: Context, graph: Graph, app_id: str) -> None:
-        app = _seen(ctx, lambda: application.read(graph, app_id))
+        app = _seen(graph, lambda: application.read(graph, app_id))
         if app is None or not untouched(ctx, app):
             raise SetupError("app.appeared", app_id=app_id, listing=app.describe() if app else "  unknown")
 
@@ -102,7 +105,7 @@ class CreateApp(Step[Context]):
         found = _by_unique_name(ctx, graph, effects[0].target)
         if found is not None:
             object_id, key_pair = str(found["id"]), ctx.maybe_key_pair
-            keys = _seen(ctx, lambda: application.read_keys(graph, object_id)) or ()
+            keys = _seen(graph, lambda: application.read_keys(graph, object_id)) or ()
             ours = {key.thumbprint for key in keys} & {effect.data["thumbprint"] for effect in effects}
             if key_pair is None or key_pair.thumbprint not in ours:
                 what = f"app registration {found['appId']}, which is not provably ours"
@@ -140,7 +143,8 @@ class CreatePrincipal(Step[Context]):
         last: GraphError | None = None
 
         def there() -> bool:
-            found.update(_principal(graph, app.app_id))
+            path = f"/servicePrincipals(appId='{app.app_id}')?$select=id"
+            found.update(graph.find(path, "look for the service principal") or {})
             return bool(found)
 
         def create() -> bool | None:
@@ -171,7 +175,7 @@ class CreatePrincipal(Step[Context]):
             graph = ctx.user_graph()
             path = f"/servicePrincipals(appId='{effects[0].target}')?$select=id"
             certain = any(effect.state == "done" for effect in effects)
-            found = _seen(ctx, lambda: graph.get(path, "look for the service principal"), diagnosis=certain)
+            found = _seen(graph, lambda: graph.get(path, "look for the service principal"), diagnosis=certain)
             if found is not None:
                 path = f"/servicePrincipals/{found['id']}"
                 graph.remove(path, "delete the service principal again")
@@ -203,42 +207,11 @@ def find_created(ctx: Context, effect: Effect) -> str | None:
     return str(found["appId"]) if found else None
 
 
-def _principal(graph: Graph, app_id: str) -> dict[str, Any]:
-    """The service principal; nothing where there is none."""
-    try:
-        return graph.get(f"/servicePrincipals(appId='{app_id}')?$select=id", "look for the service principal")
-    except GraphError as error:
-        if error.status != 404:
-            raise
-        return {}
-
-
 def _by_unique_name(ctx: Context, graph: Graph, unique: str, *, diagnosis: bool = True) -> dict[str, Any] | None:
     """The app of a `uniqueName`; one that was made a moment ago may take a while to be seen."""
     path = f"/applications(uniqueName='{unique}')?$select=id,appId,displayName"
-    return _seen(ctx, lambda: graph.get(path, "look for the new app"), diagnosis=diagnosis)
+    return _seen(graph, lambda: graph.get(path, "look for the new app"), diagnosis=diagnosis)
 
 
-def _seen(ctx: Context, read: Callable[[], T], *, diagnosis: bool = True) -> T | None:
-    """What a read shows as soon as the object has arrived where it looks.
-
-    :returns: None when it is unknown to the end.
-    :raises GraphError: it was refused to the end, or for a reason that does not pass.
-    """
-    last: GraphError | None = None
-
-    def look() -> T | None:
-        nonlocal last
-        try:
-            return read()
-        except GraphError as error:
-            if not error.explains_new:
-                raise
-            last = error
-            return None
-
-    deadline = REPLICATION if diagnosis else REPLICATION / 4
-    found = wait_until(look, ctx, "a new object to be seen", expected=10, deadline=deadline)
-    if found is None and last is not None and last.status != 404:
-        raise last
-    return found
+def _seen(graph: Graph, read: Callable[[], T | None], *, diagnosis: bool = True) -> T | None:
+    return graph.once_known(read, "a new object to be seen", REPLICATION if diagnosis else REPLICATION / 4)

@@ -11,14 +11,16 @@ from urllib.parse import quote
 from core.clock import together
 from core.display import oddities, quoted
 from core.entra import activity, application, permissions
+from core.entra.application import App
 from core.entra.graph import documented
+from core.entra.policies import PASSWORDS, Policy
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
 from core.flow.step import Blocked, Done, Stage, Status, Step
 from core.machine.source_scan import readers
 from core.steps import directory_roles, facts, prerequisites
 from core.steps.app import other_identities
-from core.steps.certificate.find_key import FindKey
+from core.steps.certificate.find_key import FindKey, owners_of
 from core.steps.context import Context
 from core.steps.hand_off import handoff
 
@@ -95,25 +97,22 @@ class TestSecret(Step[Context]):
     def apply(self, ctx: Context) -> str:
         if ctx.project.secret is None and not ctx.app.all_passwords:
             return "there are none"
-        state = None
+        secret, target = ctx.project.secret, ctx.target
 
-        def test() -> None:
-            nonlocal state
-            if ctx.project.secret is not None:
-                state = try_secret(ctx.session, ctx.cloud, ctx.target.tenant, ctx.target.app_id, ctx.project.secret)
+        def test() -> SecretState | None:
+            return try_secret(ctx.session, ctx.cloud, target.tenant, target.app_id, secret) if secret else None
 
         def look() -> None:
             if ctx.app.all_passwords:
                 last_used = activity.read(ctx.user_graph(), ctx.cloud, ctx.target.app_id)
                 ctx.facts.put(replace(ctx.removal, activity=last_used))
 
-        together(test, look)
+        state, _ = together(test, look)
         if unknown := ctx.removal.activity.unknown:
             message = f"When the password credentials were last used is unknown: {unknown}."
             ctx.report("secret.activity", "info", message)
-        return self._told(ctx, state) if state is not None else "the state file has none"
-
-    def _told(self, ctx: Context, state: SecretState) -> str:
+        if state is None:
+            return "the state file has none"
         if state.state == "dead":
             ctx.report("secret.dead", "info", f"The secret in the state file is dead already ({state.detail}).")
         elif state.state == "unknown":
@@ -126,7 +125,7 @@ class CheckRights(Step[Context]):
 
     name = "rights"
     title = "Check who may change the app"
-    needs = (facts.SignedIn, facts.AppRegistration)
+    needs = (facts.Target, facts.SignedIn, facts.AppRegistration)
     maybe = (facts.MachineKey, facts.Proof, facts.WantedPermissions)
     updates = (facts.NeedsAdministrator,)
 
@@ -170,9 +169,7 @@ class ReadProject(Step[Context]):
             ctx.report("permissions.drift", "warning", message, remedy)
             if ctx.settings.repair_permissions:
                 self._repair(ctx, missing)
-        if not app.policy.passwords:
-            policy = ", ".join(app.policy.names)
-            ctx.report("app.locked", "info", f"No new password credential can be added: policy '{policy}'.")
+        say_policies(ctx, app.policy)
         return f"{len(found.found)} file(s) use the secret"
 
     @staticmethod
@@ -190,6 +187,24 @@ def say_others_stop(ctx: Context) -> None:
     """Tell who would break (M15)."""
     who = "Every other machine or pipeline that signs in with a secret of this app"
     ctx.report("plan.others", "warning", f"{who} stops working until it migrates too.")
+
+
+def say_policies(ctx: Context, policy: Policy) -> None:
+    """What app management policies mean for this app, as far as they could be read (P13)."""
+    if not policy.readable:
+        message = "The signed-in account may not read which app management policies of the tenant apply to the app."
+        remedy = (
+            "If one forbids what is planned, Microsoft Graph refuses it, before the point of no return, and it is "
+            "undone. A Global Reader, or whoever else has Policy.Read.All, can tell before."
+        )
+        ctx.report("policy.unread", "info", message, remedy)
+    if not policy.passwords:
+        ctx.report("app.locked", "info", f"No new password credential can be added: policy '{policy.by(PASSWORDS)}'.")
+    for rule in policy.uncertain:
+        what = f"The policy '{rule.policy}' has the restriction '{rule.kind}'"
+        why = "exempts somebody" if rule.exempts else "is unknown to this version"
+        message = f"{what}, which {why}: whether it forbids what is planned only the write will tell."
+        ctx.report("policy.uncertain", "warning", message)
 
 
 def of_that_name(ctx: Context) -> list[dict[str, Any]]:
@@ -230,15 +245,30 @@ def refuse_another_name(ctx: Context, app: application.App) -> None:
     asked = ctx.facts.maybe(facts.HandOffRequest)
     if ctx.settings.named(app.app_id) or ctx.new_app.created:
         return
-    if app.name != name:
+    if app.name != name and not holds_our_key(ctx, app):
         odd = "".join(f" It {what}." for what in oddities(app.name, name))
         why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
-    elif ctx.settings.app_id == app.app_id and asked is None and not ctx.project.members.get(member):
+    elif app.name == name and ctx.settings.app_id == app.app_id and not asked and not ctx.project.members.get(member):
         origin = ctx.settings.origin.get("app_id")
         why = f"The app '{app.name}' is named by no state file and no flag ({origin} only)."
     else:
         return
     raise SetupError("app.adopt", why=why, listing=app.describe(), app_id=app.app_id)
+
+
+def holds_our_key(ctx: Context, app: App) -> bool:
+    """Whether the app, whatever it is called, accepts this machine's key, and the key was made for it (P1).
+
+    Others may put our certificate on an app of theirs; that it was made for that app they cannot make it say.
+    """
+    entry = ctx.keystore.read(ctx.service, ctx.target.tenant)
+    if entry is None:
+        return False
+    try:
+        key_pair = ctx.keys.open(entry, ctx.target.tenant)
+    except SetupError:
+        return False  # whoever needs the key says what is wrong with it
+    return app.holds(key_pair) is not None and app.app_id in owners_of(ctx, key_pair.der)
 
 
 def say_subject(ctx: Context) -> None:

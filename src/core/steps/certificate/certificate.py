@@ -12,10 +12,10 @@ from datetime import timedelta
 from typing import ClassVar, Final
 from uuid import uuid4
 
-from core.clock import wait_until
 from core.display import short
-from core.entra import application, credentials
+from core.entra import application, certificates, credentials
 from core.entra.graph import Graph
+from core.entra.policies import AUTHORITY, LIFETIME
 from core.entra.tokens import prove
 from core.errors import Effected, KeystoreError, SetupError
 from core.events import Question
@@ -83,7 +83,10 @@ class Register(Step[Context]):
         if key_pair and (key := ctx.app.holds(key_pair)):
             return Done(f"it is on the app (keyId {key.id})")
         # a proof outweighs a read: a token was minted with it, so the read came from a stale replica
-        return Done("the service accepts it") if key_pair and ctx.maybe_proof else Needed()
+        if key_pair and ctx.maybe_proof:
+            return Done("the service accepts it")
+        refuse_forbidden(ctx)
+        return Needed()
 
     def plan(self, ctx: Context) -> Sequence[PlanRow]:
         app, key_pair = ctx.app, ctx.maybe_key_pair
@@ -113,7 +116,7 @@ class Register(Step[Context]):
             object_id, key_id = effect.data["object_id"], effect.data["key_id"]
             thumbprint = effect.data["thumbprint"]
             by_hand = f"az ad app credential delete --id {ctx.target.app_id} --key-id {key_id} --cert"
-            keys = _where_seen(ctx, graph, object_id, key_id)
+            keys = credentials.see_key(graph, object_id, key_id, credentials.REPLICATION * 2)
             if keys is not None:
                 (found,) = (key for key in keys if key.id == key_id)
                 held = (key_pair := ctx.maybe_key_pair) is not None and key_pair.thumbprint == thumbprint
@@ -279,8 +282,26 @@ def lifetime(ctx: Context) -> tuple[timedelta, str]:
     asked = timedelta(days=ctx.settings.certificate_days)
     policy = app.policy if (app := ctx.maybe_app) is not None else ctx.new_app.policy
     if policy.lifetime is not None and policy.lifetime < asked:
-        return policy.lifetime, f" (the policy '{', '.join(policy.names)}' allows no longer)"
+        return policy.lifetime, f" (the policy '{policy.by(LIFETIME)}' allows no longer)"
     return asked, ""
+
+
+def refuse_forbidden(ctx: Context) -> None:
+    """See that no policy that could be read is against the certificate (P13).
+
+    :raises SetupError: `policy.self-signed`, `policy.lifetime`.
+    """
+    policy = app.policy if (app := ctx.maybe_app) is not None else ctx.new_app.policy
+    key_pair = ctx.maybe_key_pair
+    name = app.name if app is not None else ctx.app_name
+    if not policy.self_signed and (key_pair is None or certificates.is_self_signed(key_pair.der)):
+        raise SetupError("policy.self-signed", app=name, policy=policy.by(AUTHORITY))
+    if key_pair is None or policy.lifetime is None:
+        return
+    life = key_pair.not_after - key_pair.not_before
+    if life > policy.lifetime:
+        days, most = life.days, policy.lifetime.days
+        raise SetupError("policy.lifetime", app=name, policy=policy.by(LIFETIME), days=days, most=most)
 
 
 def prove_again(ctx: Context) -> str:
@@ -313,20 +334,6 @@ def store(ctx: Context, account: str, entry: Secret) -> Secret:
     if found is None or verdict != "intact":
         raise KeystoreError("keystore.read-back", verdict=verdict, backend=ctx.keystore_findings.backend)
     return found
-
-
-def _where_seen(ctx: Context, graph: Graph, object_id: str, key_id: str) -> tuple[application.Key, ...] | None:
-    """The key credentials as soon as a read shows this one; None when none does.
-
-    A write whose fate is unknown may still show itself, and a replica may lag behind one that was done.
-    """
-
-    def look() -> tuple[application.Key, ...] | None:
-        keys = application.read_keys(graph, object_id)
-        return keys if any(key.id == key_id for key in keys) else None
-
-    reason, deadline = "the certificate to be seen, so that it can be removed", credentials.REPLICATION * 2
-    return wait_until(look, ctx, reason, expected=10, deadline=deadline)
 
 
 @contextmanager

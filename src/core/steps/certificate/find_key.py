@@ -45,9 +45,14 @@ class FindKey(Step[Context]):
         if current is None and credential:
             _refuse_unproven(ctx, "what may be a private key or a secret and cannot be used here")
         if current is not None:
-            self._refuse_another_apps_key(ctx, current.der)
+            # the account is the tenant alone (P4): a second app of one tenant must not take the first one's place
+            mine, owners = _mine(ctx), owners_of(ctx, current.der)
+            listed = (app := ctx.maybe_app) is not None and app.holds_certificate(current.der)
+            if mine and owners and mine not in owners and not listed:
+                _refuse_key_of(sorted(owners)[0], ctx, current.der)
         if current is not None and ctx.maybe_app is None:
-            if not self._orphan(ctx, current.der):
+            # it may be provably the key of the app that the state file names, and that does not exist any more
+            if _named(ctx) not in owners:
                 tenant, service, thumbprint = ctx.target.tenant, ctx.service, current.thumbprint
                 raise SetupError("keystore.occupied", tenant=tenant, service=service, thumbprint=thumbprint)
         elif current is not None and self._usable(ctx, current):
@@ -101,13 +106,6 @@ class FindKey(Step[Context]):
             ctx.report(error.id, "warning", error.summary, "A new key will be made.")
             return None
 
-    def _refuse_another_apps_key(self, ctx: Context, der: bytes) -> None:
-        """The account is the tenant alone (P4): a second app of one tenant must not take the first one's place."""
-        mine, owners = _mine(ctx), owners_of(ctx, der)
-        listed = (app := ctx.maybe_app) is not None and app.holds_certificate(der)
-        if mine and owners and mine not in owners and not listed:
-            _refuse_key_of(sorted(owners)[0], ctx, der)
-
     def _refuse_foreign(self, ctx: Context, der: bytes) -> None:
         """See that a key which this app cannot sign in with was its own, before another one takes its place.
 
@@ -129,14 +127,8 @@ class FindKey(Step[Context]):
 
         The original's certificates name no app, so nothing else tells of one that was removed from the app's list.
         """
-        members, profile = ctx.project.members, ctx.profile
-        named = str(members.get(profile.client_id_member, "")).lower() == _mine(ctx)
-        return named and str(members.get(profile.thumbprint_member, "")).upper() == thumbprint
-
-    def _orphan(self, ctx: Context, der: bytes) -> bool:
-        """Whether it is provably the key of the app that the state file names, and that app does not exist any more."""
-        named = str(ctx.project.members.get(ctx.profile.client_id_member, "")).lower()
-        return bool(named) and named in owners_of(ctx, der)
+        recorded = str(ctx.project.members.get(ctx.profile.thumbprint_member, "")).upper()
+        return _named(ctx) == _mine(ctx) and recorded == thumbprint
 
     def _usable(self, ctx: Context, key_pair: Signer) -> bool:
         if key_pair.expired(ctx.clock.now()):
@@ -193,8 +185,13 @@ def _noted(ctx: Context, thumbprint: str) -> Iterator[str]:
                 yield of_app
 
 
+def _named(ctx: Context) -> str:
+    """The app that the state file names."""
+    return str(ctx.project.members.get(ctx.profile.client_id_member, "")).lower()
+
+
 def _mine(ctx: Context) -> str:
-    return ctx.target.app_id or str(ctx.project.members.get(ctx.profile.client_id_member, "")).lower()
+    return ctx.target.app_id or _named(ctx)
 
 
 def _holder(ctx: Context, thumbprint: str) -> str:

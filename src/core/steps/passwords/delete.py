@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Final, NoReturn
+from typing import ClassVar, Final
 
 from core.clock import pause, wait_until
 from core.entra import application, credentials
@@ -12,12 +12,15 @@ from core.entra.application import Holder, Key, Password
 from core.entra.graph import Graph
 from core.errors import Effected, GraphError, Interrupted, SetupError
 from core.flow.facts import Kinds
+from core.flow.journal import Effect
 from core.flow.step import Blocked, Done, Needed, PlanRow, Status, Step
 from core.steps import directory_roles, facts
 from core.steps.certificate.certificate import Proving, prove_again, watch
 from core.steps.certificate.presence import Presence, tell_of_secrets
 from core.steps.context import Context
 from core.steps.hand_off import handoff
+from core.steps.state_file import copies
+from core.steps.state_file.copies import PurgeCopies
 from core.steps.state_file.purge import Purge
 
 #: Seconds between the two clean reads; a replica may be that far behind.
@@ -73,7 +76,8 @@ class Mark(Step[Context]):
     updates: ClassVar[Kinds] = (facts.MachineKey, facts.Proof, facts.NeedsAdministrator, facts.PasswordRemoval)
 
     def check(self, ctx: Context) -> Status:
-        irreversible = ctx.app.all_passwords or isinstance(Purge().check(ctx), Needed)
+        purges = any(isinstance(step.check(ctx), Needed) for step in (Purge(), PurgeCopies()))
+        irreversible = ctx.app.all_passwords or purges
         return Needed() if irreversible else Done("nothing irreversible is needed")
 
     def apply(self, ctx: Context) -> str:
@@ -118,6 +122,7 @@ class Mark(Step[Context]):
         if ctx.keystore.read(ctx.service, tenant) != ctx.key_pair.entry:
             raise SetupError("keystore.changed", tenant=tenant, service=ctx.service)
         ctx.statefile.update(*Purge.change(ctx), basis=ctx.project.basis, really=False)
+        copies.rehearse(ctx)
 
 
 class DeletePasswords(Step[Context]):
@@ -203,10 +208,10 @@ class TwoCleanReads(Step[Context]):
             if newcomers:
                 rounds += 1
                 if rounds > ROUNDS:
-                    self._give_up(ctx, newcomers, rounds)
-                came = (
-                    f"A password credential appeared while this run worked: {_listing(newcomers)}. It is deleted too."
-                )
+                    owners = ctx.app.owned_by if ctx.app.owners else "an administrator"
+                    listing = _listing(newcomers)
+                    raise SetupError("migrate.secret-returns", rounds=rounds, listing=listing, owners=owners)
+                came = f"A password credential appeared while this run worked: {_listing(newcomers)}."
                 ctx.report("secret.returned", "warning", f"{came} It is deleted too.")
             for password in left:  # one seen again is a stale read, or a deletion that did not hold
                 delete(ctx, password)
@@ -221,12 +226,6 @@ class TwoCleanReads(Step[Context]):
     def _pause(ctx: Context, seconds: float) -> None:
         if seconds > 0:
             pause(seconds, ctx, "the second clean read")
-
-    @staticmethod
-    def _give_up(ctx: Context, newcomers: list[Password], rounds: int) -> NoReturn:
-        owners = ", ".join(str(o.get("userPrincipalName") or o.get("displayName")) for o in ctx.app.owners)
-        owners, listing = owners or "an administrator", _listing(newcomers)
-        raise SetupError("migrate.secret-returns", rounds=rounds, listing=listing, owners=owners)
 
 
 class ProveAfterDeletion(Proving):
@@ -279,9 +278,14 @@ def removed(ctx: Context) -> dict[Holder, int]:
     if journal is None or not journal.did():
         return {}
     return {
-        holder: len({effect.data["key_id"] for effect in journal.did(action) if not effect.data.get("by_others")})
+        holder: len({effect.data["key_id"] for effect in journal.did(action) if not _another(effect)})
         for holder, action in REMOVE.items()
     }
+
+
+def _another(effect: Effect) -> bool:
+    """Whether others deleted it first, or it was the older app's (M19)."""
+    return bool(effect.data.get("by_others") or effect.data.get("app"))
 
 
 def vanished(ctx: Context, error: SetupError) -> SetupError | None:

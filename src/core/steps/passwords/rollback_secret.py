@@ -299,18 +299,14 @@ class Notice(Step[Context]):
         return f"one whose secret {'ended' if expired else 'ends'} at {utc(journal.ends)}; this run removes it"
 
 
-class Sweep(Step[Context]):
+class Sweep(Notice):
     """Remove what an expired rollback left, before a flow that takes no secret looks for one."""
 
-    name = "leftover"
-    title = "Look for an earlier rollback"
-    needs = (facts.Target,)
     maybe = (facts.SignedIn,)
     updates = (facts.Project, facts.AppRegistration, facts.MachineKey, facts.Proof)
 
     def check(self, ctx: Context) -> Status:
-        stands = ctx.target.app_id and RollbackJournal.of(ctx).stands
-        return Needed() if stands else Done("there is none")
+        return super().check(ctx) if ctx.target.app_id else Done("there is none")
 
     def apply(self, ctx: Context) -> str:
         sweep(ctx, signed_in=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from core.clock import wait_until
 from core.entra import application, credentials
+from core.entra.policies import PASSWORDS
 from core.entra.tokens import SecretState, try_secret
 from core.errors import Effected, GraphError, NetworkError, SetupError
 from core.flow.step import Blocked, Done, Left, Needed, PlanRow, Status, Step
@@ -111,14 +113,12 @@ class AddPassword(Step[Context]):
     def undo(self, ctx: Context) -> Left | None:
         """Also of the file: neither stands on the other, so both are tried, the credential first."""
         journal, problems = journal_of(ctx), list[SetupError]()
-        try:
-            rollback_secret.take_off(ctx, journal, ctx.user_graph(), patience=LATE)
-        except SetupError as error:
-            problems.append(error)
-        try:
-            rollback_secret.take_out(ctx, journal)
-        except SetupError as error:
-            problems.append(error)
+        off = partial(rollback_secret.take_off, ctx, journal, ctx.user_graph(), patience=LATE)
+        for take in (off, partial(rollback_secret.take_out, ctx, journal)):
+            try:
+                take()
+            except SetupError as error:
+                problems.append(error)
         if not journal.stands:
             return None
         app_id, key_ids = ctx.target.app_id, [str(e.data.get("key_id", "…")) for e in journal.standing(ADD)]
@@ -195,7 +195,7 @@ class Forbidden(SetupError):
     """A policy forbids password credentials (M13)."""
 
     def __init__(self, ctx: Context, *, effected: Effected = Effected.UNKNOWN) -> None:
-        names = ", ".join(ctx.app.policy.names)
+        names = ctx.app.policy.by(PASSWORDS)
         told = f" ({names})" if names else ""
         super().__init__("rollback.forbidden", effected=effected, app=ctx.app.name, names=told)
 

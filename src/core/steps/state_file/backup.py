@@ -48,8 +48,8 @@ class Backup(Step[Context]):
     def undo(self, ctx: Context) -> Left | None:
         folder = _path(ctx).parent
         for effect in ctx.log.standing(ACTION):
-            path = Path(effect.target)
-            if path.parent == folder and path.exists():  # the journal is a hint: nothing is removed elsewhere
+            path = folder / Path(effect.target).name  # it may have been moved, and nothing is removed elsewhere (A8)
+            if path.exists():
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Final, cast
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -11,16 +13,9 @@ from textual.screen import Screen
 from textual.widgets import Button, Footer, Static
 
 from wizard.tui import consent, overlays
+from wizard.tui.host import Host
+from wizard.tui.state import Model, Row
 from wizard.tui.widgets.parts import Actions, Bar, Card, Checks, Rail
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from textual.app import ComposeResult
-
-    from wizard.tui.host import Host
-    from wizard.tui.state import Model, Row
-
 
 #: Keys of the screens that are left by going on, and of those that may show an error.
 NEXT: Final = (

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from core.events import Checked
 from wizard.console.plain import SEVERITY
 from wizard.text import clean
 from wizard.tui import overlays
 from wizard.tui.dialogs import Ask, Text
 from wizard.tui.screens.base import WizardScreen
-from wizard.tui.state import mark, marked
+from wizard.tui.state import Row, mark, marked
 from wizard.tui.widgets.parts import TONES
-
-if TYPE_CHECKING:
-    from textual.app import ComposeResult
-
-    from core.events import Checked
-    from wizard.tui.state import Row
 
 
 class Diagnose(WizardScreen):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
@@ -11,9 +12,6 @@ from textual.widgets import Static
 from wizard.text import clean
 from wizard.tui.screens.base import ERRORS, NEXT, WizardScreen
 from wizard.tui.widgets.parts import Card, Checks, put
-
-if TYPE_CHECKING:
-    from textual.app import ComposeResult
 
 
 class Progress(WizardScreen):

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from rich.text import Text
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Button, DataTable, Static
 from textual.widgets.data_table import ColumnKey
 
+from core.events import ChangePlanned, Finding
 from wizard.console.plain import SIGNS
 from wizard.text import clean
 from wizard.tui import dialogs, overlays
 from wizard.tui.screens.base import StageScreen
 from wizard.tui.state import HAND_OFF
 from wizard.tui.widgets.parts import Card
-
-if TYPE_CHECKING:
-    from textual.app import ComposeResult
-
-    from core.events import ChangePlanned, Finding
 
 #: Cells are measured by Rich, which knows no variables of the theme.
 _TONES: Final = {"add": "green", "delete": "bold red", "change": "yellow", "keep": "dim"}

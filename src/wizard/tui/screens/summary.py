@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -16,9 +17,6 @@ from wizard.text import clean
 from wizard.tui import overlays
 from wizard.tui.screens.base import ERRORS, WizardScreen
 from wizard.tui.widgets.parts import card
-
-if TYPE_CHECKING:
-    from textual.app import ComposeResult
 
 _NEXT = (
     ("entraclaw-setup verify", "proves all of this again"),
@@ -118,8 +116,8 @@ class Summary(WizardScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":
-            flow = registry.flow(self.model.kind)
-            return not self.errors and flow is not None and flow.started
+            row = registry.row(self.model.kind)
+            return not self.errors and bool(row.load) and row.started
         return super().check_action(action, parameters)
 
     def action_leave(self) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
 from wizard.tui.screens.base import ERRORS, NEXT, WizardScreen
-
-if TYPE_CHECKING:
-    from wizard.tui.state import Model
+from wizard.tui.state import Model
 
 
 class Verify(WizardScreen):

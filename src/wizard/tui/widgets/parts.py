@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from core.events import Finding
 from wizard.console.plain import SEVERITY
 from wizard.text import clean
-from wizard.tui.state import PLACES, RAIL
-
-if TYPE_CHECKING:
-    from textual.app import ComposeResult
-
-    from core.events import Finding
-    from wizard.tui.state import Row
+from wizard.tui.state import PLACES, RAIL, Row
 
 #: State of a step: its word, and the style of the word. The word says it all; the colour only helps.
 WORDS: Final = {
