@@ -185,7 +185,7 @@ def _collection(tenant: Tenant, caller: Caller, request: Request, kind: str, age
 def _cast(path: str) -> tuple[str, str]:
     """A path without the type of the agent chain that it names, before or after an id, and that type."""
     matched = _AGENT.search(path)
-    if matched is None:
+    if matched is None or path.startswith(_DELETED):  # whose type names the list
         return path, ""
     agent = f"#microsoft.graph.{matched[1]}"
     collection = objects.COLLECTIONS.get(permissions.TYPES.get(agent, ""), "")

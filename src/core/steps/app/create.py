@@ -59,8 +59,19 @@ class CreateApp(Step[Context]):
         )
 
     def apply(self, ctx: Context) -> str:
-        key_pair = ctx.key_pair
         earlier = ctx.log.standing(CREATE)
+        try:
+            return self._create(ctx, earlier)
+        except GraphError as error:
+            if not earlier or "ObjectConflict" not in error.inner_codes:
+                raise
+        for effect in earlier:  # it was deleted by an undo that was cut short; its uniqueName stays taken for 30 days
+            ctx.log.undone(effect)
+        ctx.facts.put(replace(ctx.new_app, unique_name=""))
+        return self._create(ctx, [])
+
+    def _create(self, ctx: Context, earlier: Sequence[Effect]) -> str:
+        key_pair = ctx.key_pair
         unique = earlier[0].target if earlier else ctx.new_app.unique_name or f"{ctx.profile.name}-{uuid4()}"
         # the keyId of an interrupted run, so that its late write and ours are the same entry
         same = [effect.data["key_id"] for effect in earlier if effect.data["thumbprint"] == key_pair.thumbprint]

@@ -245,7 +245,7 @@ def refuse_another_name(ctx: Context, app: application.App) -> None:
     asked = ctx.facts.maybe(facts.HandOffRequest)
     if ctx.settings.named(app.app_id) or ctx.new_app.created:
         return
-    if app.name != name and not holds_our_key(ctx, app):
+    if app.name != name and (asked or not holds_our_key(ctx, app)):  # an administrator's own key says nothing here
         odd = "".join(f" It {what}." for what in oddities(app.name, name))
         why = f"The app is called {quoted(app.name)}, not '{name}'.{odd}"
     elif app.name == name and ctx.settings.app_id == app.app_id and not asked and not ctx.project.members.get(member):
