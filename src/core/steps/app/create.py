@@ -65,6 +65,8 @@ class CreateApp(Step[Context]):
         except GraphError as error:
             if not earlier or "ObjectConflict" not in error.inner_codes:
                 raise
+            if _by_unique_name(ctx, ctx.user_graph(), earlier[0].target) is not None:
+                raise  # it is there, and a replica did not know it yet: the next run finds it, and none makes a second
         for effect in earlier:  # it was deleted by an undo that was cut short; its uniqueName stays taken for 30 days
             ctx.log.undone(effect)
         ctx.facts.put(replace(ctx.new_app, unique_name=""))
