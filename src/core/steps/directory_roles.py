@@ -10,6 +10,7 @@ from typing import Final
 
 from core.entra import credentials, permissions
 from core.entra.application import HOLDER_NAME, App, Holder
+from core.entra.graph import Graph
 from core.steps.context import Context
 from core.steps.facts import SignedIn
 
@@ -34,6 +35,12 @@ APP_ADMINS: Final = frozenset({_GLOBAL, _APPLICATION, _CLOUD_APPLICATION})
 ROLE_ADMINS: Final = frozenset({_GLOBAL, _PRIVILEGED_ROLE})
 _UNKNOWN: Final = "unknown until it is tried"
 _REHEARSED: Final = "a rehearsal was not refused: a custom role, or one for this app alone"
+
+
+def writer(ctx: Context) -> Graph:
+    """Microsoft Graph as the app itself where its own token may write, else as whoever is signed in."""
+    proof = ctx.maybe_proof
+    return ctx.app_graph() if proof is not None and WRITE in proof.roles else ctx.user_graph()
 
 
 def may_write(ctx: Context, app: App, holder: Holder = "application") -> str | None:

@@ -135,8 +135,7 @@ class RetireOlder(Step[Context]):
 
     def apply(self, ctx: Context) -> str:
         older = ctx.facts.get(OlderApp)
-        app, proof = older.app, ctx.maybe_proof
-        graph = ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()
+        graph, app = directory_roles.writer(ctx), older.app
         with forward(ctx):
             for password in app.all_passwords:
                 with ctx.log.effect(REMOVE[password.holder], password.id, ctx.emit, key_id=password.id, app=app.app_id):

@@ -41,8 +41,8 @@ _CALM: Final = 0.25
 _STOPPING: Final = {
     "nothing": "Nothing was changed yet. Stopping now leaves everything as it is.",
     "undo": "Stopping now undoes what this run has done so far, and then ends. That takes some seconds.",
-    "forward": "The point of no return is behind: password credentials are being deleted, and the certificate was "
-    "proven to work. Stopping now leaves this half-way; `entraclaw-setup resume` finishes it. There is no way back.",
+    "forward": "The point of no return is behind: what was removed since then cannot come back. Stopping now leaves "
+    "this half-way; `entraclaw-setup resume` finishes it. There is no way back.",
 }
 
 

@@ -62,8 +62,7 @@ class CleanUp(Step[Context]):
     @staticmethod
     def _retire(ctx: Context, key_pair: Signer) -> None:
         """Take a certificate of this machine off the app before its key goes; what nobody may remove is said."""
-        proof, app = ctx.maybe_proof, ctx.app
-        graph = ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()
+        graph, app = directory_roles.writer(ctx), ctx.app
         keys = application.read_keys(graph, app.object_id)
         for key in keys:
             if key.der != key_pair.der:

@@ -96,8 +96,7 @@ def forward(ctx: Context) -> Iterator[None]:
 
 def _take_off(ctx: Context, certificate: Certificate) -> None:
     """Remove a certificate from the app; its key may only go when that is done (P8)."""
-    proof, app = ctx.maybe_proof, ctx.app
-    graph = ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()
+    graph, app = directory_roles.writer(ctx), ctx.app
     keys = application.read_keys(graph, app.object_id)
     for key in keys:
         if key.der == certificate.der:

@@ -9,7 +9,6 @@ from typing import ClassVar, Final
 from core.clock import pause, wait_until
 from core.entra import application, credentials
 from core.entra.application import Holder, Key, Password
-from core.entra.graph import Graph
 from core.errors import Effected, GraphError, Interrupted, SetupError
 from core.flow.facts import Kinds
 from core.flow.journal import Effect
@@ -177,7 +176,7 @@ class TwoCleanReads(Step[Context]):
         return Needed() if ctx.app.all_passwords or ctx.standing() else Done("there were none")
 
     def apply(self, ctx: Context) -> str:
-        graph = _reader(ctx)
+        graph = directory_roles.writer(ctx)
         tried = {effect.data["key_id"] for effect in ctx.log.standing(*REMOVE.values())}
         # a stale read may have hidden one until now
         tried |= {password.id for password in ctx.facts.get(facts.AppRegistration).initial}
@@ -248,7 +247,7 @@ class LastLook(Proving):
         return Needed() if ctx.standing() else Done("nothing was changed since it was read")
 
     def apply(self, ctx: Context) -> str:
-        graph, presence = _reader(ctx), watch(ctx)
+        graph, presence = directory_roles.writer(ctx), watch(ctx)
         last: GraphError | None = None
 
         def there() -> bool | None:
@@ -309,12 +308,6 @@ def vanished(ctx: Context, error: SetupError) -> SetupError | None:
         return None
     ctx.log.mark()
     return SetupError("migrate.vanished", cause=error.summary)
-
-
-def _reader(ctx: Context) -> Graph:
-    """The identity that reads the password credentials back: the Provisioner if it may, else the signed-in user."""
-    proof = ctx.maybe_proof
-    return ctx.app_graph() if proof is not None and directory_roles.WRITE in proof.roles else ctx.user_graph()
 
 
 def delete(ctx: Context, password: Password) -> bool:
