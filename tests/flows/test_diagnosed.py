@@ -42,7 +42,7 @@ NAMED = {
     9: Named("permissions", "failure", r"3 declared by the app and not granted.*consent drift", "onboard"),
     10: Named("certificate", "warning", r"does not know it yet \(replication", "Wait some minutes"),
     11: Named("azure-cli", "failure", r"does not tell its version", "az|Azure CLI"),
-    12: Named("rights", "failure", r"may not change .*Application Administrator.* Its owners: alex", "apply FILE"),
+    12: Named("rights", "failure", r"Nothing tells .* may change .*Application Admin.* Its owners: alex", "apply FILE"),
     13: Named("backend", "failure", r"up to 1280 characters.*1783", "macOS or Linux"),
     14: Named("app", "failure", r"app\.several", "--app-id"),
     15: Named("passwords", "failure", r"1 left, although the state file looks migrated", "migrate"),
