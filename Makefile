@@ -46,7 +46,7 @@ docs: .venv/ready
 permissions: .venv/ready
 	@$(BIN)/python -m tests.permissions
 
-# pictures of every screen, from the sandbox; a test compares them
+# pictures of every screen, and a moving one of a recorded migration, from the sandbox; a test compares them
 screenshots: .venv/ready
 	@$(BIN)/python -m tests.tui.pictures
 

@@ -74,7 +74,7 @@ def run(given: Mapping[str, Any], *, demo: bool = False) -> ExitCode:
         settings = _demo(given) if demo else _real(given)
         # the screens are written to standard error, as the framework does
         linear = plain(settings.plain, os.environ, sys.stdout) or not _terminal(sys.stderr)
-        workspace: Workspace = Demo(given, chosen(given)[0], given["seed"]) if demo else Local(settings)
+        workspace: Workspace = Demo(given, chosen(given)[0], given["seed"], at_once=linear) if demo else Local(settings)
         stack.callback(workspace.close)
         starting.asking = False  # from here on the front end decides, and what is removed is removed completely
         starting.cancel.check()

@@ -36,14 +36,12 @@ class Scenario(NamedTuple):
 
     :param text: what a person reads.
     :param seed: the sandbox's scenario.
-    :param slow: factor of the replication delays.
     :param locked: how often the keystore refuses before it is unlocked.
     :param asked: name of the flow that was asked for, if one was.
     """
 
     text: str
     seed: str
-    slow: float = 1.0
     locked: int = 0
     asked: str = ""
 
@@ -56,7 +54,7 @@ class Scenario(NamedTuple):
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "legacy": Scenario("Migrate a machine that has a live client secret", "legacy"),
     "fresh": Scenario("Set up an app registration from nothing", "fresh"),
-    "slow": Scenario("Migrate while the directory replicates slowly", "legacy", slow=4.0),
+    "slow": Scenario("Migrate while the directory replicates slowly", "slow"),
     "unprivileged": Scenario("Migrate without the rights for it: an administrator is asked", "unprivileged"),
     "locked": Scenario("Migrate with a locked keystore", "legacy", locked=1),
 }
@@ -83,11 +81,13 @@ def chosen(given: Mapping[str, Any]) -> tuple[str, Command]:
     :returns: the scenario's name, or the full path of a scenario file.
     :raises SetupError: `sandbox.file`.
     """
-    from core import assemble
-
     flow = registry.flow(given["flow"])
     scenario = str(given["scenario"] or (flow or registry.flows()[0]).scenarios[0])
-    base = assemble.base(scenario)
+    base = scenario
+    if scenario not in SCENARIOS:
+        from core import assemble  # requests and all: not before the first frame
+
+        base = assemble.base(scenario)
     if base != scenario:
         scenario = str(Path(scenario).absolute())  # a demo works in a folder of its own
     return scenario, flow or registry.shown(base)
@@ -111,6 +111,17 @@ class Workspace(ABC):
     def label(self) -> str:
         """Shown on every screen; empty on a real machine. A demo's says that all of it is thrown away."""
         return ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a context can be made; else `start` has to come first."""
+        return True
+
+    def start(self) -> None:  # noqa: B027  this machine is there already
+        """Make what contexts need; it takes a second or so.
+
+        :raises SetupError: the sandbox cannot be started.
+        """
 
     @abstractmethod
     def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
@@ -158,17 +169,24 @@ class Demo(Workspace):
     :param given: the command line's options.
     :param scenario: what to start with: one of `SCENARIOS`, any of the sandbox's own, or a scenario file's full path.
     :param seed: decides ids and secrets; None: the file's, or 1.
+    :param at_once: start the sandbox; else whoever shows something first does so with `start`.
     :raises SetupError: `sandbox.missing`, `sandbox.scenario`, `sandbox.file`, `usage.settings`.
     """
 
     label = "SANDBOX, keystore in memory"
 
-    def __init__(self, given: Mapping[str, Any], scenario: str, seed: int | None = None) -> None:
+    def __init__(
+        self, given: Mapping[str, Any], scenario: str, seed: int | None = None, *, at_once: bool = True
+    ) -> None:
         from tempfile import TemporaryDirectory
+        from threading import Lock
 
+        from core.config.settings import resolve
         from wizard.demo import isolate
 
         self.scenarios: Mapping[str, Scenario] = SCENARIOS
+        self.scenario = scenario
+        self._moving, self._closed = Lock(), False
         self._given, self._seed = dict(given), seed
         self._stack, self._labs = ExitStack(), ExitStack()
         back, environ = Path.cwd(), dict(os.environ)
@@ -179,26 +197,47 @@ class Demo(Workspace):
         self._keystore: Keystore | None = None
         self._sign_in: SignIn | None = None
         try:
-            self.move(scenario)
+            self.settings = resolve(self._given)
+            self._know(scenario)
+            if at_once:
+                self.start()
         except BaseException:  # nobody else could close what is open by now
             self.close()
             raise
 
+    @property
+    def ready(self) -> bool:
+        return self._keystore is not None
+
+    def start(self) -> None:
+        self.move(self.scenario)
+
     def move(self, scenario: str) -> None:
+        with self._moving:
+            if not self._closed:  # else nobody waits for it any more
+                self._move(scenario)
+
+    def _know(self, scenario: str) -> Scenario:
+        """What is chosen by that name; a menu shows it from then on."""
+        if scenario not in self.scenarios:
+            from core import assemble
+
+            base = assemble.base(scenario)
+            flow = self._given.get("flow") or registry.shown(base).name
+            other = Scenario(assemble.scenarios().get(base, base), scenario, asked=flow)
+            self.scenarios = {**self.scenarios, scenario: other}
+        return self.scenarios[scenario]
+
+    def _move(self, scenario: str) -> None:
         from core import assemble
         from core.config.settings import resolve
 
-        base = assemble.base(scenario)
-        text = assemble.scenarios().get(base, base) if scenario not in self.scenarios else ""
-        flow = self._given.get("flow") or registry.shown(base).name
-        chosen = self.scenarios.get(scenario) or Scenario(text, scenario, asked=flow)
+        chosen = self._know(scenario)
         lab = assemble.sandbox(chosen.seed, self._seed)
-        self.scenarios = {**self.scenarios, scenario: chosen}
         self.scenario = scenario
         self._labs.close()
         self._labs.callback(lab.close)
         self.lab = lab
-        lab.tenant.lag = {kind: seconds * chosen.slow for kind, seconds in lab.tenant.lag.items()}
         self.settings = resolve(self._given | {"project": str(lab.project), "cloud": str(lab.cloud_file)})
         self._sign_in = None
         self._keystore = lab.keystore(chosen.locked)
@@ -207,12 +246,14 @@ class Demo(Workspace):
     def context(self, cancel: Cancel, emit: Emit, ask: Ask) -> Context:
         from core import assemble
 
-        ctx = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
         assert self._keystore is not None
+        ctx = assemble.pretend(self.lab, self.settings, cancel, emit, ask)
         ctx.keystore = self._keystore
         self._sign_in = ctx.sign_in = self._sign_in or ctx.sign_in  # who has signed out stays so
         return ctx
 
     def close(self) -> None:
-        self._labs.close()
+        with self._moving:  # a sandbox that is being started is there soon, and goes too
+            self._closed = True
+            self._labs.close()
         self._stack.close()

@@ -29,16 +29,21 @@ def screens(runs: int) -> list[Row]:
         home = Path(folder)
         environment = {"HOME": folder, "PATH": os.defpath, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        return [first_frame(runs, environment, home), key(environment, home), leave(runs, home)]
+        return [*first_frames(runs, environment, home), key(environment, home), leave(runs, home)]
 
 
-def first_frame(runs: int, environment: dict[str, str], home: Path) -> Row:
-    """From the start of the process to the menu."""
-    ours, bare = [], []
+def first_frames(runs: int, environment: dict[str, str], home: Path) -> list[Row]:
+    """From the start of the process to the menu, of the wizard and of a demo, whose sandbox starts behind it."""
+    ours, demo, bare = [], [], []
     for _ in range(runs):
         bare.append(_painted([sys.executable, str(HERE / "hello.py")], b"Hello, world", environment, home))
         ours.append(_painted([str(PROGRAM)], b"Rotate", environment, home))
-    return timed("wizard: first frame with the menu", ours, bare, "Textual's hello-world", 1.3)
+        demo.append(_painted([str(PROGRAM), "demo"], b"Starting the sandbox", environment, home))
+    hello = "Textual's hello-world"
+    return [
+        timed("wizard: first frame with the menu", ours, bare, hello, 1.3),
+        timed("demo: first frame with the menu", demo, bare, hello, 2),
+    ]
 
 
 def key(environment: dict[str, str], home: Path) -> Row:

@@ -19,6 +19,8 @@ _HEAD: Final = """\
 
 Written by `make screenshots` from the sandbox; a test compares them with what the wizard shows. Each is there with
 80 x 24 and with 120 x 36 characters.
+
+![A migration, replayed](migration.svg)
 """
 _FONT: Final = re.compile(r"@font-face\s*\{[^}]*\}\s*")
 _MAKER: Final = re.compile(r"[ ]*<!--.*?-->\n")
@@ -95,6 +97,8 @@ def index() -> str:
 
 
 async def _write(folder: Path) -> None:
+    from tests.tui import film  # which needs this module
+
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.svg"):
         old.unlink()
@@ -107,6 +111,7 @@ async def _write(folder: Path) -> None:
     for reel in REELS:
         if any(scene.text for scene in reel.scenes):
             await shots(reel, keep)
+    (folder / film.NAME).write_text(film.film(await film.shoot()), encoding="utf-8")
 
 
 if __name__ == "__main__":

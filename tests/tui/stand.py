@@ -68,8 +68,7 @@ class Stand(Demo):
             super().move(scenario)
         tenant = self.lab.tenant
         tenant._replica = Replicas()
-        if scenario != "slow":
-            tenant.lag = {}
+        tenant.lag = {}
 
     def context(self, cancel: Cancel, emit: Callable[[Event], None], ask: Callable[[Question], bool]) -> Context:
         def watched(event: Event) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui import pictures
+from tests.tui import film, pictures
 from tests.tui.play import run
 from tests.tui.scenes import REELS, Reel
 
@@ -38,6 +38,24 @@ def test_U6_U7_pictures_are_fresh(reel: Reel, kept: Callable[[str, str], bool]) 
     run(pictures.shots(reel, compare))
     told = "'make screenshots' and 'pytest tests/tui --snapshot-update' draw anew; look at what they changed"
     assert not wrong, "\n\n".join([*wrong, told])
+
+
+def test_U6_U7_the_moving_picture_is_fresh_small_and_needs_nothing_but_styles() -> None:
+    path = pictures.FOLDER / film.NAME
+    kept = path.read_text(encoding="utf-8")
+    assert len(kept) < 1_500_000
+    assert re.findall(r"<script|<foreignObject|@import|@font-face|<image|\bon[a-z]+=|url\((?!#)", kept) == []
+    assert 10 <= kept.count("{transform:translateY(") <= 300
+
+    async def shot() -> None:
+        assert film.film(await film.shoot()) == kept, "'make screenshots' draws it anew; look at what changed"
+
+    run(shot())
+
+
+def test_U8_the_readme_shows_the_moving_picture_and_says_what_is_in_it() -> None:
+    readme = (pictures.FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert f"![{film.ALT}](screenshots/{film.NAME})" in readme
 
 
 def test_U8_the_index_names_every_picture() -> None:

@@ -41,6 +41,7 @@ class Wizard(Navigation):
     :param workspace: where it stands.
     :param clock: time of the screens; tests and pictures give their own.
     :ivar preface: what stands above the last words, when the screens are gone.
+    :ivar refused: why there is nothing to show: the sandbox of a demo could not be started.
     """
 
     CSS_PATH = "wizard.tcss"
@@ -61,6 +62,8 @@ class Wizard(Navigation):
         self.preface = ""
         self.incident = ""
         self.to_sandbox = False
+        self.refused: SetupError | None = None
+        self._wanted = ""
         self._job: Job | None = None
         self._home: asyncio.AbstractEventLoop | None = None
         self._signal = 0
@@ -75,19 +78,36 @@ class Wizard(Navigation):
 
     def restart(self) -> None:
         """Back to the first screen; what can be done is looked at anew."""
-        self.survey, self.moving = None, False
+        self.survey, self.moving = None, not self.workspace.ready
         super().restart()
+        self.call_after_refresh(self._look)  # what it loads must not delay the first frame
+
+    def _look(self) -> None:
+        """Look at what can be done; in a demo its sandbox has to be there first."""
 
         def look(ctx: Context, say: Say, cancel: Cancel) -> object:
             from core.flows.project_status import survey
 
             return survey(ctx)
 
-        def begin() -> None:
+        if self.workspace.ready:
             if not (self.moving or self._begun):  # somebody was faster
                 self.begin_job(look, self._surveyed)
+        elif self._job is None:
+            self._begin_job(lambda say, cancel: self.workspace.start(), self._started)
 
-        self.call_after_refresh(begin)  # what it loads must not delay the first frame
+    def _started(self, value: object) -> None:
+        """The sandbox is there, and what was chosen meanwhile begins."""
+        self.moving = False
+        if isinstance(value, SetupError):
+            self.refused = value
+            self.exit(return_code=value.exit_code)
+            return
+        self.moved_screen()
+        if self._wanted:
+            self.choose(self._wanted)
+        else:
+            self._look()
 
     def _surveyed(self, value: object) -> None:
         if isinstance(value, SetupError):
@@ -192,6 +212,7 @@ class Wizard(Navigation):
             self.exit(return_code=ExitCode.DONE)
             return
         if self.moving:
+            self._wanted = name if not self.workspace.ready else ""
             return
         if not name.startswith("demo:"):
             self.begin(name)

@@ -36,7 +36,7 @@ def run(workspace: Workspace, app: Wizard | None = None) -> ExitCode:
         code = conduct(app)
     if not app.to_sandbox:
         return code
-    with closing(Demo({}, "legacy")) as demo:
+    with closing(Demo({}, "legacy", at_once=False)) as demo:
         return conduct(Wizard(demo))
 
 
@@ -44,11 +44,14 @@ def conduct(app: Wizard) -> ExitCode:
     """Run an app that was made already.
 
     :returns: as `run`.
+    :raises SetupError: the sandbox of a demo cannot be started.
     """
     with _signals(app):
         app.run()
         app.finish()
         _epilogue(app)
+    if app.refused is not None:
+        raise app.refused
     return app.exit_code
 
 

@@ -12,6 +12,7 @@ from core.sandbox.arm import groups
 from core.sandbox.directory import registrations, users
 from core.sandbox.directory.store import GRAPH_APP_ID, Tenant
 from core.sandbox.fake_machine.machine import Machine
+from core.sandbox.faults import Fault
 from core.sandbox.graph import licences, microsofts, policies, roles
 from core.sandbox.scenarios import seeds
 from core.sandbox.scenarios.failures import FAILURES
@@ -20,6 +21,11 @@ from core.sandbox.scenarios.seeds import Scenario
 #: Roles that the scenario `drift` declares without a grant, and roles that it has not even declared.
 UNGRANTED: Final = ("AgentIdentity.Create.All", "AgentIdentityBlueprint.Create", "AgentIdUser.ReadWrite.All")
 UNDECLARED: Final = ("AgentIdentity.DeleteRestore.All", "AgentIdentityBlueprintPrincipal.Create")
+#: Of the scenario `slow`: seconds until every replica knows a change (Graph's documents say minutes at worst), seconds
+#: that an answer takes, and seconds for which the first change is told to wait.
+SLOW_LAG: Final = 15.0
+SLOW_ANSWER: Final = (0.2, 1.2)
+SLOW_RETRY: Final = 6
 
 
 def seed(name: str, tenant: Tenant) -> Machine:
@@ -91,6 +97,12 @@ def _unprivileged(tenant: Tenant) -> Machine:
     return Machine(seeds.with_secrets(tenant, app, principal))
 
 
+def _slowly(tenant: Tenant) -> None:
+    tenant.lag |= dict.fromkeys(("application", "servicePrincipal", "login"), SLOW_LAG)
+    tenant.faults.add(Fault("latency", nth=0, seconds=SLOW_ANSWER))
+    tenant.faults.add(Fault("status", "^PATCH /v1.0/applications/", status=429, retry_after=SLOW_RETRY))
+
+
 def _saml(tenant: Tenant) -> Machine:
     app, principal = seeds.provisioner(tenant)
     name = "CN=SAML signing of Contoso"
@@ -145,6 +157,12 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         _office,
     ),
     "taken": Scenario("like fresh, but a stranger's app has the name already", _taken),
+    "slow": Scenario(
+        "like legacy, but a change is seen everywhere only after 15 s, answers take up to 1.2 s, and the first change "
+        "is told to wait",
+        _legacy,
+        _slowly,
+    ),
     "unprivileged": Scenario("like legacy, but the user neither owns the app nor is an administrator", _unprivileged),
     "drift": Scenario("like clean, but three roles are declared and not granted, two neither; short pages", _drift),
     "policy": Scenario("like legacy, and a policy forbids new passwords and certificates of over 180 days", _policy),

@@ -87,6 +87,7 @@ class Plan:
     def apply(self, tenant: Tenant) -> None:
         """Let a tenant's life begin: from here on it lags and fails."""
         tenant.started = tenant.now()
+        SCENARIOS[self.base].begin(tenant)
         for name, value in self.switches.items():
             setattr(tenant.switches, name, value)
         tenant.lag |= self.lag

@@ -23,10 +23,12 @@ class Scenario(NamedTuple):
 
     :param summary: what it holds, for a list of scenarios.
     :param fill: fills a tenant that has its people and Microsoft Graph; gives the computer that goes with it.
+    :param begin: lets its life begin, when all is there: from here on it lags and fails.
     """
 
     summary: str
     fill: Callable[[Tenant], Machine]
+    begin: Callable[[Tenant], object] = lambda tenant: None
 
 
 def provisioner(tenant: Tenant, owner: str = "dana", declared: Mapping[str, str] = roles.BASE) -> tuple[State, State]:

@@ -80,7 +80,7 @@ class Welcome(WizardScreen):
         found = survey.open if survey is not None else None
         if self.wizard.workspace.scenarios:
             if self.wizard.moving:
-                return "Starting another pretend tenant …"
+                return "Starting the sandbox …"
             if found is not None:
                 return "The run on this pretend machine was interrupted. Go on with it, or take it back."
             return "A pretend tenant on 127.0.0.1. Choose what to try."
