@@ -11,8 +11,8 @@ from urllib.parse import quote
 from core.clock import together
 from core.display import oddities, quoted
 from core.entra import activity, application, permissions
+from core.entra.answers import documented
 from core.entra.application import App
-from core.entra.graph import documented
 from core.entra.policies import PASSWORDS, Policy
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
