@@ -189,6 +189,14 @@ def say_others_stop(ctx: Context) -> None:
     ctx.report("plan.others", "warning", f"{who} stops working until it migrates too.")
 
 
+def foresee_policy(ctx: Context) -> None:
+    """What the tenant's policy will say of a new app (P13); az's token may mostly not read it."""
+    if not ctx.target.app_id:
+        created = ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        policy = application.read_default_policy(ctx.user_graph(), created)
+        ctx.facts.put(replace(ctx.new_app, policy=policy))
+
+
 def say_policies(ctx: Context, policy: Policy) -> None:
     """What app management policies mean for this app, as far as they could be read (P13)."""
     if not policy.readable:
