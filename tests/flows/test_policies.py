@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from core.events import ChangePlanned, Finding, StepFinished
 from core.flow.engine import Result
 from core.flows import rollback
 from core.sandbox.graph import policies
+from tests.flows.test_handoff import Admin, request_of, rights_of
 from tests.machine import Machine, Snapshot, VirtualClock
 from tests.provisioning import give, make
 
@@ -66,6 +68,19 @@ def test_P13_a_ban_stops_an_onboarding_before_anything_is_touched(start_lab: Any
     refused(machine.onboard(who=robot), "policy.self-signed")
     assert machine.keystore.accounts(machine.service) == []
     assert not machine.state_file.exists()
+
+
+def test_P13_P12_an_administrator_is_told_of_a_ban_before_an_app_is_made_for_a_request(
+    start_lab: Any, clock: VirtualClock, tmp_path: Path
+) -> None:
+    machine = Machine(start_lab("fresh"), clock)
+    rights_of(machine)
+    assert machine.onboard().errors[0]["id"] == "handoff.waiting"
+    by_default(machine, AUTHORITY)
+    made = len(list(machine.tenant.all_latest("application")))
+    admin = Admin(machine, tmp_path / "alex", pipeline(machine))
+    refused(admin.apply(request_of(machine)), "policy.self-signed")
+    assert len(list(machine.tenant.all_latest("application"))) == made + 1, "the pipeline's own"
 
 
 @pytest.mark.parametrize("when", ["not readable", "after the plan"])

@@ -105,7 +105,7 @@ def test_U4_every_exit_code_says_what_it_means_and_stands_in_the_reference() -> 
 
 #: Functions whose result is an error as a value, and why it is not raised.
 VALUES: Final = {
-    "core/entra/graph.py:_error": "what the items of a batch came to: each is a body or an error",
+    "core/entra/answers.py:error_of": "what the items of a batch came to: each is a body or an error",
     "core/entra/graph.py:_item": "the same",
     "core/entra/permissions.py:refused_grant": "what a rehearsal was answered",
     "core/flow/engine.py:internal": "a bug is told, by the run or by whoever has nothing left to run",

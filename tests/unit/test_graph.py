@@ -15,7 +15,8 @@ import pytest
 from core.config.cloud import GRAPH_APP_ID
 from core.config.cloud import load as load_cloud
 from core.entra import application, permissions
-from core.entra.graph import TRIES, Graph, _read
+from core.entra.answers import read
+from core.entra.graph import TRIES, Graph
 from core.entra.http import Credential, Response, Session
 from core.entra.tokens import Token
 from core.errors import Caller, Effected, GraphError, NetworkError, SetupError
@@ -232,7 +233,7 @@ def test_a_refused_token_is_replaced_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_all_pages_are_read(site: Site, size: int) -> None:
+def test_all_pages_areread(site: Site, size: int) -> None:
     tenant = site.lab.tenant
     tenant.switches.page_size = size
     for number in range(4):
@@ -254,7 +255,7 @@ def test_C4_a_next_link_to_another_origin_is_refused(site: Site, link: str) -> N
     assert (caught.value.id, caught.value.exit_code, site.asked()) == ("network.origin", 7, 1)
 
 
-def test_a_batch_gives_a_body_or_an_error_per_read(site: Site) -> None:
+def test_a_batch_gives_a_body_or_an_error_perread(site: Site) -> None:
     good, missing, wrong = site.graph.batch(
         (
             (f"{site.path}?$select=id", "read one"),
@@ -324,7 +325,7 @@ ENVELOPE = {"code": "Some_Code", "message": "Sentence."}
 def test_P11_code_request_id_and_date_are_kept(inner: str) -> None:
     body = {"error": ENVELOPE | {inner: {"request-id": "r-1", "date": "d-1"}}}
     with pytest.raises(GraphError) as caught:
-        _read(Response(400, {"request-id": "other"}, json.dumps(body).encode(), "h"), "do it")
+        read(Response(400, {"request-id": "other"}, json.dumps(body).encode(), "h"), "do it")
     assert (caught.value.code, caught.value.details["request_id"], caught.value.details["date"]) == (
         "Some_Code",
         "r-1",
@@ -345,7 +346,7 @@ def test_P11_code_request_id_and_date_are_kept(inner: str) -> None:
 )
 def test_P11_codes_inside_an_error_are_kept(members: dict[str, Any], details: tuple[str, ...]) -> None:
     with pytest.raises(GraphError) as caught:
-        _read(Response(400, {}, json.dumps({"error": ENVELOPE | members}).encode(), "h"), "do it")
+        read(Response(400, {}, json.dumps({"error": ENVELOPE | members}).encode(), "h"), "do it")
     assert caught.value.inner_codes == details
     assert caught.value.as_dict()["details"] == list(details)
     assert caught.value.code == "Some_Code"
@@ -369,19 +370,19 @@ def test_P11_codes_inside_an_error_are_kept(members: dict[str, Any], details: tu
 )
 def test_retry_after_in_both_spellings(headers: dict[str, str], seconds: float | None) -> None:
     with pytest.raises(GraphError) as caught:
-        _read(Response(429, headers, b"<html>slow down</html>", "h"), "x")
+        read(Response(429, headers, b"<html>slow down</html>", "h"), "x")
     assert (caught.value.retry_after, caught.value.code) == (seconds, "unknown")
 
 
 @pytest.mark.parametrize("error", ["text", None, [], {"code": None}, {"innerError": None}, {"innerError": "x"}])
 def test_P11_a_strange_error_member_is_still_a_graph_error(error: object) -> None:
     with pytest.raises(GraphError):
-        _read(Response(400, {}, json.dumps({"error": error}).encode(), "h"), "x")
+        read(Response(400, {}, json.dumps({"error": error}).encode(), "h"), "x")
 
 
 def test_a_page_instead_of_json_is_named_as_such() -> None:
     with pytest.raises(NetworkError) as caught:
-        _read(Response(404, {}, b"<html>", "graph.example"), "x")
+        read(Response(404, {}, b"<html>", "graph.example"), "x")
     assert caught.value.id == "network.garbage"
 
 
@@ -393,7 +394,7 @@ KNOWN = Caller("tenant-1", "app-1")
 def refused(status: int, header: str, message: str = "No.", caller: Caller = KNOWN) -> GraphError:
     body = {"error": {"code": "InvalidAuthenticationToken", "message": message}}
     with pytest.raises(GraphError) as caught:
-        _read(Response(status, {"WWW-Authenticate": header}, json.dumps(body).encode(), "h"), "do it", caller)
+        read(Response(status, {"WWW-Authenticate": header}, json.dumps(body).encode(), "h"), "do it", caller)
     return caught.value
 
 
@@ -430,7 +431,7 @@ def test_P11_the_token_of_an_app_is_not_renewed_by_a_person() -> None:
 @pytest.mark.parametrize(("status", "told"), [(429, "wait"), (502, "later"), (503, "later"), (504, "later")])
 def test_P11_a_gateway_that_names_no_code_is_no_unknown_code(status: int, told: str) -> None:
     with pytest.raises(GraphError) as caught:
-        _read(Response(status, {}, b"<html>gateway</html>", "h"), "do it")
+        read(Response(status, {}, b"<html>gateway</html>", "h"), "do it")
     assert (caught.value.id, caught.value.exit_code) == ("graph.refused", 7)
     assert told in caught.value.remedy.lower()
     assert "table" not in caught.value.remedy

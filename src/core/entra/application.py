@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 
 from core.display import one_line
 from core.entra import permissions
+from core.entra.answers import documented, items_of
 from core.entra.certificates import thumbprint, thumbprint_of_identifier
-from core.entra.graph import Graph, documented, items_of
+from core.entra.graph import Graph
 from core.entra.policies import UNREADABLE, Policy, combine
 from core.errors import GraphError, SetupError
 from core.signer import Certificate

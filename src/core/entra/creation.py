@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from core.display import one_line
+from core.entra.answers import documented
 from core.entra.application import App, keys_of
-from core.entra.graph import Graph, documented
+from core.entra.graph import Graph
 
 
 def upsert(graph: Graph, unique: str, body: dict[str, Any]) -> dict[str, Any]:

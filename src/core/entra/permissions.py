@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from core import tables
 from core.config.cloud import GRAPH_APP_ID
-from core.entra.graph import Graph, documented
+from core.entra.answers import documented
+from core.entra.graph import Graph
 from core.errors import GraphError
 
 _TABLE: Final = tables.read("entra/permissions")

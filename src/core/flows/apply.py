@@ -100,6 +100,7 @@ class FindRequestedApp(Step[Context]):
             if request.app_id:
                 find.refuse_deleted(ctx, request.app_id)
                 raise SetupError("app.missing", app_id=app_id, tenant=ctx.target.tenant, path=ctx.settings.request)
+            find.foresee_policy(ctx)
             return f"{quoted(request.app_name)} will be created"
         noted = effect is not None and effect.data.get("object_id") == app.object_id
         created = noted or (effect is not None and untouched(ctx, app))
@@ -207,6 +208,8 @@ class Explain(Step[Context]):
     def apply(self, ctx: Context) -> str:
         find.say_subject(ctx)
         request, key_pair, app = requested(ctx), ctx.key_pair, ctx.maybe_app
+        if not _removing(ctx):
+            find.say_policies(ctx, app.policy if app is not None else ctx.new_app.policy)
         if app is not None and not request.app_id and not ctx.new_app.created:
             message = f"The app that it asks to create is there already:\n{app.describe()}"
             ctx.report("request.app-exists", "warning", message, "Ask who made it, before you go on.")

@@ -1,56 +1,14 @@
-"""OData of the pretend Graph: what the directory takes of `$select`, `$filter` and their like; the rest is refused."""
+"""OData of the pretend Graph: what the directory takes of `$select`, `$top` and their like; the rest is refused."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Final
 
+from core.sandbox.directory.store import State
 from core.sandbox.graph import schema
-
-State = dict[str, Any]
-_ANY: Final = re.compile(r"^(\w+)/any\((\w+):\s*\2(?:/(\w+))? eq '((?:[^']|'')*)'\)$")
-_SINCE: Final = re.compile(r"^(\w+) (ge|le) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\d{4}-\d\d-\d\d)$")
-_GUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # some collections compare ids without quotes
-_EQ: Final = re.compile(rf"^(\w+) eq (?:'((?:[^']|'')*)'|(true|false|null)|({_GUID}))$")
-_STARTS: Final = re.compile(r"^startswith\((\w+),\s*'((?:[^']|'')*)'\)$", re.IGNORECASE)
-_TOKEN: Final = re.compile(r"'(?:[^']|'')*'|[()]|\s+and\s+")
-#: Levels of parentheses and `and`s in a filter.
-_DEEPEST: Final = 20
-
-
-class Unsupported(Exception):
-    """A query that the directory does not take."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A `$filter`.
-
-    :param names: the properties that it compares.
-    :param test: whether an object passes.
-    """
-
-    names: frozenset[str]
-    test: Callable[[State], bool]
-
-    def over(self, states: list[State], kind: str = "") -> list[State]:
-        """The objects that pass.
-
-        :param kind: the type whose properties it may compare; empty: those that the objects have.
-        :raises Unsupported: it compares a property that the type does not have, or that cannot be compared.
-        """
-        for name in sorted(self.names):
-            _check_known(name, states, kind, "Invalid filter clause")
-            if _among(name, _UNFILTERABLE):
-                message = f"Unsupported or invalid query filter clause specified for property '{name}'."
-                raise Unsupported("Request_UnsupportedQuery", message)
-        return [state for state in states if self.test(state)]
+from core.sandbox.graph.filters import Unsupported, check_known, no_property, text_of
 
 
 def system(options: Mapping[str, str], repeated: Collection[str]) -> dict[str, str]:
@@ -82,6 +40,15 @@ def of_one(options: Mapping[str, str]) -> None:
         if name not in ("$select", "$expand"):
             message = f"Query option '{name}' is not allowed: the path names a single object."
             raise Unsupported("Request_BadRequest", message)
+
+
+def is_advanced(options: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+    """Whether a request is an advanced query: the header `ConsistencyLevel: eventual` and `$count=true`.
+
+    :param headers: with lower-case names.
+    """
+    eventual = headers.get("consistencylevel", "").lower() == "eventual"
+    return eventual and options.get("$count", "").lower() == "true"
 
 
 def check_options(options: Mapping[str, str], headers: Mapping[str, str]) -> None:
@@ -127,10 +94,10 @@ def ordered(states: list[State], text: str | None, kind: str = "") -> list[State
     if text is None:
         return states
     name, _, direction = text.strip().partition(" ")
-    _check_known(name, states, kind, "Invalid orderby clause")
+    check_known(name, states, kind, "Invalid orderby clause")
     if direction.strip() not in ("", "asc", "desc"):
         raise Unsupported("Request_UnsupportedQuery", f"Unsupported sort property '{text}'.")
-    return sorted(states, key=lambda state: _text(state, name) or "", reverse=direction.strip() == "desc")
+    return sorted(states, key=lambda state: text_of(state, name) or "", reverse=direction.strip() == "desc")
 
 
 def searched(states: list[State], text: str | None) -> list[State]:
@@ -144,7 +111,7 @@ def searched(states: list[State], text: str | None) -> list[State]:
     if matched is None:
         raise Unsupported("Request_BadRequest", f"Syntax error: '{text}' is not of the form \"property:value\".")
     name, wanted = matched[1], matched[2].lower()
-    words = {id(state): re.split(r"\W+", _text(state, name) or "") for state in states}
+    words = {id(state): re.split(r"\W+", text_of(state, name) or "") for state in states}
     return [state for state in states if any(word.startswith(wanted) for word in words[id(state)])]
 
 
@@ -162,7 +129,7 @@ def check_selected(selected: list[str], kind: str) -> None:
     for name in selected:
         if name.lower() not in there and name != "*" and name not in schema.RELATED.get(schema.base_of(kind), ()):
             message = "Parsing OData Select and Expand failed: "
-            raise Unsupported("BadRequest", message + _no_property(name, kind))
+            raise Unsupported("BadRequest", message + no_property(name, kind))
 
 
 def select(body: State, selected: list[str]) -> State:
@@ -193,24 +160,6 @@ def expanded(text: str) -> tuple[str, str | None]:
     return matched[1], matched[2]
 
 
-def _check_known(name: str, states: list[State], kind: str, what: str) -> None:
-    """Whether a property is one of the type, or, where the type has no schema here, of an object."""
-    there: Iterable[str] = schema.properties(kind)
-    if not there:
-        there = {each for state in states for each in state} if states else {name}
-    if name.startswith("_") or not _among(name, (*there, *_UNFILTERABLE)):
-        raise Unsupported("BadRequest", f"{what}: {_no_property(name, kind)}")
-
-
-def _no_property(name: str, kind: str) -> str:
-    return f"Could not find a property named '{name}' on type 'microsoft.graph.{kind or 'entity'}'."
-
-
-#: Properties that no filter may name: one of every Agent Identity (A.2), and those that hold objects.
-_UNFILTERABLE: Final = frozenset(
-    {"agentIdentityBlueprintId", "keyCredentials", "passwordCredentials", "requiredResourceAccess", "api", "web", "spa"}
-    | {"info", "publicClient", "optionalClaims", "verifiedPublisher", "passwordProfile", "appRoles", "addIns"}
-)
 _EXPAND: Final = re.compile(r"(\w+)(?:\(\$select=([\w, ]+)\))?")
 _MOST: Final = 999
 _DIGITS: Final = 9
@@ -227,93 +176,3 @@ _ADVANCED: Final = {
     ),
 }
 _SEARCH: Final = re.compile(r'^"(\w+):([\w .@-]+)"$')
-
-
-def parse_filter(text: str | None) -> Filter:
-    """The filter that a text means; without one everything passes.
-
-    :param text: `eq`, `startswith` and `any` joined by `and`, with parentheses or without.
-    :raises Unsupported: anything else.
-    """
-    if not text:
-        return Filter(frozenset(), lambda state: True)
-    clauses = [_clause(clause) for clause in _clauses(text, 0)]
-    return Filter(frozenset(name for name, _ in clauses), lambda state: all(test(state) for _, test in clauses))
-
-
-def _clauses(text: str, depth: int) -> list[str]:
-    """The parts of a filter between its `and`s.
-
-    :param depth: of the parentheses around it.
-    """
-    if depth > _DEEPEST:
-        raise Unsupported("Request_UnsupportedQuery", "The filter is nested too deeply.")
-    text = text.strip()
-    parts, level, start, closed = [], 0, 0, []
-    for matched in _TOKEN.finditer(text):
-        found = matched[0]
-        if found == "(":
-            level += 1
-        elif found == ")":
-            level -= 1
-            closed += [matched.end()] if level == 0 else []
-        elif level == 0 and not found.startswith("'"):
-            parts.append(text[start : matched.start()])
-            start = matched.end()
-    if parts:
-        return [clause for part in (*parts, text[start:]) for clause in _clauses(part, depth + 1)]
-    return _clauses(text[1:-1], depth + 1) if text.startswith("(") and closed == [len(text)] else [text]
-
-
-def _clause(text: str) -> tuple[str, Callable[[State], bool]]:
-    """The property that a clause compares, and the comparison."""
-    if matched := _EQ.match(text):
-        name, quoted, literal, guid = matched.groups()
-        if literal == "null":
-            return name, lambda state: _value(state, name) is None
-        if literal is not None:
-            return name, lambda state: _value(state, name) is (literal == "true")
-        wanted = (guid or _unquoted(quoted)).lower()
-        return name, lambda state: _text(state, name) == wanted
-    if matched := _STARTS.match(text):
-        name, start = matched[1], _unquoted(matched[2]).lower()
-        return name, lambda state: (_text(state, name) or "").startswith(start)
-    if matched := _ANY.match(text):
-        name, part, wanted = matched[1], matched[3], _unquoted(matched[4]).lower()
-        return name, lambda state: any(_part(item, part) == wanted for item in _items(_value(state, name)))
-    if matched := _SINCE.match(text):
-        name, later, moment = matched[1], matched[2] == "ge", matched[3].lower()
-        return (
-            name,
-            lambda state: (_text(state, name) or "") >= moment if later else (_text(state, name) or "~") <= moment,
-        )
-    raise Unsupported("Request_UnsupportedQuery", f"Unsupported or invalid query filter clause: {text}")
-
-
-def _among(name: str, names: Iterable[str]) -> bool:
-    return any(name.lower() == other.lower() for other in names)
-
-
-def _value(state: State, name: str) -> Any:
-    """The value of a property, whose name may be spelt in any case."""
-    if name in state:
-        return state[name]
-    return next((value for other, value in state.items() if other.lower() == name.lower()), None)
-
-
-def _text(state: State, name: str) -> str | None:
-    value = _value(state, name)
-    return None if value is None else str(value).lower()
-
-
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _part(item: Any, part: str | None) -> str:
-    """An item of a list, or one of its members."""
-    return str(_value(item, part) if part and isinstance(item, dict) else item).lower()
-
-
-def _unquoted(text: str) -> str:
-    return text.replace("''", "'")

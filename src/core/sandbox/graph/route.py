@@ -18,6 +18,7 @@ from core.sandbox.graph import (
     company,
     consents,
     deleted,
+    filters,
     lookup,
     objects,
     payload,
@@ -75,10 +76,10 @@ def handle(tenant: Tenant, request: Request) -> Response:
                 response = _route(tenant, caller, request, path)
                 if request.method != "GET" and response.status < 400:
                     audits.note(tenant, caller, request, plain, before, response, request_id)
-            except (Refused, query.Unsupported):
+            except (Refused, filters.Unsupported):
                 tenant.draw_again(drawn)
                 raise
-    except query.Unsupported as error:
+    except filters.Unsupported as error:
         response = _envelope(tenant, request, Refused(400, error.code, str(error)), request_id)
     except Refused as refusal:
         response = _envelope(tenant, request, refusal, request_id)

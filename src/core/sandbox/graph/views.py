@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from core.sandbox.directory.registrations import Refused
 from core.sandbox.directory.store import State, Tenant
-from core.sandbox.graph import query, schema
+from core.sandbox.graph import filters, query, schema
 from core.sandbox.http import Request, Response, answer
 
 #: Collections whose new objects have an address of their own.
@@ -83,7 +83,7 @@ def _expanded(text: str, state: State, kind: str, related: Related | None) -> St
     found = related(name, state) if name and related is not None else None
     if found is None:
         message = f"Could not find a property named '{query.expanded(text)[0]}' on type 'microsoft.graph.{kind}'."
-        raise query.Unsupported("BadRequest", f"Parsing OData Select and Expand failed: {message}")
+        raise filters.Unsupported("BadRequest", f"Parsing OData Select and Expand failed: {message}")
     query.check_selected(query.names(select), "directoryObject")
     return {name: [shown(each, name, select) for each in found[:_EXPANDED]]}
 
@@ -122,7 +122,8 @@ def page(
     kind = kind or schema.type_of(collection)
     if options:
         query.check_options(options, request.headers)
-    found = query.ordered(_found(options, states, kind), options.get("$orderby"), kind)
+    found = _found(options, states, kind, advanced=query.is_advanced(options, request.headers))
+    found = query.ordered(found, options.get("$orderby"), kind)
     start, size = options.get("$skiptoken", "0"), query.size(options.get("$top"), tenant.switches.page_size)
     first = query.count(start)
     if first is None:
@@ -155,15 +156,16 @@ def number(request: Request, states: Iterable[State], collection: str = "") -> R
     options = request.query
     query.check_options({"$count": "true"} | {**options}, request.headers)
     if other := sorted(set(options) - {"$filter", "$search"}):
-        raise query.Unsupported("Request_BadRequest", f"The query option '{other[0]}' is not supported.")
+        raise filters.Unsupported("Request_BadRequest", f"The query option '{other[0]}' is not supported.")
     kind = schema.type_of(collection)
-    return Response(200, {"Content-Type": "text/plain"}, str(len(_found(options, states, kind))).encode())
+    found = _found(options, states, kind, advanced=True)
+    return Response(200, {"Content-Type": "text/plain"}, str(len(found)).encode())
 
 
-def _found(options: Mapping[str, str], states: Iterable[State], kind: str) -> list[State]:
+def _found(options: Mapping[str, str], states: Iterable[State], kind: str, *, advanced: bool) -> list[State]:
     found = list(states)
     if "$filter" in options:
-        found = query.parse_filter(options["$filter"]).over(found, kind)
+        found = filters.parse(options["$filter"]).over(found, kind, advanced=advanced)
     return query.searched(found, options.get("$search"))
 
 

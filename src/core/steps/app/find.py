@@ -11,8 +11,8 @@ from urllib.parse import quote
 from core.clock import together
 from core.display import oddities, quoted
 from core.entra import activity, application, permissions
+from core.entra.answers import documented
 from core.entra.application import App
-from core.entra.graph import documented
 from core.entra.policies import PASSWORDS, Policy
 from core.entra.tokens import SecretState, discover, try_secret
 from core.errors import SetupError
@@ -187,6 +187,14 @@ def say_others_stop(ctx: Context) -> None:
     """Tell who would break (M15)."""
     who = "Every other machine or pipeline that signs in with a secret of this app"
     ctx.report("plan.others", "warning", f"{who} stops working until it migrates too.")
+
+
+def foresee_policy(ctx: Context) -> None:
+    """What the tenant's policy will say of a new app (P13); az's token may mostly not read it."""
+    if not ctx.target.app_id:
+        created = ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        policy = application.read_default_policy(ctx.user_graph(), created)
+        ctx.facts.put(replace(ctx.new_app, policy=policy))
 
 
 def say_policies(ctx: Context, policy: Policy) -> None:

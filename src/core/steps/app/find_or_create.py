@@ -38,7 +38,7 @@ class FindOrCreate(Step[Context]):
             raise SetupError("app.has-secrets", listing="the state file holds one")
         ctx.facts.put(replace(ctx.target, app_id=self._interrupted(ctx) or ctx.target.app_id))
         tell = partial(discover, ctx.session, ctx.cloud, ctx.target.tenant)
-        app, *_ = together(lambda: self._look(ctx), lambda: _offered(ctx), lambda: _policy(ctx), tell)
+        app, *_ = together(lambda: self._look(ctx), lambda: _offered(ctx), lambda: find.foresee_policy(ctx), tell)
         if app is None and ctx.target.app_id:
             app = self._gone(ctx)
         ctx.facts.drop(facts.AppRegistration)
@@ -120,18 +120,10 @@ class FindOrCreate(Step[Context]):
             prerequisites.open_of_project(ctx)  # from here on it is about a new app
             app_id = self._interrupted(ctx)
         ctx.facts.put(replace(ctx.target, app_id=app_id))
-        _policy(ctx)
+        find.foresee_policy(ctx)
         return self._look(ctx)
 
 
 def _offered(ctx: Context) -> None:
     resource_id, offered = permissions.read_offered(ctx.user_graph())
     ctx.facts.put(facts.WantedPermissions(resource_id=resource_id, offered=offered))
-
-
-def _policy(ctx: Context) -> None:
-    """What the tenant's policy will say of a new app; az's token may mostly not read it."""
-    if not ctx.target.app_id:
-        created = ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        policy = application.read_default_policy(ctx.user_graph(), created)
-        ctx.facts.put(replace(ctx.new_app, policy=policy))
