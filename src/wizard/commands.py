@@ -209,7 +209,10 @@ The lines for Python, Terraform and a browser: start it with --show python, terr
             if proof.result.exit_code:
                 result.outcome, result.exit_code = "failed", proof.result.exit_code
                 result.errors += proof.result.errors
-        return self._finish(ended)
+        code = self._finish(ended)
+        if not (self.settings.json or self.settings.quiet):
+            self.say(f"\n{clean(workspace.aside(flow.name))}")
+        return code
 
     def _finish(self, ended: Ended) -> ExitCode:
         result = ended.result

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from core.config.options import OPTIONS
 from core.flows import registry
 
 if TYPE_CHECKING:
@@ -112,6 +113,23 @@ class Workspace(ABC):
         """Shown on every screen; empty on a real machine. A demo's says that all of it is thrown away."""
         return ""
 
+    def again(self, flow: str = "", *options: str) -> str:
+        """The command that leads back here from a shell; empty on a real machine, where every command does.
+
+        :param flow: what was done; empty: what the scenario is for.
+        :param options: further ones.
+        """
+        return ""
+
+    def aside(self, flow: str = "") -> str:
+        """What is said beside commands that would find nothing here any more (U10); empty on a real machine.
+
+        :param flow: as in `again`.
+        """
+        again = self.again(flow)
+        told = "Commands named here are for a real machine: what a demo did is gone at its end. The demo again:"
+        return f"{told} {again}" if again else ""
+
     @property
     def ready(self) -> bool:
         """Whether a context can be made; else `start` has to come first."""
@@ -204,6 +222,17 @@ class Demo(Workspace):
         except BaseException:  # nobody else could close what is open by now
             self.close()
             raise
+
+    def again(self, flow: str = "", *options: str) -> str:
+        import shlex
+
+        chosen = self.scenarios[self.scenario]
+        words = ["entraclaw-setup", "demo", OPTIONS["scenario"].flag, self.scenario]
+        if (flow or chosen.flow) != registry.shown(chosen.seed).name:
+            words += [OPTIONS["flow"].flag, flow or chosen.flow]
+        if self._seed is not None:
+            words += [OPTIONS["seed"].flag, str(self._seed)]
+        return shlex.join([*words, *options])
 
     @property
     def ready(self) -> bool:

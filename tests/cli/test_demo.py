@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from core.flows import registry
+from core.sandbox.scenarios.catalogue import SCENARIOS
+from wizard import workspace
+from wizard.cli import _parser, run
 
 
 def test_U8_a_demo_writes_only_below_its_own_folder_and_talks_to_loopback_alone(tmp_path: Path, home: Path) -> None:
@@ -52,3 +58,27 @@ def test_U8_a_demo_writes_only_below_its_own_folder_and_talks_to_loopback_alone(
     assert started == [], "it starts nothing, nor tries to (C4)"
     assert [path.name for path in home.iterdir()] == []
     assert [path.name for path in temporary.iterdir()] == [], "cleaned up"
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize("scenario", {**workspace.SCENARIOS, **SCENARIOS})
+def test_U10_the_command_that_a_demo_names_leads_back_into_it(home: Path, scenario: str, seed: int | None) -> None:
+    demo = workspace.Demo({}, scenario, seed, at_once=False)
+    try:
+        for flow in ("", "migrate", "onboard"):
+            given = vars(_parser().parse_args(shlex.split(demo.again(flow))[1:]))
+            assert workspace.chosen(given) == (scenario, registry.row(flow or demo.scenarios[scenario].flow))
+            assert given["seed"] == seed
+    finally:
+        demo.close()
+
+
+def test_U10_a_demo_without_screens_says_that_its_commands_are_for_a_real_machine(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["demo", "--yes", "--scenario", "clean", "--flow", "migrate", "--seed", "7"]) == 0
+    said = capsys.readouterr().out
+    assert "for a real machine" in said
+    assert said.rstrip().endswith("entraclaw-setup demo --scenario clean --seed 7")
+    assert run(["demo", "--yes", "--scenario", "clean", "--quiet"]) == 0
+    assert "for a real machine" not in capsys.readouterr().out

@@ -173,3 +173,33 @@ def test_D4_a_bug_is_70_and_shows_no_values(stage: Stage, moment: str, home: Pat
     assert stage.now() == stage.before
     assert "in the keystore: 0" in screens.last
     _sane(screens, stage.canary)
+
+
+def _demo(home: Path, temporary: Path, *arguments: str) -> Screens:
+    temporary.mkdir()
+    environment = {"HOME": str(home), "PATH": os.defpath, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+    environment |= {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return Screens([sys.executable, "-m", "wizard", "demo", *arguments], environment, home)
+
+
+def test_U8_a_demo_that_is_left_while_its_sandbox_starts_leaves_nothing(home: Path, tmp_path: Path) -> None:
+    screens = _demo(home, tmp_path / "tmp")
+    try:
+        screens.see("Starting the sandbox")
+        screens.press("q")
+        assert screens.end() == 0
+        assert screens.left_on() == []
+        assert list((tmp_path / "tmp").iterdir()) == []
+    finally:
+        screens.close()
+
+
+def test_U8_a_sandbox_that_cannot_be_started_is_told_when_the_screens_are_gone(home: Path, tmp_path: Path) -> None:
+    screens = _demo(home, tmp_path / "tmp", "--scenario", "no-such-scenario")
+    try:
+        assert screens.end() == 2
+        assert screens.left_on() == []
+        assert "no-such-scenario" in screens.last
+        assert list((tmp_path / "tmp").iterdir()) == []
+    finally:
+        screens.close()

@@ -45,17 +45,20 @@ class Stand(Demo):
 
     :param scenario: of `wizard.workspace.SCENARIOS`, or of the sandbox.
     :param real: show no label and no scenarios.
+    :param at_once: the sandbox is there before the wizard.
     :ivar hold_at: a wait whose reason holds this text does not end before `time.release()`.
     :ivar explode: called when a run looks at its tools, to have a bug there.
+    :ivar moves: called before a sandbox is started.
     :ivar time: of everybody here.
     """
 
-    def __init__(self, scenario: str = "legacy", *, real: bool = False, **given: Any) -> None:
+    def __init__(self, scenario: str = "legacy", *, real: bool = False, at_once: bool = True, **given: Any) -> None:
         self.time = Time()
         self.hold_at = ""
         self.explode: Callable[[], None] | None = None
+        self.moves: Callable[[], object] = lambda: None
         self.missing: tuple[prerequisites.Tool, ...] = ()
-        super().__init__(given, scenario)
+        super().__init__(given, scenario, at_once=at_once)
         if real:
             self.label, self.scenarios = "", {}
 
@@ -63,6 +66,7 @@ class Stand(Demo):
         def sandbox(name: str, seed: int) -> Lab:
             return Lab.start(name, seed=seed, clock=Watch(self.time), sign_in=False)
 
+        self.moves()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(assemble, "sandbox", sandbox)
             super().move(scenario)

@@ -216,6 +216,8 @@ class _Dialogue:
             self._plain.say(f"\n{declined['message']} {declined['remedy']}")
         else:
             self._plain.result(self._kind, last.result.outcome, self.code, last.data, last.result.errors)
+        if aside := self._workspace.aside():
+            self._plain.say(f"\n{aside}")
 
     def _next(self, kind: Kind) -> None:
         """What can be done from here without the wizard, and the answers of this run for another time."""

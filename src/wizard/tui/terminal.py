@@ -90,3 +90,5 @@ def _epilogue(app: Wizard) -> None:
         for ended in (model.ended, proof.ended):
             if ended is not None and (told := support(ended.result.exit_code, ended.data)):
                 print(clean(told), file=sys.stderr)
+        if (model.ended or proof.ended) and (aside := app.workspace.aside()):
+            print(clean(aside))

@@ -21,9 +21,10 @@ from core.sandbox.scenarios.seeds import Scenario
 #: Roles that the scenario `drift` declares without a grant, and roles that it has not even declared.
 UNGRANTED: Final = ("AgentIdentity.Create.All", "AgentIdentityBlueprint.Create", "AgentIdUser.ReadWrite.All")
 UNDECLARED: Final = ("AgentIdentity.DeleteRestore.All", "AgentIdentityBlueprintPrincipal.Create")
-#: Of the scenario `slow`: seconds until every replica knows a change (Graph's documents say minutes at worst), seconds
-#: that an answer takes, and seconds for which the first change is told to wait.
+#: Of the scenario `slow`: seconds until every replica knows a change, and until the sign-in service does (minutes have
+#: been seen), seconds that an answer takes, and seconds for which the first change is told to wait.
 SLOW_LAG: Final = 15.0
+SLOW_SIGN_IN: Final = 45.0
 SLOW_ANSWER: Final = (0.2, 1.2)
 SLOW_RETRY: Final = 6
 
@@ -98,7 +99,7 @@ def _unprivileged(tenant: Tenant) -> Machine:
 
 
 def _slowly(tenant: Tenant) -> None:
-    tenant.lag |= dict.fromkeys(("application", "servicePrincipal", "login"), SLOW_LAG)
+    tenant.lag |= {"application": SLOW_LAG, "servicePrincipal": SLOW_LAG, "login": SLOW_SIGN_IN}
     tenant.faults.add(Fault("latency", nth=0, seconds=SLOW_ANSWER))
     tenant.faults.add(Fault("status", "^PATCH /v1.0/applications/", status=429, retry_after=SLOW_RETRY))
 
@@ -158,8 +159,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "taken": Scenario("like fresh, but a stranger's app has the name already", _taken),
     "slow": Scenario(
-        "like legacy, but a change is seen everywhere only after 15 s, answers take up to 1.2 s, and the first change "
-        "is told to wait",
+        "like legacy, but a change is seen everywhere only after 15 s and by the sign-in after 45 s, answers take up "
+        "to 1.2 s, and the first change is told to wait",
         _legacy,
         _slowly,
     ),

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, DataTable, Static
 from textual.widgets.data_table import ColumnKey
 
+from core.config.options import OPTIONS
 from core.events import ChangePlanned, Finding
 from wizard.console.plain import SIGNS
 from wizard.text import clean
@@ -166,7 +167,9 @@ class Review(StageScreen):
         """The command that does the same without screens."""
         from wizard.answers import command_line
 
-        overlays.copy(self.wizard, command_line(self.model.kind, self.wizard.workspace.settings))
+        kind, workspace = self.model.kind, self.wizard.workspace
+        again = workspace.again(kind, OPTIONS["yes"].flag)  # the folder of a demo is gone by then
+        overlays.copy(self.wizard, again or command_line(kind, workspace.settings))
 
     def action_findings(self) -> None:
         """What was found on the way, whole."""

@@ -72,6 +72,8 @@ class Summary(WizardScreen):
         self.enable("start")
 
     def _next(self) -> list[tuple[str, str]]:
+        if again := self.wizard.workspace.again():
+            return [(again, "the same demo again")]
         if not self.errors:
             return list(_NEXT)
         if self._waits:
