@@ -177,7 +177,12 @@ def to_json(event: Event, time: str) -> str:
     :param event: what happened.
     :param time: when, ISO 8601 in UTC.
     """
-    return json.dumps({"schema": SCHEMA, "time": time, "event": type(event).__name__, **asdict(event)})
+    return json.dumps(members(event, time))
+
+
+def members(event: Event, time: str) -> dict[str, Any]:
+    """The members of the line that `to_json` makes."""
+    return {"schema": SCHEMA, "time": time, "event": type(event).__name__, **asdict(event)}
 
 
 def from_json(line: str) -> Event:

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.entra import certificates
-from core.secret import Redactor, Secret, looks_secret, redactor
+from core.secret import _CLEAN, _PATTERNS, Redactor, Secret, looks_secret, redactor
 
 VALUE = "p/ä+ \"q\\u'&=%7E-not-in-entra-shape"
 #: 40 characters in Entra's shape, and its shortest relative.
@@ -237,3 +237,27 @@ def test_P12_what_a_key_shares_with_its_certificate_is_public() -> None:
         assert not redactor.finds(base64.b64encode(key_pair.der).decode())
         private = key_pair.pem.reveal().partition("-----BEGIN PRIVATE KEY-----\n")[2].splitlines()
         assert redactor.finds(private[-4]), "a line of the secret part"
+
+
+def test_P4_a_text_that_was_harmless_is_redacted_once_its_value_is_known() -> None:
+    own, text = Redactor(), "the step says correct-horse-battery"
+    assert [own.redact(text) for _ in range(3)] == [text] * 3
+    own.learn("correct-horse-battery")
+    assert own.redact(text) == "the step says [redacted]"
+
+
+def test_P4_however_many_texts_are_harmless_few_of_them_are_kept() -> None:
+    own = Redactor()
+    for number in range(_CLEAN[0] + 10):
+        own.redact(f"text {number}")
+    own.redact("x" * (_CLEAN[1] + 1))
+    assert len(own._clean) == _CLEAN[0]
+    assert max(map(len, own._clean)) <= _CLEAN[1]
+
+
+@given(st.text(alphabet="ceiIlnstTıſK_=:\"' &abcQ~8eyJ.-x", max_size=80))
+@example("client_ſecret=abc")
+@example('"secretText": "abc"')
+@example("CLIENT_SECRET=abc&x")
+def test_D4_what_is_not_looked_at_holds_no_match(text: str) -> None:
+    assert [mark in text for _, mark, pattern in _PATTERNS if pattern.search(text)].count(False) == 0

@@ -20,7 +20,7 @@ from typing import Any, Final
 from core import files, paths
 from core.config.profile import Profile
 from core.errors import SetupError
-from core.events import Event, Finding, result_object, to_json
+from core.events import Event, Finding, members, result_object
 from core.secret import mapped, redacted
 
 #: Recordings that are kept of the runs that change something, and as many of those that only look.
@@ -91,7 +91,7 @@ class Recording:
         """Record what happened."""
         if not self._full:
             time = self._now().isoformat(timespec="milliseconds")
-            self._write(json.loads(to_json(event, time)), _SPARE)
+            self._write(members(event, time), _SPARE)
 
     def result(
         self, command: str, outcome: str, code: int, data: dict[str, Any], errors: list[dict[str, Any]]
@@ -119,7 +119,7 @@ class Recording:
                     self._full = True
                     told = "The recording is full: what happened from here on is missing, but not how it ended."
                     full = Finding("recording.full", "warning", told)
-                    line = _fitted(json.loads(to_json(full, self._now().isoformat(timespec="milliseconds"))))
+                    line = _fitted(members(full, self._now().isoformat(timespec="milliseconds")))
                 self._lines, self._bytes = self._lines + 1, self._bytes + len(line)
                 while line and self._file is not None:
                     line = line[os.write(self._file, line) :]
@@ -156,7 +156,9 @@ class Recording:
 
 def _fitted(body: dict[str, Any]) -> bytes:
     """A line that the reader takes, of what is redacted already: half a secret would not be found any more."""
-    line = b""
+    line = (json.dumps(body) + "\n").encode()
+    if len(line) <= _TEXTS[0]:
+        return line  # no text in it is longer
     for most in _TEXTS:
         line = (json.dumps(_cut(body, most)) + "\n").encode()
         if len(line) <= LINE:
