@@ -226,6 +226,8 @@ class Demo(Workspace):
     def again(self, flow: str = "", *options: str) -> str:
         import shlex
 
+        if not self.label:
+            return ""
         chosen = self.scenarios[self.scenario]
         words = ["entraclaw-setup", "demo", OPTIONS["scenario"].flag, self.scenario]
         if (flow or chosen.flow) != registry.shown(chosen.seed).name:

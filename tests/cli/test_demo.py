@@ -61,7 +61,7 @@ def test_U8_a_demo_writes_only_below_its_own_folder_and_talks_to_loopback_alone(
 
 
 @pytest.mark.parametrize("seed", [None, 7])
-@pytest.mark.parametrize("scenario", {**workspace.SCENARIOS, **SCENARIOS})
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *(name for name in workspace.SCENARIOS if name not in SCENARIOS)])
 def test_U10_the_command_that_a_demo_names_leads_back_into_it(home: Path, scenario: str, seed: int | None) -> None:
     demo = workspace.Demo({}, scenario, seed, at_once=False)
     try:

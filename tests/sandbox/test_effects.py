@@ -191,8 +191,8 @@ EFFECTS: Final[dict[str, Callable[[Sight], bool]]] = {
         == (True, (403, "Authorization_RequestDenied"))
     ),
     "overwritten": lambda sight: (
-        (sight.machine.state[Profile.secret_member], sight.machine.usable(), sight.credentials[:2])
-        == (None, [], (3, 1))
+        sight.machine.state[Profile.secret_member] is None
+        and (sight.machine.usable(), sight.credentials[:2]) == ([], (3, 1))
     ),
     "no-keystore": insecure,
     "spoofed-keystore": insecure,

@@ -109,7 +109,8 @@ def test_U7_what_stands_aside_opens_and_closes() -> None:
                     assert isinstance(shown.app.screen, Text), "a dialog covers the keys of its screen"
                 await shown.press("escape")
                 assert not shown.app.screen.is_modal
-            assert "--cloud" in shown.app.clipboard, "h puts the command on the clipboard too"
+            again = "entraclaw-setup demo --scenario legacy --yes"
+            assert shown.app.clipboard == again, "h puts the command on the clipboard too, and it leads back here (U10)"
 
     run(scene())
 

@@ -255,7 +255,7 @@ def test_P4_however_many_texts_are_harmless_few_of_them_are_kept() -> None:
     assert max(map(len, own._clean)) <= _CLEAN[1]
 
 
-_PIECES = (
+_PIECES: tuple[str, ...] = (
     "client_secret",
     "CLIENT_\u017fECRET",
     "refresh_token",

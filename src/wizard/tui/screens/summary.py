@@ -54,8 +54,9 @@ class Summary(WizardScreen):
         if (certificate := data.get("certificate")) and not failed:
             told = f"from {certificate['due'][:10]} on, at the latest by {certificate['not_after'][:10]}"
             lines += [Content(""), Content.assemble(("Rotate  ", "bold"), told)]
+        elsewhere = ", on a real machine" if self.wizard.workspace.label else ""  # here it would find nothing
         if self._next():
-            lines += [Content(""), Content.assemble(("Next", "bold"))]
+            lines += [Content(""), Content.assemble((f"Next{elsewhere}", "bold"))]
         lines += [Content.assemble(f"  {command:<28}", (text, "$foreground-muted")) for command, text in self._next()]
         if self.model.made and not failed:
             lines += [Content(""), Content.assemble(("What changed", "bold"))]
@@ -72,8 +73,6 @@ class Summary(WizardScreen):
         self.enable("start")
 
     def _next(self) -> list[tuple[str, str]]:
-        if again := self.wizard.workspace.again():
-            return [(again, "the same demo again")]
         if not self.errors:
             return list(_NEXT)
         if self._waits:
