@@ -233,7 +233,7 @@ def test_a_refused_token_is_replaced_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_all_pages_areread(site: Site, size: int) -> None:
+def test_all_pages_are_read(site: Site, size: int) -> None:
     tenant = site.lab.tenant
     tenant.switches.page_size = size
     for number in range(4):
@@ -255,7 +255,7 @@ def test_C4_a_next_link_to_another_origin_is_refused(site: Site, link: str) -> N
     assert (caught.value.id, caught.value.exit_code, site.asked()) == ("network.origin", 7, 1)
 
 
-def test_a_batch_gives_a_body_or_an_error_perread(site: Site) -> None:
+def test_a_batch_gives_a_body_or_an_error_per_read(site: Site) -> None:
     good, missing, wrong = site.graph.batch(
         (
             (f"{site.path}?$select=id", "read one"),
