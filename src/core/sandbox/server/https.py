@@ -178,8 +178,10 @@ class Server:
         note.items = tuple(map(logs.line, items))
         met = tenant.faults.meet(request.method, request.path, items, host=host, elapsed=tenant.elapsed)
         note.fault = "; ".join(map(str, met.struck))
-        if self._latency + met.delay:
-            await self._pause(self._latency + met.delay)
+        if self._latency:  # of the network: what is asked at one moment is seen together
+            await asyncio.sleep(self._latency)
+        if met.delay:
+            await self._pause(met.delay)
         fault = met.fault
         if fault is not None and fault.kind == "cut-before":
             return _cut(raw)
@@ -203,7 +205,7 @@ class Server:
         return answer
 
     async def _pause(self, seconds: float) -> None:
-        """Let time pass; where the tenant has a time of its own, it costs nobody any."""
+        """Let the service be slow; where the tenant has a time of its own, it costs nobody any."""
         clock = self._tenant.clock
         if isinstance(clock, SystemClock):
             await asyncio.sleep(seconds)
