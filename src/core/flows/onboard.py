@@ -191,7 +191,7 @@ FLOW: Flow[Context] = Flow(
         Stage(
             "prereqs",
             "Prerequisites",
-            (prerequisites.ReadStateFile(required=False), prerequisites.EnoughRoom(), prerequisites.Outlives()),
+            (prerequisites.ReadStateFile(required=False), prerequisites.CanKeepKeys(), prerequisites.Outlives()),
         ),
         sign_in.STAGE,
         keystore.STAGE,

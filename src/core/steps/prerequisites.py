@@ -70,7 +70,7 @@ class ReadStateFile(Step[Context]):
         return f"{ctx.statefile.path} ({'with a client secret' if contents.secret else held})"
 
 
-class EnoughRoom(Step[Context]):
+class CanKeepKeys(Step[Context]):
     """Stop where a key bundle cannot be kept (P4)."""
 
     name = "platform"
@@ -279,4 +279,6 @@ def _agreed(ctx: Context, setting: str, member: str, members: dict[str, Any]) ->
     return given or stored
 
 
-STAGE: Stage[Context] = Stage("prereqs", "Prerequisites", (ReadStateFile(), EnoughRoom(), Outlives(), MayOpenJournal()))
+STAGE: Stage[Context] = Stage(
+    "prereqs", "Prerequisites", (ReadStateFile(), CanKeepKeys(), Outlives(), MayOpenJournal())
+)
